@@ -1,0 +1,56 @@
+# Every target sets up .venv first, once. `make help` lists the targets.
+PYTHON ?= python3
+EXTRAS ?= dev
+HYPOTHESIS_PROFILE ?= fast
+export HYPOTHESIS_PROFILE
+
+BIN := .venv/bin
+READY := .venv/.installed-$(EXTRAS)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help verify show test lint types docs bench check
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+verify: $(READY)  ## prove every identity, and print what each verdict rests on
+	@$(BIN)/jacobians verify
+
+show: $(READY)  ## print the matrices of the 6×6 image and 3×3 filter with symbols
+	@$(BIN)/jacobians show
+
+test: $(READY)  ## run the tests and the documentation's code (HYPOTHESIS_PROFILE=thorough searches longer)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov
+
+lint: $(READY)  ## check style, formatting and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+types: $(READY)  ## check the types, strictly
+	@$(BIN)/mypy
+
+# not --quiet: it would also keep --strict from seeing the warnings
+docs: $(READY)  ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: $(READY)  ## time the builders and the convolutions
+	@$(BIN)/python -m tests.benchmarks
+
+check: lint types test docs verify  ## all that CI runs, in this order
+
+# The stamp is written last, so an interrupted installation is taken up again; an environment without a working pip is made anew.
+$(READY): pyproject.toml
+	@command -v '$(PYTHON)' >/dev/null || \
+	  { echo "make: '$(PYTHON)' is not on the PATH; name a Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: jacobians needs Python 3.11 or newer, but '$(PYTHON)' is $$('$(PYTHON)' --version 2>&1);" \
+	         "name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up .venv (once) …"
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[$(EXTRAS)]' >.venv/install.log 2>&1 || \
+	  { cat .venv/install.log >&2; echo "make: the installation failed; the reason is above" >&2; exit 1; }
+	@! grep 'does not provide the extra' .venv/install.log >&2 || { echo "make: EXTRAS names an unknown extra" >&2; exit 1; }
+	@touch $@

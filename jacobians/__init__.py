@@ -1,0 +1,51 @@
+"""Explicit Jacobians of convolution layers, as sparse matrices that are shown, proved and held against other code."""
+
+import importlib
+from typing import Any
+
+from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient, rot180, zero_pad
+from jacobians.errors import AuditError, DtypeError, ShapeError, TooLargeError, VerificationError
+from jacobians.geometry import Geometry
+from jacobians.matrices import (
+    filter_matrix,
+    image_matrix,
+    jacobian_wrt_bias,
+    jacobian_wrt_filters,
+    jacobian_wrt_image,
+    stack_matrix,
+)
+from jacobians.verify import Report, verify
+
+__all__ = [
+    "AuditError",
+    "DtypeError",
+    "Geometry",
+    "Report",
+    "ShapeError",
+    "TooLargeError",
+    "VerificationError",
+    "bias_gradient",
+    "convolve",
+    "filter_gradient",
+    "filter_matrix",
+    "image_matrix",
+    "input_gradient",
+    "jacobian_wrt_bias",
+    "jacobian_wrt_filters",
+    "jacobian_wrt_image",
+    "rot180",
+    "stack_matrix",
+    "verify",
+    "zero_pad",
+]
+__version__ = "0.1.0"
+
+# Loaded when they are first asked for: they need sympy, which takes longer to load than everything else.
+_LATER = ("layers", "network", "symbolic")
+
+
+def __getattr__(name: str) -> Any:
+    """Load a module of the toolkit when it is first asked for."""
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,593 @@
+"""The geometry of a convolution: its shapes, its vec order and the pixel table.
+
+This is the only home of index order. ``vec`` writes planes one after the other and each plane row by row, which is the
+C order of a planes-first array; every flat index in the toolkit is such an index.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.errors import DtypeError, ShapeError
+
+__all__ = ["Geometry"]
+
+IntArray = npt.NDArray[np.int64]
+
+NUMERIC_KINDS = "iuf"
+PADDING_WORDS = ("valid", "same")
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Geometry:
+    """Shapes and options of one convolution layer.
+
+    Parameters
+    ----------
+    image : sequence of int
+        ``X.shape = (d, *spatial)``: planes first, then one size per spatial axis.
+    filters : sequence of int
+        ``F.shape = (n, d // groups, *taps)``.
+    stride, dilation : int or sequence of int
+        One for all spatial axes, or one per spatial axis; each at least 1.
+    padding : int, sequence of int, sequence of pairs of int, "valid" or "same"
+        Zeros around the image: one for all sides, one per spatial axis, or one ``(before, after)`` pair per axis.
+        ``"valid"`` is 0; ``"same"`` keeps the spatial size, needs stride 1, and puts an odd zero after the image.
+    groups : int
+        The planes are cut into this many equal groups; filter ``i`` sees the planes of group ``i // (n / groups)``.
+
+    Attributes
+    ----------
+    image, filters, stride, dilation, groups
+        As given, as tuples with one entry per axis.
+    padding : tuple of (int, int)
+        One ``(before, after)`` pair per spatial axis.
+
+    Raises
+    ------
+    ShapeError
+        Where the shapes and options do not make a convolution.
+
+    Notes
+    -----
+    Response ``l`` and tap ``i`` of one spatial axis meet at pixel ``l·stride − before + i·dilation``; outside the image
+    they read a zero of the padding. The pixel table of the layer is the sum over the axes of these offsets
+    (LECTURE.md, L8 and L14, with the options of its last section).
+
+    Examples
+    --------
+    >>> geometry = Geometry((1, 6, 6), (1, 1, 3, 3))
+    >>> geometry.responses, geometry.positions, geometry.taps, geometry.pixels
+    ((1, 4, 4), 16, 9, 36)
+    >>> Geometry((3, 7, 9), (4, 3, 3, 2), stride=(2, 1), padding=((1, 0), (0, 2)))
+    Geometry((3, 7, 9), (4, 3, 3, 2), stride=(2, 1), padding=((1, 0), (0, 2)))
+    """
+
+    image: tuple[int, ...]
+    filters: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    def __init__(
+        self,
+        image: Sequence[int],
+        filters: Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: int | str | Sequence[int] | Sequence[Sequence[int]] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> None:
+        image = _shape("image", image, "(d, *spatial)")
+        filters = _shape("filters", filters, "(n, d // groups, *taps)")
+        if len(image) < 2:
+            raise ShapeError(
+                f"image has shape {image}, which has no spatial axis; it needs (d, *spatial)"
+                + (f": for one plane write {(1, *image)}" if image else "")
+            )
+        axes = len(image) - 1
+        if len(filters) != axes + 2:
+            raise ShapeError(
+                f"filters has {len(filters)} axes {filters} but an image of shape {image} has {axes} spatial "
+                f"{_plural('axis', axes)} and needs filters with {axes + 2} axes: (n, d // groups, *taps)"
+            )
+        put = object.__setattr__
+        put(self, "image", image)
+        put(self, "filters", filters)
+        put(self, "stride", _per_axis("stride", stride, axes))
+        put(self, "dilation", _per_axis("dilation", dilation, axes))
+        put(self, "groups", _integer("groups", groups, least=1))
+        put(self, "padding", self._normal_padding(padding))
+        self._check_groups()
+        self._check_extent()
+        self._check_int64()
+
+    # shapes -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def spatial_ndim(self) -> int:
+        """Number of spatial axes, 1 or more."""
+        return len(self.image) - 1
+
+    @cached_property
+    def extent(self) -> tuple[int, ...]:
+        """Pixels from a filter's first to its last tap, ``(k − 1)·dilation + 1``, one per spatial axis."""
+        return tuple((k - 1) * step + 1 for k, step in zip(self.filters[2:], self.dilation, strict=True))
+
+    @cached_property
+    def padded(self) -> tuple[int, ...]:
+        """Sizes of the padded image, one per spatial axis."""
+        return tuple(size + before + after for size, (before, after) in zip(self.image[1:], self.padding, strict=True))
+
+    @cached_property
+    def responses(self) -> tuple[int, ...]:
+        """``S.shape = (n, *out)``."""
+        out = (
+            (size - extent) // step + 1
+            for size, extent, step in zip(self.padded, self.extent, self.stride, strict=True)
+        )
+        return (self.filters[0], *out)
+
+    @cached_property
+    def tail(self) -> tuple[int, ...]:
+        """Rows of the padded image behind the last window, one count per spatial axis; no response reads them."""
+        return tuple(
+            (size - extent) % step for size, extent, step in zip(self.padded, self.extent, self.stride, strict=True)
+        )
+
+    @cached_property
+    def positions(self) -> int:
+        """``t``, the entries of one response map."""
+        return math.prod(self.responses[1:])
+
+    @cached_property
+    def taps(self) -> int:
+        """Entries of one filter, ``d/groups · k₁ · k₂ ⋯``."""
+        return math.prod(self.filters[1:])
+
+    @cached_property
+    def pixels(self) -> int:
+        """Entries of the image, ``d · h · w``."""
+        return math.prod(self.image)
+
+    @property
+    def planes_per_group(self) -> int:
+        """Planes that one filter sees, ``d / groups``."""
+        return self.filters[1]
+
+    @property
+    def filters_per_group(self) -> int:
+        """Filters that see the same planes, ``n / groups``."""
+        return self.filters[0] // self.groups
+
+    def group_of(self, i: int) -> int:
+        """Group whose planes filter `i` sees; filters are counted from 0."""
+        return i // self.filters_per_group
+
+    def planes_of(self, group: int) -> slice:
+        """Slice of the image's planes that `group` sees."""
+        return slice(group * self.planes_per_group, (group + 1) * self.planes_per_group)
+
+    def filters_of(self, group: int) -> slice:
+        """Slice of the filters that see the planes of `group`."""
+        return slice(group * self.filters_per_group, (group + 1) * self.filters_per_group)
+
+    # the pixel table --------------------------------------------------------------------------------------------------
+
+    def axis_table(self, axis: int) -> IntArray:
+        """The pixel table of one spatial axis.
+
+        Parameters
+        ----------
+        axis : int
+            Spatial axis, counted from 0.
+
+        Returns
+        -------
+        ndarray of int64, shape (out[axis], taps[axis])
+            Entry ``[l, i] = l·stride − before + i·dilation``, the pixel that tap ``i`` reads for response ``l``.
+            Negative, or at least ``image[1 + axis]``, where it falls into padding.
+        """
+        responses = np.arange(self.responses[1 + axis], dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
+        taps = np.arange(self.filters[2 + axis], dtype=np.int64) * self.dilation[axis]
+        return responses[:, None] + taps
+
+    def axis_reach(self, axis: int) -> tuple[IntArray, IntArray]:
+        """First tap, and one behind the last tap, that read pixels of the image, for every response of one axis.
+
+        Parameters
+        ----------
+        axis : int
+            Spatial axis, counted from 0.
+
+        Returns
+        -------
+        first, stop : ndarray of int64, shape (out[axis],)
+            Taps ``first[l] … stop[l] − 1`` read pixels for response ``l``; the others fall into padding. Equal where
+            the whole window lies in padding.
+        """
+        size, taps, step = self.image[1 + axis], self.filters[2 + axis], self.dilation[axis]
+        start = np.arange(self.responses[1 + axis], dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
+        first = np.clip(-(start // step), 0, taps)
+        stop = np.clip((size - 1 - start) // step + 1, first, taps)
+        return first, stop
+
+    def pixel_table(self, *, group: int = 0) -> IntArray:
+        """The whole pixel table P of one group: which pixel each tap reads for each response.
+
+        Parameters
+        ----------
+        group : int
+            Group of planes, counted from 0.
+
+        Returns
+        -------
+        ndarray of int64, shape (positions, taps)
+            ``P[r, c]``, an index into vec(X), is the pixel that tap ``c`` reads for response ``r``; −1 where it falls
+            into padding.
+
+        Raises
+        ------
+        IndexError
+            If there is no such group.
+
+        Notes
+        -----
+        For looking at and for small layers: the builders of `jacobians.matrices` never hold this table.
+        """
+        self.check_index("group", group, self.groups)
+        planes = np.arange(self.image[0], dtype=np.int64)[self.planes_of(group)]
+        table = planes[None, :] * math.prod(self.image[1:])
+        inside = np.ones(table.shape, dtype=bool)
+        for axis, size in enumerate(self.image[1:]):
+            pixel = self.axis_table(axis)
+            table = _outer(np.add, table, pixel * math.prod(self.image[2 + axis :]))
+            inside = _outer(np.logical_and, inside, (pixel >= 0) & (pixel < size))
+        return np.where(inside, table, -1)
+
+    # checks -----------------------------------------------------------------------------------------------------------
+
+    def check_index(self, name: str, index: int, count: int) -> int:
+        """Return `index` as an int between 0 and `count` − 1.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument, for the message.
+        index : int
+            What was given.
+        count : int
+            How many there are.
+
+        Returns
+        -------
+        int
+            The index.
+
+        Raises
+        ------
+        IndexError
+            If it is not.
+        """
+        number = _integer(name, index)
+        if not 0 <= number < count:
+            raise IndexError(
+                f"{name} is {number} but {self!r} has {count} of them, counted from 0: it needs 0 … {count - 1}"
+            )
+        return number
+
+    def check_array(self, name: str, array: npt.ArrayLike, role: str) -> npt.NDArray[Any]:
+        """Return `array` as a numeric array of exactly the shape that the geometry gives to its role.
+
+        Parameters
+        ----------
+        name : str
+            Name of the argument, for the message.
+        array : array_like
+            What was given.
+        role : {"image", "filters", "filter", "responses", "bias"}
+            Which of the geometry's shapes it must have.
+
+        Returns
+        -------
+        ndarray
+            The same entries, dtype and memory.
+
+        Raises
+        ------
+        ShapeError
+            If the shape is another one, also if it merely has the right size.
+        DtypeError
+            If the entries are not integers or real floating-point numbers.
+        """
+        shapes = {
+            "image": self.image,
+            "filters": self.filters,
+            "filter": self.filters[1:],
+            "responses": self.responses,
+            "bias": self.filters[:1],
+        }
+        result, needed = numeric(name, array), shapes[role]
+        if result.shape == needed:
+            return result
+        raise ShapeError(f"{name} has shape {result.shape} but {self!r} needs {needed}; {_cure(name, result, needed)}")
+
+    def _normal_padding(self, padding: object) -> tuple[tuple[int, int], ...]:
+        axes = self.spatial_ndim
+        if isinstance(padding, str):
+            return self._padding_of_word(padding)
+        if not _is_list(padding):
+            amount = _integer("padding", padding, least=0)
+            return ((amount, amount),) * axes
+        entries = tuple(padding)
+        if len(entries) != axes:
+            hint = f"; for zeros before and after write padding=({entries},)" if axes == 1 else ""
+            raise ShapeError(
+                f"padding has {len(entries)} entries {entries} but there {_plural('is', axes)} {axes} spatial "
+                f"{_plural('axis', axes)}: give one integer, one integer per axis, or one (before, after) pair per axis"
+                + hint
+            )
+        return tuple(_pair(axis, entry) for axis, entry in enumerate(entries))
+
+    def _padding_of_word(self, word: str) -> tuple[tuple[int, int], ...]:
+        if word not in PADDING_WORDS:
+            raise ShapeError(f"padding is {word!r}; the words are 'valid' and 'same', or give integers")
+        if word == "valid":
+            return ((0, 0),) * self.spatial_ndim
+        if set(self.stride) != {1}:
+            raise ShapeError(
+                f"padding is 'same' with stride {self.stride}; 'same' needs stride 1, because frameworks disagree on "
+                "what it means otherwise: give the zeros as (before, after) pairs"
+            )
+        return tuple(((extent - 1) // 2, extent // 2) for extent in self.extent)
+
+    def _check_groups(self) -> None:
+        (d, n, groups, planes) = self.image[0], self.filters[0], self.groups, self.filters[1]
+        if d % groups or n % groups:
+            what, count = ("image", d) if d % groups else ("filters", n)
+            noun = "planes" if d % groups else "filters"
+            raise ShapeError(
+                f"groups is {groups} but {what} has {count} {noun}, which cannot be cut into {groups} equal groups; "
+                f"groups needs to divide both d = {d} and n = {n}"
+            )
+        if planes * groups != d:
+            raise ShapeError(
+                f"filters has {planes} {_plural('plane', planes)} per filter but image has {d} "
+                f"{_plural('plane', d)} in {groups} {_plural('group', groups)}; filters.shape[1] needs to be "
+                f"{d // groups}" + (f", or groups={d // planes}" if d % planes == 0 and n % (d // planes) == 0 else "")
+            )
+
+    def _check_extent(self) -> None:
+        for axis, (padded, extent) in enumerate(zip(self.padded, self.extent, strict=True)):
+            if extent > padded:
+                raise ShapeError(
+                    f"filters has {self.filters[2 + axis]} taps on spatial axis {axis}, which with dilation "
+                    f"{self.dilation[axis]} cover {extent} pixels, but the padded image has only {padded}; "
+                    f"make the image larger, the filter smaller, or pad by {extent - padded} more"
+                )
+
+    def _check_int64(self) -> None:
+        padded, most = math.prod(self.padded) * self.image[0], 2**63 - 1
+        counts = {
+            "image": padded,
+            "filters": math.prod(self.filters),
+            "responses": math.prod(self.responses),
+            "stride": max(self.stride),
+        }
+        for name, count in counts.items():
+            if count > most:
+                raise OverflowError(
+                    f"{name} counts to {count} (with padding), which 64-bit indices cannot: it needs at most {most}; "
+                    "make the layer smaller"
+                )
+
+    def __repr__(self) -> str:
+        """Return the shortest call that makes this geometry."""
+        options = []
+        if set(self.stride) != {1}:
+            options.append(f"stride={_shortest(self.stride)}")
+        if set(self.padding) != {(0, 0)}:
+            options.append(f"padding={self._shortest_padding()}")
+        if set(self.dilation) != {1}:
+            options.append(f"dilation={_shortest(self.dilation)}")
+        if self.groups != 1:
+            options.append(f"groups={self.groups}")
+        return f"Geometry({', '.join([str(self.image), str(self.filters), *options])})"
+
+    def _shortest_padding(self) -> str:
+        if all(before == after for before, after in self.padding):
+            return _shortest(tuple(before for before, _ in self.padding))
+        return str(self.padding)
+
+
+def numeric(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return `array` as an ndarray of integers or real floating-point numbers.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    array : array_like
+        What was given.
+
+    Returns
+    -------
+    ndarray
+        The same entries, dtype and memory.
+
+    Raises
+    ------
+    DtypeError
+        If the entries are anything else, with the cure.
+    ShapeError
+        If the rows are not equally long.
+    """
+    if array is None:
+        raise DtypeError(f"{name} is None; it needs an array of integers or real floating-point numbers")
+    try:
+        result = np.asarray(array)
+    except ValueError as error:
+        raise ShapeError(f"{name} is not an array; make its rows equally long (NumPy says: {error})") from error
+    if result.dtype.kind in NUMERIC_KINDS:
+        return result
+    cures = {
+        "c": f"the formulas are linear in it: pass {name}.real and {name}.imag, one at a time",
+        "b": f"say which integers you mean: {name}.astype('int8')",
+        "O": f"convert it: {name}.astype('float64'), or use jacobians.symbolic for symbols",
+    }
+    raise DtypeError(
+        f"{name} has dtype {result.dtype}, which is not integer or real floating-point; "
+        + cures.get(result.dtype.kind, f"convert it: {name}.astype('float64')")
+    )
+
+
+def check_geometry(geometry: object) -> Geometry:
+    """Return `geometry` if it is one.
+
+    Parameters
+    ----------
+    geometry : object
+        What was given.
+
+    Returns
+    -------
+    Geometry
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is not a geometry, with the cure.
+    """
+    if isinstance(geometry, Geometry):
+        return geometry
+    raise TypeError(
+        f"geometry has type {type(geometry).__name__}; it needs a Geometry: Geometry(X.shape, F.shape), with stride, "
+        "padding, dilation and groups as its options"
+    )
+
+
+def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, ...]]:
+    """Cut the flat C-order range ``start … stop − 1`` of an array into boxes, in order.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the array.
+    start, stop : int
+        First flat index, and one behind the last.
+
+    Yields
+    ------
+    tuple of range
+        One range per axis; at most ``2·len(shape) − 1`` boxes.
+    """
+    if start >= stop:
+        return
+    if len(shape) == 1:
+        yield (range(start, stop),)
+        return
+    inner = math.prod(shape[1:])
+    whole = range(-(-start // inner), stop // inner)
+    if whole.start > whole.stop:
+        cuts = [(whole.stop, start % inner, stop % inner)]
+    else:
+        cuts = [(whole.start - 1, start - inner * (whole.start - 1), inner), (whole.stop, 0, stop % inner)]
+        if start % inner == 0:
+            del cuts[0]
+    for line, first, last in cuts:
+        if line == whole.stop and whole:
+            yield (whole, *map(range, shape[1:]))
+        for box in boxes(shape[1:], first, last):
+            yield (range(line, line + 1), *box)
+
+
+def _outer(combine: np.ufunc, table: npt.NDArray[Any], axis: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    combined: npt.NDArray[Any] = combine(table[:, None, :, None], axis[None, :, None, :])
+    return combined.reshape(table.shape[0] * axis.shape[0], table.shape[1] * axis.shape[1])
+
+
+def _integer(name: str, value: object, *, least: int | None = None) -> int:
+    needs = "an integer" if least is None else f"an integer of at least {least}"
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # that it may not be an index is the question
+    except TypeError:
+        raise ShapeError(f"{name} is {value!r}; it needs {needs}") from None
+    if least is not None and number < least:
+        raise ShapeError(f"{name} is {number}; it needs {needs}")
+    return number
+
+
+def _is_list(value: object) -> TypeGuard[Iterable[object]]:
+    """Whether `value` has entries in an order; a 0-dimensional array is a number."""
+    unordered = isinstance(value, str | bytes | Set | Mapping)
+    return isinstance(value, Iterable) and not unordered and getattr(value, "ndim", 1) > 0
+
+
+def _shape(name: str, shape: object, form: str) -> tuple[int, ...]:
+    if getattr(shape, "ndim", 1) != 1:
+        raise ShapeError(f"{name} is an array; it needs a shape {form}: pass the array's .shape")
+    if not _is_list(shape):
+        raise ShapeError(f"{name} is {shape!r}; it needs a shape {form}")
+    sizes = tuple(_integer(f"{name}[{axis}]", size) for axis, size in enumerate(shape))
+    for axis, size in enumerate(sizes):
+        if size < 1:
+            raise ShapeError(
+                f"{name} has shape {sizes}, with {size} entries on axis {axis}; every axis needs at least 1"
+            )
+    return sizes
+
+
+def _per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
+    if not _is_list(value):
+        return (_integer(name, value, least=1),) * axes
+    entries = tuple(value)
+    if len(entries) != axes:
+        raise ShapeError(
+            f"{name} has {len(entries)} entries {entries} but there {_plural('is', axes)} {axes} spatial "
+            f"{_plural('axis', axes)}: give one integer, or one integer per axis"
+        )
+    return tuple(_integer(f"{name}[{axis}]", entry, least=1) for axis, entry in enumerate(entries))
+
+
+def _pair(axis: int, entry: object) -> tuple[int, int]:
+    name = f"padding[{axis}]"
+    if not _is_list(entry):
+        amount = _integer(name, entry, least=0)
+        return (amount, amount)
+    sides = tuple(_integer(f"{name}[{side}]", amount, least=0) for side, amount in enumerate(entry))
+    if len(sides) != 2:
+        raise ShapeError(f"{name} is {sides}; it needs one integer or one (before, after) pair")
+    return (sides[0], sides[1])
+
+
+def _shortest(entries: tuple[int, ...]) -> str:
+    return str(entries[0] if len(set(entries)) == 1 else entries)
+
+
+def _plural(noun: str, count: int) -> str:
+    plurals = {"axis": "axes", "is": "are"}
+    return noun if count == 1 else plurals.get(noun, noun + "s")
+
+
+def _cure(name: str, array: npt.NDArray[Any], needed: tuple[int, ...]) -> str:
+    shape = array.shape
+    if shape == (*needed[1:], needed[0]):
+        return f"the planes come first: np.moveaxis({name}, -1, 0)"
+    if sorted(shape) == sorted(needed):
+        return f"its axes are in another order: put them right with {name}.transpose(…)"
+    if shape[1:] == needed:
+        return f"it looks like a batch: pass one entry at a time, {name}[0]"
+    if array.size == math.prod(needed):
+        return f"it has the right size: if its entries are in vec order, {name}.reshape({needed})"
+    return "pass an array of that shape, or make the Geometry of this one"

@@ -1,0 +1,725 @@
+"""The matrices of a layer with symbols as entries, and the literal triple sum of L1.
+
+Symbols are just another dtype: every matrix here is placed by the code of `jacobians.matrices` that places numbers, so
+that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. Where there is
+more than one plane or filter, its number comes first, behind it a comma: ``X_2,13`` is plane 2, row 1, column 3 and
+``F_12,13`` is filter 1, plane 2, row 1, column 3. Where an index has two digits, commas stand between all: ``X_10,3``.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import sympy
+
+from jacobians import convolution, matrices
+from jacobians.errors import ShapeError
+from jacobians.geometry import Geometry
+
+__all__ = [
+    "equations",
+    "filter_gradient",
+    "filter_matrix",
+    "image_matrix",
+    "input_gradient",
+    "names",
+    "render",
+    "responses",
+    "rot180",
+    "stack_matrix",
+    "triples",
+    "view",
+    "write",
+    "zero_pad",
+]
+
+Array = npt.NDArray[Any]
+Role = Literal["image", "filters", "responses", "bias"]
+Format = Literal["unicode", "text", "latex"]
+
+FORMATS = ("unicode", "text", "latex")
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+DOTS = {"unicode": ("⋯", "⋮", "⋱"), "text": ("...", ":", ":"), "latex": (r"\cdots", r"\vdots", r"\ddots")}
+ALL_DOTS = {dots for form in DOTS.values() for dots in form}
+# The order in which the lecture writes factors and sums.
+LETTERS = "gXFSvb"
+VIEWS = (
+    "image_matrix",
+    "filter_matrix",
+    "stack_matrix",
+    "responses",
+    "filter_gradient",
+    "zero_pad",
+    "rot180",
+    "input_gradient",
+)
+# Rows of a page; longer matrices are cut as the lecture cuts them.
+PAGE_ROWS = 18
+# Stands for the rows or columns that are left out.
+CUT = -1
+
+
+# names ----------------------------------------------------------------------------------------------------------------
+
+
+def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
+    """Name the entries of an array of the layer, in vec order.
+
+    Parameters
+    ----------
+    letter : str
+        X, F, S, g, v or b. Small letters number the entries of a plane through, as the lecture does for g and v;
+        capitals give one index per spatial axis.
+    role : {"image", "filters", "responses", "bias"}
+        Which array of the layer.
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    list of str
+        One name per entry; no two are equal.
+
+    Examples
+    --------
+    >>> names("X", "image", Geometry((1, 2, 3), (1, 1, 1, 1)))
+    ['X11', 'X12', 'X13', 'X21', 'X22', 'X23']
+    >>> names("F", "filters", Geometry((2, 1, 3), (1, 2, 1, 2)))
+    ['F_1,11', 'F_1,12', 'F_2,11', 'F_2,12']
+    """
+    shape = {
+        "image": geometry.image,
+        "filters": geometry.filters,
+        "responses": geometry.responses,
+        "bias": geometry.filters[:1],
+    }[role]
+    depth = 0 if role == "bias" else 2 if role == "filters" else 1
+    spatial = shape[depth:] if letter.isupper() else (math.prod(shape[depth:]),)
+    shown = [size > 1 for size in shape[:depth]]
+    comma = max((*shape[:depth], *spatial)) > 9 if letter.isupper() else max((*shape[:depth], 1)) > 9
+    result = []
+    for index in itertools.product(*(range(1, size + 1) for size in (*shape[:depth], *spatial))):
+        which = [str(number) for number, show in zip(index, shown, strict=False) if show]
+        groups = [which, [str(number) for number in index[depth:]]]
+        joined = [("," if comma else "").join(group) for group in groups if group]
+        result.append(letter + ("_" if len(joined) > 1 or "," in joined[-1] else "") + ",".join(joined))
+    return result
+
+
+def symbols(letter: str, role: Role, geometry: Geometry) -> Array:
+    """Return the named symbols as an object array of the shape of the role."""
+    named = [sympy.Symbol(name) for name in names(letter, role, geometry)]
+    shape = {"image": geometry.image, "filters": geometry.filters, "responses": geometry.responses}
+    return object_array(named, shape.get(role, geometry.filters[:1]))
+
+
+def object_array(entries: Sequence[Any], shape: Sequence[int]) -> Array:
+    """Return entries of any type as an object array, also such as NumPy would take for sequences."""
+    array = np.empty(len(entries), object)
+    for index, entry in enumerate(entries):
+        array[index] = entry
+    return array.reshape(shape)
+
+
+# the matrices ---------------------------------------------------------------------------------------------------------
+
+
+def image_matrix(geometry: Geometry, *, group: int = 0) -> sympy.Matrix:
+    """M_X^im with symbols as entries (L8, L9).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+    group : int
+        Group of planes, counted from 0.
+
+    Returns
+    -------
+    sympy.Matrix, shape (positions, taps)
+        Entry ``[r, c]`` is the pixel that tap ``c`` reads for response ``r``, 0 where it falls into padding.
+
+    Raises
+    ------
+    IndexError
+        If there is no such group.
+
+    Examples
+    --------
+    >>> image_matrix(Geometry((1, 2, 3), (1, 1, 2, 2)))
+    Matrix([
+    [X11, X12, X21, X22],
+    [X12, X13, X22, X23]])
+    """
+    group = geometry.check_index("group", group, geometry.groups)
+    return sympy.Matrix(place_image(symbols("X", "image", geometry), geometry, group))
+
+
+def filter_matrix(geometry: Geometry, *, i: int = 0) -> sympy.Matrix:
+    """M_Fi^filter with symbols as entries (L14, L15).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+    i : int
+        Filter, counted from 0.
+
+    Returns
+    -------
+    sympy.Matrix, shape (positions, pixels)
+        Entry ``[r, P[r, c]]`` is tap ``c`` of filter `i`, where ``P[r, c]`` is the pixel that it reads for response
+        ``r``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such filter.
+
+    Examples
+    --------
+    >>> filter_matrix(Geometry((1, 2, 3), (1, 1, 2, 2)))
+    Matrix([
+    [F11, F12,   0, F21, F22,   0],
+    [  0, F11, F12,   0, F21, F22]])
+    """
+    i = geometry.check_index("i", i, geometry.filters[0])
+    return sympy.Matrix(place_filter(symbols("F", "filters", geometry), geometry, i))
+
+
+def stack_matrix(i: int, geometry: Geometry) -> sympy.Matrix:
+    """∂vec(S)/∂vec(S_i), a column of n blocks of which block i is the identity (L7).
+
+    Parameters
+    ----------
+    i : int
+        Response map, counted from 0.
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    sympy.Matrix, shape (n · positions, positions)
+        Entry ``[i·t + r, r]`` is 1.
+
+    Raises
+    ------
+    IndexError
+        If there is no such response map.
+
+    Examples
+    --------
+    >>> stack_matrix(1, Geometry((1, 1, 3), (2, 1, 1, 2)))
+    Matrix([
+    [0, 0],
+    [0, 0],
+    [1, 0],
+    [0, 1]])
+    """
+    return sympy.Matrix(matrices.stack_matrix(i, geometry, dtype=np.int64).toarray())
+
+
+def responses(geometry: Geometry) -> sympy.Matrix:
+    """vec(S) with symbols as entries: M_X^im vec(F_i) for every filter, one below the other (L8).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    sympy.Matrix, shape (n · positions, 1)
+        Entry ``i·t + r`` is the sum of the products of pixels and taps that make response ``r`` of filter ``i``.
+
+    Examples
+    --------
+    >>> responses(Geometry((1, 1, 3), (1, 1, 1, 2)))
+    Matrix([
+    [F11*X11 + F12*X12],
+    [F11*X12 + F12*X13]])
+    """
+    X, F = symbols("X", "image", geometry), symbols("F", "filters", geometry)
+    maps = [place_image(X, geometry, geometry.group_of(i)) @ F[i].ravel() for i in range(len(F))]
+    return sympy.Matrix(np.concatenate(maps))
+
+
+def filter_gradient(geometry: Geometry) -> sympy.Matrix:
+    """∂l/∂vec(F) with symbols as entries: g_i M_X^im for every filter, one behind the other (L10).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    sympy.Matrix, shape (1, n · taps)
+        Entry ``i·taps + c`` is the sum over the responses ``r`` of ``g_i[r]`` times the pixel that tap ``c`` reads.
+
+    Examples
+    --------
+    >>> filter_gradient(Geometry((1, 1, 3), (1, 1, 1, 2)))
+    Matrix([[X11*g1 + X12*g2, X12*g1 + X13*g2]])
+    """
+    X, G = symbols("X", "image", geometry), symbols("g", "responses", geometry)
+    rows = [G[i].ravel() @ place_image(X, geometry, geometry.group_of(i)) for i in range(len(G))]
+    return sympy.Matrix([np.concatenate(rows)])
+
+
+def input_gradient(geometry: Geometry) -> sympy.Matrix:
+    """∂l/∂vec(X) with symbols as entries: the sum over the filters of g_i M_Fi^filter (L16, L17).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    sympy.Matrix, shape (1, pixels)
+        Entry ``p`` is the sum of ``g_i[r]`` times the tap with which response ``r`` reads pixel ``p``.
+
+    Examples
+    --------
+    >>> input_gradient(Geometry((1, 1, 3), (1, 1, 1, 2)))
+    Matrix([[F11*g1, F11*g2 + F12*g1, F12*g2]])
+    """
+    F, G = symbols("F", "filters", geometry), symbols("g", "responses", geometry)
+    rows = [G[i].ravel() @ place_filter(F, geometry, i) for i in range(len(G))]
+    return sympy.Matrix([functools.reduce(np.add, rows)])
+
+
+def zero_pad(geometry: Geometry) -> tuple[sympy.Matrix, ...]:
+    """G^zero-pad with symbols as entries, a matrix per response map (L18).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer, of one or two spatial axes.
+
+    Returns
+    -------
+    tuple of sympy.Matrix
+        G_i with ``stride − 1`` zeros between its entries, ``extent − 1`` around them and the tail behind them.
+
+    Raises
+    ------
+    ShapeError
+        If a plane is not a matrix.
+
+    Examples
+    --------
+    >>> zero_pad(Geometry((1, 1, 5), (1, 1, 1, 2), stride=(1, 2)))
+    (Matrix([[0, g1, 0, g2, 0, 0]]),)
+    """
+    padded = convolution.spread(symbols("g", "responses", geometry), geometry)
+    return tuple(_matrix(plane) for plane in padded)
+
+
+def rot180(geometry: Geometry, *, i: int = 0) -> tuple[sympy.Matrix, ...]:
+    """F_i^rot180 with symbols as entries, a matrix per plane (L18, L19).
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer, of one or two spatial axes.
+    i : int
+        Filter, counted from 0.
+
+    Returns
+    -------
+    tuple of sympy.Matrix
+        The planes of filter `i`, turned by 180°.
+
+    Raises
+    ------
+    ShapeError
+        If a plane is not a matrix.
+    IndexError
+        If there is no such filter.
+
+    Examples
+    --------
+    >>> rot180(Geometry((1, 2, 3), (1, 1, 2, 2)))
+    (Matrix([
+    [F22, F21],
+    [F12, F11]]),)
+    """
+    i = geometry.check_index("i", i, geometry.filters[0])
+    return tuple(_matrix(plane) for plane in convolution.turn(symbols("F", "filters", geometry))[i])
+
+
+def _matrix(plane: Array) -> sympy.Matrix:
+    if plane.ndim > 2:
+        raise ShapeError(
+            f"geometry has {plane.ndim} spatial axes, whose planes are no matrices; it needs one or two to be written: "
+            "use jacobians.zero_pad and jacobians.rot180 on arrays"
+        )
+    return sympy.Matrix(np.atleast_2d(plane))
+
+
+def place_image(X: Array, geometry: Geometry, group: int) -> Array:
+    """Place entries of any type as M_X^im, dense, shape (positions, taps)."""
+    stripe = matrices.Stripe(geometry.filters_of(group).start, 0, geometry.positions, column=0)
+    return dense(matrices.place_pixels(X, geometry, [stripe], columns=geometry.taps, max_bytes=None))
+
+
+def place_filter(F: Array, geometry: Geometry, i: int) -> Array:
+    """Place entries of any type as M_Fi^filter, dense, shape (positions, pixels)."""
+    stripe = matrices.Stripe(i, 0, geometry.positions, column=0)
+    return dense(matrices.place_taps(F, geometry, [stripe], columns=geometry.pixels, max_bytes=None))
+
+
+def dense(parts: matrices.Parts) -> Array:
+    """Return CSR arrays with entries of any type as a dense array, 0 where nothing is stored."""
+    result = np.zeros(parts.shape, parts.data.dtype)
+    rows = np.repeat(np.arange(parts.shape[0]), np.diff(parts.indptr))
+    result[rows, parts.indices] = parts.data
+    return result
+
+
+# the triple sum -------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=512)
+def triples(geometry: Geometry) -> tuple[Array, Array, Array]:
+    """Write out the triple sum of L1: which pixel times which tap is added to which response.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    r, p, q : ndarray of int64
+        One entry per product of L1, in the order of its sums: ``vec(S)[r] += vec(X)[p] · vec(F)[q]``.
+
+    Notes
+    -----
+    The oracle of this project: literal loops over the indices of L1, sharing nothing with the pixel table or with
+    strided windows. Since ``l = Σ g_r S_r``, ∂l/∂F and ∂l/∂X are the same triples, summed by ``q`` and by ``p``.
+    """
+    found = [
+        (
+            _flat((i, *lm), geometry.responses),
+            _flat((k, *pixel), geometry.image),
+            _flat((i, k - first, *tap), geometry.filters),
+        )
+        for i, lm, k, first, tap, pixel in _products(geometry)
+    ]
+    r, p, q = np.array(found, np.int64).reshape(-1, 3).T
+    return r, p, q
+
+
+def _products(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
+    n, per_filter, *sizes = geometry.filters
+    before = [first for first, _ in geometry.padding]
+    for i in range(n):
+        first = per_filter * (i // (n // geometry.groups))
+        for lm in itertools.product(*map(range, geometry.responses[1:])):
+            for k in range(first, first + per_filter):
+                for tap in itertools.product(*map(range, sizes)):
+                    pixel = [
+                        at * s + a * step - p
+                        for at, a, s, step, p in zip(lm, tap, geometry.stride, geometry.dilation, before, strict=True)
+                    ]
+                    if all(0 <= y < size for y, size in zip(pixel, geometry.image[1:], strict=True)):
+                        yield i, lm, k, first, tap, pixel
+
+
+def _flat(index: Sequence[int], shape: Sequence[int]) -> int:
+    return functools.reduce(lambda flat, step: flat * step[1] + step[0], zip(index, shape, strict=True), 0)
+
+
+# text -----------------------------------------------------------------------------------------------------------------
+
+
+def write(expression: Any, form: Format = "unicode", *, width: int | None = None) -> str:
+    """Write a sum of products of symbols as the lecture does: ``g1F12 + g2F11``.
+
+    Parameters
+    ----------
+    expression : sympy expression, polynomial ring element or number
+        What to write.
+    form : {"unicode", "text", "latex"}
+        With subscripts, in plain ASCII, or for TeX.
+    width : int, optional
+        Cut the sum with dots so that it has at most this many characters.
+
+    Returns
+    -------
+    str
+        The sum, its products in the order of the lecture.
+    """
+    expression = expression.as_expr() if hasattr(expression, "as_expr") else sympy.sympify(expression)
+    products = []
+    for product in sympy.Add.make_args(sympy.expand(expression)):
+        factor, rest = product.as_coeff_Mul()
+        powers = [each.as_base_exp() for each in sympy.Mul.make_args(rest) if each != 1]
+        factors = sorted((base for base, power in powers for _ in range(int(power))), key=_order)
+        products.append((list(map(_order, factors)), _product(factor, factors, form)))
+    text = _sum([text for _, text in sorted(products, key=operator.itemgetter(0))])
+    return text if width is None or len(text) <= width else _cut_sum(text, DOTS[form][0], width)
+
+
+def write_name(name: str, form: Format = "unicode") -> str:
+    """Write the name of a symbol: X₁₁ or X₂,₁₃, as ASCII, or for TeX."""
+    if form == "text":
+        return name
+    letter, _, index = re.fullmatch(r"([A-Za-z]+)(_?)(.*)", name).groups()  # type: ignore[union-attr]  # all names match
+    if form == "latex":
+        return f"{letter}_{{{index}}}" if index else letter
+    return letter + index.translate(SUBSCRIPTS)
+
+
+def render(
+    matrix: sympy.Matrix,
+    form: Format = "unicode",
+    *,
+    whole: bool = False,
+    width: int = 100,
+    labels: Sequence[str] | None = None,
+) -> str:
+    """Write a matrix of symbols for a terminal, or for TeX.
+
+    Parameters
+    ----------
+    matrix : sympy.Matrix
+        Of symbols, numbers, or sums of products of symbols.
+    form : {"unicode", "text", "latex"}
+        With subscripts, in plain ASCII, or a TeX array.
+    whole : bool
+        Write all of it. Otherwise rows and columns in the middle are left out with ⋯ and ⋮, as the lecture does, so
+        that it fits `width` characters and a page of rows.
+    width : int
+        Characters in a line.
+    labels : sequence of str, optional
+        A name for every row, written behind it in parentheses.
+
+    Returns
+    -------
+    str
+        One line per row.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+
+    Examples
+    --------
+    >>> print(render(image_matrix(Geometry((1, 2, 3), (1, 1, 2, 2))), "text", labels=["S11", "S12"]))
+    [ X11  X12  X21  X22 ]  (S11)
+    [ X12  X13  X22  X23 ]  (S12)
+    """
+    _check_form(form)
+    cells = [[write(entry, form) for entry in row] for row in matrix.tolist()]
+    shown = [[write(entry, "text") for entry in row] for row in matrix.tolist()] if form == "latex" else cells
+    label_width = max(map(len, labels)) + 4 if labels else 0
+    columns = list(range(matrix.cols)) if whole else _shown_columns(shown, width - 4 - label_width)
+    rows = _shown_rows(matrix.rows, whole=whole)
+    across, down, both = DOTS[form]
+
+    def cell(r: int, c: int) -> str:
+        if r == CUT:
+            return both if c == CUT else down
+        return across if c == CUT else cells[r][c]
+
+    table = [[cell(r, c) for c in columns] for r in rows]
+    behind = ["" if r == CUT or not labels else write_name(labels[r], form) for r in rows]
+    return _latex(table, behind) if form == "latex" else _columns(table, behind)
+
+
+def equations(
+    left: Sequence[str], right: Sequence[Any], form: Format = "unicode", *, whole: bool = False, width: int = 100
+) -> str:
+    """Write a vector of sums as equations, one a line: ``v1 = g1F11``.
+
+    Parameters
+    ----------
+    left : sequence of str
+        The names of the entries.
+    right : sequence of sympy expressions
+        The entries.
+    form : {"unicode", "text", "latex"}
+        With subscripts, in plain ASCII, or a TeX array.
+    whole : bool
+        Write all of it. Otherwise equations in the middle, and products in the middle of a long sum, are left out.
+    width : int
+        Characters in a line.
+
+    Returns
+    -------
+    str
+        One line per entry.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+
+    Examples
+    --------
+    >>> geometry = Geometry((1, 1, 3), (1, 1, 1, 2))
+    >>> print(equations(names("v", "image", geometry), input_gradient(geometry), "text"))
+    v1 = g1F11
+    v2 = g1F12 + g2F11
+    v3 = g2F12
+    """
+    _check_form(form)
+    rows = _shown_rows(len(left), whole=whole)
+    named = [DOTS[form][1] if r < 0 else write_name(left[r], form) for r in rows]
+    size = max(map(len, named))
+    sums = ["" if r < 0 else write(right[r], form, width=None if whole else width - size - 3) for r in rows]
+    if form == "latex":
+        lines = " \\\\\n".join(
+            f"{name} &= {text}" if text else f"{name} &" for name, text in zip(named, sums, strict=True)
+        )
+        return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
+    return "\n".join(f"{name:<{size}} = {text}" if text else name for name, text in zip(named, sums, strict=True))
+
+
+def view(
+    name: str, geometry: Geometry, i: int = 0, form: Format = "unicode", *, whole: bool = False, width: int = 100
+) -> str:
+    """Write one of the layer's matrices below a line that says what it is.
+
+    Parameters
+    ----------
+    name : str
+        One of `VIEWS`.
+    geometry : Geometry
+        The layer.
+    i : int
+        Filter, or response map, for the matrices of one; counted from 0.
+    form, whole, width
+        As `render`.
+
+    Returns
+    -------
+    str
+        The title and the matrix, or the equations of a vector.
+
+    Raises
+    ------
+    ValueError
+        If there is no such view.
+    """
+    if name not in VIEWS:
+        raise ValueError(f"name is {name!r}; it needs one of {', '.join(VIEWS)}")
+    page = functools.partial(render, form=form, whole=whole, width=width)
+    if name in VECTORS:
+        formula, letter, role, vector = VECTORS[name]
+        named = names(letter, role, geometry)
+        title, text = formula, equations(named, vector(geometry), form, whole=whole, width=width)
+    elif name in {"zero_pad", "rot180"}:
+        planes = zero_pad(geometry) if name == "zero_pad" else rot180(geometry, i=i)
+        title = "G^zero-pad, a plane per response map" if name == "zero_pad" else "F^rot180, a plane per plane of X"
+        title, text = f"{title}  (L18)", "\n\n".join(map(page, planes))
+    else:
+        title, matrix, labels = _matrix_view(name, geometry, i)
+        title, text = f"{title}, {matrix.rows} × {matrix.cols}", page(matrix, labels=labels)
+    return f"{'% ' if form == 'latex' else ''}{title}\n{text}"
+
+
+def _matrix_view(name: str, geometry: Geometry, i: int) -> tuple[str, sympy.Matrix, list[str]]:
+    """Return a title, the matrix and a name for each of its rows."""
+    labels, t = names("S", "responses", geometry), geometry.positions
+    number = f"_{i + 1}" if geometry.filters[0] > 1 else ""
+    S_i, F_i = (f"∂vec({letter}{number})" for letter in "SF")
+    if name == "stack_matrix":
+        title = f"∂vec(S)/∂vec(S_{i + 1}): a row per response, the identity at block {i + 1}  (L7)"
+        return title, stack_matrix(i, geometry), labels
+    labels = labels[i * t : (i + 1) * t]
+    if name == "image_matrix":
+        title = f"M_X^im = {S_i}/{F_i}: a row per response, a column per tap  (L8, L9)"
+        return title, image_matrix(geometry, group=geometry.group_of(i)), labels
+    title = f"M_F{number}^filter = {S_i}/∂vec(X): a row per response, a column per pixel  (L14, L15)"
+    return title, filter_matrix(geometry, i=i), labels
+
+
+VECTORS: dict[str, tuple[str, str, Role, Callable[[Geometry], sympy.Matrix]]] = {
+    "responses": ("vec(S) = M_X^im vec(F_i)  (L8, L9)", "S", "responses", responses),
+    "filter_gradient": ("∂l/∂vec(F) = (v1 v2 …) = g M_X^im  (L10 … L12)", "v", "filters", filter_gradient),
+    "input_gradient": ("∂l/∂vec(X) = (v1 v2 …) = Σ_i g_i M_Fi^filter  (L16 … L20)", "v", "image", input_gradient),
+}
+
+
+def _check_form(form: str) -> None:
+    if form not in FORMATS:
+        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}")
+
+
+def _shown_rows(count: int, *, whole: bool) -> list[int]:
+    return list(range(count)) if whole or count <= PAGE_ROWS else [*range(PAGE_ROWS - 3), CUT, count - 1]
+
+
+def _order(symbol: Any) -> tuple[Any, ...]:
+    letter, numbers = re.match(r"([A-Za-z]+)_?(.*)", str(symbol)).groups()  # type: ignore[union-attr]  # any name matches
+    rank = LETTERS.find(letter) if letter in LETTERS else len(LETTERS)
+    return rank, letter, [int(number) if number.isdigit() else -1 for number in numbers.split(",")]
+
+
+def _product(factor: Any, named: Sequence[Any], form: Format) -> str:
+    between = " " if form == "latex" else ""
+    text = between.join(write_name(str(each), form) for each in named)
+    if not text:
+        return str(factor)
+    return text if factor == 1 else f"-{text}" if factor == -1 else f"{factor}{between}{text}"
+
+
+def _sum(products: Sequence[str]) -> str:
+    return products[0] + "".join(f" - {each[1:]}" if each.startswith("-") else f" + {each}" for each in products[1:])
+
+
+def _cut_sum(text: str, dots: str, width: int) -> str:
+    terms = re.split(r"(?= [+-] )", text)
+    if len(terms) < 3:
+        return text
+    last = terms[-1]
+    kept = terms[0]
+    for term in terms[1:-1]:
+        if len(kept) + len(term) + len(f" + {dots}") + len(last) > width:
+            break
+        kept += term
+    return f"{kept} + {dots}{last}"
+
+
+def _shown_columns(cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
+    if sum(widths) - 2 <= width:
+        return list(range(len(widths)))
+    count, used = 0, widths[-1] + 3 - 2
+    while used + widths[count] + 2 <= width:
+        used += widths[count]
+        count += 1
+    return [*range(max(1, count)), CUT, len(widths) - 1]
+
+
+def _columns(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row, label in zip(table, labels, strict=True):
+        padded = [
+            entry.center(size) if entry in ALL_DOTS else entry.rjust(size)
+            for entry, size in zip(row, widths, strict=True)
+        ]
+        lines.append(f"[ {'  '.join(padded)} ]" + (f"  ({label})" if label else ""))
+    return "\n".join(lines)
+
+
+def _latex(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:
+    lines = [" & ".join(row) + (f" & ({label})" if label else "") for row, label in zip(table, labels, strict=True)]
+    columns = "c" * len(table[0]) + ("l" if any(labels) else "")
+    array = f"\\begin{{array}}{{{columns}}}\n" + " \\\\\n".join(lines) + "\n\\end{array}"
+    return array if any(labels) else f"\\left[{array}\\right]"

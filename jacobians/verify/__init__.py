@@ -1,0 +1,248 @@
+"""`verify()`: every equation of the lecture, checked by every kind of evidence it allows, and the report of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from jacobians.errors import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Executor
+    from fractions import Fraction
+
+    from jacobians.geometry import Geometry
+    from jacobians.verify.check import Failure, Outcome
+
+__all__ = ["Report", "Row", "verify"]
+
+# Layers that are drawn besides those of the lecture and the published ones.
+DRAWN = 300
+DRAWN_SYMBOLICALLY = 24
+FULL = 8
+# Products of a layer up to which its polynomials are expanded.
+MOST_SYMBOLIC_PRODUCTS = 600
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What is known of one equation.
+
+    Attributes
+    ----------
+    id, formula : str
+        The equation.
+    counts : dict of str to int
+        Comparisons made, by kind of evidence.
+    worst : float or None
+        Largest error as a fraction of its bound, where bounds were compared.
+    failure : Failure or None
+        The smallest case in which it does not hold.
+    """
+
+    id: str
+    formula: str
+    counts: dict[str, int]
+    worst: float | None
+    failure: Failure | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds, by at least one comparison."""
+        return self.failure is None and sum(self.counts.values()) > 0
+
+    @property
+    def verdict(self) -> str:
+        """Holds, FAILS, or not checked where no layer allowed a comparison."""
+        return "FAILS" if self.failure else "holds" if self.ok else "not checked"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The record of a verification.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        One per equation, in the lecture's order.
+    seed : int
+        Of the draws.
+    layers : int
+        How many layers the equations were checked at.
+    miss : Fraction
+        Bound of the probability that a wrong multilinear form passed all exact comparisons, summed over all equations
+        and layers.
+    """
+
+    rows: tuple[Row, ...]
+    seed: int
+    layers: int
+    miss: Fraction
+
+    @property
+    def ok(self) -> bool:
+        """Whether every equation was checked and holds, and there was one; for reading. Use `check` to act on it."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    def check(self) -> Report:
+        """Raise if anything does not hold.
+
+        Returns
+        -------
+        Report
+            This report, if every equation was checked and holds.
+
+        Raises
+        ------
+        VerificationError
+            With the whole text otherwise.
+        """
+        if not self.ok:
+            raise VerificationError(str(self))
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, for machines.
+
+        Returns
+        -------
+        dict
+            ``ok``, ``seed``, ``layers``, ``log2_miss_probability`` (None where no exact comparison was made) and
+            ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``, ``worst`` and ``failure``.
+        """
+        return {
+            "ok": self.ok,
+            "seed": self.seed,
+            "layers": self.layers,
+            "log2_miss_probability": _log2(self.miss) if self.miss else None,
+            "identities": [
+                {
+                    "id": row.id,
+                    "formula": row.formula,
+                    "verdict": row.verdict,
+                    "counts": row.counts,
+                    "worst": row.worst,
+                    "failure": dataclasses.asdict(row.failure) if row.failure else None,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the report as a table, the failures below it, and a last sentence that says what it is worth."""
+        parts = [_text(table(self))]
+        parts += [f"✗ {row.id} does not hold: {row.formula}\n{row.failure}\n" for row in self.rows if row.failure]
+        return "\n".join([*parts, self.conclusion])
+
+    @property
+    def conclusion(self) -> str:
+        """The last sentence."""
+        failed = [row.id for row in self.rows if row.failure]
+        unchecked = [row.id for row in self.rows if row.verdict == "not checked"]
+        if failed:
+            return f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
+        if not self.rows:
+            return "Nothing was checked: no equation speaks of these layers."
+        held = f"{len(self.rows) - len(unchecked)} equations hold at {self.layers} layers (seed {self.seed})"
+        if unchecked:
+            held += f"; {_listed(unchecked)}: not checked, no layer allows a comparison"
+        if not self.miss:
+            return f"{held}."
+        return (
+            f"{held}. The probability that a wrong form passed every exact comparison is below "
+            f"2^{math.ceil(_log2(self.miss))}, if what was run computes multilinear forms."
+        )
+
+
+def table(report: Report) -> Any:
+    """Return the report's table for `rich`, which the command line prints in colour."""
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for header, justify in (("id", "left"), ("equation", "left"), ("symbolic", "right"), ("exact", "right")):
+        grid.add_column(header, justify=justify, no_wrap=header != "equation")  # type: ignore[arg-type]  # rich wants literals
+    for header in ("bound", "worst/bound", "verdict"):
+        grid.add_column(header, justify="left" if header == "verdict" else "right", no_wrap=True)
+    for row in report.rows:
+        counts = [str(row.counts[kind]) if row.counts.get(kind) else "–" for kind in ("symbolic", "exact", "bound")]
+        worst = "–" if row.worst is None else f"{row.worst:.2f}" if row.worst >= 0.005 else "<0.01"
+        style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
+        grid.add_row(row.id, row.formula, *counts, worst, f"[{style}]{row.verdict}[/]")
+    return grid
+
+
+def _text(renderable: Any) -> str:
+    from io import StringIO
+
+    from rich.console import Console
+
+    page = Console(file=StringIO(), width=140, color_system=None, highlight=False)
+    page.print(renderable)
+    return page.file.getvalue()  # type: ignore[attr-defined, no-any-return]  # the file is the StringIO above
+
+
+def verify(
+    geometries: Iterable[Geometry] | None = None,
+    *,
+    identities: Sequence[str] | None = None,
+    seed: int = 0,
+    executor: Executor | None = None,
+    full: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check the equations of the lecture.
+
+    Parameters
+    ----------
+    geometries : iterable of Geometry, optional
+        The layers. By default the lecture's, published first layers at true size, and a few hundred drawn ones.
+        Equations about whole networks (L3 … L6, L22, L23) have layers of their own and are left out where layers are
+        given, unless `identities` asks for them.
+    identities : sequence of str, optional
+        Ids of the equations, like ``["L18", "L20"]``; by default all that speak of the layers.
+    seed : int
+        Of all draws.
+    executor : concurrent.futures.Executor, optional
+        Where to run the checks, a layer at a time; by default in this thread.
+    full : bool
+        Draw eight times as many layers.
+    progress : callable, optional
+        Called with the number of layers that are done and the number of all.
+
+    Returns
+    -------
+    Report
+        The record; its text is a table. ``report.check()`` raises where something does not hold.
+
+    Raises
+    ------
+    ValueError
+        If there is no such equation.
+    TypeError
+        If something else than a Geometry is given.
+
+    Examples
+    --------
+    >>> report = verify([Geometry((1, 3, 4), (1, 1, 2, 2))], identities=["L18"])
+    >>> report.ok, report.rows[0].verdict
+    (True, 'holds')
+    """
+    from jacobians.verify import run
+
+    wanted, tasks = run.tasks(geometries, identities, seed, full=full)
+    outcomes: list[Outcome] = []
+    for done, found in enumerate((executor.map if executor else map)(run.run, tasks), start=1):
+        outcomes += found
+        if progress:
+            progress(done, len(tasks))
+    return run.report(wanted, tasks, outcomes, seed)
+
+
+def _log2(probability: Fraction) -> float:
+    return math.log2(probability.numerator) - math.log2(probability.denominator)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} and {ids[-1]}"

@@ -1,0 +1,124 @@
+"""From the arguments of `verify` to units of work, and from their outcomes to the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from jacobians.geometry import Geometry, check_geometry
+from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row
+from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
+from jacobians.verify.check import Failure, Outcome, Task, check, read_out
+from jacobians.verify.identities import IDENTITIES, Identity
+from jacobians.verify.networks import NETWORK_IDENTITIES, NetworkIdentity
+
+LAYER = {identity.id: identity for identity in IDENTITIES}
+NETWORK = {identity.id: identity for identity in NETWORK_IDENTITIES}
+ORDER = sorted([*LAYER, *NETWORK], key=lambda name: int(name[1:]))
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkTask:
+    """One equation about networks; a unit of work that can be sent to another process."""
+
+    identity: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTask:
+    """Equations at one layer, by their ids; a unit of work that can be sent to another process."""
+
+    geometry: Geometry
+    identities: tuple[str, ...]
+    seed: int
+    symbolic: bool
+
+
+def tasks(
+    geometries: Iterable[Geometry] | None, identities: Sequence[str] | None, seed: int, *, full: bool
+) -> tuple[list[str], list[LayerTask | NetworkTask]]:
+    """Return the equations to check, and the work: large layers first, so that no process waits for one at the end."""
+    wanted = ORDER if identities is None else list(map(_known, identities))
+    if geometries is None:
+        layers = _default_layers(seed, FULL if full else 1)
+    else:
+        layers = {check_geometry(geometry): _products(geometry) <= MOST_SYMBOLIC_PRODUCTS for geometry in geometries}
+        if identities is None:
+            wanted = [name for name in ORDER if name in LAYER and any(map(LAYER[name].sides_for, layers))]
+    of_layers = tuple(name for name in wanted if name in LAYER)
+    planned: list[LayerTask | NetworkTask] = [NetworkTask(name, seed) for name in wanted if name in NETWORK]
+    ordered = sorted(layers, key=_products, reverse=True)
+    return wanted, [*(LayerTask(each, of_layers, seed, layers[each]) for each in ordered if of_layers), *planned]
+
+
+def run(task: LayerTask | NetworkTask) -> list[Outcome]:
+    """Do one unit of work."""
+    if isinstance(task, NetworkTask):
+        return list(NETWORK[task.identity].check(task.seed))
+    chosen = tuple(LAYER[name] for name in task.identities)
+    return check(Task(task.geometry, chosen, task.seed, task.symbolic))
+
+
+def report(
+    wanted: Sequence[str], done: Sequence[LayerTask | NetworkTask], outcomes: Sequence[Outcome], seed: int
+) -> Report:
+    """Sum the outcomes up, one row per equation that was asked for."""
+    rows = [_row(name, [each for each in outcomes if each.identity == name]) for name in ORDER if name in wanted]
+    miss = sum((each.miss for each in outcomes if each.miss is not None), Fraction(0))
+    layers = sum(isinstance(task, LayerTask) for task in done)
+    return Report(tuple(rows), seed, layers, miss)
+
+
+def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
+    identity: Identity | NetworkIdentity = LAYER[name] if name in LAYER else NETWORK[name]
+    counts: dict[str, int] = {}
+    for each in outcomes:
+        counts[each.evidence] = counts.get(each.evidence, 0) + each.checks
+    failed = sorted((each for each in outcomes if each.failure), key=lambda each: each.size)
+    worst = [each.worst for each in outcomes if each.worst is not None]
+    failure = failed[0].failure if failed else None
+    if failure and isinstance(identity, Identity):
+        failure = _in_symbols(identity, failure)
+    return Row(name, identity.formula, counts, max(worst, default=None), failure)
+
+
+def _in_symbols(identity: Identity, failure: Failure) -> Failure:
+    """Add to the numbers of a failure the formulas that they come from, read out entry by entry."""
+    geometry = failure.geometry
+    if failure.evidence == "symbolic" or geometry is None or failure.index is None:
+        return failure
+    sides = identity.sides_for(geometry)
+    try:
+        expected, actual = (read_out(sides[name], identity.inputs, geometry, failure.index) for name in failure.sides)
+    except Exception:  # code that is wrong may also raise, and its numbers are reported all the same
+        return failure
+    if expected is None or actual is None or expected == actual:
+        return failure
+    return dataclasses.replace(
+        failure, expected=f"{expected}  (here {failure.expected})", actual=f"{actual}  (here {failure.actual})"
+    )
+
+
+def _default_layers(seed: int, times: int) -> dict[Geometry, bool]:
+    """Return the layers, and whether their polynomials are expanded."""
+    small = drawn(seed, DRAWN_SYMBOLICALLY * times, most_products=MOST_SYMBOLIC_PRODUCTS // 4)
+    return (
+        dict.fromkeys([LECTURE, *PUBLISHED.values(), *drawn(seed, DRAWN * times)], False)
+        | dict.fromkeys(small, True)
+        | {EXAMPLE: True, SIBLING: True}
+    )
+
+
+def _products(geometry: Geometry) -> int:
+    return geometry.filters[0] * geometry.positions * geometry.taps
+
+
+def _known(name: str) -> str:
+    if name in ORDER:
+        return name
+    close = difflib.get_close_matches(str(name), ORDER, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}{hint}")

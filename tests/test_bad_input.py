@@ -1,0 +1,434 @@
+"""Every wrong argument raises an error whose text names it, says what it got and what it needs, and what to do."""
+
+import re
+
+import numpy as np
+import pytest
+
+import jacobians
+from jacobians import Geometry, errors
+from tests.strategies import distinct
+
+G = Geometry((2, 6, 4), (6, 2, 3, 2))
+
+
+def says(error, text):
+    """The error's whole text; … stands for anything."""
+    pattern = re.escape(text).replace("…", ".*")
+    return pytest.raises(error, match=f"(?s)^{pattern}$")
+
+
+# ------------------------------------------------------------------------------------------------------------ Geometry
+
+SHAPES = {
+    "filter larger than the image": (
+        ((1, 3, 9), (1, 1, 5, 2), {}),
+        "filters has 5 taps on spatial axis 0, which with dilation 1 cover 5 pixels, but the padded image has only 3; "
+        "make the image larger, the filter smaller, or pad by 2 more",
+    ),
+    "dilated filter larger than the padded image": (
+        ((1, 9, 4), (1, 1, 2, 3), {"dilation": (1, 3), "padding": ((0, 0), (0, 1))}),
+        "filters has 3 taps on spatial axis 1, which with dilation 3 cover 7 pixels, but the padded image has only 5; "
+        "make the image larger, the filter smaller, or pad by 2 more",
+    ),
+    "planes": (
+        ((3, 7, 9), (4, 2, 3, 2), {}),
+        "filters has 2 planes per filter but image has 3 planes in 1 group; filters.shape[1] needs to be 3",
+    ),
+    "planes of a depthwise layer": (
+        ((4, 7, 9), (4, 1, 3, 2), {}),
+        "filters has 1 plane per filter but image has 4 planes in 1 group; filters.shape[1] needs to be 4, or groups=4",
+    ),
+    "planes not cut by groups": (
+        ((4, 7, 9), (4, 4, 3, 2), {"groups": 2}),
+        "filters has 4 planes per filter but image has 4 planes in 2 groups; "
+        "filters.shape[1] needs to be 2, or groups=1",
+    ),
+    "groups do not divide the planes": (
+        ((3, 7, 9), (4, 1, 3, 2), {"groups": 2}),
+        "groups is 2 but image has 3 planes, which cannot be cut into 2 equal groups; "
+        "groups needs to divide both d = 3 and n = 4",
+    ),
+    "groups do not divide the filters": (
+        ((4, 7, 9), (3, 2, 3, 2), {"groups": 2}),
+        "groups is 2 but filters has 3 filters, which cannot be cut into 2 equal groups; "
+        "groups needs to divide both d = 4 and n = 3",
+    ),
+    "filters without a plane axis": (
+        ((2, 7, 9), (4, 3, 2), {}),
+        "filters has 3 axes (4, 3, 2) but an image of shape (2, 7, 9) has 2 spatial axes and needs filters with "
+        "4 axes: (n, d // groups, *taps)",
+    ),
+    "image without a plane axis": (
+        ((7,), (4, 1, 3), {}),
+        "image has shape (7,), which has no spatial axis; it needs (d, *spatial): for one plane write (1, 7)",
+    ),
+    "no axis": (((), (1, 1, 3), {}), "image has shape (), which has no spatial axis; it needs (d, *spatial)"),
+    "empty image": (
+        ((2, 0, 9), (4, 2, 3, 2), {}),
+        "image has shape (2, 0, 9), with 0 entries on axis 1; every axis needs at least 1",
+    ),
+    "no filters": (
+        ((2, 7, 9), (0, 2, 3, 2), {}),
+        "filters has shape (0, 2, 3, 2), with 0 entries on axis 0; every axis needs at least 1",
+    ),
+    "negative size": (
+        ((2, 7, -9), (4, 2, 3, 2), {}),
+        "image has shape (2, 7, -9), with -9 entries on axis 2; every axis needs at least 1",
+    ),
+    "fractional size": (((2, 7.0, 9), (4, 2, 3, 2), {}), "image[1] is 7.0; it needs an integer"),
+    "image itself": (
+        (np.ones((2, 7, 9)), (4, 2, 3, 2), {}),
+        "image is an array; it needs a shape (d, *spatial): pass the array's .shape",
+    ),
+    "a number": ((5, (1, 1, 3), {}), "image is 5; it needs a shape (d, *spatial)"),
+    "no image": ((None, (1, 1, 3), {}), "image is None; it needs a shape (d, *spatial)"),
+    "no filter shape": (((1, 3), None, {}), "filters is None; it needs a shape (n, d // groups, *taps)"),
+    "text": (("abc", (1, 1, 3), {}), "image is 'abc'; it needs a shape (d, *spatial)"),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes_that_make_no_geometry(case):
+    (image, filters, options), text = SHAPES[case]
+    with says(errors.ShapeError, text):
+        Geometry(image, filters, **options)
+
+
+@pytest.mark.parametrize(("missing", "pixels"), [({"padding": ((0, 0), (0, 2))}, 2), ({"padding": 1}, 2)])
+def test_the_cure_for_a_large_filter_cures_it(missing, pixels):
+    with pytest.raises(errors.ShapeError, match=f"or pad by {pixels} more$"):
+        Geometry((1, 9, 3), (1, 1, 2, 5))
+    assert Geometry((1, 9, 3), (1, 1, 2, 5), **missing).responses[2] == 1
+
+
+NUMBER = "it needs an integer of at least"
+OPTIONS = [
+    ({"stride": 0}, f"stride is 0; {NUMBER} 1"),
+    ({"stride": -1}, f"stride is -1; {NUMBER} 1"),
+    ({"stride": 1.5}, f"stride is 1.5; {NUMBER} 1"),
+    ({"stride": 2.0}, f"stride is 2.0; {NUMBER} 1"),
+    ({"stride": np.float64(2)}, f"stride is np.float64(2.0); {NUMBER} 1"),
+    ({"stride": np.array(2.5)}, f"stride is array(2.5); {NUMBER} 1"),
+    ({"stride": "2"}, f"stride is '2'; {NUMBER} 1"),
+    ({"stride": None}, f"stride is None; {NUMBER} 1"),
+    ({"stride": {2, 1}}, f"stride is {{1, 2}}; {NUMBER} 1"),
+    ({"stride": (1, 0)}, f"stride[1] is 0; {NUMBER} 1"),
+    ({"stride": (1, None)}, f"stride[1] is None; {NUMBER} 1"),
+    (
+        {"stride": (1, 2, 3)},
+        "stride has 3 entries (1, 2, 3) but there are 2 spatial axes: give one integer, or one integer per axis",
+    ),
+    ({"dilation": 0}, f"dilation is 0; {NUMBER} 1"),
+    ({"dilation": (0.5, 1)}, f"dilation[0] is 0.5; {NUMBER} 1"),
+    ({"dilation": None}, f"dilation is None; {NUMBER} 1"),
+    (
+        {"dilation": (2,)},
+        "dilation has 1 entries (2,) but there are 2 spatial axes: give one integer, or one integer per axis",
+    ),
+    ({"padding": -1}, f"padding is -1; {NUMBER} 0"),
+    ({"padding": 0.5}, f"padding is 0.5; {NUMBER} 0"),
+    ({"padding": None}, f"padding is None; {NUMBER} 0"),
+    ({"padding": (0, -2)}, f"padding[1] is -2; {NUMBER} 0"),
+    ({"padding": (0, (1, -2))}, f"padding[1][1] is -2; {NUMBER} 0"),
+    ({"padding": (0, "same")}, f"padding[1] is 'same'; {NUMBER} 0"),
+    ({"padding": ((1, 2, 3), 0)}, "padding[0] is (1, 2, 3); it needs one integer or one (before, after) pair"),
+    (
+        {"padding": (1, 2, 1, 2)},
+        "padding has 4 entries (1, 2, 1, 2) but there are 2 spatial axes: "
+        "give one integer, one integer per axis, or one (before, after) pair per axis",
+    ),
+    ({"padding": "full"}, "padding is 'full'; the words are 'valid' and 'same', or give integers"),
+    ({"padding": "SAME"}, "padding is 'SAME'; the words are 'valid' and 'same', or give integers"),
+    (
+        {"padding": "same", "stride": (1, 2)},
+        "padding is 'same' with stride (1, 2); 'same' needs stride 1, because frameworks disagree on what it means "
+        "otherwise: give the zeros as (before, after) pairs",
+    ),
+    ({"groups": 0}, f"groups is 0; {NUMBER} 1"),
+    ({"groups": 1.0}, f"groups is 1.0; {NUMBER} 1"),
+    ({"groups": None}, f"groups is None; {NUMBER} 1"),
+    ({"groups": (1, 1)}, f"groups is (1, 1); {NUMBER} 1"),
+]
+
+
+@pytest.mark.parametrize(("options", "text"), OPTIONS, ids=lambda value: repr(value) if isinstance(value, dict) else "")
+def test_options_that_make_no_geometry(options, text):
+    with says(errors.ShapeError, text):
+        Geometry((2, 7, 9), (4, 2, 3, 2), **options)
+
+
+def test_a_pair_for_one_axis_is_two_entries():
+    with pytest.raises(errors.ShapeError, match=r"for zeros before and after write padding=\(\(1, 2\),\)$"):
+        Geometry((1, 5), (1, 1, 2), padding=(1, 2))
+    assert Geometry((1, 5), (1, 1, 2), padding=((1, 2),)).responses == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("image", "filters", "options", "name"),
+    [
+        ((1, 2**40, 2**40), (1, 1, 1, 1), {}, "image"),
+        ((1, 2, 2), (1, 1, 1, 1), {"padding": 2**40}, "image"),
+        ((1, 2**32), (2**32, 1, 1), {}, "responses"),
+        ((1, 2), (1, 1, 1), {"stride": 2**63}, "stride"),
+    ],
+)
+def test_sizes_that_int64_cannot_count_are_refused(image, filters, options, name):
+    with pytest.raises(
+        OverflowError, match=rf"^{name} counts to \d+ .*at most 9223372036854775807; make the layer smal"
+    ):
+        Geometry(image, filters, **options)
+
+
+# -------------------------------------------------------------------------------------------------------------- arrays
+
+# How each function takes its arrays, by the name its messages use and the shape that G gives them.
+X, F, F_I, UP, BIAS = (2, 6, 4), (6, 2, 3, 2), (2, 3, 2), (6, 4, 3), (6,)
+TAKES = {
+    "convolve-X": ("X", X, lambda a: jacobians.convolve(a, distinct(F), G)),
+    "convolve-F": ("F", F, lambda a: jacobians.convolve(distinct(X), a, G)),
+    "convolve-bias": ("bias", BIAS, lambda a: jacobians.convolve(distinct(X), distinct(F), G, bias=a)),
+    "filter_gradient-X": ("X", X, lambda a: jacobians.filter_gradient(a, distinct(UP), G)),
+    "filter_gradient-G": ("G", UP, lambda a: jacobians.filter_gradient(distinct(X), a, G)),
+    "input_gradient-G": ("G", UP, lambda a: jacobians.input_gradient(a, distinct(F), G)),
+    "input_gradient-F": ("F", F, lambda a: jacobians.input_gradient(distinct(UP), a, G)),
+    "zero_pad-G": ("G", UP, lambda a: jacobians.zero_pad(a, G)),
+    "image_matrix-X": ("X", X, lambda a: jacobians.image_matrix(a, G)),
+    "filter_matrix-F_i": ("F_i", F_I, lambda a: jacobians.filter_matrix(a, G)),
+    "jacobian_wrt_image-F": ("F", F, lambda a: jacobians.jacobian_wrt_image(a, G)),
+    "jacobian_wrt_filters-X": ("X", X, lambda a: jacobians.jacobian_wrt_filters(a, G)),
+}
+takes = pytest.mark.parametrize("taken", TAKES)
+
+
+@takes
+def test_the_right_shape_is_accepted(taken):
+    _, shape, call = TAKES[taken]
+    call(distinct(shape))
+    call(distinct(shape).tolist())
+    call(distinct(shape).astype(np.uint8))
+
+
+CURES = {
+    "flattened": (
+        lambda A: A.ravel(),
+        "it has the right size: if its entries are in vec order, {name}.reshape({shape})",
+    ),
+    "planes-last": (lambda A: np.moveaxis(A, 0, -1), "the planes come first: np.moveaxis({name}, -1, 0)"),
+    "transposed": (
+        lambda A: np.swapaxes(A, -1, -2),
+        "its axes are in another order: put them right with {name}.transpose(…)",
+    ),
+    "batched": (lambda A: np.stack([A, A]), "it looks like a batch: pass one entry at a time, {name}[0]"),
+    "batch of one": (lambda A: A[None], "it looks like a batch: pass one entry at a time, {name}[0]"),
+    "too short": (lambda A: A[:, :-1], "pass an array of that shape, or make the Geometry of this one"),
+    "too many planes": (
+        lambda A: np.concatenate([A, A]),
+        "pass an array of that shape, or make the Geometry of this one",
+    ),
+    "plane left out": (lambda A: A[0], "pass an array of that shape, or make the Geometry of this one"),
+    "empty": (lambda A: A[:0], "pass an array of that shape, or make the Geometry of this one"),
+}
+
+
+@pytest.mark.parametrize("mistake", CURES)
+@pytest.mark.parametrize("taken", [taken for taken, (_, shape, _) in TAKES.items() if len(shape) > 1])
+def test_another_shape_is_refused_with_its_cure(taken, mistake):
+    name, shape, call = TAKES[taken]
+    change, cure = CURES[mistake]
+    wrong = change(distinct(shape))
+    text = f"{name} has shape {wrong.shape} but {G!r} needs {shape}; {cure.format(name=name, shape=shape)}"
+    with says(errors.ShapeError, text):
+        call(wrong)
+
+
+DTYPES = {
+    "object": (object, "convert it: {name}.astype('float64'), or use jacobians.symbolic for symbols"),
+    "str": ("U9", "convert it: {name}.astype('float64')"),
+    "bytes": ("S9", "convert it: {name}.astype('float64')"),
+    "bool": (bool, "say which integers you mean: {name}.astype('int8')"),
+    "complex": (complex, "the formulas are linear in it: pass {name}.real and {name}.imag, one at a time"),
+}
+
+
+@takes
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_entries_that_are_not_real_numbers_are_refused_with_their_cure(taken, dtype):
+    name, shape, call = TAKES[taken]
+    kind, cure = DTYPES[dtype]
+    text = f"{name} has dtype … which is not integer or real floating-point; {cure.format(name=name)}"
+    with says(errors.DtypeError, text):
+        call(distinct(shape).astype(kind))
+
+
+def test_the_cure_for_complex_numbers_cures_them():
+    Z = distinct(X) + 1j * distinct(X, start=100)
+    parts = jacobians.convolve(Z.real, distinct(F), G) + 1j * jacobians.convolve(Z.imag, distinct(F), G)
+    assert (
+        parts == [[[(Z[:, l : l + 3, m : m + 2] * f).sum() for m in range(3)] for l in range(4)] for f in distinct(F)]
+    ).all()
+
+
+@pytest.mark.parametrize("taken", [taken for taken in TAKES if taken != "convolve-bias"])
+def test_no_array_is_refused(taken):
+    name, _, call = TAKES[taken]
+    with says(errors.DtypeError, f"{name} is None; it needs an array of integers or real floating-point numbers"):
+        call(None)
+
+
+@takes
+def test_ragged_rows_are_refused(taken):
+    name, _, call = TAKES[taken]
+    with says(errors.ShapeError, f"{name} is not an array; make its rows equally long (NumPy says: …)"):
+        call([[[1, 2], [3]]])
+
+
+@pytest.mark.parametrize(("image", "filters"), [((3, 4), (1, 1, 2, 2)), ((3, 4, 1), (1, 1, 2, 2)), ((1, 3), (1, 1, 4))])
+def test_convolve_without_a_geometry_says_which_array_is_meant(image, filters):
+    text = f"X of shape {image} is the image and F of shape {filters} the filters: filters has …"
+    with says(errors.ShapeError, text):
+        jacobians.convolve(distinct(image), distinct(filters))
+
+
+def test_arrays_without_a_geometry():
+    with says(
+        errors.ShapeError, "F has shape (3, 2); it needs (n, d // groups, *taps) with at least one spatial axis: …"
+    ):
+        jacobians.rot180(np.ones((3, 2)))
+    for G_ in (np.ones(4), np.ones((2, 0))):
+        with says(
+            errors.ShapeError, f"G has shape {G_.shape}; it needs (n, *out) with at least one spatial axis and …"
+        ):
+            jacobians.bias_gradient(G_)
+    with says(errors.DtypeError, "F is None; it needs an array …"):
+        jacobians.rot180(None)
+    with says(errors.DtypeError, "G has dtype bool, which …"):
+        jacobians.bias_gradient(np.ones((2, 3), bool))
+
+
+NO_GEOMETRY = {
+    "convolve": lambda g: jacobians.convolve(distinct(X), distinct(F), g),
+    "filter_gradient": lambda g: jacobians.filter_gradient(distinct(X), distinct(UP), g),
+    "input_gradient": lambda g: jacobians.input_gradient(distinct(UP), distinct(F), g),
+    "zero_pad": lambda g: jacobians.zero_pad(distinct(UP), g),
+    "image_matrix": lambda g: jacobians.image_matrix(distinct(X), g),
+    "filter_matrix": lambda g: jacobians.filter_matrix(distinct(F_I), g),
+    "stack_matrix": lambda g: jacobians.stack_matrix(0, g),
+    "jacobian_wrt_image": lambda g: jacobians.jacobian_wrt_image(distinct(F), g),
+    "jacobian_wrt_filters": lambda g: jacobians.jacobian_wrt_filters(distinct(X), g),
+    "jacobian_wrt_bias": jacobians.jacobian_wrt_bias,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        (name, given)
+        for name in NO_GEOMETRY
+        for given in (None, 2, (1, 1), np.ones((2, 6, 4)))
+        if name != "convolve" or given is not None  # there, None is stride 1, no padding, no dilation and one group
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_is_no_geometry_is_refused(name, given):
+    text = (
+        f"geometry has type {type(given).__name__}; it needs a Geometry: Geometry(X.shape, F.shape), with stride, "
+        "padding, dilation and groups as its options"
+    )
+    with says(TypeError, text):
+        NO_GEOMETRY[name](given)
+
+
+# --------------------------------------------------------------------------------------------------- indices and rows
+
+TWO_GROUPS = Geometry((2, 6, 4), (6, 1, 3, 2), groups=2)
+INDEXED = {
+    "image_matrix": ("group", 2, lambda index: jacobians.image_matrix(distinct(X), TWO_GROUPS, group=index)),
+    "filter_matrix": ("group", 2, lambda index: jacobians.filter_matrix(distinct((1, 3, 2)), TWO_GROUPS, group=index)),
+    "pixel_table": ("group", 2, lambda index: TWO_GROUPS.pixel_table(group=index)),
+    "stack_matrix": ("i", 6, lambda index: jacobians.stack_matrix(index, TWO_GROUPS)),
+}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+def test_an_index_out_of_range_is_refused(name):
+    argument, count, call = INDEXED[name]
+    for index in (0, count - 1, np.int8(1), np.uint64(1)):
+        call(index)
+    for index in (-1, count, np.int64(count)):
+        text = f"{argument} is {index} but {TWO_GROUPS!r} has {count} of them, counted from 0: it needs 0 … {count - 1}"
+        with pytest.raises(IndexError, match=f"^{re.escape(text)}$"):
+            call(index)
+    for index in (0.5, 1.0, "0", None):
+        with says(errors.ShapeError, f"{argument} is {index!r}; it needs an integer"):
+            call(index)
+
+
+BLOCKS = {
+    "image_matrix": lambda rows: jacobians.image_matrix(distinct(X), G, rows=rows),
+    "filter_matrix": lambda rows: jacobians.filter_matrix(distinct(F_I), G, rows=rows),
+    "stack_matrix": lambda rows: jacobians.stack_matrix(0, G, rows=rows),
+    "jacobian_wrt_image": lambda rows: jacobians.jacobian_wrt_image(distinct(F), G, rows=rows),
+    "jacobian_wrt_filters": lambda rows: jacobians.jacobian_wrt_filters(distinct(X), G, rows=rows),
+    "jacobian_wrt_bias": lambda rows: jacobians.jacobian_wrt_bias(G, rows=rows),
+}
+NOT_ROWS = [3, [1, 2], range(3), (0, 3), "all", slice(0, 4, 2), slice(4, 0, -1), slice(0.5, 2), slice("a", "b")]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("rows", NOT_ROWS, ids=repr)
+def test_rows_that_are_not_a_slice_of_step_1_are_refused(name, rows):
+    count = BLOCKS[name](None).shape[0]
+    text = f"rows is {rows!r}; it needs a slice of step 1 into the {count} rows, like slice(0, 100)"
+    with says(errors.ShapeError, text):
+        BLOCKS[name](rows)
+
+
+def test_rows_of_numpy_integers_are_accepted():
+    for build in BLOCKS.values():
+        assert build(slice(np.int64(1), np.uint8(4), np.int32(1))).shape[0] == 3
+
+
+# -------------------------------------------------------------------------------------------------- too large, overflow
+
+
+def test_a_matrix_that_does_not_fit_is_refused():
+    text = (
+        "a matrix of shape (12, 12) with 144 nonzeros needs 1.66e-06 GiB but may take 9.31e-07 GiB; "
+        "build it in blocks with rows=slice(…), or raise max_bytes"
+    )
+    with pytest.raises(MemoryError, match=f"^{re.escape(text)}$") as raised:
+        jacobians.image_matrix(distinct(X), G, max_bytes=1000)
+    assert raised.type is errors.TooLargeError
+
+
+def test_integers_that_may_overflow_are_refused():
+    large = distinct(X) * 2**55
+    text = (
+        "the integers are too large for int64: with max|X| = 1513209474796486656, max|F| = 73 and terms = 12 a sum may "
+        "reach …, above 2⁶³ − 1; make them smaller, or use float64"
+    )
+    with says(OverflowError, text):
+        jacobians.convolve(large, distinct(F, start=2), G)
+    with pytest.raises(OverflowError, match=r"max\|X\| = .*, max\|G\| = .* and terms = 12 a sum"):
+        jacobians.filter_gradient(large, distinct(UP), G)
+    with pytest.raises(OverflowError, match=r"max\|G\| = .*, max\|F\| = .* and terms = 36 a sum"):
+        jacobians.input_gradient(distinct(UP) * 2**55, distinct(F), G)
+    with pytest.raises(OverflowError, match=r"with max\|G\| = .* and terms = 12 a sum"):
+        jacobians.bias_gradient(distinct(UP) * 2**57)
+
+
+def test_the_errors_are_the_built_in_ones_too():
+    pairs = {"ShapeError": ValueError, "DtypeError": TypeError, "TooLargeError": MemoryError}
+    assert all(issubclass(getattr(errors, name), built_in) for name, built_in in pairs.items())
+
+
+def test_a_bias_of_another_shape_is_refused():
+    for wrong, cure in (
+        (3, "pass an array of that shape, or make the Geometry of this one"),
+        ([1, 2], "pass an array of that shape, or make the Geometry of this one"),
+        (np.ones((6, 1, 1)), "it has the right size: if its entries are in vec order, bias.reshape((6,))"),
+        (np.ones((1, 6)), "it looks like a batch: pass one entry at a time, bias[0]"),
+    ):
+        with says(errors.ShapeError, f"bias has shape {np.shape(wrong)} but {G!r} needs (6,); {cure}"):
+            jacobians.convolve(distinct(X), distinct(F), G, bias=wrong)

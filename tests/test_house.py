@@ -1,0 +1,166 @@
+"""The rules of the house that no other tool checks."""
+
+import ast
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SOURCES = sorted((ROOT / "jacobians").rglob("*.py"))
+NOT_FOR_USERS = {"test", "test-torch", "lint", "docs", "dev"}
+
+
+def source_id(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def nodes(path):
+    return ast.walk(ast.parse(path.read_text("utf-8")))
+
+
+# ---------------------------------------------------------------------------------------------------- dependencies
+
+
+def third_party_imports(path):
+    for node in nodes(path):
+        match node:
+            case ast.Import(names=names):
+                modules = [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), level=0):
+                modules = [module]
+            case _:
+                continue
+        yield from {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"jacobians"}
+
+
+def names(requirements):
+    return {re.match(r"[\w-]+", requirement).group() for requirement in requirements}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    imported = {name for path in SOURCES for name in third_party_imports(path)}
+    required = names(PROJECT["dependencies"])
+    optional = {
+        name
+        for extra, requirements in PROJECT["optional-dependencies"].items()
+        if extra not in NOT_FOR_USERS
+        for name in names(requirements)
+    }
+    assert imported - required - optional == set()
+    assert required - imported == set()
+
+
+def in_a_fresh_interpreter(code):
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_jacobians_imports_only_the_numeric_core():
+    heavy = {"sympy", "rich", "typer", "matplotlib", "torch", "jax", "psutil", "hypothesis"}
+    assert heavy & set(in_a_fresh_interpreter("import sys, jacobians; print(*sys.modules)").split()) == set()
+
+
+# ------------------------------------------------------------------------------------------------------ public API
+
+CONTRACT = {
+    "Geometry": lambda image, filters, *, stride=1, padding=0, dilation=1, groups=1: ...,
+    "convolve": lambda X, F, geometry=None, *, bias=None: ...,
+    "filter_gradient": lambda X, G, geometry: ...,
+    "input_gradient": lambda G, F, geometry: ...,
+    "bias_gradient": lambda G: ...,
+    "zero_pad": lambda G, geometry: ...,
+    "rot180": lambda F: ...,
+    "image_matrix": lambda X, geometry, *, group=0, rows=None: ...,
+    "filter_matrix": lambda F_i, geometry, *, group=0, rows=None: ...,
+    "stack_matrix": lambda i, geometry: ...,
+    "jacobian_wrt_image": lambda F, geometry: ...,
+    "jacobian_wrt_filters": lambda X, geometry: ...,
+    "jacobian_wrt_bias": lambda geometry: ...,
+    "verify": lambda geometries=None, *, identities=None, seed=0, executor=None: ...,
+    "symbolic.image_matrix": lambda geometry: ...,
+    "symbolic.filter_matrix": lambda geometry: ...,
+    "symbolic.stack_matrix": lambda i, geometry: ...,
+    "symbolic.responses": lambda geometry: ...,
+    "symbolic.filter_gradient": lambda geometry: ...,
+    "symbolic.input_gradient": lambda geometry: ...,
+}
+GEOMETRY_ATTRIBUTES = "responses positions taps pixels spatial_ndim stride padding dilation groups"
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_signatures_keep_their_contract(name):
+    """Names, order, kinds and defaults are as promised; what was added since is keyword-only and optional."""
+    module, _, attribute = f"jacobians.{name}".rpartition(".")
+    promised = inspect.signature(CONTRACT[name]).parameters
+    actual = inspect.signature(getattr(importlib.import_module(module), attribute)).parameters
+    kept = [each.replace(annotation=each.empty) for each in actual.values() if each.name in promised]
+    assert kept == list(promised.values())
+    for added in actual.keys() - promised.keys():
+        assert actual[added].kind is inspect.Parameter.KEYWORD_ONLY
+        assert actual[added].default is not inspect.Parameter.empty
+
+
+def test_verify_is_the_function_also_after_an_import_from_the_package_of_that_name():
+    code = "import jacobians.verify.exact, jacobians; print(callable(jacobians.verify))"
+    assert in_a_fresh_interpreter(code).strip() == "True"
+
+
+def test_the_version_is_the_one_in_pyproject():
+    assert importlib.import_module("jacobians").__version__ == PROJECT["version"]
+
+
+def test_a_geometry_is_a_hashable_value_with_normalised_options():
+    from jacobians import Geometry
+
+    geometry = Geometry((2, 7, 6), (3, 2, 3, 2), stride=2, padding=1)
+    assert geometry == Geometry((2, 7, 6), (3, 2, 3, 2), stride=(2, 2), padding=((1, 1), (1, 1)))
+    assert hash(geometry) == hash(Geometry((2, 7, 6), (3, 2, 3, 2), stride=(2, 2), padding=(1, 1)))
+    assert [name for name in GEOMETRY_ATTRIBUTES.split() if not hasattr(geometry, name)] == []
+
+
+def test_errors_are_the_built_in_errors_they_extend():
+    from jacobians import errors
+
+    assert issubclass(errors.ShapeError, ValueError)
+    assert issubclass(errors.TooLargeError, MemoryError)
+    assert issubclass(errors.VerificationError, AssertionError)
+
+
+# ------------------------------------------------------------------------------------------- tolerances and prints
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=source_id)
+def test_no_tolerance_is_chosen_by_hand(path):
+    """Neither as an argument nor as the default inside a function that compares approximately."""
+    chosen = {"rtol", "atol", "rel_tol", "abs_tol", "allclose", "isclose", "assert_allclose", "assert_almost_equal"}
+    used = set()
+    for node in nodes(path):
+        match node:
+            case ast.arg(arg=name) | ast.keyword(arg=name) | ast.Name(id=name) | ast.Attribute(attr=name):
+                used.add(name)
+            case _:
+                pass
+    assert used & chosen == set()
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "cli.py"], ids=source_id)
+def test_only_the_command_line_prints(path):
+    assert [node.lineno for node in nodes(path) if isinstance(node, ast.Name) and node.id == "print"] == []
+
+
+# -------------------------------------------------------------------------------------------------------- Makefile
+
+
+def test_make_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1).split()
+    outside = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    listed = subprocess.run(["make"], cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"^make (\w+) +\S", listed, re.MULTILINE) == targets

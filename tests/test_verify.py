@@ -1,0 +1,298 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from jacobians import Geometry, VerificationError, convolution, layers, matrices, network, verify
+from jacobians.verify import Report, Row, cases, check, run
+from jacobians.verify.identities import IDENTITIES
+from jacobians.verify.networks import NETWORK_IDENTITIES
+from tests.mutants import MUTANTS, NETWORK_MUTANTS
+
+LAYERS = [
+    cases.EXAMPLE,
+    Geometry((1, 4, 6), (1, 1, 2, 3), stride=(3, 2)),
+    Geometry((3, 4, 3), (1, 3, 2, 2), padding=((1, 0), (0, 2))),
+    Geometry((4, 3, 4), (4, 2, 2, 1), dilation=(2, 1), groups=2),
+    Geometry((2, 8), (3, 2, 2), stride=2, dilation=3, padding=((2, 0),)),
+    Geometry((1, 2, 3, 4), (2, 1, 1, 2, 3), stride=(1, 1, 2), padding=(0, 1, 0)),
+    Geometry((2, 5, 4), (2, 1, 2, 2), stride=2, padding=((0, 1), (1, 0)), groups=2),
+]
+ALL = [f"L{k}" for k in range(1, 25)]
+
+
+def failed(report: Report) -> set[str]:
+    return {row.id for row in report.rows if row.failure}
+
+
+def test_every_equation_of_the_lecture_has_a_statement() -> None:
+    assert run.ORDER == ALL
+    assert len({each.formula for each in (*IDENTITIES, *NETWORK_IDENTITIES)}) == len(ALL)
+
+
+def test_right_forms_hold() -> None:
+    report = verify([*LAYERS, cases.LECTURE])
+    assert report.check() is report
+    assert failed(report) == set()
+    assert {row.id for row in report.rows} == {each.id for each in IDENTITIES}
+    assert report.miss < Fraction(1, 2**60)
+    for row in report.rows:
+        assert row.counts["exact"] > 0
+        assert row.worst is None or 0 < row.worst <= 1
+        assert row.id in {"L24"} or row.counts["symbolic"] > 0
+
+
+def test_networks_hold() -> None:
+    report = verify([], identities=[each.id for each in NETWORK_IDENTITIES])
+    assert report.check().ok
+    assert [row.id for row in report.rows] == ["L3", "L4", "L5", "L6", "L22", "L23"]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_wrong_forms_fail_with_the_right_equation_named(mutant, monkeypatch) -> None:
+    monkeypatch.setattr(mutant.module, mutant.function, mutant.wrong)
+    report = verify(LAYERS)
+    assert mutant.fails <= failed(report)
+    assert not mutant.holds & failed(report)
+    with pytest.raises(VerificationError, match="does not hold"):
+        report.check()
+
+
+@pytest.mark.parametrize(
+    ("identity", "module", "function", "wrong"),
+    NETWORK_MUTANTS,
+    ids=[f"{name} {function} {number}" for number, (name, _, function, _) in enumerate(NETWORK_MUTANTS)],
+)
+def test_wrong_layers_fail(identity, module, function, wrong, monkeypatch) -> None:
+    monkeypatch.setattr(module, function, wrong)
+    report = verify([], identities=[identity])
+    assert failed(report) == {identity}
+
+
+def test_every_equation_has_a_wrong_form_that_it_notices() -> None:
+    noticed = set().union(*(mutant.fails for mutant in MUTANTS)) | {name for name, *_ in NETWORK_MUTANTS}
+    assert set(ALL) - noticed == {"L24"}  # see test_the_lectures_layer
+
+
+@pytest.mark.parametrize(("module", "function"), [(convolution, "forward_sums"), (matrices, "place_pixels")])
+def test_the_lectures_layer(module, function, monkeypatch) -> None:
+    right = getattr(module, function)
+    monkeypatch.setattr(module, function, lambda X, *rest, **options: right(X[::-1], *rest, **options))
+    assert failed(verify([cases.LECTURE], identities=["L24"])) == {"L24"}
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "exact", "bound"])
+def test_each_kind_of_evidence_finds_a_wrong_form_by_itself(kind, monkeypatch) -> None:
+    monkeypatch.setattr(convolution, "turn", lambda F: F)
+    task = check.Task(Geometry((1, 2, 3), (1, 1, 2, 2)), tuple(IDENTITIES), 0, symbolic=True)
+    outcomes = [each for each in check.check(task) if each.identity == "L18" and each.evidence == kind]
+    assert [each.failure is not None for each in outcomes] == [True]
+
+
+def test_a_failure_says_what_is_wrong_in_symbols(monkeypatch) -> None:
+    monkeypatch.setattr(convolution, "turn", lambda F: F)
+    geometry = Geometry((1, 1, 2), (1, 1, 1, 2))
+    text = str(verify([geometry, cases.EXAMPLE], identities=["L18"], seed=5))
+    assert "✗ L18 does not hold: V = G^zero-pad ∗ F^rot180" in text
+    assert "v1: expected g1F11\n" in text
+    assert "got      g1F12\n" in text
+    assert f"at {geometry!r}, symbolic evidence, seed 5" in text
+    assert "2 of 2 entries" in text
+    assert text.endswith("L18 does not hold (seed 5).")
+
+
+def test_a_failure_of_numbers_alone_is_read_out_in_symbols(monkeypatch) -> None:
+    right = convolution.input_gradient
+    monkeypatch.setattr(convolution, "input_gradient", lambda G, F, geometry: right(G, F[..., ::-1], geometry))
+    failure = verify([Geometry((1, 1, 2), (1, 1, 1, 2))], identities=["L20"]).rows[0].failure
+    assert failure.evidence == "exact"
+    assert failure.expected.startswith("g1F11  (here ")
+    assert failure.actual.startswith("g1F12  (here ")
+
+
+def test_code_that_raises_fails_with_what_it_raised(monkeypatch) -> None:
+    def broken(*_):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(convolution, "input_gradient", broken)
+    failure = verify([cases.EXAMPLE], identities=["L20"]).rows[0].failure
+    assert failure.actual == "RuntimeError: no such kernel"
+
+
+def test_an_array_of_another_size_fails(monkeypatch) -> None:
+    right = convolution.input_gradient
+    monkeypatch.setattr(convolution, "input_gradient", lambda *arrays: right(*arrays)[:, 1:])
+    assert verify([cases.EXAMPLE], identities=["L20"]).rows[0].failure.actual == "30 entries"
+
+
+def test_running_out_of_memory_is_no_verdict(monkeypatch) -> None:
+    def full(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(convolution, "input_gradient", full)
+    with pytest.raises(MemoryError, match="no room"):
+        verify([cases.EXAMPLE], identities=["L20"])
+
+
+def test_not_a_number_never_equals() -> None:
+    assert check.first_difference([1.0, np.nan], [1.0, np.nan]) == (1, 1)
+    assert check.first_difference([1, 2], [1, 2]) is None
+    assert check.first_difference([1, 2, 3], [3, 2, 1]) == (0, 2)
+    assert check.first_difference([1, 2, 3], [1, 2]) == (0, 3)
+
+
+def test_rounding_beyond_the_bound_fails(monkeypatch) -> None:
+    right = convolution.convolve
+    monkeypatch.setattr(
+        convolution, "convolve", lambda X, F, geometry, bias=None: right(X, F, geometry, bias=bias).astype(np.float16)
+    )
+    task = check.Task(cases.EXAMPLE, tuple(each for each in IDENTITIES if each.id == "L1"), 0, symbolic=False)
+    bound = next(each for each in check.check(task) if each.evidence == "bound")
+    assert bound.failure is not None
+    assert bound.worst > 1
+    assert "±" in bound.failure.expected
+
+
+def test_an_equation_that_nothing_allows_to_check_is_not_said_to_hold() -> None:
+    report = verify([cases.EXAMPLE], identities=["L19", "L24"])
+    assert [row.verdict for row in report.rows] == ["holds", "not checked"]
+    with pytest.raises(VerificationError, match="L24: not checked"):
+        report.check()
+
+
+def test_no_layers_hold_nothing() -> None:
+    assert not verify([], identities=["L18"]).ok
+
+
+def test_equations_about_layers_given_leave_out_what_does_not_apply() -> None:
+    report = verify([Geometry((2, 5, 4), (2, 2, 2, 3), stride=2)])
+    left_out = {"L3", "L4", "L5", "L6", "L8", "L14", "L17", "L18", "L19", "L22", "L23", "L24"}
+    assert {row.id for row in report.rows} == set(ALL) - left_out
+    assert report.ok
+
+
+def test_large_layers_are_checked_without_the_triple_sum() -> None:
+    report = verify([cases.PUBLISHED["LeNet-5 C1"]])
+    assert report.ok
+    assert {"L8", "L12", "L14", "L20"} <= {row.id for row in report.rows}
+
+
+def test_published_layers_have_their_published_sizes() -> None:
+    responses = {name: geometry.responses for name, geometry in cases.PUBLISHED.items()}
+    assert responses == {
+        "LeNet-5 C1": (6, 28, 28),
+        "AlexNet conv1": (96, 55, 55),
+        "VGG-16 conv1_1": (64, 224, 224),
+        "ResNet-50 conv1": (64, 112, 112),
+        "MobileNet depthwise": (32, 112, 112),
+    }
+    assert cases.LECTURE.responses == (4, 28, 28)
+
+
+def test_the_default_layers_hold_every_pair_of_options() -> None:
+    layers = list(cases.drawn(0, 300))
+    traits = {
+        "axes": lambda g: g.spatial_ndim,
+        "stride": lambda g: max(g.stride) > 1,
+        "dilation": lambda g: max(g.dilation) > 1,
+        "padding": lambda g: (
+            "none" if not np.any(g.padding) else "even" if all(a == b for a, b in g.padding) else "uneven"
+        ),
+        "padding beyond the filter": lambda g: any(max(p) > e - 1 for p, e in zip(g.padding, g.extent, strict=True)),
+        "tail": lambda g: min(max(g.tail), 2),
+        "gaps": lambda g: any(s > e for s, e in zip(g.stride, g.extent, strict=True)),
+        "groups": lambda g: g.groups > 1,
+        "filters in a group": lambda g: g.filters_per_group > 1,
+        "planes in a group": lambda g: g.planes_per_group > 1,
+        "even filter": lambda g: any(k % 2 == 0 for k in g.filters[2:]),
+        "not square": lambda g: len(set(g.image[1:])) > 1,
+    }
+    # A gap needs a stride above 1, and so does a tail; a padding beyond the filter needs padding.
+    impossible = {("stride", False, "tail", 1), ("stride", False, "tail", 2), ("stride", False, "gaps", True),
+                  ("padding", "none", "padding beyond the filter", True), ("axes", 1, "not square", True)}  # fmt: skip
+    names = list(traits)
+    values = [[traits[name](layer) for name in names] for layer in layers]
+    for a, first in enumerate(names):
+        for b in range(a + 1, len(names)):
+            seen = {(row[a], row[b]) for row in values}
+            for x in {row[a] for row in values}:
+                for y in {row[b] for row in values}:
+                    assert (x, y) in seen or (first, x, names[b], y) in impossible, (first, x, names[b], y)
+
+
+def test_runs_are_repeatable_and_seeds_matter() -> None:
+    geometry = Geometry((2, 4, 5), (2, 2, 2, 3))
+    assert verify([geometry], seed=3) == verify([geometry], seed=3)
+    first, again, other = (next(check.integer_draws("XF", 6, geometry, seed))[0].X.tolist() for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_integer_draws_reach_the_target_and_are_exact() -> None:
+    geometry = Geometry((2, 4, 5), (2, 2, 2, 3), padding=1)
+    missed = Fraction(1)
+    for draw, miss in check.integer_draws("GF", 12, geometry, 0):
+        missed *= miss
+        largest = [int(np.abs(each).max()) for each in (draw.G, draw.F)]
+        assert 12 * largest[0] * largest[1] <= check.exact.exact_limit(draw.G.dtype)
+        assert not draw.X.any()
+        assert len(np.unique(draw.F)) == draw.F.size
+    assert missed <= check.TARGET
+
+
+def test_an_executor_gives_the_same_report() -> None:
+    with ThreadPoolExecutor(2) as executor:
+        assert verify(LAYERS[:6], executor=executor) == verify(LAYERS[:6])
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    verify(LAYERS[:3], identities=["L1"], progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_record_is_plain_and_complete(monkeypatch) -> None:
+    record = json.loads(json.dumps(verify([cases.EXAMPLE], identities=["L18", "L7"]).to_dict()))
+    assert record["ok"] is True
+    assert record["log2_miss_probability"] < -60
+    assert [each["id"] for each in record["identities"]] == ["L7", "L18"]
+    monkeypatch.setattr(convolution, "turn", lambda F: F)
+    record = json.loads(json.dumps(verify([cases.EXAMPLE], identities=["L18"]).to_dict()))
+    assert record["ok"] is False
+    failure = record["identities"][0]["failure"]
+    assert (failure["entry"], failure["expected"], failure["actual"]) == ("v1", "g1F11", "g1F33")
+
+
+def test_the_table_names_counts_and_verdicts() -> None:
+    text = str(verify([cases.EXAMPLE], identities=["L18"]))
+    assert "V = G^zero-pad ∗ F^rot180" in text
+    assert "holds" in text
+    assert (
+        "1 equations hold at 1 layers (seed 0). The probability that a wrong form passed every exact comparison" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("geometries", "identities", "error", "message"),
+    [
+        (None, ["L25"], ValueError, "identities has 'L25'; it needs ids among L1, .*; did you mean L"),
+        (None, ["rotation"], ValueError, "identities has 'rotation'; it needs ids among L1"),
+        ([(1, 6, 6)], None, TypeError, "it needs a Geometry"),
+    ],
+)
+def test_unusable_arguments(geometries, identities, error, message) -> None:
+    with pytest.raises(error, match=message):
+        verify(geometries, identities=identities)
+
+
+def test_a_row_without_comparisons_is_not_ok() -> None:
+    assert Row("L1", "", {}, None, None).verdict == "not checked"
+    assert not Row("L1", "", {"exact": 0}, None, None).ok
+
+
+def test_modules_under_test_are_the_right_ones_again() -> None:
+    """Patches of other tests are gone: the names the mutants replace are the modules' own functions."""
+    for mutant in MUTANTS:
+        assert getattr(mutant.module, mutant.function).__module__ == mutant.module.__name__
+    assert network.relu is layers.relu
