@@ -94,8 +94,7 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
            [0, 0, 1]])
     """
     S = numeric("S", S).ravel()
-    _check_sparse("S", S.dtype)
-    held = np.where(np.isnan(S), S, S > 0).astype(S.dtype)
+    held = np.where(np.isnan(S), S, S > 0).astype(_sparse_dtype("S", S.dtype))
     return csr_array((held, np.arange(S.size), np.arange(S.size + 1)), shape=(S.size, S.size))
 
 
@@ -208,7 +207,7 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
            [0, 0, 0, 5, 6, 7]])
     """
     h, C = numeric("h", h).ravel(), check_classes(classes)
-    _check_sparse("h", h.dtype)
+    h = h.astype(_sparse_dtype("h", h.dtype))
     if not h.size:
         raise ShapeError("h has no entries; it needs at least one: give it H, the input of the layer")
     columns, rows = np.arange(C * h.size), np.arange(C + 1) * h.size
@@ -244,8 +243,8 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
            [0, 1]])
     """
     C = check_classes(classes)
-    _check_sparse("the Jacobian", np.dtype(dtype))
-    return csr_array((np.ones(C, dtype), np.arange(C), np.arange(C + 1)), shape=(C, C))
+    ones = np.ones(C, _sparse_dtype("the Jacobian", np.dtype(dtype)))
+    return csr_array((ones, np.arange(C), np.arange(C + 1)), shape=(C, C))
 
 
 # softmax and cross-entropy --------------------------------------------------------------------------------------------
@@ -622,12 +621,14 @@ def _log_sum_exp(a: Array) -> Any:
     return largest if largest == -np.inf else largest + np.log(np.exp(a - largest).sum())
 
 
-def _check_sparse(name: str, dtype: np.dtype[Any]) -> None:
-    if dtype.char not in SPARSE_DTYPES:
-        raise DtypeError(
-            f"{name} has dtype {dtype}, which scipy.sparse cannot hold as numbers; use float32, which represents every "
-            "float16 exactly"
-        )
+def _sparse_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return `dtype` in the machine's byte order, the only one that scipy.sparse computes in."""
+    if dtype.char in SPARSE_DTYPES:
+        return dtype.newbyteorder("=")
+    raise DtypeError(
+        f"{name} has dtype {dtype}, which scipy.sparse cannot hold as numbers; use float32, which represents every "
+        "float16 exactly"
+    )
 
 
 def _check_int64(W: Array, h: Array, b: Array) -> None:

@@ -136,6 +136,12 @@ def test_a_wrong_fully_connected_layer_is_caught(wrong):
         check_fully_connected(**RIGHT | wrong)
 
 
+def test_the_other_byte_order_is_read_rightly():
+    h = np.array([1, -2], ">f8")
+    assert_same(relu_jacobian(h).toarray(), [[1, 0], [0, 0]])
+    assert_same([3, 5] @ fully_connected_jacobian_wrt_weights(h, 2), [3, -6, 5, -10])
+
+
 def test_narrow_integers_do_not_wrap():
     s = fully_connected(np.full((2, 50), 100, np.int8), np.full(50, -100, np.int8), np.array([1, 2], np.int8))
     assert_same(s, [1 - 500_000, 2 - 500_000])

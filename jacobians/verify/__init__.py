@@ -145,7 +145,11 @@ class Report:
             return f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
         if not self.rows:
             return "Nothing was checked: no equation speaks of these layers."
-        held = f"{len(self.rows) - len(unchecked)} equations hold at {self.layers} layers (seed {self.seed})"
+        count = len(self.rows) - len(unchecked)
+        held = f"{count} equation{' holds' if count == 1 else 's hold'}"
+        if self.layers:
+            held += f" at {self.layers} layer{'' if self.layers == 1 else 's'}"
+        held += f" (seed {self.seed})"
         if unchecked:
             held += f"; {_listed(unchecked)}: not checked, no layer allows a comparison"
         if not self.miss:
@@ -167,7 +171,7 @@ def table(report: Report) -> Any:
         grid.add_column(header, justify="left" if header == "verdict" else "right", no_wrap=True)
     for row in report.rows:
         counts = [str(row.counts[kind]) if row.counts.get(kind) else "–" for kind in ("symbolic", "exact", "bound")]
-        worst = "–" if row.worst is None else f"{row.worst:.2f}" if row.worst >= 0.005 else "<0.01"
+        worst = "–" if row.worst is None else _share(row.worst)
         style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
         grid.add_row(row.id, row.formula, *counts, worst, f"[{style}]{row.verdict}[/]")
     return grid
@@ -225,6 +229,7 @@ def verify(
 
     Examples
     --------
+    >>> from jacobians import Geometry
     >>> report = verify([Geometry((1, 3, 4), (1, 1, 2, 2))], identities=["L18"])
     >>> report.ok, report.rows[0].verdict
     (True, 'holds')
@@ -238,6 +243,10 @@ def verify(
         if progress:
             progress(done, len(tasks))
     return run.report(wanted, tasks, outcomes, seed)
+
+
+def _share(worst: float) -> str:
+    return ">1" if worst > 1 else f"{worst:.2f}" if worst >= 0.005 else "<0.01"
 
 
 def _log2(probability: Fraction) -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "exact_magnitude",
     "gamma",
     "miss_probability",
+    "near_miss_probability",
     "real_numbers",
     "unit_roundoff",
 ]
@@ -145,6 +146,39 @@ def miss_probability(magnitude: int, *entries: int) -> Fraction:
     for count in entries:
         caught *= 1 - Fraction(1, values - count + 1 if _distinct(values, count) else values)
     return 1 - caught
+
+
+def near_miss_probability(magnitude: int, slack: float) -> Fraction:
+    """Bound the probability that two different bilinear forms differ by no more than a slack on one draw.
+
+    Parameters
+    ----------
+    magnitude : int
+        Largest absolute value of the draw: each entry is one of ``m = 2·magnitude + 1`` values, independently.
+    slack : float
+        Difference up to which results are taken for equal: a rounding bound.
+
+    Returns
+    -------
+    Fraction
+        ``(2t + 1)/m + (2·slack/t + 1)/m`` with ``t = √slack``, at most 1; `miss_probability` where the slack is 0.
+
+    Notes
+    -----
+    As in `miss_probability`, let ``x_a y_b`` have a coefficient other than 0, an integer. The coefficient c of ``x_a``
+    is a linear polynomial in ``y_b``, which is within ±t at no more than ``2t + 1`` of its m values. Where it is not,
+    ``c·x_a + …`` is within ±slack at no more than ``2·slack/t + 1`` of the m values of ``x_a``.
+
+    Examples
+    --------
+    >>> near_miss_probability(500, 4.0) == Fraction(10, 1001)
+    True
+    """
+    values = 2 * magnitude + 1
+    if not slack:
+        return miss_probability(magnitude, values, values)
+    root = Fraction(math.sqrt(slack))
+    return min(Fraction(1), (2 * root + 1 + 2 * Fraction(slack) / root + 1) / values)
 
 
 def real_numbers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
@@ -119,6 +118,4 @@ def _products(geometry: Geometry) -> int:
 def _known(name: str) -> str:
     if name in ORDER:
         return name
-    close = difflib.get_close_matches(str(name), ORDER, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}{hint}")
+    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}")
