@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from jacobians.audit import AuditReport, audit
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient, rot180, zero_pad
 from jacobians.errors import AuditError, DtypeError, ShapeError, TooLargeError, VerificationError
 from jacobians.geometry import Geometry
@@ -18,12 +19,14 @@ from jacobians.verify import Report, verify
 
 __all__ = [
     "AuditError",
+    "AuditReport",
     "DtypeError",
     "Geometry",
     "Report",
     "ShapeError",
     "TooLargeError",
     "VerificationError",
+    "audit",
     "bias_gradient",
     "convolve",
     "filter_gradient",
@@ -41,7 +44,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Loaded when they are first asked for: they need sympy, which takes longer to load than everything else.
-_LATER = ("layers", "network", "symbolic")
+_LATER = ("layers", "network", "symbolic", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
-"""The command line: `jacobians verify` and `jacobians show`. The only place that prints."""
+"""The command line: `jacobians verify`, `jacobians show` and `jacobians audit`. The only place that prints."""
 
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -49,7 +50,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without these characters still shows the rest
     try:
         app()
-    except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError) as error:
+    except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError, ValueError) as error:
         _refuse(str(error))
 
 
@@ -83,8 +84,7 @@ def verify(
     """
     import jacobians
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        _refuse(f"--json is {json_file}, in a folder that does not exist; make it first")
+    _check_folder("--json", json_file)
     only = [name.strip() for name in identities.split(",")] if identities else None
     out = Console(highlight=False)
     with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
@@ -140,6 +140,135 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(title)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+# audit ----------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def audit(
+    forward: Annotated[
+        str,
+        typer.Argument(metavar="FILE.py:FORWARD", help="The forward pass; FILE.py:- to audit the backward pass alone."),
+    ],
+    backward: Annotated[
+        str | None, typer.Option(metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file.")
+    ] = None,
+    stride: Annotated[
+        str, typer.Option(metavar="S[,S]", help="What the code was fixed to: one, or one per axis.")
+    ] = "1",
+    padding: Annotated[
+        str, typer.Option(metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
+    ] = "0",
+    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = "1",
+    groups: Annotated[int, typer.Option(help="Groups of planes.")] = 1,
+    axes: Annotated[int, typer.Option(min=1, help="Number of spatial axes.")] = 2,
+    bias: Annotated[bool, typer.Option("--bias", help="The functions take a bias, and return its gradient.")] = False,
+    dtype: Annotated[str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.")] = "float64",
+    layout: Annotated[
+        str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default planes first.")
+    ] = None,
+    torch: Annotated[bool, typer.Option("--torch", help="FORWARD is a PyTorch function or module.")] = False,
+    jax: Annotated[bool, typer.Option("--jax", help="FORWARD is a JAX function.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML to FILE.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Hold a convolution in FILE.py against the explicit matrices, and say what is wrong with it.
+
+    Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable.
+
+    Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
+    `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`
+    """
+    import jacobians
+
+    for name, file in (("--json", json_file), ("--junit", junit_file)):
+        _check_folder(name, file)
+    if torch and jax:
+        _refuse("--torch and --jax are both given; a function is of one of them")
+    functions = _functions(forward, backward, torch=torch, jax=jax, dtype=dtype, bias=bias)
+    if layout is not None:
+        from jacobians.audit.layouts import with_layout
+
+        functions = with_layout(*functions, layout)
+    report = jacobians.audit(
+        *functions,
+        stride=_per_axis("--stride", stride),
+        padding=_padding(padding),
+        dilation=_per_axis("--dilation", dilation),
+        groups=groups,
+        spatial_ndim=axes,
+        bias=bias,
+        dtype=dtype,
+        seed=seed,
+    )
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if junit_file is not None:
+        junit_file.write_text(report.to_junit(), encoding="utf-8")
+    out = Console(highlight=False, soft_wrap=True)
+    for line in str(report).splitlines():
+        style = {"✗": "bold red", "✓": "green"}.get(line[:1]) if out.is_terminal else None
+        out.print(line, markup=False, style=style)
+    sys.exit(HOLDS if report.ok else FAILS)
+
+
+def _functions(
+    forward: str, backward: str | None, *, torch: bool, jax: bool, dtype: str, bias: bool
+) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    file, _, name = forward.rpartition(":")
+    if not file:
+        _refuse(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
+    given = None if name == "-" else _load(file, name)
+    if torch or jax:
+        from jacobians.audit.frameworks import from_jax, from_torch
+
+        if backward is not None or given is None:
+            _refuse("--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives")
+            raise AssertionError("unreachable: the command has ended")
+        return from_torch(given, dtype=dtype, bias=bias) if torch else from_jax(given, bias=bias)
+    if backward is None:
+        return given, None
+    where, _, called = backward.rpartition(":")
+    return given, _load(where or file, called)
+
+
+def _load(file: str, name: str) -> Callable[..., Any]:
+    """Load a function from a file, as if the file were run from its own folder."""
+    path = Path(file)
+    if not path.is_file():
+        _refuse(f"{file} does not exist; name a Python file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        _refuse(f"{file} is no Python file; its name needs to end in .py")
+        raise AssertionError("unreachable: the command has ended")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.absolute()))
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the file does wrong is the user's to know
+        _refuse(f"{file} does not load: {type(error).__name__}: {error}")
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None or not callable(function):
+        known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
+        close = difflib.get_close_matches(name, known, n=1)
+        _refuse(
+            f"{file} has no function {name!r}"
+            + (f"; did you mean {close[0]}?" if close else f"; it has {', '.join(known) or 'none'}")
+        )
+        raise AssertionError("unreachable: the command has ended")
+    return function
+
+
+def _check_folder(option: str, file: Path | None) -> None:
+    if file is not None and not file.absolute().parent.is_dir():
+        _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
 
 
 # show -----------------------------------------------------------------------------------------------------------------

@@ -98,8 +98,69 @@ def test_show_latex_can_be_pasted(capsys, monkeypatch) -> None:
     assert "\\begin{aligned}" in out
 
 
+RIGHT = """
+import numpy as np
+from tests.convolutions import Layer
+layer = Layer(stride=2, padding=1)
+forward, backward = layer.forward, layer.backward
+def unrotated(X, F, G):
+    dX, dF = layer.backward(X, F[:, :, ::-1, ::-1], G)
+    return dX, layer.backward(X, F, G)[1]
+def last(X, F):
+    return np.moveaxis(layer.forward(np.moveaxis(X, -1, 1), F.transpose(3, 2, 0, 1)), 1, -1)
+"""
+
+
+@pytest.fixture
+def code(tmp_path):
+    file = tmp_path / "somebodys.py"
+    file.write_text(RIGHT)
+    return str(file)
+
+
+def test_audit_of_right_and_of_wrong_code(capsys, monkeypatch, tmp_path, code) -> None:
+    options = ["--stride", "2", "--padding", "1"]
+    status, out, _ = run(capsys, monkeypatch, "audit", f"{code}:forward", "--backward", "backward", *options)
+    assert status == 0
+    assert out.startswith("✓ S, ∂l/∂X, ∂l/∂F are right: 2 spatial axes, stride 2, padding 1, float64")
+    record, junit = tmp_path / "record.json", tmp_path / "junit.xml"
+    files = ["--json", str(record), "--junit", str(junit)]
+    status, out, _ = run(capsys, monkeypatch, "audit", f"{code}:-", "--backward", "unrotated", *options, *files)
+    assert status == 1
+    assert out.startswith("✗ ∂l/∂X is wrong: the filter is not rotated by 180°")
+    assert json.loads(record.read_text(encoding="utf-8"))["findings"][0]["about"] == "∂l/∂X"
+    assert "<failure" in junit.read_text(encoding="utf-8")
+
+
+def test_audit_with_a_layout(capsys, monkeypatch, code) -> None:
+    options = ["--stride", "2", "--padding", "1", "--layout", "NHWC,HWIO->NHWC"]
+    assert run(capsys, monkeypatch, "audit", f"{code}:last", *options)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.py:forward"], "nowhere.py does not exist; name a Python file"),
+        (["forward"], "FORWARD is 'forward'; it needs a file and a function in it, like conv.py:forward"),
+        (["CODE:forwrd"], "has no function 'forwrd'; did you mean forward?"),
+        (["CODE:forward", "--torch", "--jax"], "--torch and --jax are both given"),
+        (["CODE:forward", "--dtype", "float8"], "dtype is 'float8'; it needs one of"),
+        (
+            ["CODE:forward", "--junit", "no/such/folder/x.xml"],
+            "--junit is no/such/folder/x.xml, in a folder that does not",
+        ),
+        (["CODE:forward", "--torch", "--backward", "backward"], "--backward is for NumPy code"),
+    ],
+)
+def test_unusable_arguments_of_audit(capsys, monkeypatch, code, arguments, said) -> None:
+    given = [argument.replace("CODE", code) for argument in arguments]
+    status, out, err = run(capsys, monkeypatch, "audit", *given)
+    assert (status, out) == (2, "")
+    assert said in err
+
+
 def test_help_has_examples(capsys, monkeypatch) -> None:
-    for command in ("verify", "show"):
+    for command in ("verify", "show", "audit"):
         status, out, _ = run(capsys, monkeypatch, command, "--help")
         assert status == 0
         assert f"jacobians {command}" in out

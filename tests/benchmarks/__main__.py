@@ -4,12 +4,15 @@ time    building a matrix, divided by filling its three arrays with a constant (
         each, taken in turns, so that a busy machine slows both
 memory  most bytes held while building (tracemalloc), divided by the bytes of the result
 import  ``import jacobians``, divided by ``import numpy, scipy.sparse``, in fresh interpreters taken in turns
+gradcheck  auditing torch's conv2d at 3×32×32 with four 5×5 filters, divided by ``torch.autograd.gradcheck`` in its
+        default mode on the same function and layer; where torch is installed
 
 Prints only; with --strict the exit status is 1 where the median case misses a target.
 """
 
 import argparse
 import gc
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -33,7 +36,7 @@ GEOMETRIES = [
     Geometry((8, 200_000), (1, 8, 9)),
 ]
 DTYPES = ("float64", "float32")
-TARGETS = {"time": 1.5, "memory": 1.3, "import": 1.3}
+TARGETS = {"time": 1.5, "memory": 1.3, "import": 1.3, "gradcheck": 0.01}
 BARE = "import numpy, scipy.sparse"
 
 
@@ -75,12 +78,34 @@ def measure(build, operand, geometry, repeat):
     return matrix.nnz, time_ratio, peak_bytes(lambda: build(operand, geometry)) / size
 
 
+def against_gradcheck(repeat):
+    """Time of auditing torch's conv2d at the lecture's layer over that of its gradient checker's default mode."""
+    import torch
+
+    from jacobians import audit
+    from jacobians.audit.frameworks import from_torch
+
+    conv2d = torch.nn.functional.conv2d
+    layer = Geometry((3, 32, 32), (4, 3, 5, 5))
+    generator = torch.Generator().manual_seed(0)
+    X, F = (
+        torch.randn(shape, dtype=torch.float64, generator=generator, requires_grad=True)
+        for shape in ((1, *layer.image), layer.filters)
+    )
+    functions = from_torch(conv2d)
+    return ratio(
+        lambda: audit(*functions, geometries=[layer]).check(),
+        lambda: torch.autograd.gradcheck(conv2d, (X, F)),
+        min(repeat, 3),
+    )
+
+
 def fresh(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def mark(value, target):
-    return f"[{'green' if value <= target else 'red'}]{value:.2f} {'✓' if value <= target else '✗'}[/]"
+    return f"[{'green' if value <= target else 'red'}]{value:.3g} {'✓' if value <= target else '✗'}[/]"
 
 
 def main():
@@ -103,14 +128,16 @@ def main():
                 marks = [mark(value, TARGETS[name]) for name, value in zip(("time", "memory"), ratios, strict=True)]
                 layer = repr(geometry).removeprefix("Geometry")
                 table.add_row(layer, build.__name__, dtype, f"{nonzeros:.1e}", *marks)
+    if importlib.util.find_spec("torch"):
+        seen["gradcheck"].append(against_gradcheck(options.repeat))
     fresh("import jacobians")  # writes the byte code
     seen["import"].append(ratio(lambda: fresh("import jacobians"), lambda: fresh(BARE), max(7, options.repeat)))
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
-    medians = {name: statistics.median(values) for name, values in seen.items()}
+    medians = {name: statistics.median(values) for name, values in seen.items() if values}
     for name, median in medians.items():
         worst = max(seen[name])
-        console.print(f"{name:7} median {mark(median, TARGETS[name])}   worst {worst:.2f}   target {TARGETS[name]}")
+        console.print(f"{name:9} median {mark(median, TARGETS[name])}   worst {worst:.3g}   target {TARGETS[name]}")
     return int(options.strict and any(median > TARGETS[name] for name, median in medians.items()))
 
 

@@ -1,0 +1,280 @@
+"""What a call does besides computing values: memory, state, layout, not-a-numbers, large batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians import symbolic
+from jacobians.audit import Finding
+from jacobians.audit.describe import kind
+from jacobians.audit.probes import Case, Probe, draws, expected, integers
+from jacobians.audit.subject import LABELS, Subject
+from jacobians.geometry import Geometry
+from jacobians.verify import exact
+
+__all__ = ["findings", "many_images"]
+
+Array = npt.NDArray[Any]
+
+# One more than 16 bits count, where grids and offsets wrap.
+LARGE_BATCH = 2**16 + 1
+FINE = {"nothing", "inexact"}
+# Title, cause and cure.
+OVERWRITTEN = (
+    "is overwritten by a later call",
+    "The returned array is a buffer that the next call uses.",
+    "Return a new array.",
+)
+RANDOM = (
+    "differs from call to call",
+    "Something is random, a race, or memory that was never written.",
+    "Make the order of summation fixed, and start from zeros.",
+)
+KEPT = (
+    "depends on the call before",
+    "Something is kept between calls, such as a buffer or a cache.",
+    "Keep nothing, or key it by all sizes and options.",
+)
+
+
+def findings(
+    subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str], inexact: Collection[str]
+) -> list[Finding]:
+    """Observe calls on a layer with several images, planes and filters.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    cases : sequence of Case
+        The layers of the audit.
+    seed : int
+        Of the audit.
+    broken : collection of str
+        Results that are wrong already, of which nothing more is said.
+    inexact : collection of str
+        Results of algorithms that mix all entries, such as the FFT: a NaN spreads in them.
+
+    Returns
+    -------
+    list of Finding
+        One per thing that is wrong.
+    """
+    case = max(
+        cases[: len(cases) * 2 // 3 + 1],
+        key=lambda each: (min(each.images, 2), each.geometry.positions > 1, each.numbers),
+    )
+    probe, _ = next(draws(case, subject.options, seed))
+    found = [*_changes(subject, probe), *_state(subject, cases, probe, seed, broken)]
+    found += _layouts(subject, probe, broken)
+    return [*found, *_not_a_number(subject, probe, {*broken, *inexact})]
+
+
+def _changes(subject: Subject, probe: Probe) -> Iterator[Finding]:
+    changed: dict[str, tuple[str, ...]] = {}
+    for name, result in subject.results(probe).items():
+        changed.setdefault("forward" if name == "S" else "backward", result.changed)
+    for function, letters in changed.items():
+        if letters:
+            yield Finding(
+                function,
+                f"changes {' and '.join(letters)} in place",
+                "in place",
+                str(probe.case),
+                cause="It writes into arrays that it was given.",
+                cure="Copy what you change.",
+                anchor="memory",
+            )
+
+
+def _state(
+    subject: Subject, cases: Sequence[Case], probe: Probe, seed: int, broken: Collection[str]
+) -> Iterator[Finding]:
+    """Call three times, with calls on other numbers and on another layer between them."""
+    results = subject.results(probe)
+    subject.results(next(itertools.islice(draws(probe.case, subject.options, seed), 1, None))[0])
+    kept = {
+        name: result.value is None or _equal(result.value, np.asarray(result.returned))
+        for name, result in results.items()
+    }
+    again = subject.results(probe)
+    subject.results(next(draws(cases[-1] if cases[-1] != probe.case else cases[0], subject.options, seed))[0])
+    after = subject.results(probe)
+    for name, result in results.items():
+        copy = result.value
+        if name in broken or copy is None:
+            continue
+        for differs, (title, cause, cure) in (
+            (not kept[name], OVERWRITTEN),
+            (not _equal(copy, again[name].value), RANDOM),
+            (not _equal(copy, after[name].value), KEPT),
+        ):
+            if differs:
+                yield _observed(name, title, "state", probe, cause, cure)
+                break
+
+
+def _every_other(A: Array) -> Array:
+    larger = np.full((*A.shape[:-1], 2 * A.shape[-1]), 77, A.dtype)
+    larger[..., ::2] = A
+    return larger[..., ::2]
+
+
+LAYOUTS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
+    ("Fortran order", lambda A: np.array(A, order="F")),
+    ("a transposed view", lambda A: np.array(A.swapaxes(-1, -2), order="C").swapaxes(-1, -2)),
+    ("a view with reversed strides", lambda A: np.array(A[..., ::-1], order="C")[..., ::-1]),
+    ("every other entry of a larger array", _every_other),
+)
+
+
+def _layouts(subject: Subject, probe: Probe, broken: Collection[str]) -> Iterator[Finding]:
+    """Lay out all arguments otherwise at once; where that matters, one after the other, to find out which."""
+    right = expected(probe)
+    letters = ("X", "F", *(("G",) if subject.backward else ()))
+    said: set[tuple[str, str]] = set()
+    for layout, arrange in LAYOUTS:
+        if not _wrong(subject, probe, right, dict.fromkeys(letters, arrange), broken):
+            continue
+        for letter in letters:
+            for name, raised in _wrong(subject, probe, right, {letter: arrange}, broken).items():
+                if (name, letter) not in said:
+                    said.add((name, letter))
+                    title = f"depends on the memory layout of {letter} (wrong for {layout}){raised}"
+                    cause = f"The strides of {letter} are ignored."
+                    cure = f"Use the strides, or copy first: {letter} = np.ascontiguousarray({letter})."
+                    yield _observed(name, title, "memory layout", probe, cause, cure)
+
+
+def _wrong(
+    subject: Subject,
+    probe: Probe,
+    right: Mapping[str, Array],
+    arrange: Mapping[str, Callable[[Array], Array]],
+    broken: Collection[str],
+) -> dict[str, str]:
+    """Return the results that are wrong for a layout of the arguments, and what was raised."""
+    results = subject.results(probe, arrange)
+    return {
+        name: f": {result.raised}" if result.raised else ""
+        for name, result in results.items()
+        if name not in broken and kind(result, right[name], probe, name) not in FINE
+    }
+
+
+def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> Iterator[Finding]:
+    """Put one NaN into X, then into G: it has to reach what is made of that entry, and may reach no other window.
+
+    Zeros of a padding, and those between the taps of a dilated filter, are multiplied by it in many a right algorithm.
+
+    Yields
+    ------
+    Finding
+        One per result and array.
+    """
+    if probe.X.dtype.kind in "iu":
+        return
+    r, p, q = symbolic.triples(probe.geometry)
+    filled_r, filled_p = _filled(probe.geometry)
+    may = {"S": (filled_p, filled_r), "dX": (filled_r, filled_p)}
+    size_of = {"X": probe.X[0].size, "G": probe.G[0].size}
+    for letter, source, reached in (("X", p, {"S": r, "dF": q}), ("G", r, {"dX": p, "dF": q})):
+        if letter == "G" and not subject.backward:
+            continue
+        spoiled = getattr(probe, letter).copy()
+        at = int(source[len(source) // 2])
+        image = len(spoiled) - 1
+        spoiled.reshape(-1)[image * size_of[letter] + at] = np.nan
+        results = subject.results(dataclasses.replace(probe, **{letter: spoiled}))
+        for name, where in reached.items():
+            result = results.get(name)
+            if name in skipped or result is None or result.value is None:
+                continue
+            wanted = np.zeros(result.value.shape, bool)
+            each = wanted.size // len(wanted) if name in {"S", "dX"} else 0
+            wanted.reshape(-1)[image * each + where[source == at]] = True
+            allowed = wanted.copy()
+            if name == "dF":
+                allowed |= wanted.any(axis=tuple(range(1 if letter == "G" else 2, wanted.ndim)), keepdims=True)
+            else:
+                by, reach = may[name]
+                allowed.reshape(-1)[image * each + reach[by == at]] = True
+            got = np.isnan(result.value.astype(np.float64))
+            if np.any(wanted & ~got) or np.any(got & ~allowed):
+                yield _spread(name, letter, got, wanted, allowed, probe)
+
+
+def _filled(geometry: Geometry) -> tuple[Array, Array]:
+    """Pairs of a response and a pixel inside its window, the gaps between the taps included."""
+    solid = Geometry(
+        geometry.image,
+        (*geometry.filters[:2], *geometry.extent),
+        stride=geometry.stride,
+        padding=geometry.padding,
+        groups=geometry.groups,
+    )
+    r, p, _ = symbolic.triples(solid)
+    return r, p
+
+
+def _spread(name: str, letter: str, got: Array, wanted: Array, allowed: Array, probe: Probe) -> Finding:
+    missing, beyond = int((wanted & ~got).sum()), int((got & ~allowed).sum())
+    said = f"misses {missing} entries" if missing else f"reaches {beyond} entries whose windows do not hold it"
+    swallowed = "A maximum or a comparison swallows it."
+    multiplied = "Zeros of a dense matrix or of a transform are multiplied by it."
+    cure = "Leave out products that the formula does not have; do not test for zero."
+    title = f"is wrong for a NaN in {letter}: it {said}"
+    return _observed(name, title, "not a number", probe, swallowed if missing else multiplied, cure, "nan")
+
+
+def _observed(
+    name: str, title: str, kind_of: str, probe: Probe, cause: str, cure: str, anchor: str = "memory"
+) -> Finding:
+    return Finding(LABELS[name], title, kind_of, str(probe.case), cause=cause, cure=cure, anchor=anchor)
+
+
+def many_images(subject: Subject, seed: int) -> Iterator[Finding]:
+    """Try more images than 16 bits count, with 1×1 everything.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    seed : int
+        Of the audit.
+
+    Yields
+    ------
+    Finding
+        One per result that is wrong.
+    """
+    axes, options = subject.options.spatial_ndim, subject.options
+    single = options.case(LARGE_BATCH, 1, 1, (1,) * axes, (1,) * axes, (0,) * axes)
+    magnitude = exact.exact_magnitude(options.dtype, LARGE_BATCH)
+    if single is None or single.images * single.geometry.pixels > 10 * LARGE_BATCH:
+        return
+    probe = integers(single, options, max(magnitude, 1), np.random.default_rng(seed))
+    if magnitude < 1:
+        # Sums over so many images are not exact in this dtype: let two of them count.
+        G = np.zeros_like(probe.G)
+        G[[0, -1]] = 1
+        probe = dataclasses.replace(probe, G=G)
+    right = expected(probe)
+    for name, result in subject.results(probe).items():
+        if kind(result, right[name], probe, name) not in FINE:
+            raised = f": {result.raised}" if result.raised else ""
+            title = f"is wrong for {LARGE_BATCH} images{raised}"
+            cause = "A size or an offset is kept in 16 bits."
+            yield _observed(name, title, "large batch", probe, cause, "Count in 64 bits.")
+
+
+def _equal(left: Array, right: Array | None) -> bool:
+    if right is None:
+        return False
+    return np.array_equal(left.astype(np.float64), right.astype(np.float64), equal_nan=True)

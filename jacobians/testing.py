@@ -1,0 +1,80 @@
+"""For other people's test suites: assert that a convolution is right, for every pair of options."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from jacobians.audit import AuditReport, audit
+
+__all__ = ["assert_convolution", "option_pairs"]
+
+
+def assert_convolution(
+    forward: Callable[..., Any] | None, backward: Callable[..., Any] | None = None, **options: Any
+) -> AuditReport:
+    """Assert that a convolution and its gradients are right.
+
+    Parameters
+    ----------
+    forward, backward : callable or None
+        As `jacobians.audit` takes them.
+    **options
+        As `jacobians.audit` takes them: stride, padding, dilation, groups, spatial_ndim, bias, dtype, seed, …
+
+    Returns
+    -------
+    AuditReport
+        The record, of code that is right.
+
+    Raises
+    ------
+    AuditError
+        With the whole report, of code that is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jacobians import convolve
+    >>> assert_convolution(lambda X, F: np.stack([convolve(x, F) for x in X])).ok
+    True
+    """
+    return audit(forward, backward, **options).check()
+
+
+def option_pairs(spatial_ndim: int = 2, *, groups: bool = True, uneven_padding: bool = True) -> list[dict[str, Any]]:
+    """Return options of which every pair of stride, padding, dilation and groups occurs, for parametrised tests.
+
+    Parameters
+    ----------
+    spatial_ndim : int
+        Number of spatial axes.
+    groups : bool
+        Whether the code under test has groups.
+    uneven_padding : bool
+        Whether it takes (before, after) pairs of padding.
+
+    Returns
+    -------
+    list of dict
+        Keyword arguments of `assert_convolution`, of the geometry and of ``pytest.mark.parametrize``.
+
+    Examples
+    --------
+    >>> option_pairs(1)[0]
+    {'stride': (1,), 'padding': ((0, 0),), 'dilation': (1,), 'groups': 1}
+    """
+    ramp = range(spatial_ndim)
+    strides = [(1,) * spatial_ndim, (2,) * spatial_ndim, tuple(3 - axis % 2 for axis in ramp)]
+    dilations = [(1,) * spatial_ndim, (2,) * spatial_ndim, tuple(1 + axis % 2 for axis in ramp)]
+    paddings = [((0, 0),) * spatial_ndim, ((1, 1),) * spatial_ndim, tuple((2 + axis % 2,) * 2 for axis in ramp)]
+    if uneven_padding:
+        paddings[2] = tuple((axis % 2, 2 - axis % 2) for axis in ramp)
+    counts = [1, 2] if groups else [1]
+    # A Latin square: every pair of two of the three options occurs once, and each of them with every number of groups.
+    return [
+        {"stride": strides[a], "padding": paddings[b], "dilation": dilations[(a + b) % 3], "groups": count}
+        for a, b in itertools.product(range(3), repeat=2)
+        for count in counts
+    ]

@@ -1,0 +1,454 @@
+import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
+from xml.etree import ElementTree as ET
+
+import ml_dtypes
+import numpy as np
+import pytest
+import scipy.signal
+
+from jacobians import AuditError, Geometry, ShapeError, audit, convolve
+from jacobians.audit import probes, run
+from jacobians.audit.theories import THEORIES
+from jacobians.testing import assert_convolution, option_pairs
+from tests.convolutions import Layer
+
+PLAIN = Layer()
+STRIDED = {"stride": (2, 3), "padding": ((1, 2), (0, 1))}
+
+
+def first_line(report) -> str:
+    return str(report).splitlines()[0]
+
+
+# right code passes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", option_pairs(), ids=str)
+def test_a_right_convolution_passes_with_every_pair_of_options(options) -> None:
+    layer = Layer(**options)
+    report = audit(layer.forward, layer.backward, **options, seed=11)
+    assert report.check().findings == ()
+    assert report.audited == ("S", "∂l/∂X", "∂l/∂F")
+    assert report.log2_miss <= -60
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_no_false_alarm_with_a_hundred_seeds(seed) -> None:
+    options = option_pairs()[seed % 18]
+    layer, few = Layer(**options), [Geometry((2, 6, 5), (2, 2 // options["groups"], 2, 2), **options)]
+    assert audit(layer.forward, layer.backward, **options, seed=seed, geometries=few).ok
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32"])
+def test_a_right_convolution_passes_in_every_dtype(dtype) -> None:
+    layer = Layer(**STRIDED)
+    assert assert_convolution(layer.forward, layer.backward, dtype=dtype, bias=True, **STRIDED).ok
+
+
+def test_one_and_three_spatial_axes() -> None:
+    for axes in (1, 3):
+
+        def forward(X, F, axes=axes):
+            images = X.swapaxes(0, 1)  # as one more spatial axis
+            layer = Geometry(images.shape, F[:, :, None].shape, stride=(1, *(2,) * axes))
+            return convolve(images, F[:, :, None], layer).swapaxes(0, 1)
+
+        assert audit(forward, stride=2, spatial_ndim=axes).ok
+
+
+def by_fft(X, F):
+    def plane(x, f):
+        return sum(scipy.signal.fftconvolve(a, b[::-1, ::-1], mode="valid") for a, b in zip(x, f, strict=True))
+
+    return np.stack([np.stack([plane(x, f) for f in F]) for x in X]).astype(X.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_the_fft_is_inexact_and_passes_within_the_bound(dtype) -> None:
+    report = audit(by_fft, dtype=dtype)
+    assert report.ok
+    assert report.notes == ("S is inexact on integers but within the rounding bound: not a direct sum (FFT, Winograd)",)
+    assert report.log2_miss < -20
+
+
+def test_a_wrong_fft_is_named_although_it_is_inexact() -> None:
+    assert (
+        first_line(audit(lambda X, F: by_fft(X, F[:, :, ::-1, ::-1]))) == "✗ S is wrong: the filter is turned by 180°"
+    )
+
+
+def test_same_padding_and_a_backward_pass_alone() -> None:
+    def backward(X, F, G):
+        zeros = [((k - 1) // 2, k // 2) for k in F.shape[2:]]
+        return Layer(padding=zeros).backward(X, F, G)
+
+    assert audit(None, backward, padding="same").audited == ("∂l/∂X", "∂l/∂F")
+
+
+# wrong code is found, named and shrunk --------------------------------------------------------------------------------
+
+
+def spoil(change, name):
+    """A backward pass with one of its results changed."""
+
+    def backward(X, F, *rest):
+        results = list(PLAIN.backward(X, F, *rest))
+        results[["dX", "dF", "db"].index(name)] = change(results, X, F, rest[-1])
+        return tuple(results)
+
+    return backward
+
+
+def turned(F):
+    return F[:, :, ::-1, ::-1]
+
+
+def twice_the_last_image(r, X, F, G):
+    return PLAIN.backward(X[-1:], F, G[-1:])[1]
+
+
+def upstream_of_ones(r, X, F, G):
+    return PLAIN.backward(X, F, np.ones_like(G))[0]
+
+
+def unrotated(X, F, G):
+    return PLAIN.backward(X, turned(F), G)[0], PLAIN.backward(X, F, G)[1]
+
+
+def last_filter(r, X, F, G):
+    return PLAIN.backward(X, F[-1:], G[:, -1:])[0]
+
+
+def first_image(X, F):
+    return np.repeat(PLAIN.forward(X, F)[:1], len(X), axis=0)
+
+
+def exchanged(X, F):
+    return PLAIN.forward(X, F.swapaxes(0, 1) if len(F) == F.shape[1] else F)
+
+
+# What is wrong, what must be said, and the most numbers of X, F and G in the smallest case.
+WRONG = [
+    (None, unrotated, "∂l/∂X is wrong: the filter is not rotated by 180°", 5),
+    (None, spoil(lambda r, X, F, G: turned(r[1]), "dF"), "∂l/∂F is wrong: it is turned by 180°", 5),
+    (None, spoil(lambda r, X, F, G: r[1] / len(X), "dF"), "∂l/∂F is wrong: it is divided by the number of images", 5),
+    (None, spoil(lambda r, X, F, G: r[0] * 2, "dX"), "∂l/∂X is wrong: it is twice what it should be", 3),
+    (None, spoil(lambda r, X, F, G: -r[1], "dF"), "∂l/∂F is wrong: its sign is wrong", 3),
+    (None, spoil(upstream_of_ones, "dX"), "∂l/∂X is wrong: the upstream gradient is replaced by ones", 3),
+    (None, spoil(twice_the_last_image, "dF"), "∂l/∂F is wrong: only the last image counts", 5),
+    (None, spoil(last_filter, "dX"), "∂l/∂X is wrong: only the last filter counts", 5),
+    (lambda X, F: PLAIN.forward(X, turned(F)), None, "S is wrong: the filter is turned by 180°", 5),
+    (lambda X, F: np.maximum(PLAIN.forward(X, F), 0), None, "S is wrong: a ReLU is left in", 5),
+    (lambda X, F: PLAIN.forward(X[:, -1:], F[:, -1:]), None, "S is wrong: only the last plane counts", 5),
+    (lambda X, F: PLAIN.forward(X[:, ::-1], F), None, "S is wrong: the planes of the filter are in reverse order", 5),
+    (exchanged, None, "S is wrong: the channel axes of F are exchanged", 8),
+    (first_image, None, "S is wrong: every image gets the responses of the first", 5),
+]
+
+
+@pytest.mark.parametrize(("forward", "backward", "said", "numbers"), WRONG, ids=[row[2] for row in WRONG])
+def test_wrong_code_is_named_on_a_case_with_few_numbers(forward, backward, said, numbers) -> None:
+    report = audit(forward, backward)
+    assert str(report).startswith(f"✗ {said}")
+    finding = report.findings[0]
+    assert finding.entries
+    assert finding.cause
+    assert finding.cure
+    sizes = [np.size(finding.arrays[letter]) for letter in ("X", "F", "G")]
+    assert sum(sizes) <= numbers
+    with pytest.raises(AuditError, match="wrong"):
+        report.check()
+
+
+def test_the_designs_example_word_for_word() -> None:
+    backward = WRONG[0][1]
+    assert str(audit(None, backward)).splitlines()[:4] == [
+        "✗ ∂l/∂X is wrong: the filter is not rotated by 180°",
+        "  smallest case: X 1×1×2, F 1×1×1×2, stride 1, padding 0",
+        "  v1: expected g1F11   got g1F12",
+        "  v2: expected g1F12   got g1F11",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "spoiled", "said"),
+    [
+        ({"stride": 3}, lambda F: F, "tail"),
+        (
+            {"groups": 2},
+            lambda F: np.concatenate([F[: len(F) // 2]] * 2),
+            "the filters of group 0 are used for all groups",
+        ),
+    ],
+)
+def test_errors_that_only_some_options_show(options, spoiled, said) -> None:
+    layer = Layer(**options)
+
+    def backward(X, F, G):
+        dX, dF = layer.backward(X, spoiled(F), G)
+        if said == "tail":
+            rest = [(size - k) % 3 for size, k in zip(X.shape[2:], F.shape[2:], strict=True)]
+            dX = np.roll(dX, rest, axis=(2, 3))
+        return dX, dF
+
+    line = first_line(audit(None, backward, **options))
+    assert line.startswith("✗ ∂l/∂X is wrong: ")
+    assert said in line
+
+
+def test_what_no_theory_explains_is_described() -> None:
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        S[..., 16:] = S[..., :1]
+        return S
+
+    finding = audit(forward).findings[0]
+    assert finding.title == "is wrong, and no known formula explains it"
+    assert any("only columns 16 … " in fact for fact in finding.known)
+    assert any(fact.startswith("it is right for images up to") for fact in finding.known)
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        (lambda S: S[..., ::-1], "it holds the right numbers in other places: a permutation"),
+        (lambda S: 3 * S, "it is 3 times the right one everywhere"),
+        (lambda S: np.roll(S, 1, axis=3), "it is the right result shifted by (0, 1) along its spatial axes"),
+        (lambda S: S * np.abs(S), "it is not linear in X"),
+    ],
+)
+def test_facts(change, fact) -> None:
+    finding = audit(lambda X, F: change(PLAIN.forward(X, F))).findings[0]
+    if fact.startswith("it is not linear"):
+        assert not finding.known or "range" not in finding.kind
+        return
+    assert any(each.startswith(fact) for each in finding.known), finding.known
+
+
+def test_theories_do_not_claim_what_is_right_and_differ_from_each_other() -> None:
+    """On one awkward layer of each kind no theory predicts the right numbers everywhere."""
+    options = run.options(2, ((1, 0), (0, 2)), (2, 1), 2, 2, bias=True, dtype="float64")
+    cases = probes.curriculum(options)
+    right = [(probe := next(probes.draws(case, options, 3))[0], probes.expected(probe)) for case in cases]
+    for theory in THEORIES:
+        pairs = [(theory.predict(run.describe.numbers(probe)), each[theory.about]) for probe, each in right]
+        made = [(predicted, wanted) for predicted, wanted in pairs if predicted is not None]
+        assert not made or any(
+            predicted.shape != wanted.shape or not np.array_equal(predicted, wanted) for predicted, wanted in made
+        ), theory.title
+
+
+# behaviour besides values ---------------------------------------------------------------------------------------------
+
+
+def test_wrong_shapes_say_both_and_why() -> None:
+    strided = Layer(stride=2)
+    report = audit(PLAIN.forward, stride=2)
+    assert first_line(report).startswith("✗ S has shape (1, 1, 1, 3), not (1, 1, 1, 2): the stride is ignored")
+    line = first_line(
+        audit(None, lambda X, F, G: (strided.backward(X, F, G)[0][0], strided.backward(X, F, G)[1]), stride=2)
+    )
+    assert "the batch axis is missing" in line
+    assert "its axes are in another order" in first_line(audit(lambda X, F: PLAIN.forward(X, F).transpose(0, 2, 3, 1)))
+
+
+def test_a_wrong_dtype() -> None:
+    line = first_line(audit(lambda X, F: PLAIN.forward(X, F).astype(np.float64), dtype="float32"))
+    assert line == "✗ S has dtype float64, not float32"
+
+
+def test_an_exception_on_a_legal_layer_is_shown_with_the_layer() -> None:
+    def forward(X, F):
+        if F.shape[2] != F.shape[3]:
+            raise ValueError("square filters only")
+        return PLAIN.forward(X, F)
+
+    text = str(audit(forward))
+    assert text.startswith("✗ S raises on a legal layer: ValueError: square filters only (forward, line ")
+    assert "smallest case: X 1×1×2, F 1×1×1×2, stride 1, padding 0" in text
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "returned NoneType, not 2: (dX, dF)"),
+        ((1, 2, 3), "returned 3 results, not 2: (dX, dF)"),
+        (("a", "b"), "returned str for ∂l/∂X"),
+    ],
+)
+def test_something_else_than_arrays(returned, said) -> None:
+    assert said in first_line(audit(None, lambda X, F, G: returned))
+
+
+def test_memory_that_was_never_written() -> None:
+    strided = Layer(stride=2)
+
+    def backward(X, F, G):
+        dX, dF = strided.backward(X, F, G)
+        result = np.empty_like(dX)
+        reached = strided.backward(X, np.ones_like(F), np.ones_like(G))[0] != 0
+        result[reached] = dX[reached]
+        return result, dF
+
+    finding = audit(None, backward, stride=2).findings[0]
+    assert finding.kind == "not written"
+    assert "np.empty" in finding.cause
+
+
+def test_inputs_changed_in_place() -> None:
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        X *= 2
+        return S
+
+    report = audit(forward)
+    assert [finding.title for finding in report.findings] == ["changes X in place"]
+
+
+def test_state() -> None:
+    seen = {}
+
+    def cached(X, F):
+        """Keep the responses of the first image of each size."""
+        S = PLAIN.forward(X, F)
+        S[:1] = seen.setdefault((X.shape, F.shape), S[:1].copy()) if X.size > 11 else S[:1]
+        return S
+
+    assert not audit(cached).ok
+    calls = itertools.count()
+
+    def drifting(X, F):
+        return PLAIN.forward(X, F) + (next(calls) % 2 if X.shape[0] == 2 and X.size > 20 else 0)
+
+    assert not audit(drifting).ok
+    buffers = {}
+
+    def reused(X, F):
+        S = PLAIN.forward(X, F)
+        buffer = buffers.setdefault(S.shape, np.empty_like(S))
+        buffer[...] = S
+        return buffer
+
+    assert [finding.title for finding in audit(reused).findings] == ["is overwritten by a later call"]
+
+
+def test_the_memory_layout_of_each_argument() -> None:
+    def contiguous(A):
+        """Read the memory of an array as if it were contiguous."""
+        return np.lib.stride_tricks.as_strided(A, strides=np.empty(A.shape, A.dtype).strides)
+
+    def by_memory(A):
+        base = A if A.base is None or A.base.size != A.size else A.base
+        return np.ravel(base, order="K").reshape(A.shape)
+
+    assert contiguous(np.arange(6).reshape(2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
+    report = audit(lambda X, F: PLAIN.forward(by_memory(X), F), lambda X, F, G: PLAIN.backward(X, F, by_memory(G)))
+    titles = [(finding.about, finding.title) for finding in report.findings]
+    assert ("S", "depends on the memory layout of X (wrong for Fortran order)") in titles
+    assert ("∂l/∂X", "depends on the memory layout of G (wrong for Fortran order)") in titles
+    assert all(finding.kind == "memory layout" for finding in report.findings)
+
+
+def test_a_nan_that_is_swallowed_and_one_that_spreads() -> None:
+    report = audit(lambda X, F: np.nan_to_num(PLAIN.forward(X, F)))
+    assert "is wrong for a NaN in X: it misses" in report.findings[0].title
+    report = audit(lambda X, F: PLAIN.forward(X, F) + 0 * X.sum())
+    assert "is wrong for a NaN in X: it reaches" in report.findings[0].title
+
+
+def test_more_images_than_sixteen_bits_count() -> None:
+    report = audit(lambda X, F: PLAIN.forward(X[np.arange(len(X)) % 2**16], F))
+    assert [finding.title for finding in report.findings] == ["is wrong for 65537 images"]
+
+
+def test_lower_precision_and_clipping_are_no_wrong_formulas() -> None:
+    report = audit(lambda X, F: PLAIN.forward(X.astype(np.float32), F.astype(np.float32)).astype(float))
+    assert report.findings[0].kind == "precision"
+    assert first_line(report) == "✗ S is summed in a lower precision than float64"
+    low = audit(
+        lambda X, F: PLAIN.forward(X.astype(ml_dtypes.bfloat16), F.astype(ml_dtypes.bfloat16)).astype(X.dtype),
+        dtype="float32",
+    )
+    assert low.findings[0].kind in {"precision", "values"}
+    clipped = audit(lambda X, F: np.clip(PLAIN.forward(X, F), -(2**31), 2**31 - 1))
+    assert first_line(clipped) == "✗ S is clipped to -2147483648 … 2147483647"
+
+
+def test_half_precision_does_not_hide_a_wrong_formula() -> None:
+    for dtype in ("float16", "bfloat16"):
+        line = first_line(audit(lambda X, F: PLAIN.forward(X, turned(F)), dtype=dtype))
+        assert line == "✗ S is wrong: the filter is turned by 180°"
+
+
+# the report -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_and_junit() -> None:
+    report = audit(PLAIN.forward, WRONG[0][1])
+    record = json.loads(json.dumps(report.to_dict()))
+    assert record["ok"] is False
+    assert record["findings"][0]["arrays"]["right"] != record["findings"][0]["arrays"]["got"]
+    suite = ET.fromstring(report.to_junit())
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["∂l/∂X"]
+
+
+def test_the_code_of_a_finding_reproduces_it_without_the_package() -> None:
+    finding = audit(None, WRONG[0][1]).findings[0]
+    assert "jacobians" not in finding.code
+    space = {"backward": WRONG[0][1]}
+    exec(finding.code, space)
+    assert not np.array_equal(space["dX"], finding.arrays["right"])
+    assert space["dX"].tolist() == finding.arrays["got"]
+
+
+def test_audits_are_repeatable() -> None:
+    assert audit(None, WRONG[0][1], seed=4) == audit(None, WRONG[0][1], seed=4)
+
+
+def test_an_executor_and_geometries_of_ones_own() -> None:
+    with ThreadPoolExecutor(2) as executor:
+        report = audit(PLAIN.forward, PLAIN.backward, executor=executor, geometries=[Geometry((2, 5, 6), (3, 2, 3, 2))])
+    assert report.ok
+    assert report.layers == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((None,), {}, TypeError, "forward and backward are None; audit needs at least one function to call"),
+        (("conv",), {}, TypeError, "forward has type str; it needs a function of NumPy arrays"),
+        ((PLAIN.forward,), {"dtype": "float8"}, ValueError, "dtype is 'float8'; it needs one of float64, "),
+        ((PLAIN.forward,), {"stride": 0}, ShapeError, "stride is 0; it needs an integer of at least 1"),
+        ((PLAIN.forward,), {"padding": "full"}, ShapeError, "padding is 'full'"),
+        ((PLAIN.forward,), {"padding": "same", "stride": 2}, ShapeError, "'same' needs stride 1"),
+        ((PLAIN.forward,), {"spatial_ndim": 0}, ShapeError, "spatial_ndim is 0; it needs an integer of at least 1"),
+        ((PLAIN.forward,), {"geometries": []}, ShapeError, "geometries is empty"),
+        ((PLAIN.forward,), {"geometries": [(1, 2, 3)]}, TypeError, "it needs a Geometry"),
+    ],
+)  # fmt: skip
+def test_unusable_arguments(arguments, options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        audit(*arguments, **options)
+
+
+def test_option_pairs_hold_every_pair() -> None:
+    rows = option_pairs()
+    for a, b in itertools.combinations(("stride", "padding", "dilation", "groups"), 2):
+        values = [{str(row[name]) for row in rows} for name in (a, b)]
+        assert {(str(row[a]), str(row[b])) for row in rows} == set(itertools.product(*values))
+
+
+def test_the_curriculum_holds_what_it_promises() -> None:
+    cases = probes.curriculum(run.options(3, 1, 2, 2, 2, bias=False, dtype="float64"))
+    layers = [case.geometry for case in cases]
+    assert {min(max(layer.tail), 2) for layer in layers} == {0, 1, 2}
+    assert any(layer.filters_per_group > 1 and layer.planes_per_group > 1 for layer in layers)
+    assert any(case.images > 1 for case in cases)
+    assert any(s > e for layer in layers for s, e in zip(layer.stride, layer.extent, strict=True))
+    widths = {layer.responses[-1] for layer in layers}
+    assert {7, 8, 9, 15, 16, 17, 31, 32, 33} <= widths
+    assert any(layer.image[1] != layer.image[2] and layer.responses[1] != layer.responses[2] for layer in layers)
