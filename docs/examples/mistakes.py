@@ -1,9 +1,10 @@
 """Convolutions that are wrong on purpose, and what an audit says of each in its first line.
 
-Run it with ``python docs/examples/mistakes.py``: it prints the table of docs/audit.md.
+Run it with ``python docs/examples/mistakes.py``: it prints the table of docs/audit.md, and writes it into the page if
+that is named behind it.
 
-At the top is a convolution that is right: im2col and matrix products, any stride, padding, dilation and groups, and ∂l/∂X
-in two forms. Every mistake below is that code with one thing changed.
+At the top is a convolution that is right: im2col and matrix products, any stride, padding, dilation and groups, and
+∂l/∂X in two forms. Every mistake below is that code with one thing changed.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import sliding_window_view
 
 from jacobians import audit
 from jacobians.audit import AuditReport
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
+Forward = Callable[..., Array]
+Backward = Callable[..., tuple[Array, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,12 +171,13 @@ class Mistake:
 
     words: str
     layer: Layer
-    forward: Callable[..., Array] | None
-    backward: Callable[..., tuple[Array, ...]] | None
+    forward: Forward | None
+    backward: Backward | None
     bias: bool
 
     def audit(self) -> AuditReport:
         """Audit it."""
+        BUFFERS.clear()
         options = dataclasses.asdict(self.layer)
         calls = [each and functools.partial(each, layer=self.layer) for each in (self.forward, self.backward)]
         return audit(*calls, bias=self.bias, **options)
@@ -182,184 +188,205 @@ class Mistake:
         return f"| {self.words} | {first} |"
 
 
+HEADER = "| the code | the first line of its audit |"
 MISTAKES: dict[str, Mistake] = {}
+BUFFERS: dict[Any, Array] = {}
+PLAIN = Layer()
 STRIDED = Layer(stride=(2, 2))
 PADDED = Layer(padding=((1, 1), (1, 1)))
 DILATED = Layer(dilation=(2, 2))
 GROUPED = Layer(groups=2)
 
 
-def of_forward(words: str, layer: Layer = Layer(), *, bias: bool = False) -> Callable[..., Any]:  # noqa: B008
-    """Register a wrong forward pass."""
+def of_forward(layer: Layer = PLAIN, *, bias: bool = False) -> Callable[[Forward], Forward]:
+    """Register a wrong forward pass; its docstring says what is wrong."""
 
-    def register(function: Callable[..., Array]) -> Callable[..., Array]:
-        MISTAKES[function.__name__] = Mistake(words, layer, function, None, bias)
+    def register(function: Forward) -> Forward:
+        MISTAKES[function.__name__] = Mistake(_words(function), layer, function, None, bias)
         return function
 
     return register
 
 
-def of_backward(words: str, layer: Layer = Layer(), *, bias: bool = False) -> Callable[..., Any]:  # noqa: B008
-    """Register a wrong backward pass."""
+def of_backward(layer: Layer = PLAIN, *, bias: bool = False) -> Callable[[Backward], Backward]:
+    """Register a wrong backward pass; its docstring says what is wrong."""
 
-    def register(function: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]]:
-        MISTAKES[function.__name__] = Mistake(words, layer, None, function, bias)
+    def register(function: Backward) -> Backward:
+        MISTAKES[function.__name__] = Mistake(_words(function), layer, None, function, bias)
         return function
 
     return register
+
+
+def _words(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").rstrip(".")
 
 
 # the forward pass
 
 
-@of_forward("the forward pass flips the filter")
-def true_convolution(X, F, layer):
+@of_forward()
+def true_convolution(X: Array, F: Array, layer: Layer) -> Array:
+    """The forward pass flips the filter."""
     return forward(X, turned(F), layer)
 
 
-@of_forward("`F.T` for the filter's rows and columns: `F.swapaxes(2, 3)` where k = l")
-def transposed_filter(X, F, layer):
+@of_forward()
+def transposed_filter(X: Array, F: Array, layer: Layer) -> Array:
+    """`F.T` for the filter's rows and columns: `F.swapaxes(2, 3)` where k = l."""
     return forward(X, F.swapaxes(2, 3) if F.shape[2] == F.shape[3] else F, layer)
 
 
-@of_forward("columns of im2col run over taps, then planes; `F.reshape(n, -1)` over planes, then taps")
-def planes_last(X, F, layer):
+@of_forward()
+def planes_last(X: Array, F: Array, layer: Layer) -> Array:
+    """Columns of im2col run over taps, then planes; `F.reshape(n, -1)` over planes, then taps."""
     patches = np.moveaxis(windows(X, F.shape[2:], layer), 1, -1)
     S = patches.reshape(*patches.shape[:3], -1) @ F.reshape(len(F), -1).T
     return np.moveaxis(S, -1, 1)
 
 
-@of_forward("filters are flattened with `order=\"F\"` per plane")
-def column_major(X, F, layer):
+@of_forward()
+def column_major(X: Array, F: Array, layer: Layer) -> Array:
+    """Filters are flattened with `order="F"` per plane."""
     flat = F.swapaxes(2, 3).reshape(F.shape)
     return forward(X, flat, layer)
 
 
-@of_forward("the loop over planes writes `S = …` for `S += …`")
-def last_plane_wins(X, F, layer):
+@of_forward()
+def last_plane_wins(X: Array, F: Array, layer: Layer) -> Array:
+    """The loop over planes writes `S = …` for `S += …`."""
     for k in range(X.shape[1]):
         S = forward(X[:, k : k + 1], F[:, k : k + 1], layer)
     return S
 
 
-@of_forward("`b[0]` is added to all response maps", bias=True)
-def one_bias(X, F, b, layer):
+@of_forward(bias=True)
+def one_bias(X: Array, F: Array, b: Array, layer: Layer) -> Array:
+    """`b[0]` is added to all response maps."""
     return forward(X, F, layer) + b[0]
 
 
-@of_forward("the bias is added inside the loop over planes", bias=True)
-def bias_per_plane(X, F, b, layer):
+@of_forward(bias=True)
+def bias_per_plane(X: Array, F: Array, b: Array, layer: Layer) -> Array:
+    """The bias is added inside the loop over planes."""
     return forward(X, F, layer) + X.shape[1] * b[:, None, None]
 
 
-@of_forward("the function ends in `np.maximum(S, 0)`")
-def relu_left_in(X, F, layer):
+@of_forward()
+def relu_left_in(X: Array, F: Array, layer: Layer) -> Array:
+    """The function ends in `np.maximum(S, 0)`."""
     return np.maximum(forward(X, F, layer), 0)
 
 
-@of_forward("`stride[0]` for both axes, at stride (1, 2)", Layer(stride=(1, 2)))
-def first_stride(X, F, layer):
+@of_forward(Layer(stride=(2, 3)))
+def first_stride(X: Array, F: Array, layer: Layer) -> Array:
+    """`stride[0]` for both axes, at stride (2, 3)."""
     return forward(X, F, dataclasses.replace(layer, stride=(layer.stride[0],) * 2))
 
 
-@of_forward("windows are taken with no gaps at dilation 2", DILATED)
-def dilation_ignored(X, F, layer):
+@of_forward(DILATED)
+def dilation_ignored(X: Array, F: Array, layer: Layer) -> Array:
+    """Windows are taken with no gaps at dilation 2."""
     return forward(X, F, dataclasses.replace(layer, dilation=(1, 1)))
 
 
-@of_forward("padding (0, 1) is put in as (1, 0)", Layer(padding=((0, 1), (0, 1))))
-def padding_exchanged(X, F, layer):
+@of_forward(Layer(padding=((0, 1), (0, 1))))
+def padding_exchanged(X: Array, F: Array, layer: Layer) -> Array:
+    """Padding (0, 1) is put in as (1, 0)."""
     return forward(X, F, dataclasses.replace(layer, padding=((1, 0), (1, 0))))
 
 
-@of_forward("with two groups, filter i sees the planes of group `i % groups`", GROUPED)
-def interleaved_groups(X, F, layer):
+@of_forward(GROUPED)
+def interleaved_groups(X: Array, F: Array, layer: Layer) -> Array:
+    """With two groups, filter i sees the planes of group `i % groups`."""
     order = np.arange(len(F)).reshape(-1, layer.groups).T.ravel()
     S = np.empty_like(forward(X, F, layer))
     S[:, order] = forward(X, F[order], layer)
     return S
 
 
-@of_forward("with two groups, all filters see the planes of group 0", GROUPED)
-def first_group(X, F, layer):
+@of_forward(GROUPED)
+def first_group(X: Array, F: Array, layer: Layer) -> Array:
+    """With two groups, all filters see the planes of group 0."""
     return forward(np.concatenate([X[:, : F.shape[1]]] * layer.groups, axis=1), F, layer)
 
 
-@of_forward("stride or groups are right alone; together the stride is `groups`", Layer(stride=(3, 3), groups=2))
-def combination(X, F, layer):
+@of_forward(Layer(stride=(3, 3), groups=2))
+def combination(X: Array, F: Array, layer: Layer) -> Array:
+    """Stride or groups are right alone; together the stride is `groups`."""
     stride = layer.stride if layer.groups == 1 else (layer.groups, layer.groups)
     return forward(X, F, dataclasses.replace(layer, stride=stride))
 
 
-@of_forward("sums in float32, returns float64")
-def low_precision(X, F, layer):
+@of_forward()
+def low_precision(X: Array, F: Array, layer: Layer) -> Array:
+    """Sums in float32, returns float64."""
     return forward(X.astype(np.float32), F.astype(np.float32), layer).astype(X.dtype)
 
 
-@of_forward("returns float32 for float64")
-def wrong_dtype(X, F, layer):
+@of_forward()
+def wrong_dtype(X: Array, F: Array, layer: Layer) -> Array:
+    """Returns float32 for float64."""
     return forward(X, F, layer).astype(np.float32)
 
 
-@of_forward("a vector loop of eight columns leaves out the remainder: `w' // 8 * 8`")
-def vector_remainder(X, F, layer):
+@of_forward()
+def vector_remainder(X: Array, F: Array, layer: Layer) -> Array:
+    """A vector loop of eight columns leaves out the remainder: `w' // 8 * 8`."""
     S = forward(X, F, layer)
     if S.shape[3] > 8:
         S[..., S.shape[3] // 8 * 8 :] = 0
     return S
 
 
-@of_forward("the number of images is kept in `np.uint16`")
-def short_count(X, F, layer):
+@of_forward()
+def short_count(X: Array, F: Array, layer: Layer) -> Array:
+    """The number of images is kept in `np.uint16`."""
     S, count = np.zeros((len(X), *forward(X[:1], F, layer).shape[1:]), X.dtype), np.uint16(len(X) % 2**16)
     S[:count] = forward(X[:count], F, layer) if count else 0
     return S
 
 
-@of_forward("`as_strided` with the strides that a C-contiguous X would have")
-def contiguous_only(X, F, layer):
-    strides = np.cumprod([X.itemsize, *X.shape[:0:-1]])[::-1]
-    base = as_strided(X, X.shape, strides) if _fits(X, strides) else np.resize(X.ravel(order="K"), X.shape)
-    return forward(base, F, layer)
+@of_forward()
+def contiguous_only(X: Array, F: Array, layer: Layer) -> Array:
+    """Reads X from memory without its strides."""
+    return forward(X.ravel(order="K").reshape(X.shape), F, layer)
 
 
-def _fits(X: Array, strides: Array) -> bool:
-    """Whether X is contiguous: the example stays within its memory otherwise."""
-    return tuple(strides) == X.strides
-
-
-@of_forward("X is normalised in place before the sums: `X *= 2`, undone on S")
-def in_place(X, F, layer):
+@of_forward()
+def in_place(X: Array, F: Array, layer: Layer) -> Array:
+    """X is normalised in place before the sums: `X *= 2`, undone on S."""
     X *= 2
     return forward(X, F, layer) / 2
 
 
-@of_forward("S is a buffer that all calls share")
-def shared_buffer(X, F, layer):
+@of_forward()
+def shared_buffer(X: Array, F: Array, layer: Layer) -> Array:
+    """S is a buffer that all calls share."""
     S = forward(X, F, layer)
     buffer = BUFFERS.setdefault(S.shape, np.zeros_like(S))
     buffer[...] = S
     return buffer
 
 
-@of_forward("im2col is cached by the shape of X")
-def stale_cache(X, F, layer):
+@of_forward()
+def stale_cache(X: Array, F: Array, layer: Layer) -> Array:
+    """The columns of im2col are cached by the shape of X."""
     key = (X.shape, F.shape)
     BUFFERS.setdefault(key, columns(X, F.shape[2:], layer))
     S = BUFFERS[key] @ rows(F, layer).swapaxes(1, 2)
     return S.swapaxes(2, 3).reshape(len(X), len(F), *positions(X, F, layer))
 
 
-BUFFERS: dict[Any, Array] = {}
-
-
-@of_forward("`np.nan_to_num(X)` before the sums")
-def swallowed_nan(X, F, layer):
+@of_forward()
+def swallowed_nan(X: Array, F: Array, layer: Layer) -> Array:
+    """`np.nan_to_num(X)` before the sums."""
     return forward(np.nan_to_num(X), F, layer)
 
 
-@of_forward("S is X times a dense matrix that holds the zeros too")
-def dense_matrix(X, F, layer):
+@of_forward()
+def dense_matrix(X: Array, F: Array, layer: Layer) -> Array:
+    """S is X times a dense matrix that holds the zeros too."""
     size = X[0].size
     units = np.eye(size, dtype=X.dtype).reshape(size, *X.shape[1:])
     matrix = forward(units, F, layer).reshape(size, -1)
@@ -369,100 +396,128 @@ def dense_matrix(X, F, layer):
 # ∂l/∂X
 
 
-@of_backward("∂l/∂X: G^zero-pad ∗ F without the rotation")
-def rotation_left_out(X, F, G, layer):
-    dX, dF = backward_by_convolution(X, turned(F), G, layer)
-    return dX, dF
+@of_backward()
+def rotation_left_out(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: G^zero-pad ∗ F without the rotation."""
+    return backward_by_convolution(X, turned(F), G, layer)
 
 
-@of_backward("∂l/∂X: `F[..., ::-1]` for `F[..., ::-1, ::-1]`")
-def turned_in_one_axis(X, F, G, layer):
-    dX, dF = backward_by_convolution(X, F[:, :, ::-1], G, layer)
-    return dX, dF
+@of_backward()
+def turned_in_one_axis(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `F[..., ::-1]` for `F[..., ::-1, ::-1]`."""
+    return backward_by_convolution(X, F[:, :, ::-1], G, layer)
 
 
-@of_backward("∂l/∂X: `F.reshape(d, n, k, l)` for `F.swapaxes(0, 1)`")
-def reshaped_channels(X, F, G, layer):
+@of_backward()
+def reshaped_channels(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `F.reshape(d, n, k, l)` for `F.swapaxes(0, 1)`."""
     swapped = F.reshape(F.shape[1], F.shape[0], *F.shape[2:]).swapaxes(0, 1)
     return image_gradient_by_convolution(X, swapped, G, layer), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: the loop over filters writes `dX = …` for `dX += …`")
-def last_filter_wins(X, F, G, layer):
+@of_backward()
+def last_filter_wins(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: the loop over filters writes `dX = …` for `dX += …`."""
     return image_gradient(X, F[-1:], G[:, -1:], layer), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: `=` for `+=` in col2im, tap by tap")
-def assigned_taps(X, F, G, layer):
+@of_backward()
+def assigned_taps(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `=` for `+=` in col2im, tap by tap."""
     parts, padded = window_gradients(X, F, G, layer), room(X, layer)
     for (a, b), (i, j) in places(F, G, layer):
         padded[:, :, i, j] = parts[..., a, b]
     return inside(padded, X, layer), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: `=` for `+=` in col2im, window by window")
-def assigned_windows(X, F, G, layer):
+@of_backward()
+def assigned_windows(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `=` for `+=` in col2im, window by window."""
     parts, dX = window_gradients(X, F, G, layer), np.zeros_like(X)
     for y, x in np.ndindex(*G.shape[2:]):
         dX[:, :, y : y + F.shape[2], x : x + F.shape[3]] = parts[:, :, y, x]
     return dX, filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: G is not spread by the stride", STRIDED)
-def not_spread(X, F, G, layer):
+@of_backward(STRIDED)
+def not_spread(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: G is not spread by the stride."""
     wide = np.zeros_like(spread(G, layer))
     wide[:, :, : G.shape[2], : G.shape[3]] = G
     dense = image_gradient(X, F, _fit(wide, X, F, Layer()), Layer())
     return dense, filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: no zeros for the tail", STRIDED)
-def tail_missing(X, F, G, layer):
+@of_backward(STRIDED)
+def tail_missing(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: no zeros for the tail."""
     k, l = F.shape[2:]
     padded = np.pad(spread(G, layer), ((0, 0), (0, 0), (k - 1, k - 1), (l - 1, l - 1)))
     return forward(padded, turned(F).swapaxes(0, 1), Layer()), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: the tail's zeros are put in front", STRIDED)
-def tail_in_front(X, F, G, layer):
+@of_backward(STRIDED)
+def tail_in_front(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: the tail's zeros are put in front."""
     k, l = F.shape[2:]
     r, q = tail(X, F, layer)
     padded = np.pad(spread(G, layer), ((0, 0), (0, 0), (k - 1 + r, k - 1), (l - 1 + q, l - 1)))
     return forward(padded, turned(F).swapaxes(0, 1), Layer()), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: the turned filter is not dilated", DILATED)
-def gradient_without_dilation(X, F, G, layer):
+@of_backward(DILATED)
+def gradient_without_dilation(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: the turned filter is not dilated."""
     k, l = F.shape[2:]
     near = np.zeros((*F.shape[:2], (k - 1) * 2 + 1, (l - 1) * 2 + 1), F.dtype)
     near[:, :, :k, :l] = F
     return image_gradient(X, near, G, Layer()), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: the gradient of the padding is not cut off", PADDED)
-def padding_kept(X, F, G, layer):
+@of_backward(STRIDED)
+def stride_and_dilation_exchanged(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: col2im steps by the dilation and spreads the taps by the stride."""
+    swapped = dataclasses.replace(layer, stride=layer.dilation, dilation=layer.stride)
+    parts, padded = window_gradients(X, F, G, layer), np.zeros((*X.shape[:2], *(3 * (n + 4) for n in X.shape[2:])))
+    for (a, b), (i, j) in places(F, G, swapped):
+        padded[:, :, i, j] += parts[..., a, b]
+    return inside(padded, X, layer), filter_gradient(X, F, G, layer)
+
+
+@of_backward()
+def first_upstream(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: the loop over images reads `G[0]`."""
+    return image_gradient(X, F, np.repeat(G[:1], len(G), axis=0), layer), filter_gradient(X, F, G, layer)
+
+
+@of_backward(PADDED)
+def padding_kept(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: the gradient of the padding is not cut off."""
     parts, padded = window_gradients(X, F, G, layer), np.zeros_like(np.pad(X, ((0, 0), (0, 0), *layer.padding)))
     for (a, b), (i, j) in places(F, G, layer):
         padded[:, :, i, j] += parts[..., a, b]
     return padded, filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: `dX[:, :, :h, :w]` for `dX[:, :, p:p+h, p:p+w]`", PADDED)
-def padding_cut_behind(X, F, G, layer):
+@of_backward(PADDED)
+def padding_cut_behind(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `dX[:, :, :h, :w]` for `dX[:, :, p:p+h, p:p+w]`."""
     bare = dataclasses.replace(layer, padding=((0, 0), (0, 0)))
     padded = np.pad(X, ((0, 0), (0, 0), *layer.padding))
     dX = image_gradient(padded, F, G, bare)[:, :, : X.shape[2], : X.shape[3]]
     return dX, filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: `dX[:, :, p:-p, p:-p]`, at padding 0")
-def padding_minus_zero(X, F, G, layer):
+@of_backward()
+def padding_minus_zero(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `dX[:, :, p:-p, p:-p]`, at padding 0."""
     (p, _), (q, _) = layer.padding
     return image_gradient(X, F, G, layer)[:, :, p:-p, q:-q], filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: padding `max(k − 1 − p, 0)` of G, at padding 2", Layer(padding=((2, 2), (2, 2))))
-def padding_clipped(X, F, G, layer):
+@of_backward(Layer(padding=((2, 2), (2, 2))))
+def padding_clipped(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: padding `max(k − 1 − p, 0)` of G, at padding 2."""
     k, l = F.shape[2:]
     (p, _), (q, _) = layer.padding
     padded = np.pad(G, ((0, 0), (0, 0), (max(k - 1 - p, 0),) * 2, (max(l - 1 - q, 0),) * 2))
@@ -470,97 +525,101 @@ def padding_clipped(X, F, G, layer):
     return dX[:, :, : X.shape[2], : X.shape[3]], filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: starts from `np.empty`, at stride 2", STRIDED)
-def never_written(X, F, G, layer):
+@of_backward(STRIDED)
+def never_written(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: starts from `np.empty`, at stride 2."""
     dX = np.empty_like(X)
     reached = image_gradient(np.ones_like(X), np.ones_like(F), np.ones_like(G), layer) != 0
     dX[reached] = image_gradient(X, F, G, layer)[reached]
     return dX, filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: `np.ones_like(G)` for G")
-def ones_for_upstream(X, F, G, layer):
+@of_backward()
+def ones_for_upstream(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `np.ones_like(G)` for G."""
     return image_gradient(X, F, np.ones_like(G), layer), filter_gradient(X, F, G, layer)
 
 
-@of_backward("∂l/∂X: with two groups, the filters of group 0 serve both", GROUPED)
-def gradient_of_first_group(X, F, G, layer):
+@of_backward(GROUPED)
+def gradient_of_first_group(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: with two groups, the filters of group 0 serve both."""
     first = F[: len(F) // layer.groups]
     return image_gradient(X, np.concatenate([first] * layer.groups), G, layer), filter_gradient(X, F, G, layer)
 
 
-@of_backward("the two gradients are returned in the other order")
-def wrong_order(X, F, G, layer):
+@of_backward()
+def wrong_order(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """The two gradients are returned in the other order."""
     return backward(X, F, G, layer)[::-1]
 
 
 # ∂l/∂F and ∂l/∂b
 
 
-@of_backward("∂l/∂F: turned by 180°, as the filter of ∂l/∂X is")
-def turned_filter_gradient(X, F, G, layer):
+@of_backward()
+def turned_filter_gradient(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: turned by 180°, as the filter of ∂l/∂X is."""
     dX, dF = backward(X, F, G, layer)
     return dX, turned(dF)
 
 
-@of_backward("∂l/∂F: `reshape(taps, planes)` of columns that run over planes, then taps")
-def filter_gradient_planes_last(X, F, G, layer):
+@of_backward()
+def filter_gradient_planes_last(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: `reshape(taps, planes)` of columns that run over planes, then taps."""
     dX, dF = backward(X, F, G, layer)
     n, d, k, l = F.shape
     return dX, np.moveaxis(dF.reshape(n, k, l, d), -1, 1)
 
 
-@of_backward("∂l/∂F: X ∗ G at stride 2, not cut to k × k", STRIDED)
-def filter_gradient_uncut(X, F, G, layer):
+@of_backward(STRIDED)
+def filter_gradient_uncut(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: X ∗ G at stride 2, not cut to k × k."""
     dF = forward(X.swapaxes(0, 1), G.swapaxes(0, 1), Layer(dilation=layer.stride)).swapaxes(0, 1)
     return image_gradient(X, F, G, layer), dF
 
 
-@of_backward("∂l/∂F: X ∗ G at stride 2, cut to the last k × k", STRIDED)
-def filter_gradient_cut_in_front(X, F, G, layer):
+@of_backward(STRIDED)
+def filter_gradient_cut_in_front(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: X ∗ G at stride 2, cut to the last k × k."""
     dF = forward(X.swapaxes(0, 1), G.swapaxes(0, 1), Layer(dilation=layer.stride)).swapaxes(0, 1)
     return image_gradient(X, F, G, layer), dF[:, :, -F.shape[2] :, -F.shape[3] :]
 
 
-@of_backward("∂l/∂F: G is not spread by the stride", STRIDED)
-def filter_gradient_not_spread(X, F, G, layer):
+@of_backward(STRIDED)
+def filter_gradient_not_spread(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: G is not spread by the stride."""
     dF = forward(X.swapaxes(0, 1), G.swapaxes(0, 1), Layer()).swapaxes(0, 1)
     return image_gradient(X, F, G, layer), dF[:, :, : F.shape[2], : F.shape[3]]
 
 
-@of_backward("∂l/∂F: the loop over images writes `dF = …` for `dF += …`")
-def last_image_wins(X, F, G, layer):
+@of_backward()
+def last_image_wins(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: the loop over images writes `dF = …` for `dF += …`."""
     return image_gradient(X, F, G, layer), filter_gradient(X[-1:], F, G[-1:], layer)
 
 
-@of_backward("∂l/∂F: `mean(axis=0)` over the images for `sum`")
-def mean_of_images(X, F, G, layer):
+@of_backward()
+def mean_of_images(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: `mean(axis=0)` over the images for `sum`."""
     dX, dF = backward(X, F, G, layer)
     return dX, dF / len(X)
 
 
-@of_backward("∂l/∂F: stride and dilation are not exchanged", Layer(stride=(2, 2), dilation=(1, 1)))
-def stride_for_dilation(X, F, G, layer):
-    wrong = Layer(stride=layer.stride, dilation=layer.dilation)
-    dF = forward(X.swapaxes(0, 1), G.swapaxes(0, 1), wrong).swapaxes(0, 1)
-    full = np.zeros_like(F)
-    h, w = np.minimum(dF.shape[2:], F.shape[2:])
-    full[:, :, :h, :w] = dF[:, :, :h, :w]
-    return image_gradient(X, F, G, layer), full
-
-
-@of_backward("∂l/∂b: `G.sum()` for `G.sum(axis=(0, 2, 3))`", bias=True)
-def one_sum(X, F, b, G, layer):
+@of_backward(bias=True)
+def one_sum(X: Array, F: Array, b: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂b: `G.sum()` for `G.sum(axis=(0, 2, 3))`."""
     return *backward(X, F, G, layer), np.full_like(b, G.sum())
 
 
-@of_backward("∂l/∂b: `G.mean(axis=(0, 2, 3))`", bias=True)
-def mean_of_bias(X, F, b, G, layer):
+@of_backward(bias=True)
+def mean_of_bias(X: Array, F: Array, _: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂b: `G.mean(axis=(0, 2, 3))`."""
     return *backward(X, F, G, layer), G.mean(axis=(0, 2, 3))
 
 
-@of_backward("∂l/∂b: `G.sum(axis=(2, 3))`, one row per image", bias=True)
-def bias_per_image(X, F, b, G, layer):
+@of_backward(bias=True)
+def bias_per_image(X: Array, F: Array, _: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂b: `G.sum(axis=(2, 3))`, one row per image."""
     return *backward(X, F, G, layer), G.sum(axis=(2, 3))
 
 
@@ -573,15 +632,20 @@ def _fit(A: Array, X: Array, F: Array, layer: Layer) -> Array:
     return fitted
 
 
-def table() -> Iterator[str]:
-    """Yield the lines of the table."""
-    yield "| the code | the first line of its audit |"
-    yield "|---|---|"
-    for mistake in MISTAKES.values():
-        BUFFERS.clear()
-        yield mistake.row()
+def table() -> str:
+    """Return the table of docs/audit.md."""
+    rows = (mistake.row() for mistake in MISTAKES.values())
+    return "\n".join([HEADER, "|---|---|", *rows]) + "\n"
+
+
+def write(page: Path, lines: str) -> None:
+    """Replace the table of a page."""
+    before, _, after = page.read_text("utf-8").partition(HEADER)
+    page.write_text(before + lines + after[after.index("\n\n") + 1 :], "utf-8")
 
 
 if __name__ == "__main__":
-    for line in table():
-        print(line)  # noqa: T201
+    if sys.argv[1:]:
+        write(Path(sys.argv[1]), table())
+    else:
+        sys.stdout.write(table())

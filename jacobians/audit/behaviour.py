@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jacobians import symbolic
 from jacobians.audit import Finding
 from jacobians.audit.describe import kind
-from jacobians.audit.probes import Case, Probe, draws, expected, integers
+from jacobians.audit.probes import Case, Probe, draws, expected, integers, large_batch
 from jacobians.audit.subject import LABELS, Subject
 from jacobians.geometry import Geometry
 from jacobians.verify import exact
@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 
 # One more than 16 bits count, where grids and offsets wrap.
 LARGE_BATCH = 2**16 + 1
+# Numbers of one image up to which so many of them are tried.
+MOST_PER_IMAGE = 100
 FINE = {"nothing", "inexact"}
 # Title, cause and cure.
 OVERWRITTEN = (
@@ -68,7 +70,7 @@ def findings(
     """
     case = max(
         cases[: len(cases) * 2 // 3 + 1],
-        key=lambda each: (min(each.images, 2), each.geometry.positions > 1, each.numbers),
+        key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
     )
     probe, _ = next(draws(case, subject.options, seed))
     found = [*_changes(subject, probe), *_state(subject, cases, probe, seed, broken)]
@@ -171,7 +173,8 @@ def _wrong(
 def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> Iterator[Finding]:
     """Put one NaN into X, then into G: it has to reach what is made of that entry, and may reach no other window.
 
-    Zeros of a padding, and those between the taps of a dilated filter, are multiplied by it in many a right algorithm.
+    Zeros of a padding, those between the taps of a dilated filter, and those that make one filter of the filters of all
+    groups are multiplied by it in many a right algorithm.
 
     Yields
     ------
@@ -185,10 +188,12 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
     may = {"S": (filled_p, filled_r), "dX": (filled_r, filled_p)}
     size_of = {"X": probe.X[0].size, "G": probe.G[0].size}
     for letter, source, reached in (("X", p, {"S": r, "dF": q}), ("G", r, {"dX": p, "dF": q})):
-        if letter == "G" and not subject.backward:
+        if (letter == "G" and not subject.backward) or not len(source):
             continue
         spoiled = getattr(probe, letter).copy()
-        at = int(source[len(source) // 2])
+        # The entry that is in the fewest sums, so that there are others for it to spread to.
+        counts = np.bincount(source, minlength=size_of[letter])
+        at = int(np.flatnonzero(counts == counts[counts > 0].min())[-1])
         image = len(spoiled) - 1
         spoiled.reshape(-1)[image * size_of[letter] + at] = np.nan
         results = subject.results(dataclasses.replace(probe, **{letter: spoiled}))
@@ -200,7 +205,9 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
             each = wanted.size // len(wanted) if name in {"S", "dX"} else 0
             wanted.reshape(-1)[image * each + where[source == at]] = True
             allowed = wanted.copy()
-            if name == "dF":
+            if name == "dF" and probe.geometry.groups > 1:
+                allowed[...] = True
+            elif name == "dF":
                 allowed |= wanted.any(axis=tuple(range(1 if letter == "G" else 2, wanted.ndim)), keepdims=True)
             else:
                 by, reach = may[name]
@@ -211,13 +218,12 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
 
 
 def _filled(geometry: Geometry) -> tuple[Array, Array]:
-    """Pairs of a response and a pixel inside its window, the gaps between the taps included."""
+    """Pairs of a response and a pixel inside its window, the gaps between the taps and other groups included."""
     solid = Geometry(
         geometry.image,
-        (*geometry.filters[:2], *geometry.extent),
+        (geometry.filters[0], geometry.image[0], *geometry.extent),
         stride=geometry.stride,
         padding=geometry.padding,
-        groups=geometry.groups,
     )
     r, p, _ = symbolic.triples(solid)
     return r, p
@@ -254,10 +260,10 @@ def many_images(subject: Subject, seed: int) -> Iterator[Finding]:
     Finding
         One per result that is wrong.
     """
-    axes, options = subject.options.spatial_ndim, subject.options
-    single = options.case(LARGE_BATCH, 1, 1, (1,) * axes, (1,) * axes, (0,) * axes)
+    options = subject.options
+    single = large_batch(options, LARGE_BATCH)
     magnitude = exact.exact_magnitude(options.dtype, LARGE_BATCH)
-    if single is None or single.images * single.geometry.pixels > 10 * LARGE_BATCH:
+    if single is None or single.geometry.pixels + single.geometry.positions > MOST_PER_IMAGE:
         return
     probe = integers(single, options, max(magnitude, 1), np.random.default_rng(seed))
     if magnitude < 1:

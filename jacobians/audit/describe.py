@@ -115,6 +115,8 @@ def slack(probe: Probe, name: str) -> float:
         The bound of the promised precision where that tells right from wrong. In half precision it does not, being as
         large as the numbers; what is accepted there are the errors of code that sums in float32. 0 where neither does.
     """
+    if probe.X.dtype.kind in "iu":
+        return 0.0
     promised = exact.SIGNIFICAND[str(probe.X.dtype)]
     bounds = [_bound(bits, probe) * _norms(probe, name) for bits in (promised, exact.SIGNIFICAND["float32"])]
     return next((bound for bound in bounds if _near_miss(probe, bound) <= MOST_NEAR_MISSES), 0.0)
@@ -227,6 +229,9 @@ def _why_shape(name: str, got: tuple[int, ...], needed: tuple[int, ...], case: C
     g, over = case.geometry, tuple(a - b for a, b in zip(got[2:], needed[2:], strict=False))
     alike = len(got) == len(needed) and got[:2] == needed[:2]
     reasons = {
+        "it is empty, as A[p:-p] is for p = 0": math.prod(got) == 0,
+        "the gradients come in another order": got in _shapes_of_others(name, case),
+        "the images are not summed": name in {"dF", "db"} and got == (case.images, *needed),
         "the batch axis is missing": got == needed[1:] and case.images == 1,
         "its axes are in another order": sorted(got) == sorted(needed),
         "it is not reshaped": math.prod(got) == math.prod(needed),
@@ -236,6 +241,13 @@ def _why_shape(name: str, got: tuple[int, ...], needed: tuple[int, ...], case: C
     }
     why = next((reason for reason, holds in reasons.items() if holds), "")
     return why or (_mistaken_option(got, case) if name == "S" else "")
+
+
+def _shapes_of_others(name: str, case: Case) -> list[tuple[int, ...]]:
+    """Return the shapes of the other gradients, where they differ from this one's."""
+    g = case.geometry
+    shapes = {"dX": (case.images, *g.image), "dF": g.filters, "db": g.filters[:1]}
+    return [shape for other, shape in shapes.items() if name in shapes and shape != shapes[name] and other != name]
 
 
 def _mistaken_option(got: tuple[int, ...], case: Case) -> str:
@@ -281,7 +293,7 @@ def _not_written(subject: Subject, first: Comparison, counts: dict[str, Any]) ->
     what = "NaN" if np.isnan(got[bad]).any() else "infinite"
     return Finding(
         LABELS[first.name],
-        f"has {len(bad)} entries that are {what} where all numbers are finite",
+        f"is {what} in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
         "not written",
         entries=tuple(f"{named[at]}: expected {_number(right[at])}, got {got[at]}" for at in bad[:MOST_ENTRIES]),
         cause="An array of np.empty is returned that is not filled where no window reaches, or a sum overflows.",

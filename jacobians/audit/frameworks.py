@@ -71,7 +71,7 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
 
     def numpy_forward(*arrays: Array) -> Array:
         _check_dtypes("from_torch", dict(zip(names, arrays, strict=True)), dtype)
-        return _from_tensor(_one("forward", call(*map(_to_tensor, arrays)), torch.Tensor))
+        return _from_tensor(_one(call(*map(_to_tensor, arrays)), torch.Tensor, "torch.Tensor"))
 
     def numpy_backward(*arrays: Array) -> tuple[Array, ...]:
         _check_dtypes("from_torch", dict(zip((*names, "G"), arrays, strict=True)), dtype)
@@ -79,7 +79,7 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
         *given, G = map(_to_tensor, arrays)
         leaves = [each.requires_grad_() for each in given]
         with torch.enable_grad():
-            S = _one("forward", call(*leaves), torch.Tensor)
+            S = _one(call(*leaves), torch.Tensor, "torch.Tensor")
             # Without any graph autograd would complain about S; which of the leaves is cut off says more.
             grads = torch.autograd.grad(S, leaves, G, allow_unused=True) if S.requires_grad else [None] * len(leaves)
         _check_gradients(names, grads)
@@ -130,14 +130,14 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
     def numpy_forward(*arrays: Array) -> Array:
         with _wide(arrays):
             given = [each for _, each in zip(names, map(jax.numpy.array, arrays), strict=True)]
-            return np.array(_one("forward", forward(*given), jax.Array))
+            return np.array(_one(forward(*given), jax.Array, "jax.Array"))
 
     def numpy_backward(*arrays: Array) -> tuple[Array, ...]:
         _check_floating("jax.vjp", dict(zip((*names, "G"), arrays, strict=True)))
         with _wide(arrays):
             *given, G = map(jax.numpy.array, arrays)
             S, pull_back = jax.vjp(forward, *given)
-            _one("forward", S, jax.Array)
+            _one(S, jax.Array, "jax.Array")
             return tuple(np.array(each) for each in pull_back(G))
 
     return numpy_forward, numpy_backward
@@ -146,11 +146,11 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
 # checks ---------------------------------------------------------------------------------------------------------------
 
 
-def _one(name: str, value: Any, kind: type) -> Any:
+def _one(value: Any, kind: type, kind_name: str) -> Any:
     if isinstance(value, kind):
         return value
     what = f"{len(value)} results" if isinstance(value, tuple | list) else type(value).__name__
-    raise TypeError(f"{name} returned {what}; it needs to return one {kind.__module__}.{kind.__qualname__}, the S")
+    raise TypeError(f"forward returned {what}; it needs to return one {kind_name}, the S")
 
 
 def _check_dtypes(adapter: str, arrays: dict[str, Array], dtype: str | None) -> None:

@@ -207,17 +207,17 @@ def curriculum(options: Options) -> list[Case]:
     cases = [options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES]
     grown = [options.case(n, d, f, *_grown(options, *shape)) for n, d, f, *shape in SHAPES]
     wide = [
-        options.case(
-            1, 1 + width % 2, 1, *(_axes(each, options) for each in ((1, 1, 3), (2, 1, width), (0, 0, width % 3)))
-        )
+        options.case(1, 1 + width % 2, 1, *_grown(options, (1, 1, 3), (2, 1, width), (0, 0, width % 3)))
         for width in WIDTHS
     ]
-    tall = [
-        options.case(1, 1, 2, *(_axes(each, options) for each in ((2, 1, 1), (width, 1, 2), (1, 0, 0))))
-        for width in WIDTHS[4::3]
-    ]
+    tall = [options.case(1, 1, 2, *_grown(options, (2, 1, 1), (width, 1, 2), (1, 0, 0))) for width in WIDTHS[4::3]]
     found = {case: None for case in (*cases, *grown, *wide, *tall) if case}
     return sorted(found, key=lambda case: case.numbers)
+
+
+def large_batch(options: Options, images: int) -> Case | None:
+    """Return the layer with 1×1 everything, or as little as there can be behind the padding, and many images."""
+    return options.case(images, 1, 1, *_grown(options, (1, 1, 1), (1, 1, 1), (0, 0, 0)))
 
 
 def _grown(
@@ -321,12 +321,15 @@ def draws(case: Case, options: Options, seed: int) -> Iterator[tuple[Probe, Frac
 def integers(case: Case, options: Options, magnitude: int, generator: np.random.Generator) -> Probe:
     """Draw integers of at most this magnitude for one layer."""
     g, n = case.geometry, case.images
-    shapes = ((n, *g.image), g.filters, g.filters[:1], (n, *g.responses))
-    arrays = [exact.draw_integers(generator, shape, magnitude, np.float64) for shape in shapes]
-    if options.dtype.startswith("int"):
-        arrays = [exact.draw_integers(generator, shape, magnitude, np.int64) for shape in shapes]
-    X, F, b, G = (each.astype(dtype_of(options.dtype)) for each in arrays)
-    return Probe(case, X, F, b if options.bias else b * 0, G)
+    wide = np.int64 if options.dtype.startswith("int") else np.float64
+    # A bias is one of the terms of a sum: as large as a product, so that it cannot drown in the products.
+    sizes = {"X": magnitude, "F": magnitude, "b": magnitude**2, "G": magnitude}
+    shapes = {"X": (n, *g.image), "F": g.filters, "b": g.filters[:1], "G": (n, *g.responses)}
+    drawn = {
+        letter: exact.draw_integers(generator, shapes[letter], sizes[letter], wide).astype(dtype_of(options.dtype))
+        for letter in shapes
+    }
+    return Probe(case, drawn["X"], drawn["F"], drawn["b"] if options.bias else drawn["b"] * 0, drawn["G"])
 
 
 def dtype_of(name: str) -> np.dtype[Any]:

@@ -178,6 +178,42 @@ def _column_major(F: Array) -> Array:
     return F.reshape(*F.shape[:2], *F.shape[:1:-1]).transpose(0, 1, *range(F.ndim - 1, 1, -1))
 
 
+def _column_major_inverse(F: Array) -> Array:
+    """Read filters whose planes were written column by column."""
+    return F.transpose(0, 1, *range(F.ndim - 1, 1, -1)).reshape(F.shape)
+
+
+def _reshaped_channels(F: Array, groups: int) -> Array | None:
+    """Exchange the channel axes by a reshape, which keeps the order of the numbers."""
+    n, d = F.shape[:2]
+    return F.reshape(d, n, *F.shape[2:]).swapaxes(0, 1) if groups == 1 and n > 1 and d > 1 else None
+
+
+def _groups_in_turn(probe: Numbers) -> Array | None:
+    """Responses where filter i sees the planes of group i mod g."""
+    g = probe.geometry
+    if g.groups == 1 or g.filters_per_group == 1:
+        return None
+    order = np.arange(g.filters[0]).reshape(g.filters_per_group, g.groups).T.ravel()
+    return np.asarray(probe.responses(F=probe.F[order], b=probe.b[order])[:, np.argsort(order)])
+
+
+def _taps_assigned(probe: Numbers) -> Array:
+    """Assign ∂l/∂X tap by tap: for a tap products are summed over the filters, taps overwrite."""
+    g = probe.geometry
+    padded = np.zeros((len(probe.X), g.image[0], *g.padded), probe.G.dtype)
+    for tap in np.ndindex(*g.filters[2:]):
+        read = tuple(
+            slice(at * d, at * d + s * count, s)
+            for at, d, s, count in zip(tap, g.dilation, g.stride, g.responses[1:], strict=True)
+        )
+        for group in range(g.groups):
+            F = probe.F[(g.filters_of(group), slice(None), *tap)]
+            part = np.moveaxis(np.tensordot(probe.G[:, g.filters_of(group)], F, ([1], [0])), -1, 1)
+            padded[(slice(None), g.planes_of(group), *read)] = part
+    return np.asarray(padded[_spatial(slice(b, b + size) for (b, _), size in zip(g.padding, g.image[1:], strict=True))])
+
+
 def _exchanged_channels(F: Array, groups: int) -> Array | None:
     return F.swapaxes(0, 1) if groups == 1 and F.shape[0] == F.shape[1] > 1 else None
 
@@ -452,6 +488,22 @@ def _filter_theories(about: About, right: Callable[[Numbers, Array], Array]) -> 
     )
     yield Theory(
         about,
+        "filters are written column by column",
+        "Each plane of the filter is flattened column by column, and read row by row.",
+        "Flatten both row by row.",
+        "vec",
+        of(lambda probe: _column_major_inverse(probe.F) if probe.F.ndim > 3 else None),
+    )
+    yield Theory(
+        about,
+        "the channel axes of F are exchanged by a reshape",
+        "A reshape to (planes, filters, …) keeps the order of the numbers, and so mixes filters.",
+        "Exchange axes with swapaxes or transpose.",
+        "planes",
+        of(lambda probe: _reshaped_channels(probe.F, probe.geometry.groups)),
+    )
+    yield Theory(
+        about,
         "the filters of group 0 are used for all groups",
         "The index of the filter forgets the group.",
         "Use filters i of group g from g·n/groups on.",
@@ -684,6 +736,14 @@ def _of_responses() -> Iterator[Theory]:
     )
     yield Theory(
         about,
+        "filter i sees the planes of group i mod groups",
+        "The groups take turns instead of being blocks of filters.",
+        "Let filter i see the planes of group i ÷ (n/groups).",
+        "groups",
+        _groups_in_turn,
+    )
+    yield Theory(
+        about,
         "filters are taken interleaved over the groups",
         "Filter i is taken for one of group i mod groups.",
         "Filter i belongs to group i ÷ (n/groups).",
@@ -815,6 +875,14 @@ def _of_images() -> Iterator[Theory]:
         "Add: += for =.",
         "accumulate",
         lambda probe: _assigned(probe, "dX", last=True),
+    )
+    yield Theory(
+        about,
+        "taps overwrite each other",
+        "Going tap by tap, the last tap that reads a pixel is assigned: `=` stands where `+=` is needed.",
+        "Add each tap's part: += for =.",
+        "accumulate",
+        _taps_assigned,
     )
     yield Theory(
         about,

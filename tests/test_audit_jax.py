@@ -1,0 +1,168 @@
+"""JAX through the adapter, in every dtype; on few layers, because JAX compiles for every shape."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jacobians import DtypeError, Geometry, audit, convolve, filter_gradient, input_gradient
+from jacobians.audit.frameworks import from_jax
+from jacobians.testing import assert_convolution, option_pairs
+
+jax = pytest.importorskip("jax", reason="the jax extra is not installed: pip install 'jacobians[jax]'")
+
+DTYPES = ["float64", "float32", "float16", "bfloat16"]
+ONES = np.ones((1, 1, 2, 2), "float32")
+
+
+def numpy_dtype(name):
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def convolution(*, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
+    def call(X, F, b=None):
+        S = jax.lax.conv_general_dilated(X, F, stride, padding, rhs_dilation=dilation, feature_group_count=groups)
+        return S if b is None else S + b.reshape(1, -1, *(1,) * len(stride))
+
+    return call
+
+
+def layers(options, ndim=2):
+    """Two layers with several of everything, one of them with a tail."""
+    planes = 2 // options["groups"]
+    return [
+        Geometry((2, *(9, 8, 7)[-ndim:]), (4, planes, *(3, 2, 3)[-ndim:]), **options),
+        Geometry((2, *(6, 8, 10)[-ndim:]), (2, planes, *(2, 3, 1)[-ndim:]), **options),
+    ]
+
+
+# what goes in and out -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "arrange", [np.copy, np.asfortranarray, lambda A: A[..., ::-1]], ids=["C", "Fortran", "reversed"]
+)
+def test_arrays_arrive_in_their_own_dtype_and_come_back(arrange, dtype):
+    X = arrange(np.arange(120).reshape(2, 3, 4, 5).astype(numpy_dtype(dtype)))
+    seen = []
+    forward, _ = from_jax(lambda X, F: seen.append(X.dtype) or X)
+    result = forward(X, X)
+    assert seen[0] == result.dtype == X.dtype
+    assert np.array_equal(result, X)
+    assert result.flags.writeable
+    assert not np.shares_memory(result, X)
+
+
+def test_64_bits_are_asked_for_around_the_calls_only():
+    before = jax.config.jax_enable_x64
+    forward, backward = from_jax(lambda X, F: X * F)
+    wide = ONES.astype("float64")
+    assert forward(wide, wide).dtype == "float64"
+    assert {each.dtype.name for each in backward(wide, wide, wide)} == {"float64"}
+    assert jax.config.jax_enable_x64 == before
+    with pytest.raises(ZeroDivisionError, match="zero"):
+        from_jax(lambda X, F: X / (1 // 0))[0](wide, wide)
+    assert jax.config.jax_enable_x64 == before
+
+
+def test_code_that_makes_arrays_of_the_default_dtype_stays_in_single_precision():
+    forward, _ = from_jax(lambda X, F: X + jax.numpy.zeros(X.shape))
+    assert forward(ONES, ONES).dtype == "float32"
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_gradient_is_of_the_upstream_gradient(jit):
+    options = {"stride": (2, 1), "padding": ((1, 0), (0, 2)), "dilation": (1, 2), "groups": 2}
+    geometry, generator = Geometry((2, 5, 6), (4, 1, 2, 3), **options), np.random.default_rng(0)
+    shapes = (2, *geometry.image), geometry.filters, (4,), (2, *geometry.responses)
+    X, F, b, G = (generator.integers(-50, 50, shape).astype(float) for shape in shapes)
+    function = convolution(**options)
+    forward, backward = from_jax(jax.jit(function) if jit else function, bias=True)
+    dX, dF, db = backward(X, F, b, G)
+    assert np.array_equal(forward(X, F, b), np.stack([convolve(x, F, geometry, bias=b) for x in X]))
+    assert np.array_equal(dX, np.stack([input_gradient(g, F, geometry) for g in G]))
+    assert np.array_equal(dF, sum(filter_gradient(x, g, geometry) for x, g in zip(X, G, strict=True)))
+    assert np.array_equal(db, G.sum(axis=(0, 2, 3)))
+
+
+# audits ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", option_pairs()[1::7], ids=str)
+def test_a_convolution_is_right_in_every_dtype(options, dtype):
+    functions = from_jax(jax.jit(convolution(**options)), bias=True)
+    report = assert_convolution(*functions, bias=True, dtype=dtype, geometries=layers(options), **options)
+    assert report.audited == ("S", "∂l/∂X", "∂l/∂F", "∂l/∂b")
+
+
+@pytest.mark.parametrize("options", option_pairs(), ids=str)
+def test_a_convolution_is_right_with_every_pair_of_options(options):
+    few = layers(options)[:1]
+    assert assert_convolution(*from_jax(convolution(**options)), dtype="float32", geometries=few, **options).ok
+
+
+@pytest.mark.parametrize("ndim", [1, 3])
+def test_one_and_three_spatial_axes_are_right(ndim):
+    options = option_pairs(ndim)[9]
+    few = layers(options, ndim)
+    assert assert_convolution(*from_jax(convolution(**options)), spatial_ndim=ndim, geometries=few, **options).ok
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_false_alarm(seed):
+    options = option_pairs()[7]
+    functions = from_jax(jax.jit(convolution(**options)))
+    report = assert_convolution(*functions, dtype=DTYPES[seed % 4], seed=seed, geometries=layers(options), **options)
+    assert report.notes == ()
+
+
+def test_a_wrong_custom_gradient_is_named():
+    right = convolution()
+
+    @jax.custom_vjp
+    def wrong(X, F):
+        return right(X, F)
+
+    def pull_back(kept, G):
+        X, F = kept
+        _, gradients = jax.vjp(right, X, F[:, :, ::-1, ::-1])
+        return gradients(G)
+
+    wrong.defvjp(lambda X, F: (right(X, F), (X, F)), pull_back)
+    report = audit(*from_jax(wrong), geometries=[Geometry((1, 1, 3), (1, 1, 1, 2)), Geometry((2, 3, 4), (3, 2, 2, 2))])
+    assert str(report).startswith("✗ ∂l/∂X is wrong: the filter is not rotated by 180°")
+    assert [finding.about for finding in report.findings] == ["∂l/∂X"]
+
+
+def test_a_gradient_that_is_cut_off_is_found():
+    def cut(X, F):
+        return convolution()(X, jax.lax.stop_gradient(F))
+
+    report = audit(*from_jax(cut), dtype="float32", geometries=[Geometry((2, 3, 4), (3, 2, 2, 2))])
+    assert {finding.about for finding in report.findings} == {"∂l/∂F"}
+
+
+# errors ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(TypeError, match=r"^forward has type int; it needs a function of JAX arrays$"):
+        from_jax(3)
+
+
+def test_results_that_are_no_array_are_refused():
+    with pytest.raises(TypeError, match=r"^forward returned 2 results; it needs to return one jax\.Array, the S$"):
+        from_jax(lambda X, F: (X, F))[0](ONES, ONES)
+    with pytest.raises(TypeError, match=r"^forward returned 2 results; it needs to return one jax\.Array, the S$"):
+        from_jax(lambda X, F: (X, F))[1](ONES, ONES, ONES)
+    with pytest.raises(TypeError, match=r"^forward returned ndarray; it needs to return one jax\.Array, the S$"):
+        from_jax(lambda X, F: np.asarray(X))[0](ONES, ONES)
+
+
+def test_integers_have_no_gradient():
+    given = ONES.astype("int32")
+    with pytest.raises(
+        DtypeError, match=r"^X has dtype int32 but jax\.vjp needs floating-point numbers; audit with dtype="
+    ):
+        from_jax(lambda X, F: X * F)[1](given, given, given)
