@@ -192,16 +192,19 @@ def audit(
     if torch and jax:
         _refuse("--torch and --jax are both given; a function is of one of them")
     functions = _functions(forward, backward, torch=torch, jax=jax, dtype=dtype, bias=bias)
+    options: dict[str, Any] = {
+        "stride": _per_axis("--stride", stride),
+        "padding": _padding(padding),
+        "dilation": _per_axis("--dilation", dilation),
+        "groups": groups,
+    }
     if layout is not None:
         from jacobians.audit.layouts import with_layout
 
-        functions = with_layout(*functions, layout)
+        functions = with_layout(*functions, layout, **options)
     report = jacobians.audit(
         *functions,
-        stride=_per_axis("--stride", stride),
-        padding=_padding(padding),
-        dilation=_per_axis("--dilation", dilation),
-        groups=groups,
+        **options,
         spatial_ndim=axes,
         bias=bias,
         dtype=dtype,

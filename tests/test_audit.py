@@ -452,3 +452,12 @@ def test_the_curriculum_holds_what_it_promises() -> None:
     widths = {layer.responses[-1] for layer in layers}
     assert {7, 8, 9, 15, 16, 17, 31, 32, 33} <= widths
     assert any(layer.image[1] != layer.image[2] and layer.responses[1] != layer.responses[2] for layer in layers)
+
+
+def test_layers_whose_sums_are_too_long_for_the_dtype_are_left_out_and_said_so() -> None:
+    few, many = Geometry((1, 3, 4), (1, 1, 2, 2)), Geometry((1, 20, 20), (1, 1, 3, 3))
+    report = audit(PLAIN.forward, PLAIN.backward, dtype="bfloat16", geometries=[few, many])
+    assert report.ok
+    assert report.notes == ("1 layers were left out: their sums are too long for bfloat16",)
+    with pytest.raises(ShapeError, match="has sums so long that bfloat16 has no exact integers; use another"):
+        audit(PLAIN.forward, dtype="bfloat16", geometries=[many])

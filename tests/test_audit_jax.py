@@ -89,7 +89,7 @@ def test_the_gradient_is_of_the_upstream_gradient(jit):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", option_pairs()[1::7], ids=str)
+@pytest.mark.parametrize("options", option_pairs()[1::9], ids=str)
 def test_a_convolution_is_right_in_every_dtype(options, dtype):
     functions = from_jax(jax.jit(convolution(**options)), bias=True)
     report = assert_convolution(*functions, bias=True, dtype=dtype, geometries=layers(options), **options)
@@ -109,7 +109,7 @@ def test_one_and_three_spatial_axes_are_right(ndim):
     assert assert_convolution(*from_jax(convolution(**options)), spatial_ndim=ndim, geometries=few, **options).ok
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_false_alarm(seed):
     options = option_pairs()[7]
     functions = from_jax(jax.jit(convolution(**options)))

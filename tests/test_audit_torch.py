@@ -98,7 +98,7 @@ def test_the_gradient_is_of_the_upstream_gradient_and_leaves_its_inputs_alone():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", option_pairs()[1::7], ids=str)
+@pytest.mark.parametrize("options", option_pairs()[1::9], ids=str)
 def test_conv2d_is_right_in_every_dtype(options, dtype):
     report = assert_convolution(
         *from_torch(padded(2, options), dtype=dtype, bias=True), bias=True, dtype=dtype, **options
@@ -118,7 +118,7 @@ def test_conv1d_and_conv3d_are_right(ndim, number):
     assert assert_convolution(*from_torch(padded(ndim, options)), spatial_ndim=ndim, seed=number, **options).ok
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_false_alarm(seed, dtype):
     options = option_pairs()[4 * seed + 1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, VerificationError, convolution, layers, matrices, network, verify
-from jacobians.verify import Report, Row, cases, check, run
+from jacobians.verify import DRAWN, Report, Row, cases, check, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.networks import NETWORK_IDENTITIES
 from tests.mutants import MUTANTS, NETWORK_MUTANTS
@@ -192,7 +192,7 @@ def test_published_layers_have_their_published_sizes() -> None:
 
 
 def test_the_default_layers_hold_every_pair_of_options() -> None:
-    layers = list(cases.drawn(0, 300))
+    layers = list(cases.drawn(0, DRAWN))
     traits = {
         "axes": lambda g: g.spatial_ndim,
         "stride": lambda g: max(g.stride) > 1,

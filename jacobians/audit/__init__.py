@@ -174,7 +174,7 @@ class AuditReport:
             parts.append(
                 f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"
             )
-            how = "within the rounding bound" if self.notes else "exact"
+            how = "within the rounding bound" if any("inexact" in note for note in self.notes) else "exact"
             parts.append(f"  {how} on integers at {self.layers} layers, {self.calls} calls, seed {self.seed}")
         if not self.findings and self.log2_miss is not None:
             parts.append(f"  a wrong bilinear form passes one layer with probability below 2^{_ceil(self.log2_miss)}")

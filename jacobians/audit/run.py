@@ -16,6 +16,7 @@ from jacobians.audit.probes import Case, Options, Probe, curriculum, draws, expe
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
+from jacobians.verify import exact
 
 __all__ = ["Comparison", "Subject", "audit", "compared", "options"]
 
@@ -59,9 +60,12 @@ class Comparison:
 
 def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, executor: Executor | None) -> AuditReport:
     """Run the whole audit of one subject."""
-    cases = _cases(subject.options, geometries)
-    if not cases:
+    given = _cases(subject.options, geometries)
+    if not given:
         raise ShapeError("geometries is empty; give at least one, or leave it out")
+    cases = [case for case in given if exact.exact_magnitude(subject.options.dtype, case.terms)]
+    if not cases:
+        raise ShapeError(f"{given[0]} has sums so long that {subject.options.dtype} has no exact integers; use another")
     first = [each for found in (executor.map if executor else map)(_once(subject, seed), cases) for each in found]
     failed = [each for each in first if each.kind not in {"nothing", "inexact"}]
     inexact = {each.name for each in first if each.kind == "inexact"}
@@ -80,6 +84,10 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
         for name in subject.names
         if name in inexact - broken
     ]
+    if len(cases) < len(given):
+        notes.append(
+            f"{len(given) - len(cases)} layers were left out: their sums are too long for {subject.options.dtype}"
+        )
     return AuditReport(
         tuple(findings),
         tuple(notes),
