@@ -1,4 +1,4 @@
-"""Every finding points to a section of docs/theories.md, and the section lists what is recognised there."""
+"""Every finding points to a section of docs/reference/theories.md, and the section lists what is recognised there."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 from jacobians.audit.theories import THEORIES
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "theories.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "reference" / "theories.md").read_text("utf-8")
 HEADING = re.compile(r"^## .*\{ *#([\w-]+) *\}$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/audit.md is what audits of the wrong implementations in docs/examples/mistakes.py print."""
+"""The table of docs/reference/mistakes.md is what audits of docs/examples/mistakes.py print."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ mistakes = importlib.util.module_from_spec(spec)
 sys.modules["mistakes"] = mistakes  # dataclasses look their module up
 spec.loader.exec_module(mistakes)
 
-PAGE = (ROOT / "docs" / "audit.md").read_text("utf-8").splitlines()
+PAGE = (ROOT / "docs" / "reference" / "mistakes.md").read_text("utf-8").splitlines()
 ROWS = PAGE[PAGE.index(mistakes.HEADER) + 2 :]
 ROWS = ROWS[: ROWS.index("")]
 
@@ -30,7 +30,7 @@ RIGHT = [
 
 @pytest.mark.parametrize("name", mistakes.MISTAKES)
 def test_row_is_what_the_audit_prints(name):
-    """If this fails: python docs/examples/mistakes.py docs/audit.md."""
+    """If this fails: python docs/examples/mistakes.py docs/reference/mistakes.md."""
     assert mistakes.MISTAKES[name].row() in ROWS
 
 

@@ -1,7 +1,7 @@
 """Convolutions that are wrong on purpose, and what an audit says of each in its first line.
 
-Run it with ``python docs/examples/mistakes.py``: it prints the table of docs/audit.md, and writes it into the page if
-that is named behind it.
+Run it with ``python docs/examples/mistakes.py``: it prints the table of docs/reference/mistakes.md, and writes it into
+the page if that is named behind it.
 
 At the top is a convolution that is right: im2col and matrix products, any stride, padding, dilation and groups, and
 ∂l/∂X in two forms. Every mistake below is that code with one thing changed.
@@ -633,7 +633,7 @@ def _fit(A: Array, X: Array, F: Array, layer: Layer) -> Array:
 
 
 def table() -> str:
-    """Return the table of docs/audit.md."""
+    """Return the table of docs/reference/mistakes.md."""
     rows = (mistake.row() for mistake in MISTAKES.values())
     return "\n".join([HEADER, "|---|---|", *rows]) + "\n"
 
