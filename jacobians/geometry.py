@@ -404,6 +404,10 @@ class Geometry:
             options.append(f"groups={self.groups}")
         return f"Geometry({', '.join([str(self.image), str(self.filters), *options])})"
 
+    def _repr_pretty_(self, printer: Any, *_: Any) -> None:
+        """Print as `repr` in IPython and Hypothesis, which would otherwise spell out every field."""
+        printer.text(repr(self))
+
     def _shortest_padding(self) -> str:
         if all(before == after for before, after in self.padding):
             return _shortest(tuple(before for before, _ in self.padding))
