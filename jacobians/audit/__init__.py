@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from jacobians import notebook
 from jacobians.errors import AuditError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["AuditReport", "Finding", "audit"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(notebook.Shown):
     """One thing that is wrong.
 
     Attributes
@@ -75,9 +76,12 @@ class Finding:
             lines.append(f"  wrong at {self.wrong} of {self.tried} layers")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return notebook.story(str(self), self.code)
+
 
 @dataclasses.dataclass(frozen=True)
-class AuditReport:
+class AuditReport(notebook.Shown):
     """The record of an audit.
 
     Attributes
@@ -180,6 +184,12 @@ class AuditReport:
             parts.append(f"  a wrong bilinear form passes one layer with probability below 2^{_ceil(self.log2_miss)}")
         parts += [f"  note: {note}" for note in self.notes]
         return "\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        if not self.findings:
+            return notebook.story(str(self))
+        stories = [notebook.story(str(finding), finding.code) for finding in self.findings]
+        return "".join([*stories, *(notebook.story(f"note: {note}") for note in self.notes)])
 
 
 def _ceil(number: float) -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jacobians.audit import AuditReport, behaviour, describe
 from jacobians.audit.probes import Case, Options, Probe, curriculum, draws, expected
 from jacobians.audit.subject import LABELS, Result, Subject
-from jacobians.errors import ShapeError
+from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.verify import exact
 
@@ -32,7 +32,7 @@ def options(
     if not isinstance(spatial_ndim, int) or spatial_ndim < 1:
         raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs an integer of at least 1")
     if str(dtype) not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(DTYPES)}")
+        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(DTYPES)}{nearest(dtype, DTYPES)}")
     word = isinstance(padding, str)
     # Large enough for any option; only the options are looked at.
     image, one = (groups, *(2**20,) * spatial_ndim), (groups, 1, *(1,) * spatial_ndim)
