@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from jacobians import symbolic
 from jacobians.audit.probes import Case, dtype_of
-from jacobians.errors import ShapeError
+from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.verify import exact
 
@@ -41,6 +41,7 @@ AXES = (2, 1, 3)
 MOST_TAPS = {1: 4, 2: 3}
 MOST_STRIDE, MOST_DILATION, MOST_GROUPS = 5, 3, 3
 SEEDS = 2**32
+DTYPES = (*exact.SIGNIFICAND, "int64", "int32", "int16", "int8")
 
 
 # geometries -----------------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def images(
     geometry : Geometry
         The layer.
     dtype : str
-        Of the array: float64, float32, float16, bfloat16 or an integer dtype.
+        Of the array: float64, float32, float16, bfloat16, int64, int32, int16 or int8.
     batch : int, optional
         Number of images, on a leading axis; by default there is one image and no such axis.
     accumulate : str, optional
@@ -263,6 +264,9 @@ def layers(
 
 
 def _magnitude(geometry: Geometry, dtype: str, batch: int | None, accumulate: str | None) -> int:
+    for name in (dtype, *([accumulate] if accumulate else [])):
+        if name not in DTYPES:
+            raise ValueError(f"dtype is {name!r}; it needs one of {', '.join(DTYPES)}{nearest(name, DTYPES)}")
     terms = Case(geometry, 1 if batch is None else batch).terms
     return min(exact.exact_limit(dtype), exact.exact_magnitude(accumulate or dtype, terms))
 
