@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -283,17 +284,16 @@ def _numbers(
     one = {"image": geometry.image, "filters": geometry.filters, "responses": geometry.responses}
     shape = (*(() if batch is None else (batch,)), *one.get(role, geometry.filters[:1]))
     names = functools.partial(symbolic.names, letter, role, geometry)
-    return st.builds(
-        lambda seed, span: _filled(shape, seed, span, magnitude, names, batch or 1).astype(dtype_of(dtype)),
-        st.integers(0, SEEDS - 1),
-        st.integers(min(math.prod(shape), magnitude), magnitude),
-    )
+    return _filled(shape, magnitude, names, batch or 1).map(operator.methodcaller("astype", dtype_of(dtype)))
 
 
+@st.composite
 def _filled(
-    shape: tuple[int, ...], seed: int, span: int, magnitude: int, names: Callable[[], Sequence[str]], batch: int
+    draw: st.DrawFn, shape: tuple[int, ...], magnitude: int, names: Callable[[], Sequence[str]], batch: int
 ) -> Array:
     """Fill an array with a seed's draw from −span … −1, 1 … span; of seed 0 with its entries' names, if exact."""
+    seed = draw(st.integers(0, SEEDS - 1))
+    span = draw(st.integers(min(math.prod(shape), magnitude), magnitude))
     count = math.prod(shape)
     codes = _codes(names(), batch, magnitude) if seed == 0 else None
     if codes:
