@@ -1,4 +1,4 @@
-"""The command line: `jacobians verify`, `jacobians show` and `jacobians audit`. The only place that prints."""
+"""The command line, `jacobians verify`, `show`, `audit` and `explore`. The only place that prints."""
 
 from __future__ import annotations
 
@@ -272,6 +272,53 @@ def _load(file: str, name: str) -> Callable[..., Any]:
 def _check_folder(option: str, file: Path | None) -> None:
     if file is not None and not file.absolute().parent.is_dir():
         _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
+
+
+# explore --------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def explore(
+    image: Annotated[
+        str, typer.Option(metavar="[Dx]HxW", help="Shape of X, planes first if there are several.")
+    ] = "6x6",
+    taps: Annotated[
+        str, typer.Option("--filter", metavar="KxK", help="Taps of the filter, which is as deep as X.")
+    ] = "3x3",
+    stride: Annotated[str, typer.Option(metavar="S[,S]", help="At first; one, or one per axis.")] = "1",
+    padding: Annotated[
+        str, typer.Option(metavar="P[,P]", help="At first; one, one per axis, before:after per axis, valid or same.")
+    ] = "0",
+    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="At first; one, or one per axis.")] = "1",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+    ] = Path("explorer.html"),
+) -> None:
+    """Write an HTML page in which X, F, S, G, M_X^im and M_F^filter are pointed at; it needs no network and no server.
+
+    Stride, padding and dilation can be changed on the page, too.
+
+    Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`
+    """
+    from jacobians import explorer
+
+    _check_folder("--output", output)
+    pixels, sizes = _sizes("--image", image), _sizes("--filter", taps)
+    if len(pixels) not in {2, 3}:
+        _refuse(f"--image has {image!r}; it needs two sizes like 6x6, or three like 3x6x6")
+    if len(sizes) != 2:
+        _refuse(f"--filter has {taps!r}; it needs two sizes like 3x3, of a filter as deep as the image")
+    planes = pixels[:-2] or (1,)
+    geometry = Geometry(
+        planes + pixels[-2:],
+        (1, *planes, *sizes),
+        stride=_per_axis("--stride", stride),
+        padding=_padding(padding),
+        dilation=_per_axis("--dilation", dilation),
+    )
+    page = explorer.explore(geometry)
+    output.write_text(page, encoding="utf-8")
+    print(f"wrote {output} ({len(page.encode()) // 1000} kB); open it in a browser: {output.absolute().as_uri()}")
 
 
 # show -----------------------------------------------------------------------------------------------------------------

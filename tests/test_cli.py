@@ -159,8 +159,37 @@ def test_unusable_arguments_of_audit(capsys, monkeypatch, code, arguments, said)
     assert said in err
 
 
+def test_explore_writes_a_page_and_says_where(capsys, monkeypatch, tmp_path) -> None:
+    file = tmp_path / "page.html"
+    options = ["--image", "2x3x4", "--filter", "2x3", "--stride", "2,1", "--padding", "1:0,0", "-o", str(file)]
+    status, out, err = run(capsys, monkeypatch, "explore", *options)
+    assert (status, err) == (0, "")
+    assert f"; open it in a browser: {file.as_uri()}" in out
+    page = file.read_text(encoding="utf-8")
+    assert '"start":["2,1","1:0,0","1"]' in page
+    assert "X_2,34" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--image", "6"], "--image has '6'; it needs two sizes like 6x6, or three like 3x6x6"),
+        (["--filter", "1x3x3"], "--filter has '1x3x3'; it needs two sizes like 3x3, of a filter as deep as the image"),
+        (["--image", "12x12"], "take a smaller image, of at most 9×9 pixels"),
+        (["--image", "2x2"], "filters has 3 taps on spatial axis 0"),
+        (["-o", "no/such/folder/x.html"], "--output is no/such/folder/x.html, in a folder that does not exist"),
+    ],
+)
+def test_unusable_arguments_of_explore(capsys, monkeypatch, tmp_path, arguments, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, monkeypatch, "explore", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_has_examples(capsys, monkeypatch) -> None:
-    for command in ("verify", "show", "audit"):
+    for command in ("verify", "show", "audit", "explore"):
         status, out, _ = run(capsys, monkeypatch, command, "--help")
         assert status == 0
         assert f"jacobians {command}" in out

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SOURCES = sorted((ROOT / "jacobians").rglob("*.py"))
-NOT_FOR_USERS = {"test", "test-torch", "lint", "docs", "dev"}
+NOT_FOR_USERS = {"test", "test-torch", "test-browser", "lint", "docs", "dev"}
 
 
 def source_id(path):
