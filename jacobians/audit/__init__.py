@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from jacobians.audit.layers import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 from jacobians.errors import AuditError
 
 if TYPE_CHECKING:
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
 
     from jacobians.geometry import Geometry
 
-__all__ = ["AuditReport", "Finding", "audit"]
+__all__ = [
+    "AuditReport",
+    "Finding",
+    "audit",
+    "audit_fully_connected",
+    "audit_relu",
+    "audit_softmax_cross_entropy",
+]
 
 
 @dataclasses.dataclass(frozen=True)
