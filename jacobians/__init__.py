@@ -3,7 +3,13 @@
 import importlib
 from typing import Any
 
-from jacobians.audit import AuditReport, audit
+from jacobians.audit import (
+    AuditReport,
+    audit,
+    audit_fully_connected,
+    audit_relu,
+    audit_softmax_cross_entropy,
+)
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient, rot180, zero_pad
 from jacobians.errors import AuditError, DtypeError, ShapeError, TooLargeError, VerificationError
 from jacobians.geometry import Geometry
@@ -27,6 +33,9 @@ __all__ = [
     "TooLargeError",
     "VerificationError",
     "audit",
+    "audit_fully_connected",
+    "audit_relu",
+    "audit_softmax_cross_entropy",
     "bias_gradient",
     "convolve",
     "filter_gradient",

@@ -145,11 +145,33 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
 # audit ----------------------------------------------------------------------------------------------------------------
 
 
+class Audited(StrEnum):
+    """Which layer is audited."""
+
+    convolution = "convolution"
+    relu = "relu"
+    fully_connected = "fully-connected"
+    softmax = "softmax"
+
+
+# The layers that an option is for, where it is not for all.
+ONLY_FOR = {
+    **dict.fromkeys(("stride", "padding", "dilation", "groups", "axes"), (Audited.convolution,)),
+    **dict.fromkeys(("layout", "torch", "jax"), (Audited.convolution,)),
+    "bias": (Audited.convolution, Audited.fully_connected),
+    "total": (Audited.softmax,),
+}
+
+
 @app.command()
 def audit(
+    context: typer.Context,
     forward: Annotated[
         str,
-        typer.Argument(metavar="FILE.py:FORWARD", help="The forward pass; FILE.py:- to audit the backward pass alone."),
+        typer.Argument(
+            metavar="FILE.py:FORWARD",
+            help="The forward pass, or the backward pass of a ReLU; FILE.py:- to audit the backward pass alone.",
+        ),
     ],
     backward: Annotated[
         str | None, typer.Option(metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file.")
@@ -165,6 +187,10 @@ def audit(
     axes: Annotated[int, typer.Option(min=1, help="Number of spatial axes.")] = 2,
     bias: Annotated[bool, typer.Option("--bias", help="The functions take a bias, and return its gradient.")] = False,
     dtype: Annotated[str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.")] = "float64",
+    layer: Annotated[Audited, typer.Option(help="What the code computes.")] = Audited.convolution,
+    total: Annotated[
+        bool, typer.Option("--sum", help="The loss of a softmax is the sum over the mini-batch, not the mean.")
+    ] = False,
     layout: Annotated[
         str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default planes first.")
     ] = None,
@@ -178,15 +204,17 @@ def audit(
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML to FILE.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Hold a convolution in FILE.py against the explicit matrices, and say what is wrong with it.
+    """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
     Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
-    `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`
+    `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
+    `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
 
+    _check_options(context, layer)
     for name, file in (("--json", json_file), ("--junit", junit_file)):
         _check_folder(name, file)
     if torch and jax:
@@ -202,13 +230,10 @@ def audit(
         from jacobians.audit.layouts import with_layout
 
         functions = with_layout(*functions, layout, **options)
-    report = jacobians.audit(
-        *functions,
-        **options,
-        spatial_ndim=axes,
-        bias=bias,
-        dtype=dtype,
-        seed=seed,
+    report = (
+        jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
+        if layer is Audited.convolution
+        else _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
     )
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -219,6 +244,36 @@ def audit(
         style = {"✗": "bold red", "✓": "green"}.get(line[:1]) if out.is_terminal else None
         out.print(line, markup=False, style=style)
     sys.exit(HOLDS if report.ok else FAILS)
+
+
+def _check_options(context: typer.Context, layer: Audited) -> None:
+    for parameter in context.command.params:
+        name, layers = parameter.opts[0], ONLY_FOR.get(str(parameter.name), tuple(Audited))
+        source = context.get_parameter_source(str(parameter.name))
+        if layer not in layers and source is not None and source.name == "COMMANDLINE":
+            _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+
+
+def _audit_other(
+    layer: Audited,
+    forward: Callable[..., Any] | None,
+    backward: Callable[..., Any] | None,
+    *,
+    bias: bool,
+    total: bool,
+    dtype: str,
+    seed: int,
+) -> Any:
+    import jacobians
+
+    if layer is Audited.fully_connected:
+        return jacobians.audit_fully_connected(forward, backward, bias=bias, dtype=dtype, seed=seed)
+    if layer is Audited.softmax:
+        return jacobians.audit_softmax_cross_entropy(backward, forward, mean=not total, dtype=dtype, seed=seed)
+    passes = [each for each in (forward, backward) if each is not None]
+    if len(passes) > 1:
+        _refuse("--backward is given besides a function; --layer relu audits the backward pass alone: name that one")
+    return jacobians.audit_relu(passes[0], dtype=dtype, seed=seed)
 
 
 def _functions(
@@ -236,6 +291,8 @@ def _functions(
             raise AssertionError("unreachable: the command has ended")
         return from_torch(given, dtype=dtype, bias=bias) if torch else from_jax(given, bias=bias)
     if backward is None:
+        if given is None:
+            _refuse(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")
         return given, None
     where, _, called = backward.rpartition(":")
     return given, _load(where or file, called)

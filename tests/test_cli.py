@@ -137,6 +137,83 @@ def test_audit_with_a_layout(capsys, monkeypatch, code) -> None:
     assert run(capsys, monkeypatch, "audit", f"{code}:last", *options)[0] == 0
 
 
+OTHER_LAYERS = """
+import numpy as np
+def relu(S, G):
+    return G * (S > 0)
+def relu_of_g(S, G):
+    return G * (G > 0)
+def forward(W, H):
+    return H.reshape(len(H), -1) @ W.T
+def backward(W, H, g):
+    return g.T @ H.reshape(len(H), -1), (g @ W).reshape(H.shape)
+def forward_bias(W, H, b):
+    return forward(W, H) - b
+def softmax(s, y):
+    p = np.exp(s - s.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True) - y
+def loss(s, y):
+    z = s - s.max(axis=1, keepdims=True)
+    return (np.log(np.exp(z).sum(axis=1)) - (y * z).sum(axis=1)).mean()
+"""
+
+
+@pytest.fixture
+def layers(tmp_path):
+    file = tmp_path / "layers_of_somebody.py"
+    file.write_text(OTHER_LAYERS)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "said"),
+    [
+        ("relu", ["--layer", "relu", "--dtype", "float16"], 0, "✓ ∂l/∂S is right: ReLU, float16"),
+        ("-", ["--layer", "relu", "--backward", "relu"], 0, "✓ ∂l/∂S is right: ReLU, float64"),
+        ("relu_of_g", ["--layer", "relu", "--seed", "2"], 1, "✗ ∂l/∂S is wrong: the mask is of G, not of S"),
+        ("forward", ["--layer", "fully-connected", "--backward", "backward"], 0, "✓ s, ∂l/∂W, ∂l/∂H are right"),
+        ("forward_bias", ["--layer", "fully-connected", "--bias"], 1, "✗ s is wrong: the bias is subtracted"),
+        ("loss", ["--layer", "softmax"], 0, "✓ l is right: softmax with cross-entropy, mean over the mini-batch"),
+        ("-", ["--layer", "softmax", "--sum", "--backward", "softmax"], 0, "✓ ∂l/∂s is right"),
+        ("-", ["--layer", "softmax", "--backward", "softmax"], 1, "✗ ∂l/∂s is wrong: it is not divided by the number"),
+    ],
+)
+def test_audit_of_other_layers(capsys, monkeypatch, layers, name, options, status, said) -> None:
+    found, out, err = run(capsys, monkeypatch, "audit", f"{layers}:{name}", *options)
+    assert (found, err) == (status, "")
+    assert out.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--layer", "relu", "--stride", "1"], "--stride is for --layer convolution, not for relu; leave it out"),
+        (["--layer", "softmax", "--padding", "1"], "--padding is for --layer convolution, not for softmax"),
+        (["--layer", "relu", "--dilation", "2"], "--dilation is for --layer convolution, not for relu"),
+        (["--layer", "fully-connected", "--groups", "2"], "--groups is for --layer convolution, not for fully-connec"),
+        (["--layer", "fully-connected", "--axes", "2"], "--axes is for --layer convolution"),
+        (["--layer", "relu", "--torch"], "--torch is for --layer convolution"),
+        (["--layer", "relu", "--jax"], "--jax is for --layer convolution"),
+        (["--layer", "softmax", "--layout", "NC"], "--layout is for --layer convolution"),
+        (["--layer", "relu", "--bias"], "--bias is for --layer convolution and fully-connected, not for relu; leave"),
+        (["--sum"], "--sum is for --layer softmax, not for convolution; leave it out"),
+        (["--layer", "relu", "--backward", "relu"], "--backward is given besides a function; --layer relu audits the"),
+        (["--layer", "softmax", "--dtype", "int32"], "dtype is 'int32'; it needs one of float64, float32"),
+        (["--layer", "pooling"], "'pooling' is not one of"),
+    ],
+)
+def test_options_that_do_not_apply_to_a_layer(capsys, monkeypatch, layers, arguments, said) -> None:
+    status, out, err = run(capsys, monkeypatch, "audit", f"{layers}:relu", *arguments)
+    assert (status, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())
+
+
+def test_the_backward_pass_alone_needs_a_backward_pass(capsys, monkeypatch, layers) -> None:
+    status, _, err = run(capsys, monkeypatch, "audit", f"{layers}:-")
+    assert status == 2
+    assert err == f"jacobians: FORWARD is '{layers}:-', for the backward pass alone; it needs --backward\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
