@@ -35,7 +35,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize, to_rgba
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubplotParams
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator
 except ModuleNotFoundError as error:
@@ -67,11 +67,11 @@ BLOCK_ENTRIES = 1 << 21
 MOST_SYMBOLS = 1500
 FONT, LEAST_FONT = 8.0, 5.0
 # Width of a character as a part of the font's size; most are subscripts.
-LETTER = 0.55
+LETTER = 0.5
 # Widest figure in inches; wider ones are no longer readable when they are shown as wide as a page.
 WIDEST = 11.0
-# Part of a figure that the axes take, at least.
-AXES_PART = 0.77
+# Part of a figure that its axes take before they are laid out, which is about what they take afterwards.
+AXES_PART = 0.9
 # Dots per inch of PNG files, and of what is no line in SVG files.
 RESOLUTION = 200
 # More names than the first are not all written beside a key, and more than the second are not even made.
@@ -355,7 +355,7 @@ def _matrix(
 def _matrix_size(shape: tuple[int, int], letters: int) -> tuple[float, float]:
     """Inches in which the symbols fit into the cells, or, if that is too wide, in which the matrix looks well."""
     height, width = shape
-    cell = (FONT * LETTER * max(letters, 2) + 3) / 72
+    cell = (FONT * LETTER * max(letters, 2) + 2.5) / 72
     if letters and width * cell <= WIDEST and height * width <= MOST_SYMBOLS:
         return max(4.5, width * cell / AXES_PART), min(max(2.5, height * 0.19 / AXES_PART), WIDEST)
     ratio = min(max(height / width, 0.25), 1.5)
@@ -824,7 +824,9 @@ def _render(ax: Axes, file: io.BytesIO, suffix: str) -> None:
 
 def _axes(width: float, height: float) -> Axes:
     """Return axes of a figure that only they refer to: pyplot would keep it until it is closed."""
-    return Figure((width, height), layout="constrained").add_subplot(axes_class=Picture)
+    margins = SubplotParams(left=1 - AXES_PART, right=1, bottom=0, top=AXES_PART)
+    figure = Figure((width, height), layout="constrained", subplotpars=margins)
+    return figure.add_subplot(axes_class=Picture)
 
 
 def _stage(ax: Axes | None, width: float, height: float, *, unit: float = 0.36, cells: bool = True) -> Axes:
