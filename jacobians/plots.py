@@ -392,7 +392,7 @@ def _mesh(ax: Axes, values: Array, shape: tuple[int, int], scale: Scale, *, cell
         np.minimum(np.arange(dots + 1) * -(-size // DOTS), size) for dots, size in zip(values.shape, shape, strict=True)
     )
     edges: dict[str, Any] = (
-        {"edgecolors": "white", "linewidth": 0.8} if cells else {"rasterized": values.size > MOST_SYMBOLS}
+        {"edgecolors": ax.get_facecolor(), "linewidth": 0.8} if cells else {"rasterized": values.size > MOST_SYMBOLS}
     )
     ax.pcolormesh(across, down, values, cmap=scale.cmap, norm=scale.norm, **edges)
 
@@ -430,7 +430,7 @@ def _key(ax: Axes, scale: Scale, key: Side, symbols: Array) -> None:
 def _zoom(ax: Axes, build: Builder, values: Array, scale: Scale, rows: Sequence[int], columns: Sequence[int]) -> None:
     """Show the first blocks enlarged in the upper right corner, if cells are too small to be seen and it is empty."""
     size = min(2 * rows[-1], math.prod(rows)), min(4 * columns[-1], math.prod(columns))
-    high, wide = (int(0.4 * dots) for dots in values.shape)
+    high, wide = int(0.38 * values.shape[0]), int(0.57 * values.shape[1])
     small = min(math.prod(rows), math.prod(columns)) > DOTS >= max(size)
     if not small or not np.ma.getmaskarray(values)[:high, -wide:].all():
         return
@@ -454,6 +454,7 @@ def _name_cells(ax: Axes, rows: Side, columns: Side, geometry: Geometry) -> None
             axis.set_ticks(np.arange(side.size) + 0.5, names, rotation=90 if axis is ax.xaxis else 0)
         else:
             axis.set_major_locator(MaxNLocator(8, integer=True))
+            axis.set_major_formatter("{x:.0f}")
             axis.set_label_text(f"{side.label}, counted from 0", fontsize=FONT)
 
 
@@ -499,9 +500,10 @@ def patch(geometry: Geometry, *, i: int = 0, row: int | None = None, ax: Axes | 
     planes = range(geometry.image[0])[geometry.planes_of(group)]
     height, width = flat.padded
     across = len(planes) * (width + 1) - 1
-    cell = max(1.0, 0.9 * across / geometry.taps) if across > MOST_CELLS else 1.0
+    size = max(across, height)
+    cell = max(1.0, min(0.9 * size / geometry.taps, size / 10)) if size > MOST_CELLS else 1.0
     total = max(across, cell * geometry.taps)
-    gap = _gap(total)
+    gap = _gap(max(total, height))
     ax = _stage(ax, total, height + 2.4 * gap + cell)
     for k, plane in enumerate(planes):
         _draw_plane(ax, geometry, flat, plane, row, ((total - across) / 2 + k * (width + 1), gap))
@@ -832,8 +834,8 @@ def _axes(width: float, height: float) -> Axes:
 def _stage(ax: Axes | None, width: float, height: float, *, unit: float = 0.36, cells: bool = True) -> Axes:
     """Return axes without axis lines, on which cells are square; `width` and `height` are counted in cells."""
     if ax is None:
-        unit = min(max(unit, 4.5 / width), 9.0 / width) if cells else 1.0
-        ax = _axes(width * unit + 0.3, height * unit + 0.6)
+        unit = min(max(unit, 4.5 / width), 9.0 / width, 9.0 / height) if cells else 1.0
+        ax = _axes(max(width * unit, 4.5) + 0.3, height * unit + 0.6)
     ax.set(xlim=(-0.15, width + 0.15), ylim=(height + 0.15, 0), aspect="equal")
     ax.set_axis_off()
     return ax
@@ -842,7 +844,7 @@ def _stage(ax: Axes | None, width: float, height: float, *, unit: float = 0.36, 
 def _grid(ax: Axes, corner: tuple[float, float], texts: Array, colours: Array, *, cell: float = 1.0) -> None:
     """Draw cells with texts in them, where these fit."""
     (left, top), (height, width) = corner, texts.shape
-    points = _inches(ax) * 72 / abs(np.subtract(*ax.get_xlim())) * cell
+    points = cell * min(_cell(ax, (abs(np.subtract(*ax.get_ylim())), abs(np.subtract(*ax.get_xlim())))))
     ax.pcolormesh(
         left + cell * np.arange(width + 1),
         top + cell * np.arange(height + 1),
@@ -886,10 +888,10 @@ def _write(ax: Axes, x: float, y: float, text: str, size: float, colour: str | N
 def _ink(colour: Any) -> str:
     """Black or white, whichever is read better on the colour."""
     red, green, blue, _ = to_rgba(colour)
-    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "black"
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.42 else "black"
 
 
-def _cell(ax: Axes, shape: tuple[int, int]) -> tuple[float, float]:
+def _cell(ax: Axes, shape: tuple[float, float]) -> tuple[float, float]:
     """Height and width in points of a cell of a matrix that fills the axes."""
     box = ax.get_window_extent()
     points = 72 / ax.figure.dpi
