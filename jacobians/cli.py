@@ -335,7 +335,22 @@ Padding = Annotated[
 ]
 Dilation = Annotated[str, typer.Option("--dilation", metavar="D[,D]", help="One, or one per axis.")]
 Groups = Annotated[int, typer.Option("--groups", help="Groups of planes.")]
-Filter = Annotated[int, typer.Option("--filter", help="Which filter, where only one is shown; counted from 0.")]
+
+
+def _filter_number(text: str | int) -> int:
+    if str(text).isdigit():
+        return int(text)
+    raise typer.BadParameter(
+        f"{text!r} is no number of a filter, counted from 0; its sizes are given as --filters {text}"
+    )
+
+
+Filter = Annotated[
+    int,
+    typer.Option(
+        "--filter", metavar="I", parser=_filter_number, help="Which filter, where only one is shown; counted from 0."
+    ),
+]
 
 
 @app.command()

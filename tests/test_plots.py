@@ -426,6 +426,10 @@ def run_to_the_end(capsys, monkeypatch, *arguments):
         (["patch", "-o", "x.png", "--at", "16"], "row is 16 but"),
         (["filter-matrix", "-o", "x.png", "--at", "1"], "--at is for patch and rotated-filter"),
         (["filter-matrix", "-o", "x.png", "--filter", "1"], "filter is 1 but"),
+        (
+            ["patch", "-o", "x.png", "--filter", "3x3"],
+            "'3x3' is no number of a filter, counted from 0; its sizes are given",
+        ),
         (["filter-matrix", "-o", "x.png", "--image", "3x6x6"], "filters has 1 plane per filter but image has 3"),
         (["patch", "-o", "x.png", "--image", "1x4x4x4", "--filters", "1x1x2x2x2"], "geometry has 3 spatial axes"),
     ],
