@@ -52,8 +52,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-# Loaded when they are first asked for: they need sympy, which takes longer to load than everything else.
-_LATER = ("layers", "network", "symbolic", "testing")
+# Loaded when they are first asked for: they need sympy or matplotlib, which take longer to load than everything else.
+_LATER = ("layers", "network", "plots", "symbolic", "testing")
 
 
 def __getattr__(name: str) -> Any:

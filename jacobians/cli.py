@@ -1,4 +1,4 @@
-"""The command line, `jacobians verify`, `show`, `audit` and `explore`. The only place that prints."""
+"""The command line: `jacobians verify`, `show`, `plot`, `explore` and `audit`. The only place that prints."""
 
 from __future__ import annotations
 
@@ -380,21 +380,48 @@ def explore(
 
 # show -----------------------------------------------------------------------------------------------------------------
 
+ImageShape = Annotated[
+    str, typer.Option("--image", metavar="DxHxW", help="Shape of X, planes first; HxW is one plane.")
+]
+FiltersShape = Annotated[
+    str, typer.Option("--filters", metavar="NxDxKxK", help="Shape of all filters F; KxK is one as deep as X.")
+]
+Stride = Annotated[str, typer.Option("--stride", metavar="S[,S]", help="One, or one per axis.")]
+Padding = Annotated[
+    str, typer.Option("--padding", metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
+]
+Dilation = Annotated[str, typer.Option("--dilation", metavar="D[,D]", help="One, or one per axis.")]
+Groups = Annotated[int, typer.Option("--groups", help="Groups of planes.")]
+
+
+def _filter_number(text: str | int) -> int:
+    if str(text).isdigit():
+        return int(text)
+    raise typer.BadParameter(
+        f"{text!r} is no number of a filter, counted from 0; its sizes are given as --filters {text}"
+    )
+
+
+Filter = Annotated[
+    int,
+    typer.Option(
+        "--filter", metavar="I", parser=_filter_number, help="Which filter, where only one is shown; counted from 0."
+    ),
+]
+
 
 @app.command()
 def show(
     name: Annotated[
         str | None, typer.Argument(help="What to show; everything if left out.", show_default=False)
     ] = None,
-    image: Annotated[str, typer.Option(metavar="DxHxW", help="Shape of X, planes first.")] = "1x6x6",
-    filters: Annotated[str, typer.Option(metavar="NxDxKxK", help="Shape of all filters F.")] = "1x1x3x3",
-    stride: Annotated[str, typer.Option(metavar="S[,S]", help="One, or one per axis.")] = "1",
-    padding: Annotated[
-        str, typer.Option(metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
-    ] = "0",
-    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = "1",
-    groups: Annotated[int, typer.Option(help="Groups of planes.")] = 1,
-    i: Annotated[int, typer.Option("--filter", help="Which filter, for the matrices of one; counted from 0.")] = 0,
+    image: ImageShape = "1x6x6",
+    filters: FiltersShape = "1x1x3x3",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    groups: Groups = 1,
+    i: Filter = 0,
     form: Annotated[Format, typer.Option("--format", help="With subscripts, in ASCII, or for TeX.")] = Format.unicode,
     whole: Annotated[bool, typer.Option("--whole", help="Leave nothing out, however wide.")] = False,
 ) -> None:
@@ -408,14 +435,7 @@ def show(
     """
     from jacobians import symbolic
 
-    geometry = Geometry(
-        _sizes("--image", image),
-        _sizes("--filters", filters),
-        stride=_per_axis("--stride", stride),
-        padding=_padding(padding),
-        dilation=_per_axis("--dilation", dilation),
-        groups=groups,
-    )
+    geometry = _geometry(image, filters, stride, padding, dilation, groups)
     geometry.check_index("filter", i, geometry.filters[0])
     width = Console().width if sys.stdout.isatty() else 100
     for view in _views(name, symbolic.VIEWS):
@@ -427,11 +447,28 @@ def _views(name: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     if name is None:
         return known
     wanted = name.replace("-", "_")
-    if wanted in known:
-        return (wanted,)
+    begun = [each for each in known if each.startswith(wanted)]
+    if wanted in known or len(begun) == 1:
+        return (wanted if wanted in known else begun[0],)
     close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
     _refuse(f"NAME is {name!r}; it needs one of {', '.join(known)}" + (f"; did you mean {close[0]}?" if close else ""))
     return ()
+
+
+def _geometry(image: str, filters: str, stride: str, padding: str, dilation: str, groups: int) -> Geometry:
+    X, F = _sizes("--image", image), _sizes("--filters", filters)
+    if len(X) == 2 and len(F) in {2, 4}:
+        X = (1, *X)
+    if len(F) == 2:
+        F = (groups, X[0] // max(groups, 1), *F)
+    return Geometry(
+        X,
+        F,
+        stride=_per_axis("--stride", stride),
+        padding=_padding(padding),
+        dilation=_per_axis("--dilation", dilation),
+        groups=groups,
+    )
 
 
 def _sizes(option: str, text: str) -> tuple[int, ...]:
@@ -458,3 +495,89 @@ def _whole_number(option: str, text: str, needs: str) -> int:
         return int(text)
     except ValueError:
         raise ShapeError(f"{option} has {text!r}; it needs {needs}") from None
+
+
+# plot -----------------------------------------------------------------------------------------------------------------
+
+PICTURES = ("filter_matrix", "image_matrix", "jacobian", "stack_matrix", "patch", "rotated_filter", "network")
+
+
+class Wrt(StrEnum):
+    """What the Jacobian of a layer is with respect to."""
+
+    image = "image"
+    filters = "filters"
+
+
+@app.command()
+def plot(
+    name: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.png|.svg", help="Where to write it.", dir_okay=False)
+    ],
+    image: ImageShape = "1x6x6",
+    filters: Annotated[
+        str, typer.Option(metavar="NxDxKxK", help="Shape of all filters F; for network, one a layer, commas between.")
+    ] = "1x1x3x3",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    groups: Groups = 1,
+    i: Filter = 0,
+    at: Annotated[
+        int | None, typer.Option(help="Which row of patch, or pixel of rotated-filter; counted from 0.", min=0)
+    ] = None,
+    wrt: Annotated[Wrt, typer.Option(help="With respect to what, for jacobian.")] = Wrt.image,
+    classes: Annotated[int, typer.Option(help="Scores of the network.")] = 10,
+) -> None:
+    """Draw the matrices of a layer, as PNG or SVG.
+
+    NAME is one of filter-matrix, image-matrix, jacobian (of the whole layer), stack-matrix, patch, rotated-filter,
+    network, or how one of them begins.
+
+    Examples: `jacobians plot filter-matrix -o filter.svg`,
+    `jacobians plot patch --image 2x8x8 --filters 3x2x3x3 --stride 2 --padding 1 --at 5 -o patch.png`,
+    `jacobians plot network --image 3x32x32 --filters 6x3x5x5,10x6x3x3 -o network.svg`
+    """
+    plots = _plots()
+    _check_folder("--output", output)
+    if output.suffix.lower() not in plots.SUFFIXES:
+        _refuse(f"--output is {output}; its name needs to end in {' or '.join(plots.SUFFIXES)}")
+    (picture,) = _views(name, PICTURES)
+    if at is not None and picture not in {"patch", "rotated_filter"}:
+        _refuse(f"--at is for patch and rotated-filter; leave it out for {name}")
+    if picture == "network":
+        ax = plots.network(_network(image, filters, stride, padding, dilation, groups, classes))
+    else:
+        geometry = _geometry(image, filters, stride, padding, dilation, groups)
+        geometry.check_index("filter", i, geometry.filters[0])
+        ax = {
+            "filter_matrix": lambda: plots.filter_matrix(geometry, i=i),
+            "image_matrix": lambda: plots.image_matrix(geometry, group=geometry.group_of(i)),
+            "jacobian": lambda: plots.jacobian(geometry, wrt=wrt.value),
+            "stack_matrix": lambda: plots.stack_matrix(i, geometry),
+            "patch": lambda: plots.patch(geometry, i=i, row=at),
+            "rotated_filter": lambda: plots.rotated_filter(geometry, i=i, pixel=at),
+        }[picture]()
+    plots.save(ax, output)
+    print(output)
+
+
+def _plots() -> Any:
+    try:
+        from jacobians import plots
+    except ModuleNotFoundError as error:
+        _refuse(str(error))
+        raise AssertionError("unreachable: the command has ended") from error
+    return plots
+
+
+def _network(image: str, filters: str, stride: str, padding: str, dilation: str, groups: int, classes: int) -> Any:
+    """Return the network whose layers have these filters; each sees the responses of the layer before."""
+    from jacobians.network import Network
+
+    layers: list[Geometry] = []
+    for each in filters.split(","):
+        layers.append(_geometry(image, each, stride, padding, dilation, groups))
+        image = "x".join(map(str, layers[-1].responses))
+    return Network(layers, classes)

@@ -92,6 +92,15 @@ def test_show_whole_and_options(capsys, monkeypatch) -> None:
     assert "36 × 9" in same
 
 
+def test_show_takes_one_plane_and_one_filter_by_their_sizes_and_a_name_by_its_beginning(capsys, monkeypatch) -> None:
+    _, out, _ = run(capsys, monkeypatch, "show", "image-m", "--image", "4x3", "--filters", "2x2")
+    assert "a row per response, a column per tap  (L8, L9), 6 × 4" in out
+    _, out, _ = run(capsys, monkeypatch, "show", "filter-m", "--image", "4x4x3", "--filters", "2x1", "--groups", "2")
+    assert "9 × 48" in out
+    _, out, _ = run(capsys, monkeypatch, "show", "filter-m", "--image", "2x7", "--filters", "1x2x3")
+    assert "5 × 14" in out
+
+
 def test_show_latex_can_be_pasted(capsys, monkeypatch) -> None:
     _, out, _ = run(capsys, monkeypatch, "show", "input_gradient", "--format", "latex")
     assert out.startswith("% ∂l/∂vec(X)")
