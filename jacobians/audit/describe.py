@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,19 @@ from jacobians.verify import exact
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["finding", "kind", "names", "near_miss", "slack", "state", "why_shape"]
+__all__ = [
+    "aligned",
+    "finding",
+    "kind",
+    "names",
+    "near_miss",
+    "paste",
+    "plain",
+    "slack",
+    "state",
+    "why_shape",
+    "written",
+]
 
 Array = npt.NDArray[Any]
 
@@ -295,7 +307,7 @@ def _not_written(subject: Subject, first: Comparison, counts: dict[str, Any]) ->
         LABELS[first.name],
         f"is {what} in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
         "not written",
-        entries=tuple(f"{named[at]}: expected {_number(right[at])}, got {got[at]}" for at in bad[:MOST_ENTRIES]),
+        entries=tuple(f"{named[at]}: expected {written(right[at])}, got {got[at]}" for at in bad[:MOST_ENTRIES]),
         cause="An array of np.empty is returned that is not filled where no window reaches, or a sum overflows.",
         cure="Start from zeros; sum in a dtype that holds the sum.",
         anchor="memory",
@@ -388,7 +400,7 @@ def _clipping(failed: Sequence[Comparison]) -> str:
     above = any(float(each.right.max()) > high for each in failed)
     if below and not above and low == 0:
         return ""  # a ReLU, which a theory names
-    return f"{_number(low) if below else '−∞'} … {_number(high) if above else '∞'}"
+    return f"{written(low) if below else '−∞'} … {written(high) if above else '∞'}"
 
 
 # the smallest case ----------------------------------------------------------------------------------------------------
@@ -454,15 +466,18 @@ def entries(subject: Subject, smallest: Comparison) -> tuple[str, ...]:
     rows = []
     for at, (found, wanted) in zip(wrong, formulas, strict=False):
         if found is None or wanted is None or found == wanted or not _reproduces(subject, smallest):
-            rows.append((named[at], _number(right[at]), _number(got[at])))
+            rows.append((named[at], written(right[at]), written(got[at])))
         else:
             rows.append((named[at], wanted, found))
+    return aligned(rows, len(wrong), len(right))
+
+
+def aligned(rows: Sequence[tuple[str, str, str]], wrong: int, total: int) -> tuple[str, ...]:
+    """Write the names of entries, what they should be and what they are, in columns."""
     width = max((len(wanted) for _, wanted, _ in rows), default=0)
     size = max((len(entry) for entry, _, _ in rows), default=0)
     lines = [f"{entry + ':':<{size + 1}} expected {wanted:<{width}}   got {found}" for entry, wanted, found in rows]
-    if len(wrong) > len(rows):
-        lines.append(f"… {len(wrong)} of {len(right)} entries are wrong")
-    return tuple(lines)
+    return (*lines, *([f"… {wrong} of {total} entries are wrong"] if wrong > len(rows) else []))
 
 
 def _reproduces(subject: Subject, smallest: Comparison) -> bool:
@@ -533,36 +548,64 @@ def _symbols(letter: str, case: Case) -> list[Any]:
 
 def arrays(probe: Probe, name: str, got: Array | None, right: Array) -> dict[str, Any]:
     """Return the case as plain lists."""
-    record = {letter: _list(getattr(probe, letter)) for letter in "XFbG"}
-    return record | {"right": _list(right), "got": None if got is None else _list(got), "result": name}
+    record = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
+    return record | {"right": plain(right), "got": None if got is None else plain(got), "result": name}
 
 
-def _list(array: Array) -> Any:
+def plain(array: Array) -> Any:
+    """Return an array as plain lists; an empty one where there is too much of it to read."""
     wide = array.astype(np.float64) if array.dtype.kind not in "iu" else array
     return [] if array.size > 2000 else wide.tolist()
 
 
 def code(subject: Subject, probe: Probe, name: str, right: Array) -> str:
     """Return Python that calls the code under audit on the case and prints its result beside the right one."""
-    function = subject.forward if name == "S" else subject.backward
+    side = "forward" if name == "S" else "backward"
+    letters = ["X", "F", *(["b"] if subject.options.bias else []), *([] if name == "S" else ["G"])]
+    given = {letter: getattr(probe, letter) for letter in letters}
+    gives = ["S"] if name == "S" else subject.names[1:] if subject.forward else subject.names
+    return paste(getattr(subject, side), side, given, gives, name, right, subject.options.dtype)
+
+
+def paste(
+    function: Any, side: str, given: Mapping[str, Array], gives: Sequence[str], name: str, right: Array, dtype: str
+) -> str:
+    """Return Python that calls a function, and prints one of its results beside the right one.
+
+    Parameters
+    ----------
+    function : callable
+        The code under audit.
+    side : str
+        What it is called where it has no name that can be imported: forward or backward.
+    given : mapping of str to ndarray
+        Its arguments.
+    gives : sequence of str
+        Its results.
+    name : str
+        The one to print.
+    right : ndarray
+        What that should be.
+    dtype : str
+        Of the arguments.
+
+    Returns
+    -------
+    str
+        A few lines that do not need this package.
+    """
     module, called = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     known = module and called and "<" not in called and module not in {"__main__", "functools"}
-    word = called if known else ("forward" if name == "S" else "backward")
-    letters = ["X", "F", *(["b"] if subject.options.bias else []), *([] if name == "S" else ["G"])]
-    dtype = subject.options.dtype
+    word = called if known else side
     lines = ["import numpy as np", *(["import ml_dtypes"] if dtype == "bfloat16" else [])]
     lines.append(f"from {module} import {called}" if known else f"# {word} is the function under audit")
     kind_of = "ml_dtypes.bfloat16" if dtype == "bfloat16" else f"np.{dtype}"
-    lines += [f"{letter} = np.array({_list(getattr(probe, letter))}, {kind_of})" for letter in letters]
-    given = ", ".join(letters)
-    outputs = {"S": f"S = {word}({given})"} if name == "S" else {}
-    gradients = ", ".join(subject.names[1:] if subject.forward else subject.names)
-    lines.append(outputs.get(name, f"{gradients} = {word}({given})"))
-    lines.append(f"print({name})")
-    lines.append(f"print(np.array({_list(right)}))  # right")
-    return "\n".join(lines)
+    lines += [f"{letter} = np.array({plain(each)}, {kind_of})" for letter, each in given.items()]
+    lines += [f"{', '.join(gives)} = {word}({', '.join(given)})", f"print({name})"]
+    return "\n".join([*lines, f"print(np.array({plain(right)}))  # right"])
 
 
-def _number(value: Any) -> str:
+def written(value: Any) -> str:
+    """Write a number in a few digits."""
     number = float(value)
     return str(int(number)) if math.isfinite(number) and number.is_integer() else f"{number:.6g}"

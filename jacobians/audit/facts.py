@@ -15,7 +15,7 @@ from jacobians.audit.subject import Subject
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["facts"]
+__all__ = ["facts", "wholes"]
 
 Array = npt.NDArray[Any]
 AXES = {
@@ -48,7 +48,7 @@ def facts(subject: Subject, name: str, failed: Sequence[Comparison]) -> list[str
         for each in failed
         if each.result.value is not None
     ]
-    found = [*_linear(subject, name, failed[0].probe), *_wholes(pairs), *_indices(name, pairs)]
+    found = [*_linear(subject, name, failed[0].probe), *wholes(pairs), *_indices(name, pairs)]
     sizes = sorted({max(each.probe.geometry.image[1:]) for each in failed})
     if sizes and sizes[0] > 3:
         found.append(f"it is right for images up to {sizes[0] - 1} wide and high, wrong from {sizes[0]} on")
@@ -70,7 +70,8 @@ def _linear(subject: Subject, name: str, probe: Probe) -> Iterator[str]:
             yield f"it is not linear in {letter}: −{letter} does not give −{name}"
 
 
-def _wholes(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
+def wholes(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
+    """Compare results with the right ones as wholes: a multiple, a permutation, a shift."""
     ratios = {
         float(ratio)
         for got, right in pairs

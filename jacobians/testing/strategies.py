@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import symbolic
-from jacobians.audit.probes import Case, dtype_of
-from jacobians.errors import ShapeError, nearest
+from jacobians.audit.probes import Case, check_dtype, dtype_of
+from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.verify import exact
 
@@ -266,8 +266,7 @@ def layers(
 
 def _magnitude(geometry: Geometry, dtype: str, batch: int | None, accumulate: str | None) -> int:
     for name in (dtype, *([accumulate] if accumulate else [])):
-        if name not in DTYPES:
-            raise ValueError(f"dtype is {name!r}; it needs one of {', '.join(DTYPES)}{nearest(name, DTYPES)}")
+        check_dtype(name, DTYPES)
     terms = Case(geometry, 1 if batch is None else batch).terms
     return min(exact.exact_limit(dtype), exact.exact_magnitude(accumulate or dtype, terms))
 
