@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import multiprocessing
@@ -19,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from jacobians.errors import DtypeError, ShapeError, TooLargeError
+from jacobians.errors import DtypeError, ShapeError, TooLargeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
@@ -32,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="For completion of commands, options and names in your shell: jacobians --install-completion",
 )
 
 
@@ -49,7 +49,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without these characters still shows the rest
     try:
-        app()
+        app(prog_name="jacobians")  # also as python -m jacobians, which shells complete nothing for
     except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError, ValueError) as error:
         _refuse(str(error))
 
@@ -57,6 +57,34 @@ def main() -> None:
 def _refuse(message: str) -> None:
     print(f"jacobians: {message}", file=sys.stderr)
     sys.exit(UNUSABLE)
+
+
+# completion in the shell ----------------------------------------------------------------------------------------------
+
+
+def _ids(begun: str) -> list[str]:
+    """Return lists of ids that go on from what is typed."""
+    from jacobians.verify.run import ORDER
+
+    typed, _, last = begun.rpartition(",")
+    return [f"{typed},{name}" if typed else name for name in ORDER if name.startswith(last)]
+
+
+def _names_of_dtypes(begun: str) -> list[str]:
+    from jacobians.audit.probes import DTYPES
+
+    return [name for name in DTYPES if name.startswith(begun)]
+
+
+def _names_of_views(begun: str) -> list[str]:
+    from jacobians.symbolic import VIEWS
+
+    spelt = [name.replace("_", "-") if "-" in begun else name for name in VIEWS]
+    return [name for name in spelt if name.startswith(begun)]
+
+
+def _names_of_pictures(begun: str) -> list[str]:
+    return [name for name in (each.replace("_", "-") for each in PICTURES) if name.startswith(begun)]
 
 
 # verify ---------------------------------------------------------------------------------------------------------------
@@ -67,7 +95,8 @@ def verify(
     full: Annotated[bool, typer.Option("--full", help="Draw eight times as many layers.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
     identities: Annotated[
-        str | None, typer.Option("--only", metavar="IDS", help="Check these equations only, like L18,L20.")
+        str | None,
+        typer.Option("--only", metavar="IDS", help="Check these equations only, like L18,L20.", autocompletion=_ids),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes to run in; by default one per core.", show_default=False)
@@ -186,7 +215,9 @@ def audit(
     groups: Annotated[int, typer.Option(help="Groups of planes.")] = 1,
     axes: Annotated[int, typer.Option(min=1, help="Number of spatial axes.")] = 2,
     bias: Annotated[bool, typer.Option("--bias", help="The functions take a bias, and return its gradient.")] = False,
-    dtype: Annotated[str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.")] = "float64",
+    dtype: Annotated[
+        str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.", autocompletion=_names_of_dtypes)
+    ] = "float64",
     layer: Annotated[Audited, typer.Option(help="What the code computes.")] = Audited.convolution,
     total: Annotated[
         bool, typer.Option("--sum", help="The loss of a softmax is the sum over the mini-batch, not the mean.")
@@ -317,11 +348,7 @@ def _load(file: str, name: str) -> Callable[..., Any]:
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None or not callable(function):
         known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
-        close = difflib.get_close_matches(name, known, n=1)
-        _refuse(
-            f"{file} has no function {name!r}"
-            + (f"; did you mean {close[0]}?" if close else f"; it has {', '.join(known) or 'none'}")
-        )
+        _refuse(f"{file} has no function {name!r}" + (nearest(name, known) or f"; it has {', '.join(known) or 'none'}"))
         raise AssertionError("unreachable: the command has ended")
     return function
 
@@ -413,7 +440,10 @@ Filter = Annotated[
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(help="What to show; everything if left out.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="What to show; everything if left out.", show_default=False, autocompletion=_names_of_views
+        ),
     ] = None,
     image: ImageShape = "1x6x6",
     filters: FiltersShape = "1x1x3x3",
@@ -450,8 +480,7 @@ def _views(name: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     begun = [each for each in known if each.startswith(wanted)]
     if wanted in known or len(begun) == 1:
         return (wanted if wanted in known else begun[0],)
-    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
-    _refuse(f"NAME is {name!r}; it needs one of {', '.join(known)}" + (f"; did you mean {close[0]}?" if close else ""))
+    _refuse(f"NAME is {name!r}; it needs one of {', '.join(known)}{nearest(wanted, known)}")
     return ()
 
 
@@ -511,7 +540,7 @@ class Wrt(StrEnum):
 
 @app.command()
 def plot(
-    name: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="What to draw.", show_default=False, autocompletion=_names_of_pictures)],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.png|.svg", help="Where to write it.", dir_okay=False)
     ],

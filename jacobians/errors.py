@@ -1,6 +1,8 @@
 """The errors of the toolkit; each message names the argument, what it got, what it needs and the cure."""
 
-__all__ = ["AuditError", "DtypeError", "ShapeError", "TooLargeError", "VerificationError"]
+from collections.abc import Iterable
+
+__all__ = ["AuditError", "DtypeError", "ShapeError", "TooLargeError", "VerificationError", "nearest"]
 
 
 class ShapeError(ValueError):
@@ -21,3 +23,30 @@ class VerificationError(AssertionError):
 
 class AuditError(AssertionError):
     """Somebody's forward or backward pass is wrong."""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Suggest the known name that is most like another, for the end of an error's message.
+
+    Parameters
+    ----------
+    name : object
+        What was given.
+    known : iterable of str
+        The names that there are.
+
+    Returns
+    -------
+    str
+        Empty where none is alike.
+
+    Examples
+    --------
+    >>> nearest("Flaot32", ["float64", "float32", "int32"])
+    '; did you mean float32?'
+    """
+    import difflib
+
+    by_case = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(str(name).casefold(), by_case, n=1)
+    return f"; did you mean {by_case[close[0]]}?" if close else ""

@@ -16,7 +16,8 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.errors import DtypeError, ShapeError
+from jacobians import notebook
+from jacobians.errors import DtypeError, ShapeError, nearest
 
 __all__ = ["Geometry"]
 
@@ -27,7 +28,7 @@ PADDING_WORDS = ("valid", "same")
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Geometry:
+class Geometry(notebook.Shown):
     """Shapes and options of one convolution layer.
 
     Parameters
@@ -365,7 +366,9 @@ class Geometry:
 
     def _padding_of_word(self, word: str) -> tuple[tuple[int, int], ...]:
         if word not in PADDING_WORDS:
-            raise ShapeError(f"padding is {word!r}; the words are 'valid' and 'same', or give integers")
+            raise ShapeError(
+                f"padding is {word!r}; the words are 'valid' and 'same', or give integers{nearest(word, PADDING_WORDS)}"
+            )
         if word == "valid":
             return ((0, 0),) * self.spatial_ndim
         if set(self.stride) != {1}:
@@ -417,6 +420,10 @@ class Geometry:
 
     def __repr__(self) -> str:
         """Return the shortest call that makes this geometry."""
+        return f"Geometry({', '.join([str(self.image), str(self.filters), *self._options])})"
+
+    @property
+    def _options(self) -> list[str]:
         options = []
         if set(self.stride) != {1}:
             options.append(f"stride={_shortest(self.stride)}")
@@ -426,7 +433,24 @@ class Geometry:
             options.append(f"dilation={_shortest(self.dilation)}")
         if self.groups != 1:
             options.append(f"groups={self.groups}")
-        return f"Geometry({', '.join([str(self.image), str(self.filters), *options])})"
+        return options
+
+    def _repr_html_(self) -> str:
+        """Return the shapes of the layer's arrays and matrices as a table."""
+        t = self.positions
+        shapes = {
+            "X": self.image,
+            "F": self.filters,
+            "S": self.responses,
+            "M_X^im": (t, self.taps),
+            "M_F^filter": (t, self.pixels),
+            "∂vec(S)/∂vec(F)": (self.filters[0] * t, math.prod(self.filters)),
+            "∂vec(S)/∂vec(X)": (self.filters[0] * t, self.pixels),
+        }
+        rows = [(name, " × ".join(map(str, shape))) for name, shape in shapes.items()]
+        return notebook.table(
+            ("", "shape"), [*rows, *([("options", ", ".join(self._options))] if self._options else [])]
+        )
 
     def _shortest_padding(self) -> str:
         if all(before == after for before, after in self.padding):

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
-from jacobians.errors import DtypeError, ShapeError
+from jacobians.errors import DtypeError, ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry, numeric
 from jacobians.layers import (
     check_classes,
@@ -431,7 +431,7 @@ class Network:
         """Pull back a row vector ∂l/∂s per image; sum the gradients of the parameters over the images."""
         forms = {"jacobians": self._backward_by_jacobians, "convolutions": self._backward_by_convolutions}
         if by not in forms:
-            raise ValueError(f"by is {by!r}; it needs one of {', '.join(map(repr, forms))}")
+            raise ValueError(f"by is {by!r}; it needs one of {', '.join(map(repr, forms))}{nearest(by, forms)}")
         gradients = forms[by](parameters, nodes, rows, image=image)
         return {name: gradients[name] for name in (*self.shapes, "X") if name in gradients}
 

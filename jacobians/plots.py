@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from jacobians import convolution, matrices, symbolic
-from jacobians.errors import ShapeError
+from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.network import Network
 
@@ -690,7 +690,9 @@ def network(model: Network, *, parameter: str = "F1", ax: Axes | None = None) ->
     '∂l/∂vec(F1), 1 × 54, is a product of 6 factors'
     """
     if parameter not in model.shapes:
-        raise ValueError(f"parameter is {parameter!r}; it needs one of {', '.join(model.shapes)}")
+        raise ValueError(
+            f"parameter is {parameter!r}; it needs one of {', '.join(model.shapes)}{nearest(parameter, model.shapes)}"
+        )
     factors = _factors(model, parameter)
     nodes = _nodes(model)
     slots = [max(_length(factor.columns), 1.0) + 0.25 for factor in factors]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import sympy
 
 from jacobians import convolution, matrices
-from jacobians.errors import ShapeError
+from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = [
@@ -114,6 +114,19 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
     return result
 
 
+class Matrix(sympy.Matrix):  # type: ignore[misc]  # sympy ships no types
+    """A sympy.Matrix that a notebook shows as the lecture writes it: with dots where it is large, sums in its order."""
+
+    _class_priority = sympy.Matrix._class_priority + 1  # noqa: SLF001  # what is made of both kinds is of this one
+
+    def _repr_latex_(self) -> str:
+        try:
+            return f"$\\displaystyle {render(self, 'latex')}$"
+        except ValueError:  # what the lecture does not write: quotients, functions
+            latex: str = super()._repr_latex_()
+            return latex
+
+
 def symbols(letter: str, role: Role, geometry: Geometry) -> Array:
     """Return the named symbols as an object array of the shape of the role."""
     named = [sympy.Symbol(name) for name in names(letter, role, geometry)]
@@ -160,7 +173,7 @@ def image_matrix(geometry: Geometry, *, group: int = 0) -> sympy.Matrix:
     [X12, X13, X22, X23]])
     """
     group = geometry.check_index("group", group, geometry.groups)
-    return sympy.Matrix(place_image(symbols("X", "image", geometry), geometry, group))
+    return Matrix(place_image(symbols("X", "image", geometry), geometry, group))
 
 
 def filter_matrix(geometry: Geometry, *, i: int = 0) -> sympy.Matrix:
@@ -192,7 +205,7 @@ def filter_matrix(geometry: Geometry, *, i: int = 0) -> sympy.Matrix:
     [  0, F11, F12,   0, F21, F22]])
     """
     i = geometry.check_index("i", i, geometry.filters[0])
-    return sympy.Matrix(place_filter(symbols("F", "filters", geometry), geometry, i))
+    return Matrix(place_filter(symbols("F", "filters", geometry), geometry, i))
 
 
 def stack_matrix(i: int, geometry: Geometry) -> sympy.Matrix:
@@ -224,7 +237,7 @@ def stack_matrix(i: int, geometry: Geometry) -> sympy.Matrix:
     [1, 0],
     [0, 1]])
     """
-    return sympy.Matrix(matrices.stack_matrix(i, geometry, dtype=np.int64).toarray())
+    return Matrix(matrices.stack_matrix(i, geometry, dtype=np.int64).toarray())
 
 
 def responses(geometry: Geometry) -> sympy.Matrix:
@@ -249,7 +262,7 @@ def responses(geometry: Geometry) -> sympy.Matrix:
     """
     X, F = symbols("X", "image", geometry), symbols("F", "filters", geometry)
     maps = [place_image(X, geometry, geometry.group_of(i)) @ F[i].ravel() for i in range(len(F))]
-    return sympy.Matrix(np.concatenate(maps))
+    return Matrix(np.concatenate(maps))
 
 
 def filter_gradient(geometry: Geometry) -> sympy.Matrix:
@@ -272,7 +285,7 @@ def filter_gradient(geometry: Geometry) -> sympy.Matrix:
     """
     X, G = symbols("X", "image", geometry), symbols("g", "responses", geometry)
     rows = [G[i].ravel() @ place_image(X, geometry, geometry.group_of(i)) for i in range(len(G))]
-    return sympy.Matrix([np.concatenate(rows)])
+    return Matrix([np.concatenate(rows)])
 
 
 def input_gradient(geometry: Geometry) -> sympy.Matrix:
@@ -295,7 +308,7 @@ def input_gradient(geometry: Geometry) -> sympy.Matrix:
     """
     F, G = symbols("F", "filters", geometry), symbols("g", "responses", geometry)
     rows = [G[i].ravel() @ place_filter(F, geometry, i) for i in range(len(G))]
-    return sympy.Matrix([functools.reduce(np.add, rows)])
+    return Matrix([functools.reduce(np.add, rows)])
 
 
 def zero_pad(geometry: Geometry) -> tuple[sympy.Matrix, ...]:
@@ -364,7 +377,7 @@ def _matrix(plane: Array) -> sympy.Matrix:
             f"geometry has {plane.ndim} spatial axes, whose planes are no matrices; it needs one or two to be written: "
             "use jacobians.zero_pad and jacobians.rot180 on arrays"
         )
-    return sympy.Matrix(np.atleast_2d(plane))
+    return Matrix(np.atleast_2d(plane))
 
 
 def place_image(X: Array, geometry: Geometry, group: int) -> Array:
@@ -460,12 +473,19 @@ def write(expression: Any, form: Format = "unicode", *, width: int | None = None
     -------
     str
         The sum, its products in the order of the lecture.
+
+    Raises
+    ------
+    ValueError
+        If the expression is something else.
     """
     expression = expression.as_expr() if hasattr(expression, "as_expr") else sympy.sympify(expression)
     products = []
     for product in sympy.Add.make_args(sympy.expand(expression)):
         factor, rest = product.as_coeff_Mul()
         powers = [each.as_base_exp() for each in sympy.Mul.make_args(rest) if each != 1]
+        if not all(base.is_Symbol and power.is_Integer and power > 0 for base, power in powers):
+            raise ValueError(f"expression has the term {product}; it needs a sum of products of symbols")
         factors = sorted((base for base, power in powers for _ in range(int(power))), key=_order)
         products.append((list(map(_order, factors)), _product(factor, factors, form)))
     text = _sum([text for _, text in sorted(products, key=operator.itemgetter(0))])
@@ -523,17 +543,15 @@ def render(
     [ X12  X13  X22  X23 ]  (S12)
     """
     _check_form(form)
-    cells = [[write(entry, form) for entry in row] for row in matrix.tolist()]
-    shown = [[write(entry, "text") for entry in row] for row in matrix.tolist()] if form == "latex" else cells
-    label_width = max(map(len, labels)) + 4 if labels else 0
-    columns = list(range(matrix.cols)) if whole else _shown_columns(shown, width - 4 - label_width)
     rows = _shown_rows(matrix.rows, whole=whole)
+    label_width = max(map(len, labels)) + 4 if labels else 0
+    columns = list(range(matrix.cols)) if whole else _shown_columns(matrix, rows, width - 4 - label_width)
     across, down, both = DOTS[form]
 
     def cell(r: int, c: int) -> str:
         if r == CUT:
             return both if c == CUT else down
-        return across if c == CUT else cells[r][c]
+        return across if c == CUT else write(matrix[r, c], form)
 
     table = [[cell(r, c) for c in columns] for r in rows]
     behind = ["" if r == CUT or not labels else write_name(labels[r], form) for r in rows]
@@ -616,7 +634,7 @@ def view(
         If there is no such view.
     """
     if name not in VIEWS:
-        raise ValueError(f"name is {name!r}; it needs one of {', '.join(VIEWS)}")
+        raise ValueError(f"name is {name!r}; it needs one of {', '.join(VIEWS)}{nearest(name, VIEWS)}")
     page = functools.partial(render, form=form, whole=whole, width=width)
     if name in VECTORS:
         formula, letter, role, vector = VECTORS[name]
@@ -657,7 +675,7 @@ VECTORS: dict[str, tuple[str, str, Role, Callable[[Geometry], sympy.Matrix]]] = 
 
 def _check_form(form: str) -> None:
     if form not in FORMATS:
-        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}")
+        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
 
 
 def _shown_rows(count: int, *, whole: bool) -> list[int]:
@@ -667,7 +685,7 @@ def _shown_rows(count: int, *, whole: bool) -> list[int]:
 def _order(symbol: Any) -> tuple[Any, ...]:
     letter, numbers = re.match(r"([A-Za-z]+)_?(.*)", str(symbol)).groups()  # type: ignore[union-attr]  # any name matches
     rank = LETTERS.find(letter) if letter in LETTERS else len(LETTERS)
-    return rank, letter, [int(number) if number.isdigit() else -1 for number in numbers.split(",")]
+    return rank, letter, [int(number) for number in re.findall(r"\d+", numbers)]
 
 
 def _product(factor: Any, named: Sequence[Any], form: Format) -> str:
@@ -695,15 +713,19 @@ def _cut_sum(text: str, dots: str, width: int) -> str:
     return f"{kept} + {dots}{last}"
 
 
-def _shown_columns(cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
-    if sum(widths) - 2 <= width:
-        return list(range(len(widths)))
+def _shown_columns(matrix: sympy.Matrix, rows: Sequence[int], width: int) -> list[int]:
+    """Choose the columns that fit a line; of a wide matrix only those are looked at that may."""
+    # A column takes three characters at least: one, and two in front of it.
+    most = min(matrix.cols, max(2, width // 3 + 2))
+    looked_at = [*range(most - 1), matrix.cols - 1]
+    widths = [max(len(write(matrix[r, c], "text")) for r in rows if r != CUT) + 2 for c in looked_at]
+    if most == matrix.cols and sum(widths) - 2 <= width:
+        return looked_at
     count, used = 0, widths[-1] + 3 - 2
     while used + widths[count] + 2 <= width:
         used += widths[count]
         count += 1
-    return [*range(max(1, count)), CUT, len(widths) - 1]
+    return [*range(max(1, count)), CUT, matrix.cols - 1]
 
 
 def _columns(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:

@@ -1,57 +1,11 @@
-"""Geometries and arrays for the tests: awkward on purpose, with distinct entries."""
+"""Geometries and arrays for the tests that need the same ones each time: awkward on purpose, with distinct entries."""
 
 import math
 from itertools import product
 
-import hypothesis.extra.numpy as hnp
 import numpy as np
-from hypothesis import strategies as st
 
 from jacobians import Geometry
-
-
-@st.composite
-def axes(draw, *, largest):
-    """Size, taps, stride, padding pair and dilation of one spatial axis."""
-    taps, spacing = draw(st.integers(1, largest)), draw(st.integers(1, 3))
-    extent = (taps - 1) * spacing + 1
-    zeros = draw(st.one_of(st.just((0, 0)), st.tuples(*[st.integers(0, taps + 1)] * 2)))
-    # 0 more than the filter needs: a filter as large as the padded image.
-    size = max(1, extent - sum(zeros)) + draw(st.integers(0, 2 * largest))
-    return size, taps, draw(st.integers(1, 5)), zeros, spacing
-
-
-@st.composite
-def geometries(draw, *, min_axes=1, max_axes=3):
-    ndim = draw(st.integers(min_axes, max_axes))
-    sizes, taps, stride, padding, dilation = zip(
-        *(draw(axes(largest={1: 4, 2: 3, 3: 2}[ndim])) for _ in range(ndim)), strict=True
-    )
-    groups, planes, filters = (draw(st.integers(1, most)) for most in (3, 2, 2))
-    return Geometry(
-        (groups * planes, *sizes),
-        (groups * filters, planes, *taps),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
-
-
-def arrays(shape, *, dtype=np.int64, most=10**6):
-    """Distinct integers: no entry repeats, so no constant, symmetric or rotation-invariant draws."""
-    elements = st.integers(max(-most, int(np.iinfo(dtype).min)), min(most, int(np.iinfo(dtype).max)))
-    return hnp.arrays(dtype, shape, elements=elements, unique=True, fill=st.nothing())
-
-
-@st.composite
-def layers(draw, **options):
-    """A geometry with X, F and G."""
-    geometry = draw(geometries(**options))
-    return geometry, *(draw(arrays(shape)) for shape in (geometry.image, geometry.filters, geometry.responses))
-
-
-# the same, without drawing --------------------------------------------------------------------------------------------
 
 
 def distinct(shape, *, start=-5, dtype=np.int64):

@@ -139,7 +139,7 @@ OPTIONS = [
         "give one integer, one integer per axis, or one (before, after) pair per axis",
     ),
     ({"padding": "full"}, "padding is 'full'; the words are 'valid' and 'same', or give integers"),
-    ({"padding": "SAME"}, "padding is 'SAME'; the words are 'valid' and 'same', or give integers"),
+    ({"padding": "SAME"}, "padding is 'SAME'; the words are 'valid' and 'same', or give integers; did you mean same?"),
     (
         {"padding": "same", "stride": (1, 2)},
         "padding is 'same' with stride (1, 2); 'same' needs stride 1, because frameworks disagree on what it means "

@@ -60,7 +60,10 @@ def test_verify_in_several_processes(capsys, monkeypatch) -> None:
         (["show", "--filters", "1x2x3x3"], "filters has 2 planes per filter but image has 1"),
         (["show", "--filter", "1"], "filter is 1 but"),
         (["show", "--format", "html"], "'html' is not one of"),
+        (["show", "--fomat", "text"], "No such option: --fomat"),
         (["prove"], "No such command"),
+        (["verfy"], "Did you mean 'verify'?"),
+        (["verify", "--only", "l18,L4"], "did you mean L18?"),
     ],
 )
 def test_unusable_arguments_end_with_status_2_and_one_message(capsys, monkeypatch, arguments, said) -> None:
@@ -231,6 +234,9 @@ def test_the_backward_pass_alone_needs_a_backward_pass(capsys, monkeypatch, laye
         (["CODE:forwrd"], "has no function 'forwrd'; did you mean forward?"),
         (["CODE:forward", "--torch", "--jax"], "--torch and --jax are both given"),
         (["CODE:forward", "--dtype", "float8"], "dtype is 'float8'; it needs one of"),
+        (["CODE:forward", "--dtype", "flaot32"], "did you mean float32?"),
+        (["CODE:forward", "--padding", "smae"], "did you mean same?"),
+        (["CODE:zzz"], "has no function 'zzz'; it has Layer, "),
         (
             ["CODE:forward", "--junit", "no/such/folder/x.xml"],
             "--junit is no/such/folder/x.xml, in a folder that does not",
@@ -243,6 +249,43 @@ def test_unusable_arguments_of_audit(capsys, monkeypatch, code, arguments, said)
     status, out, err = run(capsys, monkeypatch, "audit", *given)
     assert (status, out) == (2, "")
     assert said in err
+
+
+@pytest.mark.parametrize("command", [command.callback.__name__ for command in cli.app.registered_commands])
+def test_help_has_examples(capsys, monkeypatch, command) -> None:
+    status, out, _ = run(capsys, monkeypatch, command, "--help")
+    assert status == 0
+    assert f"`jacobians {command}" in out.partition("Examples")[2]
+
+
+def test_help_says_how_to_switch_completion_on(capsys, monkeypatch) -> None:
+    _, out, _ = run(capsys, monkeypatch, "--help")
+    assert "completion of commands, options and names in your shell: jacobians --install-completion" in " ".join(
+        out.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("ver", ["verify"]),
+        ("show fil", ["filter_matrix", "filter_gradient"]),
+        ("show filter-", ["filter-matrix", "filter-gradient"]),
+        ("show --format la", ["latex"]),
+        ("plot rot", ["rotated-filter"]),
+        ("audit conv.py:forward --layer so", ["softmax"]),
+        ("audit conv.py:forward --dtype bf", ["bfloat16"]),
+        ("verify --only L1", ["L1", *(f"L1{digit}" for digit in range(10))]),
+        ("verify --only L18,L24", ["L18,L24"]),
+    ],
+)
+def test_the_shell_is_offered_what_goes_on_from_what_is_typed(capsys, monkeypatch, typed, offered) -> None:
+    monkeypatch.setenv("_JACOBIANS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"jacobians {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
+    status, out, _ = run(capsys, monkeypatch)
+    assert status == 0
+    assert out.split() == offered
 
 
 def test_explore_writes_a_page_and_says_where(capsys, monkeypatch, tmp_path) -> None:
@@ -272,14 +315,6 @@ def test_unusable_arguments_of_explore(capsys, monkeypatch, tmp_path, arguments,
     assert (status, out) == (2, "")
     assert said in err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_help_has_examples(capsys, monkeypatch) -> None:
-    for command in ("verify", "show", "audit", "explore"):
-        status, out, _ = run(capsys, monkeypatch, command, "--help")
-        assert status == 0
-        assert f"jacobians {command}" in out
-        assert "Examples" in out
 
 
 def test_the_module_is_the_command() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
-from jacobians import Geometry
+from jacobians import Geometry, testing
 from jacobians.geometry import boxes
 from tests import oracle, strategies
 
@@ -63,7 +63,7 @@ def test_a_tail_of_two_rows():
     assert Geometry((1, 9, 4), (1, 1, 3, 3), stride=(4, 1)).tail == (2, 0)
 
 
-@given(strategies.geometries())
+@given(testing.geometries())
 def test_counts_match_the_windows(geometry):
     for axis in range(geometry.spatial_ndim):
         reads = axis_windows(geometry, axis)
@@ -143,7 +143,7 @@ def test_repr_pickle_and_copy_give_the_same_geometry(geometry):
         assert repr(other) == repr(geometry)
 
 
-@given(strategies.geometries())
+@given(testing.geometries())
 def test_repr_gives_any_geometry(geometry):
     assert eval(repr(geometry)) == geometry
 
@@ -158,13 +158,13 @@ def test_repr_is_short():
 # ---------------------------------------------------------------------------------------------------- the pixel table
 
 
-@given(strategies.geometries())
+@given(testing.geometries())
 def test_axis_tables_are_the_windows(geometry):
     for axis in range(geometry.spatial_ndim):
         oracle.assert_same(geometry.axis_table(axis), axis_windows(geometry, axis))
 
 
-@given(strategies.geometries())
+@given(testing.geometries())
 def test_axis_reach_finds_the_taps_that_read_pixels(geometry):
     for axis in range(geometry.spatial_ndim):
         for reads, first, stop in zip(axis_windows(geometry, axis), *geometry.axis_reach(axis), strict=True):
@@ -194,7 +194,7 @@ def pixel_table(geometry, group):
     return table
 
 
-@given(strategies.geometries())
+@given(testing.geometries())
 def test_the_pixel_table_is_the_triple_sum(geometry):
     for group in range(geometry.groups):
         oracle.assert_same(geometry.pixel_table(group=group), pixel_table(geometry, group))
@@ -252,4 +252,4 @@ DRAWN = {
 
 @pytest.mark.parametrize("feature", DRAWN)
 def test_the_strategy_draws(feature):
-    assert DRAWN[feature](find(strategies.geometries(), DRAWN[feature]))
+    assert DRAWN[feature](find(testing.geometries(), DRAWN[feature]))

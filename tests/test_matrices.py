@@ -23,6 +23,7 @@ from jacobians import (
     jacobian_wrt_image,
     matrices,
     stack_matrix,
+    testing,
 )
 from tests import oracle, strategies
 from tests.strategies import AWKWARD, LAYOUTS, distinct
@@ -75,13 +76,13 @@ def test_matrices_are_the_triple_sum_for_every_pair_of_options(geometry):
     assert_matrices_are_the_triple_sum(geometry, X, F)
 
 
-@given(strategies.layers())
+@given(testing.layers(dtype="int64"))
 def test_matrices_are_the_triple_sum(layer):
     geometry, X, F, _ = layer
     assert_matrices_are_the_triple_sum(geometry, X, F)
 
 
-@given(strategies.layers())
+@given(testing.layers(dtype="int64"))
 def test_matrix_forms_are_the_convolution_forms(layer):
     geometry, X, F, G = layer
     wrt_image, wrt_filters = jacobian_wrt_image(F, geometry), jacobian_wrt_filters(X, geometry)
@@ -268,7 +269,7 @@ BUILDERS = {
 @pytest.mark.parametrize("name", BUILDERS)
 @given(data=st.data())
 def test_blocks_of_rows_make_the_whole(name, data):
-    geometry = data.draw(strategies.geometries())
+    geometry = data.draw(testing.geometries())
     operands = strategies.layer(geometry)[:2]
     whole = BUILDERS[name](geometry, *operands)
     inner = data.draw(st.lists(st.integers(0, whole.shape[0]), max_size=4))

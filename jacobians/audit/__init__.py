@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from jacobians import notebook
 from jacobians.audit.layers import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 from jacobians.errors import AuditError
 
@@ -25,7 +26,7 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(notebook.Shown):
     """One thing that is wrong.
 
     Attributes
@@ -86,9 +87,12 @@ class Finding:
             lines.append(f"  wrong at {self.wrong} of {self.tried} {_several(self.unit)}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return notebook.story(str(self), self.code)
+
 
 @dataclasses.dataclass(frozen=True)
-class AuditReport:
+class AuditReport(notebook.Shown):
     """The record of an audit.
 
     Attributes
@@ -196,6 +200,12 @@ class AuditReport:
             parts.append(f"  a wrong bilinear form passes one {self.unit} with probability below {bound}")
         parts += [f"  note: {note}" for note in self.notes]
         return "\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        if not self.findings:
+            return notebook.story(str(self))
+        stories = [notebook.story(str(finding), finding.code) for finding in self.findings]
+        return "".join([*stories, *(notebook.story(f"note: {note}") for note in self.notes)])
 
 
 def _several(unit: str) -> str:

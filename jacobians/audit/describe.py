@@ -26,7 +26,19 @@ from jacobians.verify import exact
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["aligned", "finding", "kind", "names", "near_miss", "paste", "plain", "slack", "state", "written"]
+__all__ = [
+    "aligned",
+    "finding",
+    "kind",
+    "names",
+    "near_miss",
+    "paste",
+    "plain",
+    "slack",
+    "state",
+    "why_shape",
+    "written",
+]
 
 Array = npt.NDArray[Any]
 
@@ -219,12 +231,12 @@ def _exception(subject: Subject, first: Comparison, counts: dict[str, Any]) -> F
 
 def _shape(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
     got, needed = np.asarray(first.result.value).shape, first.right.shape
-    why = _why_shape(first.name, got, needed, first.probe.case)
+    why = why_shape(first.name, got, needed, first.probe.case)
     title = f"has shape {got}, not {needed}" + (f": {why}" if why else "")
     return Finding(LABELS[first.name], title, "shape", anchor="shapes", **_record(subject, first), **counts)
 
 
-def _why_shape(name: str, got: tuple[int, ...], needed: tuple[int, ...], case: Case) -> str:
+def why_shape(name: str, got: tuple[int, ...], needed: tuple[int, ...], case: Case) -> str:
     """Name the option that explains a wrong shape, if one does."""
     g, over = case.geometry, tuple(a - b for a, b in zip(got[2:], needed[2:], strict=False))
     alike = len(got) == len(needed) and got[:2] == needed[:2]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import matrices
-from jacobians.errors import ShapeError
+from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry
 from jacobians.verify import exact
 
@@ -336,7 +336,7 @@ def integers(case: Case, options: Options, magnitude: int, generator: np.random.
 def check_dtype(dtype: Any, known: Sequence[str] = DTYPES) -> str:
     """Return the name of a dtype that can be audited."""
     if str(dtype) not in known:
-        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(known)}")
+        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(known)}{nearest(dtype, known)}")
     return str(dtype)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from jacobians import notebook
 from jacobians.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Report(notebook.Shown):
     """The record of a verification.
 
     Attributes
@@ -132,9 +133,18 @@ class Report:
 
     def __str__(self) -> str:
         """Return the report as a table, the failures below it, and a last sentence that says what it is worth."""
-        parts = [_text(table(self))]
-        parts += [f"✗ {row.id} does not hold: {row.formula}\n{row.failure}\n" for row in self.rows if row.failure]
-        return "\n".join([*parts, self.conclusion])
+        return "\n".join([_text(table(self)), *(f"{told}\n" for told in self._failures), self.conclusion])
+
+    def _repr_html_(self) -> str:
+        signs = {"holds": "✓ ", "FAILS": "✗ "}
+        rows = [[*_cells(row), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
+        header = ("id", "equation", "symbolic", "exact", "bound", "worst/bound", "verdict")
+        stories = [*self._failures, ("✓ " if self.ok else "✗ ") + self.conclusion]
+        return notebook.table(header, rows) + "".join(map(notebook.story, stories))
+
+    @property
+    def _failures(self) -> list[str]:
+        return [f"✗ {row.id} does not hold: {row.formula}\n{row.failure}" for row in self.rows if row.failure]
 
     @property
     def conclusion(self) -> str:
@@ -170,11 +180,14 @@ def table(report: Report) -> Any:
     for header in ("bound", "worst/bound", "verdict"):
         grid.add_column(header, justify="left" if header == "verdict" else "right", no_wrap=True)
     for row in report.rows:
-        counts = [str(row.counts[kind]) if row.counts.get(kind) else "–" for kind in ("symbolic", "exact", "bound")]
-        worst = "–" if row.worst is None else _share(row.worst)
         style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
-        grid.add_row(row.id, row.formula, *counts, worst, f"[{style}]{row.verdict}[/]")
+        grid.add_row(*_cells(row), f"[{style}]{row.verdict}[/]")
     return grid
+
+
+def _cells(row: Row) -> list[str]:
+    counts = [str(row.counts[kind]) if row.counts.get(kind) else "–" for kind in ("symbolic", "exact", "bound")]
+    return [row.id, row.formula, *counts, "–" if row.worst is None else _share(row.worst)]
 
 
 def _text(renderable: Any) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+from jacobians.errors import nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row
 from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
@@ -118,4 +119,4 @@ def _products(geometry: Geometry) -> int:
 def _known(name: str) -> str:
     if name in ORDER:
         return name
-    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}")
+    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}{nearest(name, ORDER)}")

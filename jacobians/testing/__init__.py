@@ -1,14 +1,55 @@
-"""For other people's test suites: assert that a convolution is right, for every pair of options."""
+"""For other people's test suites: assertions, Hypothesis strategies, and options to parametrise with.
+
+`geometries`, `images`, `filters`, `upstream_gradients`, `biases`, `layers` and `register_profiles` need hypothesis
+(``pip install 'jacobians[testing]'``), which is imported when one of them is first asked for.
+"""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jacobians.audit import AuditReport, audit
+from jacobians.testing.compare import (
+    assert_bias_gradient,
+    assert_filter_gradient,
+    assert_forward,
+    assert_input_gradient,
+)
 
-__all__ = ["assert_convolution", "option_pairs"]
+if TYPE_CHECKING:
+    from jacobians.testing.profiles import register_profiles
+    from jacobians.testing.strategies import biases, filters, geometries, images, layers, upstream_gradients
+
+__all__ = [
+    "assert_bias_gradient",
+    "assert_convolution",
+    "assert_filter_gradient",
+    "assert_forward",
+    "assert_input_gradient",
+    "biases",
+    "filters",
+    "geometries",
+    "images",
+    "layers",
+    "option_pairs",
+    "register_profiles",
+    "upstream_gradients",
+]
+
+# Loaded when they are first asked for: they need hypothesis.
+_LATER = {"register_profiles": "profiles"} | dict.fromkeys(
+    ("biases", "filters", "geometries", "images", "layers", "upstream_gradients"), "strategies"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a strategy when it is first asked for."""
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def assert_convolution(

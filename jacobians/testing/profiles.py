@@ -1,0 +1,61 @@
+"""Hypothesis profiles for tests of convolutions."""
+
+from __future__ import annotations
+
+import os
+
+from jacobians.errors import nearest
+
+try:
+    from hypothesis import HealthCheck, Phase, settings
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("the profiles need hypothesis: pip install 'jacobians[testing]'") from error
+
+__all__ = ["register_profiles"]
+
+VARIABLE = "HYPOTHESIS_PROFILE"
+EXAMPLES = {"fast": 30, "ci": 200, "thorough": 1000}
+
+
+def register_profiles(load: str = "fast") -> str:
+    """Register the profiles fast, ci and thorough with Hypothesis, and load one; for a conftest.py.
+
+    Parameters
+    ----------
+    load : str
+        The profile to load where the environment variable HYPOTHESIS_PROFILE names none.
+
+    Returns
+    -------
+    str
+        The profile that is loaded.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile.
+
+    Notes
+    -----
+    All draw 30, 200 and 1000 examples of each test, look at no clock, keep no database and print what it takes to see a
+    failure again. fast and ci draw the same examples in every run, so that the outcome depends on the code alone;
+    thorough draws others each time, for a run at night that finds what no run before it did.
+    """
+    wanted = os.environ.get(VARIABLE) or load
+    if wanted not in EXAMPLES:
+        source = "load" if wanted == load else VARIABLE
+        raise ValueError(f"{source} is {wanted!r}; it needs one of {', '.join(EXAMPLES)}{nearest(wanted, EXAMPLES)}")
+    for name, count in EXAMPLES.items():
+        settings.register_profile(
+            name,
+            max_examples=count,
+            derandomize=name != "thorough",
+            database=None,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+            print_blob=True,
+            # Not the phase that tries which drawn values do not matter: hundreds of calls, and each entry matters here.
+            phases=[phase for phase in Phase if phase is not Phase.explain],
+        )
+    settings.load_profile(wanted)
+    return wanted
