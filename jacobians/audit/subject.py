@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
 __all__ = ["LABELS", "Result", "Subject"]
@@ -100,10 +100,8 @@ class Subject:
             with np.errstate(all="ignore"):
                 returned = function(*given)
         except Exception as error:  # whatever the code under audit raises is the finding
-            where = traceback.extract_tb(error.__traceback__)[-1]
             said = f"{type(error).__name__}: {error}"
-            place = f" ({where.name}, line {where.lineno})" if where.name else ""
-            return {name: Result(None, raised=said + place) for name in names}
+            return {name: Result(None, raised=f"{said} ({place(error, function)})") for name in names}
         changed = tuple(
             letter for letter, before, after in zip(letters, arrays, given, strict=True) if not _same(before, after)
         )
