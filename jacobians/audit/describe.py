@@ -39,6 +39,7 @@ MOST_NEAR_MISSES = Fraction(1, 4)
 INTEGERS = (32, 16, 8)
 # Kinds of findings that are about numbers, which a theory may explain.
 NUMERIC = {"values", "shape"}
+EXPLAINED = {*NUMERIC, "precision"}
 WRONG_IN = {
     "values": "its values are wrong, which this does not explain",
     "shape": "its shape is wrong, which this does not explain",
@@ -182,10 +183,15 @@ def finding(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comp
     if what in NUMERIC:
         return _numeric(subject, failed, tried, counts)
     if what == "precision":
-        return _precision(subject, alike, counts)
+        # One number may be near the right one by chance.
+        wrong = [each for each in failed if each.kind in NUMERIC]
+        explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED])
+        return _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, counts)
     if what == "exception":
         return _exception(subject, failed, counts)
-    return {"dtype": _dtype, "not written": _not_written}[what](subject, alike[0], counts)
+    if what == "not written":
+        return _not_written(subject, alike, counts)
+    return _dtype(subject, alike[0], counts)
 
 
 def state(subject: Subject, each: Comparison) -> Finding:
@@ -260,7 +266,9 @@ def _numeric(
     what = failed[0].kind
     alike = [each for each in failed if each.kind == what]
     range_of = (_clipping(alike) or _wrapping(alike)) if what == "values" else None
-    theory = None if range_of else _explain([each for each in failed if each.kind in NUMERIC]) or _explain(alike)
+    theory = None
+    for kinds in () if range_of else (EXPLAINED, NUMERIC, {what}):
+        theory = theory or _explain([each for each in failed if each.kind in kinds])
     if what == "values" and not theory and not range_of and (rest := remainder(failed, tried)):
         return _remainder(subject, failed, rest, counts)
     smallest = smallest_case(
@@ -286,7 +294,7 @@ def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]
     """Say what else is wrong at the layers that a finding does not speak of."""
     other = [each for each in failed if each.kind != failed[0].kind]
     if theory:
-        other = [each for each in other if each.kind not in NUMERIC or not _agrees(theory, each)]
+        other = [each for each in other if each.kind not in EXPLAINED or not _agrees(theory, each)]
     said = {each.kind: WRONG_IN[each.kind] for each in other}
     if raised := next((each.result.raised for each in other if each.kind == "exception"), ""):
         said["exception"] = f"it raises {raised}"
@@ -307,7 +315,7 @@ def _shape(smallest: Comparison, theory: Theory | None, common: dict[str, Any]) 
 
 def _agrees(theory: Theory, each: Comparison) -> bool:
     """Whether a theory reproduces a wrong result."""
-    if each.result.value is None or each.kind not in NUMERIC:
+    if each.result.value is None or each.kind not in EXPLAINED:
         return False
     got = np.asarray(each.result.value, np.float64)
     return reproduces(theory, numbers(each.probe), got, slack(each.probe, each.name))
@@ -349,14 +357,14 @@ def _dtype(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Findi
     )
 
 
-def _not_written(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
+def _not_written(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
+    first = smallest_case(subject, failed[0].name, failed, lambda each: each.kind == "not written")
     got = np.ravel(np.asarray(first.result.value, np.float64))
     bad = np.flatnonzero(~np.isfinite(got))
     named, right = names(*ROLES[first.name], first.probe.case), np.ravel(first.right)
-    what = "NaN" if np.isnan(got[bad]).any() else "infinite"
     return Finding(
         LABELS[first.name],
-        f"is {what} in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
+        f"is NaN or ∞ in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
         "not written",
         entries=tuple(f"{named[at]}: expected {written(right[at])}, got {got[at]}" for at in bad[:MOST_ENTRIES]),
         cause="An array of np.empty is returned that is not filled where no window reaches, or a sum overflows.",

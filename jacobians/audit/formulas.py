@@ -166,29 +166,28 @@ def numbers(probe: Probe) -> Numbers:
 # sizes that follow from a table ---------------------------------------------------------------------------------------
 
 
-def responses_size(geometry: Geometry, table: Table) -> Ints | None:
-    """Return h' × w' by this table; None where there are none."""
+def responses_size(geometry: Geometry, table: Table) -> Ints:
+    """Return h' × w' by this table."""
     parts = zip(geometry.image[1:], table.padding, table.extent(geometry.filters[2:]), table.stride, strict=True)
-    return _positive((size + sum(zeros) - extent) // step + 1 for size, zeros, extent, step in parts)
+    return _clipped((size + sum(zeros) - extent) // step + 1 for size, zeros, extent, step in parts)
 
 
-def image_size(geometry: Geometry, table: Table) -> Ints | None:
+def image_size(geometry: Geometry, table: Table) -> Ints:
     """Return the size of ∂l/∂X that the sizes of G and F give: without the tail."""
     parts = zip(geometry.responses[1:], table.padding, table.extent(geometry.filters[2:]), table.stride, strict=True)
-    return _positive((count - 1) * step + extent - sum(zeros) for count, zeros, extent, step in parts)
+    return _clipped((count - 1) * step + extent - sum(zeros) for count, zeros, extent, step in parts)
 
 
-def taps_size(geometry: Geometry, table: Table) -> Ints | None:
+def taps_size(geometry: Geometry, table: Table) -> Ints:
     """Return the size of X ∗ G, which is not cut to that of F."""
     parts = zip(geometry.image[1:], table.padding, geometry.responses[1:], table.stride, table.dilation, strict=True)
-    return _positive(
+    return _clipped(
         (size + sum(zeros) - (count - 1) * step - 1) // dilation + 1 for size, zeros, count, step, dilation in parts
     )
 
 
-def _positive(sizes: Iterable[int]) -> Ints | None:
-    found = tuple(sizes)
-    return found if min(found) > 0 else None
+def _clipped(sizes: Iterable[int]) -> Ints:
+    return tuple(max(size, 0) for size in sizes)
 
 
 def rounded_up(geometry: Geometry) -> Ints:
@@ -197,9 +196,9 @@ def rounded_up(geometry: Geometry) -> Ints:
     return tuple(-(-(size - extent) // step) + 1 for size, extent, step in parts)
 
 
-def resized(right: Array, size: Ints | None) -> Array | None:
+def resized(right: Array, size: Ints) -> Array | None:
     """Return right responses of another size; NaN, which stands for anything, where there is nothing right."""
-    if size is None or min(size) < 1 or size == right.shape[2:]:
+    if min(size) < 0 or size == right.shape[2:]:
         return None
     known = fit(np.ones_like(right, dtype=bool), [0] * len(size), size)
     return np.where(known, fit(right, [0] * len(size), size), np.nan)

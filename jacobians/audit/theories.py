@@ -138,8 +138,8 @@ def _by_table(about: About, change: Callable[[Geometry], dict[str, Any]], *, siz
             return None
         find = {"S": formulas.responses_size, "dX": formulas.image_size, "dF": formulas.taps_size}[about]
         size = find(g, table) if sized else None
-        if sized and size is None:
-            return None
+        if size and min(size) == 0:
+            return np.zeros((*RIGHT[about](probe).shape[:2], *size))
         match about:
             case "S":
                 return probe.responses(table=table, out=size)
@@ -481,10 +481,10 @@ def _other_gradients(about: About) -> Iterator[Theory]:
 def _sizes_of_responses() -> Iterator[Theory]:
     """Responses that are right as far as they go, of another size."""
 
-    def of(size: Callable[[Geometry], tuple[int, ...] | None]) -> Predict:
+    def of(size: Callable[[Geometry], tuple[int, ...]]) -> Predict:
         return _after("S", lambda probe, right: formulas.resized(right, size(probe.geometry)))
 
-    def by(**options: Any) -> Callable[[Geometry], tuple[int, ...] | None]:
+    def by(**options: Any) -> Callable[[Geometry], tuple[int, ...]]:
         return lambda g: formulas.responses_size(
             g, dataclasses.replace(table_of(g), **{name: (each,) * g.spatial_ndim for name, each in options.items()})
         )
