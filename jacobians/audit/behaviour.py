@@ -99,14 +99,16 @@ def findings(
         key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
     )
     probe, _ = next(draws(case, subject.options, seed))
+    small = list(_small_numbers(subject, cases, seed, broken))
+    skipped = {*broken, *inexact, *(name for name, label in LABELS.items() for each in small if each.about == label)}
     checks: tuple[Callable[[Probe], Iterator[Finding]], ...] = (
         lambda each: _changes(subject, each),
         lambda each: _state(subject, cases, each, seed, broken),
         lambda each: _layouts(subject, each, broken),
-        lambda each: _not_a_number(subject, each, {*broken, *inexact}),
+        lambda each: _not_a_number(subject, each, skipped),
     )
     found = [finding for check in checks for finding in _smallest(check, probe, subject, seed)]
-    return [*found, *_small_numbers(subject, cases, seed, broken)]
+    return [*small, *found]
 
 
 def _smallest(

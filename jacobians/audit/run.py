@@ -103,7 +103,8 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
 def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], seed: int) -> list[Finding]:
     """Make one finding per result that is wrong; where gradients follow from a wrong S, or share an exception, one."""
     follow = consistent.following(subject, failed, seed)
-    names = [name for name in _names(failed) if name not in follow]
+    # S first: the others may follow from it.
+    names = [name for name in subject.names if name in _names(failed) and name not in follow]
     found = [describe.finding(subject, _of(failed, name), _of(tried, name)) for name in names]
     if follow:
         found = [consistent.merged(each, follow) if each.about == LABELS["S"] else each for each in found]

@@ -21,9 +21,10 @@ __all__ = ["smallest_case"]
 # Layers to try from below, and steps to take from above.
 MOST_CASES = 200
 MOST_STEPS = 200
-# Magnitude of numbers that are easy to read, and draws of them, before numbers such as an audit draws.
+# Magnitude of numbers that are easy to read, and draws of them at every layer and at the last.
 SMALL = 9
 FEW = 3
+MANY = 16
 
 Shows = Callable[["Comparison"], bool]
 
@@ -68,24 +69,24 @@ def _cut_down(subject: Subject, name: str, best: Comparison, shows: Shows) -> Co
                 break
             if smaller := _shown(subject, name, case, shows):
                 break
-    return _shown(subject, name, best.probe.case, shows) or best
+    return _shown(subject, name, best.probe.case, shows, MANY) or best
 
 
-def _shown(subject: Subject, name: str, case: Case, shows: Shows) -> Comparison | None:
+def _shown(subject: Subject, name: str, case: Case, shows: Shows, count: int = FEW) -> Comparison | None:
     from jacobians.audit.run import compared
 
-    for probe in _numbers(case, subject.options):
+    for probe in _numbers(case, subject.options, count):
         for each in compared(subject, probe):
             if each.name == name and shows(each):
                 return each
     return None
 
 
-def _numbers(case: Case, options: Options) -> Iterator[Probe]:
+def _numbers(case: Case, options: Options, count: int) -> Iterator[Probe]:
     """Draw numbers that are easy to read, and then such as an audit draws."""
     generator = np.random.default_rng(1)
     most = exact.exact_magnitude(options.dtype, case.terms)
-    for _ in range(FEW if most else 0):
+    for _ in range(count if most else 0):
         yield integers(case, options, min(SMALL, most), generator)
     if most > SMALL:
         yield integers(case, options, most, generator)
