@@ -49,19 +49,19 @@ def gradients(options, *, dX=None, dF=None, db=None, bias=False):
     return backward
 
 
-def of_dX(name, said, numbers, change, **options):
+def on_image(name, said, numbers, change, **options):
     return Bug(name, f"∂l/∂X {said}", numbers, backward=gradients(options, dX=change), options=options)
 
 
-def of_dF(name, said, numbers, change, **options):
+def on_filters(name, said, numbers, change, **options):
     return Bug(name, f"∂l/∂F {said}", numbers, backward=gradients(options, dF=change), options=options)
 
 
-def of_db(name, said, numbers, change):
+def on_bias(name, said, numbers, change):
     return Bug(name, f"∂l/∂b {said}", numbers, backward=gradients({}, db=change), bias=True)
 
 
-def of_S(name, said, numbers, change, *, bias=False, **options):
+def on_responses(name, said, numbers, change, *, bias=False, **options):
     layer = layer_of(options)
 
     def forward(X, F, *b):
@@ -222,17 +222,17 @@ def along(axis):
 
 
 BUGS = [
-    of_dX(
+    on_image(
         "tail missing",
         "has shape (1, 1, 1, 1), not (1, 1, 1, 2): the tail's rows and columns are missing",
         29,
         without_tail,
         stride=2,
     ),
-    of_dX("tail in front", "is wrong: the tail is put back in front", 29, rolled, stride=2, padding=1),
-    of_dX("tail in front, stride 3", "is wrong: the tail is put back in front", 29, rolled, stride=3),
-    of_dX("tail zero-filled", "is wrong: the tail's rows and columns are set to 0", 29, zero_tail, stride=2, padding=1),
-    of_dF(
+    on_image("tail in front", "is wrong: the tail is put back in front", 29, rolled, stride=2, padding=1),
+    on_image("tail in front, stride 3", "is wrong: the tail is put back in front", 29, rolled, stride=3),
+    on_image("tail zero-filled", "is wrong: the tail's rows and columns are set to 0", 29, zero_tail, stride=2, padding=1),
+    on_filters(
         "k + r taps",
         "has shape (1, 1, 1, 3), not (1, 1, 1, 2): the tail's rows and columns are not cut off",
         29,
@@ -240,7 +240,7 @@ BUGS = [
         stride=2,
         padding=1,
     ),
-    of_dF(
+    on_filters(
         "k + r taps, cut at the wrong end",
         "is wrong: the tail is cut at the wrong end",
         29,
@@ -248,70 +248,70 @@ BUGS = [
         stride=2,
         padding=1,
     ),
-    of_dX(
+    on_image(
         "stride ignored",
         "is wrong: the upstream gradient is not spread by the stride",
         14,
         lambda r, X, F, G, l: scattered(X, F, G, (0, 0), ONE, ONE),
         stride=2,
     ),
-    of_dF(
+    on_filters(
         "stride ignored",
         "is wrong: the upstream gradient is not spread by the stride",
         14,
         lambda r, X, F, G, l: gathered(X, F, G, (0, 0), ONE, ONE),
         stride=2,
     ),
-    of_dX(
+    on_image(
         "stride ↔ dilation",
         "is wrong: stride and dilation are exchanged",
         9,
         lambda r, X, F, G, l: scattered(X, F, G, (0, 0), ONE, TWO),
         stride=2,
     ),
-    of_dF(
+    on_filters(
         "stride ↔ dilation",
         "is wrong: stride and dilation are exchanged",
         9,
         lambda r, X, F, G, l: gathered(X, F, G, (0, 0), ONE, TWO),
         stride=2,
     ),
-    of_S(
+    on_responses(
         "stride ↔ dilation",
         "has shape (1, 1, 1, 1), not (1, 1, 1, 2): stride and dilation are exchanged",
         9,
         with_stride({"dilation": 1, "stride": 2}),
         dilation=2,
     ),
-    of_dX(
+    on_image(
         "dilation ignored",
         "is wrong: the dilation is ignored",
         14,
         lambda r, X, F, G, l: scattered(X, F, G, (0, 0), ONE, ONE),
         dilation=2,
     ),
-    of_dF(
+    on_filters(
         "dilation ignored",
         "is wrong: the dilation is ignored",
         14,
         lambda r, X, F, G, l: gathered(X, F, G, (0, 0), ONE, ONE),
         dilation=2,
     ),
-    of_S(
+    on_responses(
         "dilation ignored",
         "has shape (1, 1, 1, 2), not (1, 1, 1, 1): the dilation is ignored",
         14,
         with_stride({}),
         dilation=2,
     ),
-    of_S(
+    on_responses(
         "padding ignored",
         "has shape (1, 1, 1, 0), not (1, 1, 1, 2): the padding is ignored",
         11,
         with_stride({}),
         padding=((0, 0), (1, 1)),
     ),
-    of_S(
+    on_responses(
         "dilation forgotten in the padding",
         "has shape (1, 1, 1, 0), not (1, 1, 1, 1): the padding is that of a filter that is not dilated",
         29,
@@ -319,237 +319,237 @@ BUGS = [
         dilation=2,
         padding=((0, 0), (1, 1)),
     ),
-    of_S(
+    on_responses(
         "one axis for both: stride",
         "has shape (1, 1, 1, 1), not (1, 1, 1, 2): the stride of the first axis is used for all",
         6,
         with_stride({"stride": 3}),
         stride=(3, 2),
     ),
-    of_dX(
+    on_image(
         "one axis for both: stride",
         "is wrong: the stride of the first axis is used for all",
         6,
         lambda r, X, F, G, l: scattered(X, F, G, (0, 0), (3, 3), ONE),
         stride=(3, 2),
     ),
-    of_dX(
+    on_image(
         "one axis for both: padding",
         "is wrong: the padding of the first axis is used for all",
         7,
         lambda r, X, F, G, l: scattered(X, F, G, (1, 1), ONE, ONE),
         padding=((1, 1), (2, 0)),
     ),
-    of_S(
+    on_responses(
         "h and w exchanged",
         "is wrong: h and w of the filter are exchanged",
         9,
         lambda S, X, F: PLAIN.forward(X, F.swapaxes(2, 3)) if F.shape[2] == F.shape[3] else S,
     ),
-    of_dX(
+    on_image(
         "not rotated",
         "is wrong: the filter is not rotated by 180°",
         5,
         lambda r, X, F, G, l: l.backward(X, turned(F), G)[0],
     ),
-    of_dX(
+    on_image(
         "rotated in one axis",
         "is wrong: the filter is turned along its last axis only",
         5,
         lambda r, X, F, G, l: l.backward(X, F[:, :, ::-1], G)[0],
     ),
-    of_dF("rotated where it must not be", "is wrong: it is turned by 180°", 5, lambda r, X, F, G, l: turned(r[1])),
-    of_S("true convolution", "is wrong: the filter is turned by 180°", 5, lambda S, X, F: PLAIN.forward(X, turned(F))),
-    of_dX(
+    on_filters("rotated where it must not be", "is wrong: it is turned by 180°", 5, lambda r, X, F, G, l: turned(r[1])),
+    on_responses("true convolution", "is wrong: the filter is turned by 180°", 5, lambda S, X, F: PLAIN.forward(X, turned(F))),
+    on_image(
         "channel axes not exchanged",
         "is wrong: the channel axes of F are exchanged",
         8,
         lambda r, X, F, G, l: l.backward(X, F.swapaxes(0, 1), G)[0] if len(F) == F.shape[1] else r[0],
     ),
-    of_dX(
+    on_image(
         "channels reshaped",
         "is wrong: the channel axes of F are exchanged",
         8,
         lambda r, X, F, G, l: l.backward(X, F.reshape(F.shape[1], len(F), *F.shape[2:]).swapaxes(0, 1), G)[0],
     ),
-    of_S(
+    on_responses(
         "one plane summed",
         "is wrong: only the first plane is summed",
         8,
         lambda S, X, F: PLAIN.forward(X[:, :1], F[:, :1]),
     ),
-    of_dX("windows overwrite", "is wrong: windows overwrite each other", 7, assigned),
-    of_dX(
+    on_image("windows overwrite", "is wrong: windows overwrite each other", 7, assigned),
+    on_image(
         "last filter wins",
         "is wrong: only the last filter counts",
         8,
         lambda r, X, F, G, l: l.backward(X, F[-1:], G[:, -1:])[0],
     ),
-    of_dF(
+    on_filters(
         "last image wins",
         "is wrong: only the last image counts",
         5,
         lambda r, X, F, G, l: l.backward(X[-1:], F, G[-1:])[1],
     ),
-    of_S("columns planes last", "is wrong: columns are planes last, filters planes first", 22, columns_planes_last),
-    of_S(
+    on_responses("columns planes last", "is wrong: columns are planes last, filters planes first", 22, columns_planes_last),
+    on_responses(
         "filters column by column",
         "is wrong: filters are written column by column",
         22,
         lambda S, X, F: PLAIN.forward(X, F.swapaxes(2, 3).reshape(F.shape)),
     ),
-    of_S(
+    on_responses(
         "S column by column",
         "is wrong: it is reshaped column by column",
         22,
         lambda S, X, F: S.reshape(*S.shape[:2], S.shape[3], S.shape[2]).swapaxes(2, 3),
     ),
-    of_dX(
+    on_image(
         "dX column by column",
         "is wrong: it is written column by column",
         22,
         lambda r, X, F, G, l: r[0].swapaxes(2, 3).reshape(X.shape),
     ),
-    of_S(
+    on_responses(
         "S without a transpose",
         "is wrong: it is written planes last",
         8,
         lambda S, X, F: np.moveaxis(S, 1, -1).reshape(S.shape),
     ),
-    of_S(
+    on_responses(
         "S in Fortran order",
         "is wrong: it is reshaped in Fortran order",
         22,
         lambda S, X, F: np.stack([each.ravel().reshape(each.shape, order="F") for each in S]),
     ),
-    of_S(
+    on_responses(
         "group 0 for all",
         "is wrong: every group sees the planes of group 0",
         6,
         by_first_group(Layer(groups=2)),
         groups=2,
     ),
-    of_S("interleaved groups", "is wrong: response maps come interleaved over the groups", 10, interleaved, groups=2),
-    of_dX(
+    on_responses("interleaved groups", "is wrong: response maps come interleaved over the groups", 10, interleaved, groups=2),
+    on_image(
         "padding larger than k − 1",
         "is wrong: padding larger than the filter is clipped",
         27,
         lambda r, X, F, G, l: scattered(X, F, G, [min(k - 1, 2) for k in F.shape[2:]], ONE, ONE),
         padding=2,
     ),
-    of_S(
+    on_responses(
         "padding exchanged",
         "is wrong: padding before and after are exchanged",
         11,
         with_stride({"padding": ((1, 0), (1, 0))}),
         padding=((0, 1), (0, 1)),
     ),
-    of_dX(
+    on_image(
         "[p:-p] at p = 0",
         "has shape (1, 1, 0, 0), not (1, 1, 1, 1): it is empty, as A[p:-p] is for p = 0",
         11,
         lambda r, X, F, G, l: r[0][:, :, 0:-0, 0:-0],
     ),
-    of_dX(
+    on_image(
         "padding not cut off",
         "has shape (1, 1, 3, 3), not (1, 1, 1, 1): the padding is not cut off",
         11,
         lambda r, X, F, G, l: Layer().backward(l.pad(X), F, G)[0],
         padding=1,
     ),
-    of_db(
+    on_bias(
         "mean for sum",
         "is wrong: it is divided by images times responses",
         8,
         lambda r, X, F, G, l: G.mean(axis=(0, 2, 3)),
     ),
-    of_db(
+    on_bias(
         "wrong axes",
         "has shape (1, 1, 1), not (1,): the positions are not summed",
         8,
         lambda r, X, F, G, l: G.sum(axis=0),
     ),
-    of_db(
+    on_bias(
         "images not summed",
         "has shape (1, 1), not (1,): the images are not summed",
         8,
         lambda r, X, F, G, l: G.sum(axis=(2, 3)),
     ),
-    of_db("one sum for all", "is wrong: one sum for all filters", 8, lambda r, X, F, G, l: np.full(len(F), G.sum())),
-    of_db(
+    on_bias("one sum for all", "is wrong: one sum for all filters", 8, lambda r, X, F, G, l: np.full(len(F), G.sum())),
+    on_bias(
         "columns left",
         "is wrong: it is summed over the wrong axes: columns are left, not filters",
         8,
         lambda r, X, F, G, l: G.sum(axis=(0, 1, 2)) if G.shape[3] == len(F) else r[2],
     ),
-    of_S(
+    on_responses(
         "b[0] for all",
         "is wrong: one bias is used for all filters",
         8,
         lambda S, X, F, b: PLAIN.forward(X, F) + b[0],
         bias=True,
     ),
-    of_S("bias along columns", "is wrong: the bias runs along the columns, not the filters", 8, along(3), bias=True),
-    of_S("bias along rows", "is wrong: the bias runs along the rows, not the filters", 8, along(2), bias=True),
-    of_dF("divided by N", "is wrong: it is divided by the number of images", 5, lambda r, X, F, G, l: r[1] / len(X)),
-    of_dF(
+    on_responses("bias along columns", "is wrong: the bias runs along the columns, not the filters", 8, along(3), bias=True),
+    on_responses("bias along rows", "is wrong: the bias runs along the rows, not the filters", 8, along(2), bias=True),
+    on_filters("divided by N", "is wrong: it is divided by the number of images", 5, lambda r, X, F, G, l: r[1] / len(X)),
+    on_filters(
         "divided by N·h'·w'",
         "is wrong: it is divided by images times responses",
         5,
         lambda r, X, F, G, l: r[1] / (G[:, 0].size),
     ),
-    of_dX("twice", "is wrong: it is twice what it should be", 5, lambda r, X, F, G, l: 2 * r[0]),
-    of_dX(
+    on_image("twice", "is wrong: it is twice what it should be", 5, lambda r, X, F, G, l: 2 * r[0]),
+    on_image(
         "G of ones",
         "is wrong: the upstream gradient is replaced by ones",
         3,
         lambda r, X, F, G, l: l.backward(X, F, np.ones_like(G))[0],
     ),
-    of_dX(
+    on_image(
         "stale memory",
         "is NaN or ∞ in 1 entries, of finite numbers: memory that was never written",
         6,
         unwritten,
         stride=(1, 2),
     ),
-    of_S(
+    on_responses(
         "memory layout",
         "depends on the memory layout of X (wrong for Fortran order)",
         9,
         lambda S, X, F: PLAIN.forward(in_memory(X), F),
     ),
-    of_S(
+    on_responses(
         "sixteen bits",
         "is wrong for 65537 images",
         3 * 65537,
         lambda S, X, F: PLAIN.forward(X[np.arange(len(X)) % 2**16], F),
     ),
-    of_S(
+    on_responses(
         "remainder of 4",
         "is wrong: the last w' mod 4 columns are not computed; they hold 0",
         11,
         left_out(4, lambda S, first: 0),
     ),
-    of_S(
+    on_responses(
         "remainder of 8",
         "is wrong: the last w' mod 8 columns are not computed; they hold 0",
         19,
         left_out(8, lambda S, first: 0),
     ),
-    of_S(
+    on_responses(
         "remainder of 16",
         "is wrong: the last w' mod 16 columns are not computed; they hold right numbers of other places",
         35,
         left_out(16, lambda S, first: S[..., :1]),
     ),
-    of_S(
+    on_responses(
         "garbage for a remainder",
         "is wrong: the last w' mod 8 columns are not computed; they hold memory that was never written",
         19,
         left_out(8, lambda S, first: np.nan),
     ),
-    of_S("even k", "is wrong: ", 9, lambda S, X, F: np.roll(S, 1, axis=3) if F.shape[3] % 2 == 0 else S),
-    of_S(
+    on_responses("even k", "is wrong: ", 9, lambda S, X, F: np.roll(S, 1, axis=3) if F.shape[3] % 2 == 0 else S),
+    on_responses(
         "combination",
         "is wrong: the number of groups is used as the stride",
         40,
@@ -557,29 +557,29 @@ BUGS = [
         stride=3,
         groups=2,
     ),
-    of_S("state", "depends on the calls before", 10, cached()),
-    dataclasses.replace(of_S("in place", "", 5, in_place), said="forward changes X in place"),
-    of_S("race", "", 16, nonlinear_race()),
-    of_S("NaN spreads", "is wrong for a NaN in X: it reaches", 12, lambda S, X, F: S + 0 * X.sum()),
-    of_S(
+    on_responses("state", "depends on the calls before", 10, cached()),
+    dataclasses.replace(on_responses("in place", "", 5, in_place), said="forward changes X in place"),
+    on_responses("race", "", 16, nonlinear_race()),
+    on_responses("NaN spreads", "is wrong for a NaN in X: it reaches", 12, lambda S, X, F: S + 0 * X.sum()),
+    on_responses(
         "NaN is swallowed", "is wrong for a NaN in X: it misses", 12, lambda S, X, F: PLAIN.forward(np.nan_to_num(X), F)
     ),
-    of_S(
+    on_responses(
         "precision",
         "is summed in a lower precision than float64",
         100,
         lambda S, X, F: S.astype(np.float32).astype(float),
     ),
-    of_S("wrapped", "wraps at 32 bits", 3, lambda S, X, F: S.astype(np.int64).astype(np.int32).astype(float)),
-    of_S("flatten", "is wrong: it is written planes last", 8, lambda S, X, F: np.moveaxis(S, 1, -1).reshape(S.shape)),
-    of_S(
+    on_responses("wrapped", "wraps at 32 bits", 3, lambda S, X, F: S.astype(np.int64).astype(np.int32).astype(float)),
+    on_responses("flatten", "is wrong: it is written planes last", 8, lambda S, X, F: np.moveaxis(S, 1, -1).reshape(S.shape)),
+    on_responses(
         "rounded up",
         "has shape (1, 1, 1, 2), not (1, 1, 1, 1): the number of responses is rounded up",
         10,
         lambda S, X, F: np.pad(S, ((0, 0), (0, 0), *((0, int(rest > 0)) for rest in tail(X, F, Layer(stride=2))))),
         stride=2,
     ),
-    of_S(
+    on_responses(
         "one too few",
         "has shape (1, 1, 0, 0), not (1, 1, 1, 1): the number of responses is one too small",
         10,

@@ -128,7 +128,7 @@ def _turned_into(about: About, change: Callable[[Array], Array]) -> Predict:
     return _after(about, lambda _, right: change(right))
 
 
-def _by_table(about: About, change: Callable[[Geometry], dict[str, Any]], *, sized: bool) -> Predict:
+def _by_table(about: About, change: Callable[[Geometry], dict[str, Any]], *, sized: bool = False) -> Predict:
     """Compute a result by a table of other options, in the right size or in the size that follows from them."""
 
     def predict(probe: Numbers) -> Array | None:
@@ -509,13 +509,10 @@ def _sizes_of_responses() -> Iterator[Theory]:
 # what S and ∂l/∂X share -----------------------------------------------------------------------------------------------
 
 
-def _filters(about: About) -> Iterator[Theory]:
-    """Filters that are read in another order."""
-
+def _read_axes(about: About) -> Iterator[Theory]:
     def of(change: Callable[[Numbers], Array | None]) -> Predict:
         return _with(about, "F", change)
 
-    planes_first = "Flatten planes first: planes, then rows, then columns."
     yield from _of(
         about,
         "axes",
@@ -528,6 +525,12 @@ def _filters(about: About) -> Iterator[Theory]:
             )
         ],
     )
+
+
+def _read_planes(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
     yield from _of(
         about,
         "planes",
@@ -546,6 +549,13 @@ def _filters(about: About) -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _read_vec(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
+    planes_first = "Flatten planes first: planes, then rows, then columns."
     yield from _of(
         about,
         "vec",
@@ -594,6 +604,12 @@ def _filters(about: About) -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _read_planes_2(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
     yield from _of(
         about,
         "planes",
@@ -630,6 +646,12 @@ def _filters(about: About) -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _read_groups(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
     yield Theory(
         about,
         "the filters of group 0 are used for all groups",
@@ -638,6 +660,12 @@ def _filters(about: About) -> Iterator[Theory]:
         "groups",
         of(lambda probe: formulas.first_filters(probe.geometry, probe.F)),
     )
+
+
+def _read_accumulate(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
     yield Theory(
         about,
         "only the last plane counts",
@@ -646,6 +674,16 @@ def _filters(about: About) -> Iterator[Theory]:
         "accumulate",
         of(lambda probe: only(probe.F, -1, 1)),
     )
+
+
+def _filters(about: About) -> Iterator[Theory]:
+    """Filters that are read in another order."""
+    yield from _read_axes(about)
+    yield from _read_planes(about)
+    yield from _read_vec(about)
+    yield from _read_planes_2(about)
+    yield from _read_groups(about)
+    yield from _read_accumulate(about)
 
 
 ADD = "Add: += for =."
@@ -680,23 +718,29 @@ def _per_filter(b: Array, axis: int, G: Array) -> Array | None:
     return b.reshape(-1, *(1,) * (-1 - axis))
 
 
-def _of_responses() -> Iterator[Theory]:
+def _bias(change: Callable[[Numbers], Array]) -> Predict:
+    return _with("S", "b", lambda probe: change(probe) if probe.b.any() else None)
+
+
+def _bias_along(axis: int) -> Predict:
+    def predict(probe: Numbers) -> Array | None:
+        added = _per_filter(probe.b, axis, probe.G)
+        return None if added is None else probe.responses(b=probe.b * 0) + added
+
+    return predict
+
+
+def _turned(about: About, axes: Callable[[Numbers], Sequence[int]]) -> Predict:
+    """Compute a result from a filter that is reversed along some of its axes."""
+    return _with(about, "F", lambda probe: flip(probe.F, axes(probe)))
+
+
+def _flipped(about: About, axes: Callable[[Numbers], Sequence[int]]) -> Predict:
+    return _after(about, lambda probe, right: flip(right, axes(probe)))
+
+
+def _responses_correlation() -> Iterator[Theory]:
     about: About = "S"
-
-    def bias(change: Callable[[Numbers], Array]) -> Predict:
-        return _with(about, "b", lambda probe: change(probe) if probe.b.any() else None)
-
-    def along(axis: int) -> Predict:
-        def predict(probe: Numbers) -> Array | None:
-            added = _per_filter(probe.b, axis, probe.G)
-            return None if added is None else probe.responses(b=probe.b * 0) + added
-
-        return predict
-
-    def turned(axes: Callable[[Numbers], Sequence[int]]) -> Predict:
-        return _with(about, "F", lambda probe: flip(probe.F, axes(probe)))
-
-    add_own = "Add b_i to every entry of S_i: b[:, None, None]."
     yield from _of(
         about,
         "correlation",
@@ -705,79 +749,88 @@ def _of_responses() -> Iterator[Theory]:
                 "the filter is turned by 180°",
                 "This is true convolution, which flips the filter; deep learning's does not.",
                 NO_FLIP,
-                turned(lambda probe: probe.axes),
+                _turned(about, lambda probe: probe.axes),
             ),
             (
                 "the filter is reversed along its first axis",
                 "Rows of the filter are read from last to first.",
                 NO_FLIP,
-                turned(lambda probe: probe.axes[:1]),
+                _turned(about, lambda probe: probe.axes[:1]),
             ),
             (
                 "the filter is reversed along its last axis",
                 "Columns of the filter are read from last to first.",
                 NO_FLIP,
-                turned(lambda probe: probe.axes[-1:]),
+                _turned(about, lambda probe: probe.axes[-1:]),
             ),
         ],
     )
+
+
+def _responses_bias() -> Iterator[Theory]:
+    about: About = "S"
+    add_own = "Add b_i to every entry of S_i: b[:, None, None]."
     yield from _of(
         about,
         "bias",
         [
-            ("the bias is left out", "No bias is added.", add_own, bias(lambda probe: probe.b * 0)),
-            ("the bias is added twice", "Two places add the bias.", "Add b_i once.", bias(lambda probe: probe.b * 2)),
-            ("the bias is subtracted", "b_i has the wrong sign.", add_own, bias(lambda probe: -probe.b)),
+            ("the bias is left out", "No bias is added.", add_own, _bias(lambda probe: probe.b * 0)),
+            ("the bias is added twice", "Two places add the bias.", "Add b_i once.", _bias(lambda probe: probe.b * 2)),
+            ("the bias is subtracted", "b_i has the wrong sign.", add_own, _bias(lambda probe: -probe.b)),
             (
                 "one bias is used for all filters",
                 "The first filter's bias is added to every response map.",
                 add_own,
-                bias(lambda probe: np.full_like(probe.b, probe.b[0])),
+                _bias(lambda probe: np.full_like(probe.b, probe.b[0])),
             ),
             (
                 "one bias is used for all filters",
                 "The last filter's bias is added to every response map.",
                 add_own,
-                bias(lambda probe: np.full_like(probe.b, probe.b[-1])),
+                _bias(lambda probe: np.full_like(probe.b, probe.b[-1])),
             ),
             (
                 "one bias is used for all filters",
                 "The sum of all biases is added to every response map.",
                 add_own,
-                bias(lambda probe: np.full_like(probe.b, probe.b.sum())),
+                _bias(lambda probe: np.full_like(probe.b, probe.b.sum())),
             ),
             (
                 "the bias runs along the columns, not the filters",
                 "b is broadcast over the last axis of S.",
                 add_own,
-                along(-1),
+                _bias_along(-1),
             ),
             (
                 "the bias runs along the rows, not the filters",
                 "b is broadcast over the rows of S.",
                 add_own,
-                along(-2),
+                _bias_along(-2),
             ),
             (
                 "the biases are in reverse order",
                 "Filter i gets the bias of filter n − 1 − i.",
                 add_own,
-                bias(lambda probe: probe.b[::-1]),
+                _bias(lambda probe: probe.b[::-1]),
             ),
             (
                 "the bias is added once per plane",
                 "The bias is added inside the sum over the planes.",
                 "Add b_i after the sum.",
-                bias(lambda probe: probe.b * probe.geometry.planes_per_group),
+                _bias(lambda probe: probe.b * probe.geometry.planes_per_group),
             ),
             (
                 "the bias is added once per tap",
                 "The bias is added inside the sum over the taps.",
                 "Add b_i after the sum.",
-                bias(lambda probe: probe.b * probe.geometry.taps),
+                _bias(lambda probe: probe.b * probe.geometry.taps),
             ),
         ],
     )
+
+
+def _responses_linear() -> Iterator[Theory]:
+    about: About = "S"
     yield from _of(
         about,
         "linear",
@@ -796,7 +849,10 @@ def _of_responses() -> Iterator[Theory]:
             ),
         ],
     )
-    yield from _filters(about)
+
+
+def _responses_groups() -> Iterator[Theory]:
+    about: About = "S"
     yield from _of(
         about,
         "groups",
@@ -833,6 +889,15 @@ def _of_responses() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _of_responses() -> Iterator[Theory]:
+    about: About = "S"
+    yield from _responses_correlation()
+    yield from _responses_bias()
+    yield from _responses_linear()
+    yield from _filters(about)
+    yield from _responses_groups()
     yield from _of_products("S")
     yield from _images(about, "X", "every image gets the responses of the {}", "Read image m for responses m.")
     yield from _options(about)
@@ -876,15 +941,8 @@ def _upstream_groups(about: About) -> Iterator[Theory]:
     )
 
 
-def _of_images() -> Iterator[Theory]:
+def _images_rotation() -> Iterator[Theory]:
     about: About = "dX"
-
-    def turned(axes: Callable[[Numbers], Sequence[int]]) -> Predict:
-        return _with(about, "F", lambda probe: flip(probe.F, axes(probe)))
-
-    def by(change: Callable[[Geometry], dict[str, Any]], *, sized: bool = False) -> Predict:
-        return _by_table(about, change, sized=sized)
-
     reverse = "Reverse every spatial axis of the filter, and no other."
     yield from _of(
         about,
@@ -894,22 +952,26 @@ def _of_images() -> Iterator[Theory]:
                 "the filter is not rotated by 180°",
                 "The zero-padded upstream gradient is convolved with F itself.",
                 "Turn the filter by 180°: ∂l/∂X = G^zero-pad ∗ F^rot180.",
-                turned(lambda probe: probe.axes),
+                _turned(about, lambda probe: probe.axes),
             ),
             (
                 "the filter is turned along its last axis only",
                 "Columns are reversed, rows are not.",
                 reverse,
-                turned(lambda probe: probe.axes[:-1]),
+                _turned(about, lambda probe: probe.axes[:-1]),
             ),
             (
                 "the filter is turned along its first axis only",
                 "Rows are reversed, columns are not.",
                 reverse,
-                turned(lambda probe: probe.axes[1:]),
+                _turned(about, lambda probe: probe.axes[1:]),
             ),
         ],
     )
+
+
+def _images_tail() -> Iterator[Theory]:
+    about: About = "dX"
     yield from _of(
         about,
         "tail",
@@ -930,10 +992,14 @@ def _of_images() -> Iterator[Theory]:
                 "the tail's rows and columns are missing",
                 "The size that G and F give does not hold the pixels that no window reaches.",
                 "Start from zeros of the size of X, or put the tail's zeros behind.",
-                by(lambda _: {}, sized=True),
+                _by_table(about, lambda _: {}, sized=True),
             ),
         ],
     )
+
+
+def _images_stride() -> Iterator[Theory]:
+    about: About = "dX"
     spread = "Put stride − 1 zeros between the entries of G."
     yield from _of(
         about,
@@ -943,11 +1009,15 @@ def _of_images() -> Iterator[Theory]:
                 "the upstream gradient is not spread by the stride",
                 "No zeros are put between the entries of G.",
                 spread,
-                by(lambda g: {"stride": (1,) * g.spatial_ndim}, sized=sized),
+                _by_table(about, lambda g: {"stride": (1,) * g.spatial_ndim}, sized=sized),
             )
             for sized in (False, True)
         ],
     )
+
+
+def _images_padding() -> Iterator[Theory]:
+    about: About = "dX"
     yield from _of(
         about,
         "padding",
@@ -962,13 +1032,13 @@ def _of_images() -> Iterator[Theory]:
                 "the padding is not cut off in front",
                 "The result starts with the gradient of the padding.",
                 "Cut `before` rows and columns off in front.",
-                by(lambda g: {"padding": ((0, 0),) * g.spatial_ndim}),
+                _by_table(about, lambda g: {"padding": ((0, 0),) * g.spatial_ndim}),
             ),
             (
                 "the padding is cut off in front only",
                 "The result ends with the gradient of the padding.",
                 "Cut exactly `before` off in front, and what is left behind.",
-                by(lambda g: {"padding": tuple((before + after, 0) for before, after in g.padding)}),
+                _by_table(about, lambda g: {"padding": tuple((before + after, 0) for before, after in g.padding)}),
             ),
             (
                 "the padding is not cut off",
@@ -984,7 +1054,10 @@ def _of_images() -> Iterator[Theory]:
             ),
         ],
     )
-    yield from _of_products("dX")
+
+
+def _images_accumulate() -> Iterator[Theory]:
+    about: About = "dX"
     yield from _of(
         about,
         "accumulate",
@@ -1009,6 +1082,10 @@ def _of_images() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _images_planes() -> Iterator[Theory]:
+    about: About = "dX"
     yield Theory(
         about,
         "only the first filter counts",
@@ -1017,9 +1094,10 @@ def _of_images() -> Iterator[Theory]:
         "planes",
         _with(about, "F", lambda probe: only(probe.F, 0, 0)),
     )
-    yield from _upstream(about)
-    yield from _filters(about)
-    yield from _upstream_groups(about)
+
+
+def _images_groups() -> Iterator[Theory]:
+    about: About = "dX"
     yield Theory(
         about,
         "planes come interleaved over the groups",
@@ -1028,6 +1106,10 @@ def _of_images() -> Iterator[Theory]:
         "groups",
         _after(about, lambda probe, right: formulas.interleaved(right, 1, probe.geometry.groups)),
     )
+
+
+def _images_planes_2() -> Iterator[Theory]:
+    about: About = "dX"
     own_plane = "Put the gradient of plane k at plane k."
     yield from _of(
         about,
@@ -1047,7 +1129,23 @@ def _of_images() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _of_images() -> Iterator[Theory]:
+    about: About = "dX"
     title = "every image gets the gradient of the {}"
+    yield from _images_rotation()
+    yield from _images_tail()
+    yield from _images_stride()
+    yield from _images_padding()
+    yield from _of_products("dX")
+    yield from _images_accumulate()
+    yield from _images_planes()
+    yield from _upstream(about)
+    yield from _filters(about)
+    yield from _upstream_groups(about)
+    yield from _images_groups()
+    yield from _images_planes_2()
     yield from _images(about, "G", title, "Use G of image m for ∂l/∂X of image m.")
     yield from _options(about)
     yield from _result_orders(about)
@@ -1057,15 +1155,8 @@ def _of_images() -> Iterator[Theory]:
     yield from _scalings(about)
 
 
-def _of_filters() -> Iterator[Theory]:
+def _filters_filters() -> Iterator[Theory]:
     about: About = "dF"
-
-    def flipped(axes: Callable[[Numbers], Sequence[int]]) -> Predict:
-        return _after(about, lambda probe, right: flip(right, axes(probe)))
-
-    def by(change: Callable[[Geometry], dict[str, Any]], *, sized: bool = False) -> Predict:
-        return _by_table(about, change, sized=sized)
-
     turn_nothing = "Do not turn anything: ∂l/∂F_i = X ∗ G_i."
     yield from _of(
         about,
@@ -1075,19 +1166,19 @@ def _of_filters() -> Iterator[Theory]:
                 "it is turned by 180°",
                 "∂l/∂F is reversed; it needs no rotation.",
                 turn_nothing,
-                flipped(lambda probe: probe.axes),
+                _flipped(about, lambda probe: probe.axes),
             ),
             (
                 "it is reversed along its first axis",
                 "Rows of ∂l/∂F come last to first.",
                 turn_nothing,
-                flipped(lambda probe: probe.axes[:1]),
+                _flipped(about, lambda probe: probe.axes[:1]),
             ),
             (
                 "it is reversed along its last axis",
                 "Columns of ∂l/∂F come last to first.",
                 turn_nothing,
-                flipped(lambda probe: probe.axes[-1:]),
+                _flipped(about, lambda probe: probe.axes[-1:]),
             ),
             (
                 "the upstream gradient is turned by 180°",
@@ -1097,6 +1188,10 @@ def _of_filters() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _filters_tail() -> Iterator[Theory]:
+    about: About = "dF"
     yield from _of(
         about,
         "tail",
@@ -1111,10 +1206,14 @@ def _of_filters() -> Iterator[Theory]:
                 "the tail's rows and columns are not cut off",
                 "X ∗ G has more rows than F where there is a tail.",
                 "Keep the first k rows and columns.",
-                by(lambda _: {}, sized=True),
+                _by_table(about, lambda _: {}, sized=True),
             ),
         ],
     )
+
+
+def _filters_stride() -> Iterator[Theory]:
+    about: About = "dF"
     yield from _of(
         about,
         "stride",
@@ -1123,11 +1222,15 @@ def _of_filters() -> Iterator[Theory]:
                 "the upstream gradient is not spread by the stride",
                 "No zeros are put between the entries of G.",
                 "Put stride − 1 zeros between the entries of G, or dilate the convolution by the stride.",
-                by(lambda g: {"stride": (1,) * g.spatial_ndim}, sized=sized),
+                _by_table(about, lambda g: {"stride": (1,) * g.spatial_ndim}, sized=sized),
             )
             for sized in (False, True)
         ],
     )
+
+
+def _filters_axes() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "h and w are exchanged",
@@ -1136,6 +1239,10 @@ def _of_filters() -> Iterator[Theory]:
         "axes",
         _after(about, lambda _, right: formulas.swapped_axes(right)),
     )
+
+
+def _filters_planes() -> Iterator[Theory]:
+    about: About = "dF"
     own_plane, own_filter = "Put the gradient of plane k at plane k.", "Put the gradient of filter i at filter i."
     yield from _of(
         about,
@@ -1173,7 +1280,10 @@ def _of_filters() -> Iterator[Theory]:
             ),
         ],
     )
-    yield from _result_orders(about)
+
+
+def _filters_accumulate() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "only the last image counts",
@@ -1182,6 +1292,10 @@ def _of_filters() -> Iterator[Theory]:
         "accumulate",
         lambda probe: probe.filter_gradients()[-1],
     )
+
+
+def _filters_batch() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "only the first image counts",
@@ -1190,6 +1304,10 @@ def _of_filters() -> Iterator[Theory]:
         "batch",
         lambda probe: probe.filter_gradients()[0],
     )
+
+
+def _filters_batch_2() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "the images are not summed",
@@ -1198,8 +1316,10 @@ def _of_filters() -> Iterator[Theory]:
         "batch",
         lambda probe: probe.filter_gradients(),
     )
-    yield from _of_products("dF")
-    yield from _upstream(about)
+
+
+def _filters_groups() -> Iterator[Theory]:
+    about: About = "dF"
     yield from _of(
         about,
         "groups",
@@ -1224,6 +1344,22 @@ def _of_filters() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _of_filters() -> Iterator[Theory]:
+    about: About = "dF"
+    yield from _filters_filters()
+    yield from _filters_tail()
+    yield from _filters_stride()
+    yield from _filters_axes()
+    yield from _filters_planes()
+    yield from _result_orders(about)
+    yield from _filters_accumulate()
+    yield from _filters_batch()
+    yield from _filters_batch_2()
+    yield from _of_products("dF")
+    yield from _upstream(about)
+    yield from _filters_groups()
     yield from _upstream_groups(about)
     yield from _options(about)
     yield from _argument_orders(about, "X")
@@ -1233,7 +1369,7 @@ def _of_filters() -> Iterator[Theory]:
     yield from _scalings(about)
 
 
-def _of_biases() -> Iterator[Theory]:
+def _biases_bias() -> Iterator[Theory]:
     about: About = "db"
 
     def left(axis: int) -> Predict:
@@ -1295,6 +1431,10 @@ def _of_biases() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _biases_upstream() -> Iterator[Theory]:
+    about: About = "db"
     yield Theory(
         about,
         "the upstream gradient is replaced by ones",
@@ -1303,6 +1443,10 @@ def _of_biases() -> Iterator[Theory]:
         "upstream",
         _with(about, "G", lambda probe: np.ones_like(probe.G)),
     )
+
+
+def _biases_accumulate() -> Iterator[Theory]:
+    about: About = "db"
     yield Theory(
         about,
         "only the last image counts",
@@ -1311,6 +1455,10 @@ def _of_biases() -> Iterator[Theory]:
         "accumulate",
         lambda probe: probe.G[-1].sum(axis=probe.axes),
     )
+
+
+def _biases_batch() -> Iterator[Theory]:
+    about: About = "db"
     yield from _of(
         about,
         "batch",
@@ -1329,6 +1477,14 @@ def _of_biases() -> Iterator[Theory]:
             ),
         ],
     )
+
+
+def _of_biases() -> Iterator[Theory]:
+    about: About = "db"
+    yield from _biases_bias()
+    yield from _biases_upstream()
+    yield from _biases_accumulate()
+    yield from _biases_batch()
     yield from _other_gradients(about)
     yield from _scalings(about)
 
