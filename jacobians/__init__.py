@@ -3,7 +3,13 @@
 import importlib
 from typing import Any
 
-from jacobians.audit import AuditReport, audit
+from jacobians.audit import (
+    AuditReport,
+    audit,
+    audit_fully_connected,
+    audit_relu,
+    audit_softmax_cross_entropy,
+)
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient, rot180, zero_pad
 from jacobians.errors import AuditError, DtypeError, ShapeError, TooLargeError, VerificationError
 from jacobians.geometry import Geometry
@@ -27,6 +33,9 @@ __all__ = [
     "TooLargeError",
     "VerificationError",
     "audit",
+    "audit_fully_connected",
+    "audit_relu",
+    "audit_softmax_cross_entropy",
     "bias_gradient",
     "convolve",
     "filter_gradient",
@@ -43,8 +52,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-# Loaded when they are first asked for: they need sympy, which takes longer to load than everything else.
-_LATER = ("layers", "network", "symbolic", "testing")
+# Loaded when they are first asked for: they need sympy or matplotlib, which take longer to load than everything else.
+_LATER = ("layers", "network", "plots", "symbolic", "testing")
 
 
 def __getattr__(name: str) -> Any:

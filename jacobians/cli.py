@@ -1,4 +1,4 @@
-"""The command line: `jacobians verify`, `jacobians show` and `jacobians audit`. The only place that prints."""
+"""The command line: `jacobians verify`, `show`, `plot`, `explore` and `audit`. The only place that prints."""
 
 from __future__ import annotations
 
@@ -145,11 +145,33 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
 # audit ----------------------------------------------------------------------------------------------------------------
 
 
+class Audited(StrEnum):
+    """Which layer is audited."""
+
+    convolution = "convolution"
+    relu = "relu"
+    fully_connected = "fully-connected"
+    softmax = "softmax"
+
+
+# The layers that an option is for, where it is not for all.
+ONLY_FOR = {
+    **dict.fromkeys(("stride", "padding", "dilation", "groups", "axes"), (Audited.convolution,)),
+    **dict.fromkeys(("layout", "torch", "jax"), (Audited.convolution,)),
+    "bias": (Audited.convolution, Audited.fully_connected),
+    "total": (Audited.softmax,),
+}
+
+
 @app.command()
 def audit(
+    context: typer.Context,
     forward: Annotated[
         str,
-        typer.Argument(metavar="FILE.py:FORWARD", help="The forward pass; FILE.py:- to audit the backward pass alone."),
+        typer.Argument(
+            metavar="FILE.py:FORWARD",
+            help="The forward pass, or the backward pass of a ReLU; FILE.py:- to audit the backward pass alone.",
+        ),
     ],
     backward: Annotated[
         str | None, typer.Option(metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file.")
@@ -165,6 +187,10 @@ def audit(
     axes: Annotated[int, typer.Option(min=1, help="Number of spatial axes.")] = 2,
     bias: Annotated[bool, typer.Option("--bias", help="The functions take a bias, and return its gradient.")] = False,
     dtype: Annotated[str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.")] = "float64",
+    layer: Annotated[Audited, typer.Option(help="What the code computes.")] = Audited.convolution,
+    total: Annotated[
+        bool, typer.Option("--sum", help="The loss of a softmax is the sum over the mini-batch, not the mean.")
+    ] = False,
     layout: Annotated[
         str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default planes first.")
     ] = None,
@@ -178,15 +204,17 @@ def audit(
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML to FILE.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Hold a convolution in FILE.py against the explicit matrices, and say what is wrong with it.
+    """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
     Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
-    `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`
+    `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
+    `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
 
+    _check_options(context, layer)
     for name, file in (("--json", json_file), ("--junit", junit_file)):
         _check_folder(name, file)
     if torch and jax:
@@ -202,13 +230,10 @@ def audit(
         from jacobians.audit.layouts import with_layout
 
         functions = with_layout(*functions, layout, **options)
-    report = jacobians.audit(
-        *functions,
-        **options,
-        spatial_ndim=axes,
-        bias=bias,
-        dtype=dtype,
-        seed=seed,
+    report = (
+        jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
+        if layer is Audited.convolution
+        else _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
     )
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -219,6 +244,36 @@ def audit(
         style = {"✗": "bold red", "✓": "green"}.get(line[:1]) if out.is_terminal else None
         out.print(line, markup=False, style=style)
     sys.exit(HOLDS if report.ok else FAILS)
+
+
+def _check_options(context: typer.Context, layer: Audited) -> None:
+    for parameter in context.command.params:
+        name, layers = parameter.opts[0], ONLY_FOR.get(str(parameter.name), tuple(Audited))
+        source = context.get_parameter_source(str(parameter.name))
+        if layer not in layers and source is not None and source.name == "COMMANDLINE":
+            _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+
+
+def _audit_other(
+    layer: Audited,
+    forward: Callable[..., Any] | None,
+    backward: Callable[..., Any] | None,
+    *,
+    bias: bool,
+    total: bool,
+    dtype: str,
+    seed: int,
+) -> Any:
+    import jacobians
+
+    if layer is Audited.fully_connected:
+        return jacobians.audit_fully_connected(forward, backward, bias=bias, dtype=dtype, seed=seed)
+    if layer is Audited.softmax:
+        return jacobians.audit_softmax_cross_entropy(backward, forward, mean=not total, dtype=dtype, seed=seed)
+    passes = [each for each in (forward, backward) if each is not None]
+    if len(passes) > 1:
+        _refuse("--backward is given besides a function; --layer relu audits the backward pass alone: name that one")
+    return jacobians.audit_relu(passes[0], dtype=dtype, seed=seed)
 
 
 def _functions(
@@ -236,6 +291,8 @@ def _functions(
             raise AssertionError("unreachable: the command has ended")
         return from_torch(given, dtype=dtype, bias=bias) if torch else from_jax(given, bias=bias)
     if backward is None:
+        if given is None:
+            _refuse(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")
         return given, None
     where, _, called = backward.rpartition(":")
     return given, _load(where or file, called)
@@ -274,7 +331,83 @@ def _check_folder(option: str, file: Path | None) -> None:
         _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
 
 
+# explore --------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def explore(
+    image: Annotated[
+        str, typer.Option(metavar="[Dx]HxW", help="Shape of X, planes first if there are several.")
+    ] = "6x6",
+    taps: Annotated[
+        str, typer.Option("--filter", metavar="KxK", help="Taps of the filter, which is as deep as X.")
+    ] = "3x3",
+    stride: Annotated[str, typer.Option(metavar="S[,S]", help="At first; one, or one per axis.")] = "1",
+    padding: Annotated[
+        str, typer.Option(metavar="P[,P]", help="At first; one, one per axis, before:after per axis, valid or same.")
+    ] = "0",
+    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="At first; one, or one per axis.")] = "1",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+    ] = Path("explorer.html"),
+) -> None:
+    """Write an HTML page in which X, F, S, G, M_X^im and M_F^filter are pointed at; it needs no network and no server.
+
+    Stride, padding and dilation can be changed on the page, too.
+
+    Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`
+    """
+    from jacobians import explorer
+
+    _check_folder("--output", output)
+    pixels, sizes = _sizes("--image", image), _sizes("--filter", taps)
+    if len(pixels) not in {2, 3}:
+        _refuse(f"--image has {image!r}; it needs two sizes like 6x6, or three like 3x6x6")
+    if len(sizes) != 2:
+        _refuse(f"--filter has {taps!r}; it needs two sizes like 3x3, of a filter as deep as the image")
+    planes = pixels[:-2] or (1,)
+    geometry = Geometry(
+        planes + pixels[-2:],
+        (1, *planes, *sizes),
+        stride=_per_axis("--stride", stride),
+        padding=_padding(padding),
+        dilation=_per_axis("--dilation", dilation),
+    )
+    page = explorer.explore(geometry)
+    output.write_text(page, encoding="utf-8")
+    print(f"wrote {output} ({len(page.encode()) // 1000} kB); open it in a browser: {output.absolute().as_uri()}")
+
+
 # show -----------------------------------------------------------------------------------------------------------------
+
+ImageShape = Annotated[
+    str, typer.Option("--image", metavar="DxHxW", help="Shape of X, planes first; HxW is one plane.")
+]
+FiltersShape = Annotated[
+    str, typer.Option("--filters", metavar="NxDxKxK", help="Shape of all filters F; KxK is one as deep as X.")
+]
+Stride = Annotated[str, typer.Option("--stride", metavar="S[,S]", help="One, or one per axis.")]
+Padding = Annotated[
+    str, typer.Option("--padding", metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
+]
+Dilation = Annotated[str, typer.Option("--dilation", metavar="D[,D]", help="One, or one per axis.")]
+Groups = Annotated[int, typer.Option("--groups", help="Groups of planes.")]
+
+
+def _filter_number(text: str | int) -> int:
+    if str(text).isdigit():
+        return int(text)
+    raise typer.BadParameter(
+        f"{text!r} is no number of a filter, counted from 0; its sizes are given as --filters {text}"
+    )
+
+
+Filter = Annotated[
+    int,
+    typer.Option(
+        "--filter", metavar="I", parser=_filter_number, help="Which filter, where only one is shown; counted from 0."
+    ),
+]
 
 
 @app.command()
@@ -282,15 +415,13 @@ def show(
     name: Annotated[
         str | None, typer.Argument(help="What to show; everything if left out.", show_default=False)
     ] = None,
-    image: Annotated[str, typer.Option(metavar="DxHxW", help="Shape of X, planes first.")] = "1x6x6",
-    filters: Annotated[str, typer.Option(metavar="NxDxKxK", help="Shape of all filters F.")] = "1x1x3x3",
-    stride: Annotated[str, typer.Option(metavar="S[,S]", help="One, or one per axis.")] = "1",
-    padding: Annotated[
-        str, typer.Option(metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
-    ] = "0",
-    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = "1",
-    groups: Annotated[int, typer.Option(help="Groups of planes.")] = 1,
-    i: Annotated[int, typer.Option("--filter", help="Which filter, for the matrices of one; counted from 0.")] = 0,
+    image: ImageShape = "1x6x6",
+    filters: FiltersShape = "1x1x3x3",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    groups: Groups = 1,
+    i: Filter = 0,
     form: Annotated[Format, typer.Option("--format", help="With subscripts, in ASCII, or for TeX.")] = Format.unicode,
     whole: Annotated[bool, typer.Option("--whole", help="Leave nothing out, however wide.")] = False,
 ) -> None:
@@ -304,14 +435,7 @@ def show(
     """
     from jacobians import symbolic
 
-    geometry = Geometry(
-        _sizes("--image", image),
-        _sizes("--filters", filters),
-        stride=_per_axis("--stride", stride),
-        padding=_padding(padding),
-        dilation=_per_axis("--dilation", dilation),
-        groups=groups,
-    )
+    geometry = _geometry(image, filters, stride, padding, dilation, groups)
     geometry.check_index("filter", i, geometry.filters[0])
     width = Console().width if sys.stdout.isatty() else 100
     for view in _views(name, symbolic.VIEWS):
@@ -323,11 +447,28 @@ def _views(name: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     if name is None:
         return known
     wanted = name.replace("-", "_")
-    if wanted in known:
-        return (wanted,)
+    begun = [each for each in known if each.startswith(wanted)]
+    if wanted in known or len(begun) == 1:
+        return (wanted if wanted in known else begun[0],)
     close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
     _refuse(f"NAME is {name!r}; it needs one of {', '.join(known)}" + (f"; did you mean {close[0]}?" if close else ""))
     return ()
+
+
+def _geometry(image: str, filters: str, stride: str, padding: str, dilation: str, groups: int) -> Geometry:
+    X, F = _sizes("--image", image), _sizes("--filters", filters)
+    if len(X) == 2 and len(F) in {2, 4}:
+        X = (1, *X)
+    if len(F) == 2:
+        F = (groups, X[0] // max(groups, 1), *F)
+    return Geometry(
+        X,
+        F,
+        stride=_per_axis("--stride", stride),
+        padding=_padding(padding),
+        dilation=_per_axis("--dilation", dilation),
+        groups=groups,
+    )
 
 
 def _sizes(option: str, text: str) -> tuple[int, ...]:
@@ -354,3 +495,89 @@ def _whole_number(option: str, text: str, needs: str) -> int:
         return int(text)
     except ValueError:
         raise ShapeError(f"{option} has {text!r}; it needs {needs}") from None
+
+
+# plot -----------------------------------------------------------------------------------------------------------------
+
+PICTURES = ("filter_matrix", "image_matrix", "jacobian", "stack_matrix", "patch", "rotated_filter", "network")
+
+
+class Wrt(StrEnum):
+    """What the Jacobian of a layer is with respect to."""
+
+    image = "image"
+    filters = "filters"
+
+
+@app.command()
+def plot(
+    name: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.png|.svg", help="Where to write it.", dir_okay=False)
+    ],
+    image: ImageShape = "1x6x6",
+    filters: Annotated[
+        str, typer.Option(metavar="NxDxKxK", help="Shape of all filters F; for network, one a layer, commas between.")
+    ] = "1x1x3x3",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    groups: Groups = 1,
+    i: Filter = 0,
+    at: Annotated[
+        int | None, typer.Option(help="Which row of patch, or pixel of rotated-filter; counted from 0.", min=0)
+    ] = None,
+    wrt: Annotated[Wrt, typer.Option(help="With respect to what, for jacobian.")] = Wrt.image,
+    classes: Annotated[int, typer.Option(help="Scores of the network.")] = 10,
+) -> None:
+    """Draw the matrices of a layer, as PNG or SVG.
+
+    NAME is one of filter-matrix, image-matrix, jacobian (of the whole layer), stack-matrix, patch, rotated-filter,
+    network, or how one of them begins.
+
+    Examples: `jacobians plot filter-matrix -o filter.svg`,
+    `jacobians plot patch --image 2x8x8 --filters 3x2x3x3 --stride 2 --padding 1 --at 5 -o patch.png`,
+    `jacobians plot network --image 3x32x32 --filters 6x3x5x5,10x6x3x3 -o network.svg`
+    """
+    plots = _plots()
+    _check_folder("--output", output)
+    if output.suffix.lower() not in plots.SUFFIXES:
+        _refuse(f"--output is {output}; its name needs to end in {' or '.join(plots.SUFFIXES)}")
+    (picture,) = _views(name, PICTURES)
+    if at is not None and picture not in {"patch", "rotated_filter"}:
+        _refuse(f"--at is for patch and rotated-filter; leave it out for {name}")
+    if picture == "network":
+        ax = plots.network(_network(image, filters, stride, padding, dilation, groups, classes))
+    else:
+        geometry = _geometry(image, filters, stride, padding, dilation, groups)
+        geometry.check_index("filter", i, geometry.filters[0])
+        ax = {
+            "filter_matrix": lambda: plots.filter_matrix(geometry, i=i),
+            "image_matrix": lambda: plots.image_matrix(geometry, group=geometry.group_of(i)),
+            "jacobian": lambda: plots.jacobian(geometry, wrt=wrt.value),
+            "stack_matrix": lambda: plots.stack_matrix(i, geometry),
+            "patch": lambda: plots.patch(geometry, i=i, row=at),
+            "rotated_filter": lambda: plots.rotated_filter(geometry, i=i, pixel=at),
+        }[picture]()
+    plots.save(ax, output)
+    print(output)
+
+
+def _plots() -> Any:
+    try:
+        from jacobians import plots
+    except ModuleNotFoundError as error:
+        _refuse(str(error))
+        raise AssertionError("unreachable: the command has ended") from error
+    return plots
+
+
+def _network(image: str, filters: str, stride: str, padding: str, dilation: str, groups: int, classes: int) -> Any:
+    """Return the network whose layers have these filters; each sees the responses of the layer before."""
+    from jacobians.network import Network
+
+    layers: list[Geometry] = []
+    for each in filters.split(","):
+        layers.append(_geometry(image, each, stride, padding, dilation, groups))
+        image = "x".join(map(str, layers[-1].responses))
+    return Network(layers, classes)

@@ -202,25 +202,49 @@ class Geometry:
         taps = np.arange(self.filters[2 + axis], dtype=np.int64) * self.dilation[axis]
         return responses[:, None] + taps
 
-    def axis_reach(self, axis: int) -> tuple[IntArray, IntArray]:
-        """First tap, and one behind the last tap, that read pixels of the image, for every response of one axis.
+    def axis_reach(self, axis: int, positions: range | None = None) -> tuple[IntArray, IntArray]:
+        """First tap, and one behind the last tap, that read pixels of the image, for the responses of one axis.
 
         Parameters
         ----------
         axis : int
             Spatial axis, counted from 0.
+        positions : range, optional
+            Which responses; by default all ``out[axis]`` of them.
 
         Returns
         -------
-        first, stop : ndarray of int64, shape (out[axis],)
-            Taps ``first[l] … stop[l] − 1`` read pixels for response ``l``; the others fall into padding. Equal where
-            the whole window lies in padding.
+        first, stop : ndarray of int64, shape (len(positions),)
+            Taps ``first[l] … stop[l] − 1`` read pixels for response ``positions[l]``; the others fall into padding.
+            Equal where the whole window lies in padding.
         """
         size, taps, step = self.image[1 + axis], self.filters[2 + axis], self.dilation[axis]
-        start = np.arange(self.responses[1 + axis], dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
+        l = range(self.responses[1 + axis]) if positions is None else positions
+        start = np.arange(l.start, l.stop, dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
         first = np.clip(-(start // step), 0, taps)
         stop = np.clip((size - 1 - start) // step + 1, first, taps)
         return first, stop
+
+    def axis_entries(self, axis: int, positions: range) -> int:
+        """How many pairs of a response and a tap of one axis read a pixel of the image.
+
+        Parameters
+        ----------
+        axis : int
+            Spatial axis, counted from 0.
+        positions : range
+            Which responses.
+
+        Returns
+        -------
+        int
+            The sum of ``stop − first`` of `axis_reach`, found tap by tap: no array is as long as the axis.
+        """
+        stride, size = self.stride[axis], self.image[1 + axis]
+        # Tap i reads pixel l·stride − behind, which is at least 0 from one response on, and at least size from another.
+        behind = self.padding[axis][0] - np.arange(self.filters[2 + axis], dtype=np.int64) * self.dilation[axis]
+        first, stop = (np.clip(-(-each // stride), positions.start, positions.stop) for each in (behind, behind + size))
+        return int(np.sum(stop - first))
 
     def pixel_table(self, *, group: int = 0) -> IntArray:
         """The whole pixel table P of one group: which pixel each tap reads for each response.

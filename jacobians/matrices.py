@@ -565,23 +565,26 @@ def _build(
     write_data: Callable[[Block, Stripe, Array], None],
     write_indices: Callable[[Block, Stripe, Array], None],
 ) -> Parts:
-    counts = _axis_counts(geometry)
     shape = (sum(stripe.stop - stripe.start for stripe in stripes), columns)
-    nonzeros = sum(_entries(geometry, counts, stripe) for stripe in stripes)
+    nonzeros = sum(_entries(geometry, stripe) for stripe in stripes)
     index = _index_dtype(nonzeros, shape)
     _check_size(shape, nonzeros, dtype, index, max_bytes)
+    reach = functools.cache(geometry.axis_reach)
     indptr = np.zeros(shape[0] + 1, index)
     row = 1
     for stripe in stripes:
         for box in boxes(geometry.responses[1:], stripe.start, stripe.stop):
-            held = [count[each.start : each.stop].astype(index) for count, each in zip(counts, box, strict=True)]
+            reaches = (reach(axis, each) for axis, each in enumerate(box))
+            held = [(stop - first).astype(index) for first, stop in reaches]
             outer, size = _outer_product(held[:-1]) * geometry.planes_per_group, math.prod(map(len, box))
             lines = indptr[row : row + size].reshape(*outer.shape, -1)
             np.multiply(outer[..., None].astype(index), held[-1], out=lines)
             row += size
     np.cumsum(indptr, dtype=index, out=indptr)
     data, indices = np.empty(nonzeros, dtype), np.empty(nonzeros, index)
-    blocks = [(piece, stripe) for block, stripe in _blocks(geometry, stripes, indptr) for piece in _pieces(block)]
+    blocks = [
+        (piece, stripe) for block, stripe in _blocks(geometry, stripes, indptr, reach) for piece in _pieces(block)
+    ]
     # In order of memory: what lies side by side is written while the operating system's page of it is in the cache.
     blocks.sort(key=lambda each: each[0].entry)
     tasks = [(write_data, data, *each) for each in blocks] + [(write_indices, indices, *each) for each in blocks]
@@ -598,13 +601,14 @@ def _build(
     return Parts(data, indices, indptr, shape)
 
 
-def _blocks(geometry: Geometry, stripes: Iterable[Stripe], indptr: Array) -> Iterator[tuple[Block, Stripe]]:
-    reaches = [geometry.axis_reach(axis) for axis in range(geometry.spatial_ndim)]
+def _blocks(
+    geometry: Geometry, stripes: Iterable[Stripe], indptr: Array, reach: Callable[[int, range], tuple[Array, Array]]
+) -> Iterator[tuple[Block, Stripe]]:
     row = 0
     for stripe in stripes:
         for box in boxes(geometry.responses[1:], stripe.start, stripe.stop):
             sizes = [len(each) for each in box]
-            runs = [_runs(reach, each) for reach, each in zip(reaches, box, strict=True)]
+            runs = [_runs(*reach(axis, each), each) for axis, each in enumerate(box)]
             runs[-1] = [short for run in runs[-1] for short in _short_runs(run, geometry)]
             row_steps = [math.prod(sizes[1 + axis :]) for axis in range(len(sizes))]
             for block in itertools.product(*runs):
@@ -621,8 +625,7 @@ def _blocks(geometry: Geometry, stripes: Iterable[Stripe], indptr: Array) -> Ite
             row += math.prod(sizes)
 
 
-def _runs(reach: tuple[Array, Array], positions: range) -> list[Run]:
-    first, stop = (taps[positions.start : positions.stop] for taps in reach)
+def _runs(first: Array, stop: Array, positions: range) -> list[Run]:
     cuts = np.flatnonzero((np.diff(first) != 0) | (np.diff(stop) != 0)) + 1
     edges = [0, *cuts.tolist(), len(positions)]
     return [
@@ -648,13 +651,9 @@ def _pieces(block: Block) -> Iterator[Block]:
         yield Block((piece, *others), entry, block.steps)
 
 
-def _axis_counts(geometry: Geometry) -> list[Array]:
-    return [stop - first for first, stop in map(geometry.axis_reach, range(geometry.spatial_ndim))]
-
-
-def _entries(geometry: Geometry, counts: Sequence[Array], stripe: Stripe) -> int:
+def _entries(geometry: Geometry, stripe: Stripe) -> int:
     return geometry.planes_per_group * sum(
-        math.prod(int(count[each.start : each.stop].sum()) for count, each in zip(counts, box, strict=True))
+        math.prod(geometry.axis_entries(axis, each) for axis, each in enumerate(box))
         for box in boxes(geometry.responses[1:], stripe.start, stripe.stop)
     )
 

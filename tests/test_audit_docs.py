@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jacobians.audit.layers import fully_connected, relu, softmax
 from jacobians.audit.theories import THEORIES
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +59,25 @@ def test_anchors_are_collected_from_the_sources_too():
 def test_every_title_is_listed_in_its_section(title):
     for anchor in {theory.anchor for theory in THEORIES if theory.title == title}:
         assert f"“{title}”" in sections().get(anchor, "")
+
+
+def titles_of_other_layers():
+    """All mistakes by section; of softmax the single ones, and ε for the small numbers that are tried."""
+    formulas = (*softmax._gradients(), *softmax._losses(), *softmax._weights())
+    lost = [title for title, *_ in (*softmax.NOT_EACH, *softmax.UNDERFLOW.values()) if title]
+    return {
+        "relu": {each.title for each in relu.LAYER.theories},
+        "fully-connected": {each.title for each in fully_connected.THEORIES},
+        "softmax": {re.sub(r"1e-\d\d", "ε", title) for title in (*(each.title for each in formulas), *lost)},
+    }
+
+
+@pytest.mark.parametrize("section", titles_of_other_layers())
+def test_the_section_of_another_layer_lists_its_mistakes_and_no_other(section):
+    listed = re.findall("“([^”]*)”", sections()[section])
+    assert sorted(listed) == sorted(titles_of_other_layers()[section])
+
+
+def test_the_layers_point_to_their_sections():
+    layers = relu.LAYER, fully_connected.layer(bias=True), *softmax.LAYERS.values()
+    assert {layer.anchor for layer in layers} == set(titles_of_other_layers())

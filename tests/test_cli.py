@@ -92,6 +92,15 @@ def test_show_whole_and_options(capsys, monkeypatch) -> None:
     assert "36 × 9" in same
 
 
+def test_show_takes_one_plane_and_one_filter_by_their_sizes_and_a_name_by_its_beginning(capsys, monkeypatch) -> None:
+    _, out, _ = run(capsys, monkeypatch, "show", "image-m", "--image", "4x3", "--filters", "2x2")
+    assert "a row per response, a column per tap  (L8, L9), 6 × 4" in out
+    _, out, _ = run(capsys, monkeypatch, "show", "filter-m", "--image", "4x4x3", "--filters", "2x1", "--groups", "2")
+    assert "9 × 48" in out
+    _, out, _ = run(capsys, monkeypatch, "show", "filter-m", "--image", "2x7", "--filters", "1x2x3")
+    assert "5 × 14" in out
+
+
 def test_show_latex_can_be_pasted(capsys, monkeypatch) -> None:
     _, out, _ = run(capsys, monkeypatch, "show", "input_gradient", "--format", "latex")
     assert out.startswith("% ∂l/∂vec(X)")
@@ -137,6 +146,83 @@ def test_audit_with_a_layout(capsys, monkeypatch, code) -> None:
     assert run(capsys, monkeypatch, "audit", f"{code}:last", *options)[0] == 0
 
 
+OTHER_LAYERS = """
+import numpy as np
+def relu(S, G):
+    return G * (S > 0)
+def relu_of_g(S, G):
+    return G * (G > 0)
+def forward(W, H):
+    return H.reshape(len(H), -1) @ W.T
+def backward(W, H, g):
+    return g.T @ H.reshape(len(H), -1), (g @ W).reshape(H.shape)
+def forward_bias(W, H, b):
+    return forward(W, H) - b
+def softmax(s, y):
+    p = np.exp(s - s.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True) - y
+def loss(s, y):
+    z = s - s.max(axis=1, keepdims=True)
+    return (np.log(np.exp(z).sum(axis=1)) - (y * z).sum(axis=1)).mean()
+"""
+
+
+@pytest.fixture
+def layers(tmp_path):
+    file = tmp_path / "layers_of_somebody.py"
+    file.write_text(OTHER_LAYERS)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "said"),
+    [
+        ("relu", ["--layer", "relu", "--dtype", "float16"], 0, "✓ ∂l/∂S is right: ReLU, float16"),
+        ("-", ["--layer", "relu", "--backward", "relu"], 0, "✓ ∂l/∂S is right: ReLU, float64"),
+        ("relu_of_g", ["--layer", "relu", "--seed", "2"], 1, "✗ ∂l/∂S is wrong: the mask is of G, not of S"),
+        ("forward", ["--layer", "fully-connected", "--backward", "backward"], 0, "✓ s, ∂l/∂W, ∂l/∂H are right"),
+        ("forward_bias", ["--layer", "fully-connected", "--bias"], 1, "✗ s is wrong: the bias is subtracted"),
+        ("loss", ["--layer", "softmax"], 0, "✓ l is right: softmax with cross-entropy, mean over the mini-batch"),
+        ("-", ["--layer", "softmax", "--sum", "--backward", "softmax"], 0, "✓ ∂l/∂s is right"),
+        ("-", ["--layer", "softmax", "--backward", "softmax"], 1, "✗ ∂l/∂s is wrong: it is not divided by the number"),
+    ],
+)
+def test_audit_of_other_layers(capsys, monkeypatch, layers, name, options, status, said) -> None:
+    found, out, err = run(capsys, monkeypatch, "audit", f"{layers}:{name}", *options)
+    assert (found, err) == (status, "")
+    assert out.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--layer", "relu", "--stride", "1"], "--stride is for --layer convolution, not for relu; leave it out"),
+        (["--layer", "softmax", "--padding", "1"], "--padding is for --layer convolution, not for softmax"),
+        (["--layer", "relu", "--dilation", "2"], "--dilation is for --layer convolution, not for relu"),
+        (["--layer", "fully-connected", "--groups", "2"], "--groups is for --layer convolution, not for fully-connec"),
+        (["--layer", "fully-connected", "--axes", "2"], "--axes is for --layer convolution"),
+        (["--layer", "relu", "--torch"], "--torch is for --layer convolution"),
+        (["--layer", "relu", "--jax"], "--jax is for --layer convolution"),
+        (["--layer", "softmax", "--layout", "NC"], "--layout is for --layer convolution"),
+        (["--layer", "relu", "--bias"], "--bias is for --layer convolution and fully-connected, not for relu; leave"),
+        (["--sum"], "--sum is for --layer softmax, not for convolution; leave it out"),
+        (["--layer", "relu", "--backward", "relu"], "--backward is given besides a function; --layer relu audits the"),
+        (["--layer", "softmax", "--dtype", "int32"], "dtype is 'int32'; it needs one of float64, float32"),
+        (["--layer", "pooling"], "'pooling' is not one of"),
+    ],
+)
+def test_options_that_do_not_apply_to_a_layer(capsys, monkeypatch, layers, arguments, said) -> None:
+    status, out, err = run(capsys, monkeypatch, "audit", f"{layers}:relu", *arguments)
+    assert (status, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())
+
+
+def test_the_backward_pass_alone_needs_a_backward_pass(capsys, monkeypatch, layers) -> None:
+    status, _, err = run(capsys, monkeypatch, "audit", f"{layers}:-")
+    assert status == 2
+    assert err == f"jacobians: FORWARD is '{layers}:-', for the backward pass alone; it needs --backward\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -159,8 +245,37 @@ def test_unusable_arguments_of_audit(capsys, monkeypatch, code, arguments, said)
     assert said in err
 
 
+def test_explore_writes_a_page_and_says_where(capsys, monkeypatch, tmp_path) -> None:
+    file = tmp_path / "page.html"
+    options = ["--image", "2x3x4", "--filter", "2x3", "--stride", "2,1", "--padding", "1:0,0", "-o", str(file)]
+    status, out, err = run(capsys, monkeypatch, "explore", *options)
+    assert (status, err) == (0, "")
+    assert f"; open it in a browser: {file.as_uri()}" in out
+    page = file.read_text(encoding="utf-8")
+    assert '"start":["2,1","1:0,0","1"]' in page
+    assert "X_2,34" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--image", "6"], "--image has '6'; it needs two sizes like 6x6, or three like 3x6x6"),
+        (["--filter", "1x3x3"], "--filter has '1x3x3'; it needs two sizes like 3x3, of a filter as deep as the image"),
+        (["--image", "12x12"], "take a smaller image, of at most 9×9 pixels"),
+        (["--image", "2x2"], "filters has 3 taps on spatial axis 0"),
+        (["-o", "no/such/folder/x.html"], "--output is no/such/folder/x.html, in a folder that does not exist"),
+    ],
+)
+def test_unusable_arguments_of_explore(capsys, monkeypatch, tmp_path, arguments, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, monkeypatch, "explore", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_has_examples(capsys, monkeypatch) -> None:
-    for command in ("verify", "show", "audit"):
+    for command in ("verify", "show", "audit", "explore"):
         status, out, _ = run(capsys, monkeypatch, command, "--help")
         assert status == 0
         assert f"jacobians {command}" in out

@@ -172,6 +172,18 @@ def test_axis_reach_finds_the_taps_that_read_pixels(geometry):
             assert list(range(first, stop)) == inside
 
 
+@given(strategies.geometries(), st.data())
+def test_axis_entries_counts_what_reads_pixels(geometry, data):
+    for axis in range(geometry.spatial_ndim):
+        start = data.draw(st.integers(0, geometry.responses[1 + axis]))
+        positions = range(start, data.draw(st.integers(start, geometry.responses[1 + axis])))
+        windows = np.reshape(axis_windows(geometry, axis), (-1, geometry.filters[2 + axis]))
+        reads = windows[positions.start : positions.stop]
+        assert geometry.axis_entries(axis, positions) == np.sum((reads >= 0) & (reads < geometry.image[1 + axis]))
+        for part, whole in zip(geometry.axis_reach(axis, positions), geometry.axis_reach(axis), strict=True):
+            oracle.assert_same(part, whole[positions.start : positions.stop])
+
+
 def pixel_table(geometry, group):
     """From the oracle's products of the group's first filter."""
     table = np.full((geometry.positions, geometry.taps), -1)

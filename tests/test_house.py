@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SOURCES = sorted((ROOT / "jacobians").rglob("*.py"))
-NOT_FOR_USERS = {"test", "test-torch", "lint", "docs", "dev"}
+NOT_FOR_USERS = {"test", "test-torch", "test-browser", "lint", "docs", "dev"}
 
 
 def source_id(path):
@@ -84,6 +84,9 @@ CONTRACT = {
     "jacobian_wrt_filters": lambda X, geometry: ...,
     "jacobian_wrt_bias": lambda geometry: ...,
     "verify": lambda geometries=None, *, identities=None, seed=0, executor=None: ...,
+    "audit_relu": lambda backward, *, dtype="float64", seed=0: ...,
+    "audit_fully_connected": lambda forward, backward=None, *, bias=True, dtype="float64", seed=0: ...,
+    "audit_softmax_cross_entropy": lambda backward, forward=None, *, mean=True, dtype="float64", seed=0: ...,
     "symbolic.image_matrix": lambda geometry: ...,
     "symbolic.filter_matrix": lambda geometry: ...,
     "symbolic.stack_matrix": lambda i, geometry: ...,

@@ -404,6 +404,19 @@ def test_an_enormous_matrix_is_refused_before_anything_is_allocated(name):
         ALL[name](enormous)
 
 
+def test_rows_of_an_enormous_axis_are_built():
+    """No array may be as long as the axis, which would take all of a machine's memory."""
+    longest = Geometry((1, 2**40), (1, 1, 3), stride=2, padding=((2, 0),))
+    with pytest.raises(TooLargeError, match=r"^a matrix of shape \(549755813888, 1099511627776\) with 1649267441662 "):
+        filter_matrix([[5, 6, 7]], longest)
+    assert filter_matrix([[5, 6, 7]], longest, rows=slice(0, 3))[:, :5].toarray().tolist() == [
+        [7, 0, 0, 0, 0],
+        [5, 6, 7, 0, 0],
+        [0, 0, 5, 6, 7],
+    ]
+    assert filter_matrix([[5, 6, 7]], longest, rows=slice(2**39 - 1, None))[0, -4:].toarray().tolist() == [5, 6, 7, 0]
+
+
 @pytest.mark.parametrize("build", BUILDERS)
 def test_a_matrix_that_just_fits_is_built(build):
     operands = strategies.layer(RICH)[:2]

@@ -39,6 +39,12 @@ def test_every_formula_of_the_guide_is_delimited_as_the_build_expects():
         assert not re.search(r"\\\(|\\\[|^\$\$|```latex", page.read_text("utf-8"), re.MULTILINE), page
 
 
+def test_the_explorer_is_embedded_where_the_build_writes_it():
+    lecture = ROOT / "docs" / "learn" / "lecture.md"
+    embedded = re.findall(r'<iframe src="([^"]+)"', lecture.read_text("utf-8"))
+    assert [(lecture.parent / src).relative_to(ROOT / "docs").as_posix() for src in embedded] == [hook("explorer").PAGE]
+
+
 def test_readme_links_exist():
     links = re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", (ROOT / "README.md").read_text("utf-8"))
     assert links

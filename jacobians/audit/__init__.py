@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from jacobians.audit.layers import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 from jacobians.errors import AuditError
 
 if TYPE_CHECKING:
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
 
     from jacobians.geometry import Geometry
 
-__all__ = ["AuditReport", "Finding", "audit"]
+__all__ = [
+    "AuditReport",
+    "Finding",
+    "audit",
+    "audit_fully_connected",
+    "audit_relu",
+    "audit_softmax_cross_entropy",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +50,9 @@ class Finding:
     follows : tuple of str
         Other results that are wrong because of this, and are no findings of their own.
     wrong, tried : int
-        At how many of the layers it shows.
+        At how many of the layers, cases or mini-batches it shows.
+    unit : str
+        What these two count, in the singular.
     arrays : dict of str to nested lists
         The smallest case as numbers: inputs, what was computed, and what is right.
     code : str
@@ -61,6 +71,7 @@ class Finding:
     follows: tuple[str, ...] = ()
     wrong: int = 0
     tried: int = 0
+    unit: str = "layer"
     arrays: dict[str, Any] = dataclasses.field(default_factory=dict)
     code: str = ""
 
@@ -75,7 +86,7 @@ class Finding:
         if self.anchor:
             lines.append(f"  see: docs/reference/theories.md#{self.anchor}")
         if self.tried:
-            lines.append(f"  wrong at {self.wrong} of {self.tried} layers")
+            lines.append(f"  wrong at {self.wrong} of {self.tried} {_several(self.unit)}")
         return "\n".join(lines)
 
 
@@ -94,11 +105,13 @@ class AuditReport:
     options : str
         The options that the code was fixed to, and its dtype.
     layers, calls : int
-        How many layers were tried, in how many calls.
+        How many layers, cases or mini-batches were tried, in how many calls.
     log2_miss : float or None
         Logarithm of the probability that a wrong bilinear form passed, at the layer where it is largest.
     seed : int
         Of the draws.
+    unit : str
+        What was tried, in the singular: a layer, or a case or a mini-batch of one layer.
     """
 
     findings: tuple[Finding, ...]
@@ -109,6 +122,7 @@ class AuditReport:
     calls: int
     log2_miss: float | None
     seed: int
+    unit: str = "layer"
 
     @property
     def ok(self) -> bool:
@@ -178,11 +192,17 @@ class AuditReport:
                 f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"
             )
             how = "within the rounding bound" if any("inexact" in note for note in self.notes) else "exact"
-            parts.append(f"  {how} on integers at {self.layers} layers, {self.calls} calls, seed {self.seed}")
+            tried = f"{self.layers} {_several(self.unit)}"
+            parts.append(f"  {how} on integers at {tried}, {self.calls} calls, seed {self.seed}")
         if not self.findings and self.log2_miss is not None:
-            parts.append(f"  a wrong bilinear form passes one layer with probability below 2^{_ceil(self.log2_miss)}")
+            bound = f"2^{_ceil(self.log2_miss)}"
+            parts.append(f"  a wrong bilinear form passes one {self.unit} with probability below {bound}")
         parts += [f"  note: {note}" for note in self.notes]
         return "\n".join(parts)
+
+
+def _several(unit: str) -> str:
+    return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
 
 
 def _ceil(number: float) -> int:

@@ -22,10 +22,11 @@ from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry
 from jacobians.verify import exact
 
-__all__ = ["Case", "Options", "Probe", "curriculum", "draws", "expected", "sizes_ascending"]
+__all__ = ["Case", "Options", "Probe", "check_dtype", "curriculum", "draws", "expected", "sizes_ascending"]
 
 Array = npt.NDArray[Any]
 
+DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 # Probability with which a wrong bilinear form may pass at one layer.
 TARGET = Fraction(1, 2**60)
 # Draws at one layer; reached in half precision only, where few integers are exact.
@@ -330,6 +331,13 @@ def integers(case: Case, options: Options, magnitude: int, generator: np.random.
         for letter in shapes
     }
     return Probe(case, drawn["X"], drawn["F"], drawn["b"] if options.bias else drawn["b"] * 0, drawn["G"])
+
+
+def check_dtype(dtype: Any, known: Sequence[str] = DTYPES) -> str:
+    """Return the name of a dtype that can be audited."""
+    if str(dtype) not in known:
+        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(known)}")
+    return str(dtype)
 
 
 def dtype_of(name: str) -> np.dtype[Any]:

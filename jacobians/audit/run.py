@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding, behaviour, consistent, describe
-from jacobians.audit.probes import Case, Options, Probe, curriculum, draws, expected
+from jacobians.audit.probes import Case, Options, Probe, check_dtype, curriculum, draws, expected
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
@@ -22,8 +22,6 @@ __all__ = ["Comparison", "Subject", "audit", "compared", "options"]
 
 Array = npt.NDArray[Any]
 
-DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
-
 
 def options(
     stride: Any, padding: Any, dilation: Any, groups: int, spatial_ndim: Any, *, bias: bool, dtype: str
@@ -31,15 +29,14 @@ def options(
     """Check and normalise what the code under audit was fixed to."""
     if not isinstance(spatial_ndim, int) or spatial_ndim < 1:
         raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs an integer of at least 1")
-    if str(dtype) not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(DTYPES)}")
+    dtype = check_dtype(dtype)
     word = isinstance(padding, str)
     # Large enough for any option; only the options are looked at.
     image, one = (groups, *(2**20,) * spatial_ndim), (groups, 1, *(1,) * spatial_ndim)
     layer = Geometry(image, one, stride=stride, padding=padding, dilation=dilation, groups=groups)
     same = word and padding == "same"
     return Options(
-        spatial_ndim, layer.stride, None if same else layer.padding, layer.dilation, layer.groups, bias, str(dtype)
+        spatial_ndim, layer.stride, None if same else layer.padding, layer.dilation, layer.groups, bias, dtype
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,15 @@ import numpy.typing as npt
 from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
-__all__ = ["LABELS", "Result", "Subject"]
+__all__ = ["LABELS", "Result", "Subject", "call", "check_functions", "poison"]
 
 Array = npt.NDArray[Any]
 
 LABELS = {"S": "S", "dX": "∂l/∂X", "dF": "∂l/∂F", "db": "∂l/∂b"}
 # NumPy keeps up to seven freed blocks of a size for the next array.
 BLOCKS = 8
+# Kinds of dtypes of real numbers; V is that of bfloat16.
+REAL = "biufV"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,11 +47,7 @@ class Subject:
     def __init__(
         self, forward: Callable[..., Any] | None, backward: Callable[..., Any] | None, options: Options
     ) -> None:
-        if forward is None and backward is None:
-            raise TypeError("forward and backward are None; audit needs at least one function to call")
-        for name, function in (("forward", forward), ("backward", backward)):
-            if function is not None and not callable(function):
-                raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
+        check_functions(forward=forward, backward=backward)
         self.forward, self.backward, self.options = forward, backward, options
         self.calls = 0
 
@@ -93,34 +91,76 @@ class Subject:
         arrange: Mapping[str, Callable[[Array], Array]],
     ) -> dict[str, Result]:
         self.calls += 1
-        arrays = [getattr(probe, letter) for letter in letters]
-        given = [arrange.get(letter, np.array)(each) for letter, each in zip(letters, arrays, strict=True)]
-        _poison(probe, np.nan if self.calls % 2 else np.inf)
-        try:
-            with np.errstate(all="ignore"):
-                returned = function(*given)
-        except Exception as error:  # whatever the code under audit raises is the finding
-            said = f"{type(error).__name__}: {error}"
-            return {name: Result(None, raised=f"{said} ({place(error, function)})") for name in names}
-        changed = tuple(
-            letter for letter, before, after in zip(letters, arrays, given, strict=True) if not _same(before, after)
-        )
-        results = (returned,) if len(names) == 1 and not isinstance(returned, tuple | list) else returned
-        if not isinstance(results, tuple | list) or len(results) != len(names):
-            count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
-            return {
-                name: Result(None, raised=f"returned {count}, not {len(names)}: ({', '.join(names)})") for name in names
-            }
-        return {
-            name: Result(np.array(value), value, changed=changed)
-            if _is_array(value)
-            else Result(None, raised=f"returned {type(value).__name__} for {LABELS[name]}, not an array")
-            for name, value in zip(names, results, strict=True)
-        }
+        arrays = {letter: getattr(probe, letter) for letter in letters}
+        given = {letter: arrange.get(letter, np.array)(each) for letter, each in arrays.items()}
+        poison((probe.X, probe.F, probe.G, probe.b), self.calls)
+        return call(function, arrays, given, {name: LABELS[name] for name in names})
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic | float | int)
+def check_functions(**functions: Any) -> None:
+    """Refuse what is no function, and nothing at all.
+
+    Parameters
+    ----------
+    **functions : callable or None
+        By the names of the arguments.
+
+    Raises
+    ------
+    TypeError
+        If none is given, or one cannot be called.
+    """
+    if all(function is None for function in functions.values()):
+        are = "are" if len(functions) > 1 else "is"
+        raise TypeError(f"{' and '.join(functions)} {are} None; audit needs at least one function to call")
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
+
+
+def call(
+    function: Callable[..., Any], arrays: Mapping[str, Array], given: Mapping[str, Array], labels: Mapping[str, str]
+) -> dict[str, Result]:
+    """Call a function, and record what it gives, raises and changes.
+
+    Parameters
+    ----------
+    function : callable
+        The code under audit.
+    arrays : mapping of str to ndarray
+        The numbers, by the names of its parameters and in their order.
+    given : mapping of str to ndarray
+        Copies of them, which are its arguments.
+    labels : mapping of str to str
+        What it should give, by name, and how a report writes that.
+
+    Returns
+    -------
+    dict of Result
+        One per result.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            returned = function(*given.values())
+    except Exception as error:  # whatever the code under audit raises is the finding
+        said = f"{type(error).__name__}: {error} ({place(error, function)})"
+        return {name: Result(None, raised=said) for name in labels}
+    changed = tuple(letter for letter, before in arrays.items() if not _same(before, given[letter]))
+    results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
+    if not isinstance(results, tuple | list) or len(results) != len(labels):
+        count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
+        said = f"returned {count}, not {len(labels)}: ({', '.join(labels)})"
+        return {name: Result(None, raised=said) for name in labels}
+    pairs = zip(labels.items(), results, strict=True)
+    return {name: _result(value, label, changed) for (name, label), value in pairs}
+
+
+def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
+    if not isinstance(value, np.ndarray | np.generic | float | int | complex):
+        return Result(None, raised=f"returned {type(value).__name__} for {label}, not an array")
+    if np.asarray(value).dtype.kind not in REAL:
+        return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}, not real numbers")
+    return Result(np.array(value), value, changed=changed)
 
 
 def _same(before: Array, after: Array) -> bool:
@@ -128,13 +168,20 @@ def _same(before: Array, after: Array) -> bool:
     return bool(np.array_equal(left, right, equal_nan=True))
 
 
-def _poison(probe: Probe, value: float) -> None:
+def poison(arrays: Iterable[Array], calls: int) -> None:
     """Leave a value behind in memory that the next arrays of these sizes are likely to get.
 
-    NaN and ∞ take turns, so that what was never written differs from call to call, and is no number in any.
+    Parameters
+    ----------
+    arrays : iterable of ndarray
+        Arrays of these sizes and dtypes.
+    calls : int
+        How many calls there were: NaN and ∞ take turns, so that what was never written differs from call to call, and
+        is no number in any. Among integers, it is 77.
     """
-    if probe.X.dtype.kind in "iu":
-        value = 77
-    arrays = (probe.X, probe.F, probe.G, probe.b)
-    spoiled = [np.full(each.shape, value).astype(each.dtype) for each in arrays for _ in range(BLOCKS)]
+    spoiled = [
+        np.full(each.shape, 77 if each.dtype.kind in "iu" else np.nan if calls % 2 else np.inf).astype(each.dtype)
+        for each in arrays
+        for _ in range(BLOCKS)
+    ]
     del spoiled
