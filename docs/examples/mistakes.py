@@ -260,6 +260,27 @@ def last_plane_wins(X: Array, F: Array, layer: Layer) -> Array:
     return S
 
 
+@of_forward()
+def not_transposed(X: Array, F: Array, layer: Layer) -> Array:
+    """`(positions × filters).reshape(n, h', w')` without the transpose."""
+    S = forward(X, F, layer)
+    return np.moveaxis(S, 1, -1).reshape(S.shape)
+
+
+@of_forward()
+def reshaped_by_columns(X: Array, F: Array, layer: Layer) -> Array:
+    """Each response map is reshaped with `order="F"`."""
+    S = forward(X, F, layer)
+    return S.reshape(*S.shape[:2], S.shape[3], S.shape[2]).swapaxes(2, 3)
+
+
+@of_forward(bias=True)
+def bias_of_columns(X: Array, F: Array, b: Array, layer: Layer) -> Array:
+    """`S + b` for `S + b[:, None, None]`, where w' = n."""
+    S = forward(X, F, layer)
+    return S + (b if len(b) == S.shape[3] else b[:, None, None])
+
+
 @of_forward(bias=True)
 def one_bias(X: Array, F: Array, b: Array, layer: Layer) -> Array:
     """`b[0]` is added to all response maps."""
@@ -288,6 +309,19 @@ def first_stride(X: Array, F: Array, layer: Layer) -> Array:
 def dilation_ignored(X: Array, F: Array, layer: Layer) -> Array:
     """Windows are taken with no gaps at dilation 2."""
     return forward(X, F, dataclasses.replace(layer, dilation=(1, 1)))
+
+
+@of_forward(PADDED)
+def padding_ignored(X: Array, F: Array, layer: Layer) -> Array:
+    """No zeros are put around X at padding 1."""
+    return forward(X, F, dataclasses.replace(layer, padding=((0, 0), (0, 0))))
+
+
+@of_forward(STRIDED)
+def size_rounded_up(X: Array, F: Array, layer: Layer) -> Array:
+    """h' and w' are rounded up at stride 2, and what is too much is 0."""
+    more = [(0, int(rest > 0)) for rest in tail(X, F, layer)]
+    return np.pad(forward(X, F, layer), ((0, 0), (0, 0), *more))
 
 
 @of_forward(Layer(padding=((0, 1), (0, 1))))
@@ -337,6 +371,35 @@ def vector_remainder(X: Array, F: Array, layer: Layer) -> Array:
     if S.shape[3] > 8:
         S[..., S.shape[3] // 8 * 8 :] = 0
     return S
+
+
+@of_forward()
+def vector_garbage(X: Array, F: Array, layer: Layer) -> Array:
+    """The same with steps of four columns, and S from `np.empty`."""
+    S = forward(X, F, layer)
+    S[..., S.shape[3] // 4 * 4 :] = np.nan
+    return S
+
+
+@of_forward()
+def epsilon(X: Array, F: Array, layer: Layer) -> Array:
+    """`S + 1e-9`."""
+    return forward(X, F, layer) + 1e-9
+
+
+@of_forward()
+def integer_buffer(X: Array, F: Array, layer: Layer) -> Array:
+    """S is written into a buffer of integers."""
+    S = np.empty(forward(X, F, layer).shape, np.int64)
+    S[...] = forward(X, F, layer)
+    return S.astype(X.dtype)
+
+
+@of_forward()
+def square_only(X: Array, F: Array, layer: Layer) -> Array:
+    """Filters are read as k × k: `F.reshape(n, d, k, k)`."""
+    k = F.shape[2]
+    return forward(X, F.reshape(*F.shape[:2], k, k), layer)
 
 
 @of_forward()
@@ -406,6 +469,13 @@ def rotation_left_out(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array
 def turned_in_one_axis(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
     """∂l/∂X: `F[..., ::-1]` for `F[..., ::-1, ::-1]`."""
     return backward_by_convolution(X, F[:, :, ::-1], G, layer)
+
+
+@of_backward()
+def upstream_not_transposed(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂X: `G.reshape(positions, n)` for `G.reshape(n, positions).T`."""
+    mixed = np.moveaxis(G.reshape(len(G), *G.shape[2:], G.shape[1]), -1, 1)
+    return image_gradient(X, F, mixed, layer), filter_gradient(X, F, G, layer)
 
 
 @of_backward()
@@ -592,6 +662,14 @@ def filter_gradient_not_spread(X: Array, F: Array, G: Array, layer: Layer) -> tu
     return image_gradient(X, F, G, layer), dF[:, :, : F.shape[2], : F.shape[3]]
 
 
+@of_backward(DILATED)
+def filter_gradient_without_dilation(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: taps are read side by side at dilation 2."""
+    k, l = F.shape[2:]
+    read = windows(X, G.shape[2:], Layer())[:, :, :k, :l]
+    return image_gradient(X, F, G, layer), np.einsum("ndklhw,nihw->idkl", read, G)
+
+
 @of_backward()
 def last_image_wins(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
     """∂l/∂F: the loop over images writes `dF = …` for `dF += …`."""
@@ -621,6 +699,30 @@ def mean_of_bias(X: Array, F: Array, _: Array, G: Array, layer: Layer) -> tuple[
 def bias_per_image(X: Array, F: Array, _: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
     """∂l/∂b: `G.sum(axis=(2, 3))`, one row per image."""
     return *backward(X, F, G, layer), G.sum(axis=(2, 3))
+
+
+@of_backward(bias=True)
+def bias_of_wrong_axes(X: Array, F: Array, _: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂b: `G.sum(axis=(0, 1, 2))`."""
+    return *backward(X, F, G, layer), G.sum(axis=(0, 1, 2))
+
+
+# both
+
+
+def backward_of_true_convolution(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """Return the gradients of `true_convolution`."""
+    dX, dF = backward(X, turned(F), G, layer)
+    return dX, turned(dF)
+
+
+MISTAKES["true_convolution_throughout"] = Mistake(
+    "The forward pass flips the filter, and the backward pass is derived from it",
+    PLAIN,
+    true_convolution,
+    backward_of_true_convolution,
+    bias=False,
+)
 
 
 def _fit(A: Array, X: Array, F: Array, layer: Layer) -> Array:

@@ -48,6 +48,8 @@ class Finding(notebook.Shown):
         Where the documentation derives the right formula.
     known : tuple of str
         What is known where no theory fits.
+    follows : tuple of str
+        Other results that are wrong because of this, and are no findings of their own.
     wrong, tried : int
         At how many of the layers, cases or mini-batches it shows.
     unit : str
@@ -67,6 +69,7 @@ class Finding(notebook.Shown):
     cure: str = ""
     anchor: str = ""
     known: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     wrong: int = 0
     tried: int = 0
     unit: str = "layer"
@@ -173,13 +176,13 @@ class AuditReport(notebook.Shown):
         for subject in self._subjects:
             case = ET.SubElement(suite, "testcase", classname=f"audit {self.options}", name=subject)
             for finding in self.findings:
-                if finding.about == subject:
-                    ET.SubElement(case, "failure", message=f"{subject} {finding.title}").text = str(finding)
+                if subject in {finding.about, *finding.follows}:
+                    ET.SubElement(case, "failure", message=f"{finding.about} {finding.title}").text = str(finding)
         return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
     @property
     def _failed(self) -> set[str]:
-        return {finding.about for finding in self.findings}
+        return {about for finding in self.findings for about in (finding.about, *finding.follows)}
 
     @property
     def _subjects(self) -> list[str]:

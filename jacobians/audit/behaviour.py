@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from jacobians import symbolic
 from jacobians.audit import Finding
-from jacobians.audit.describe import kind
-from jacobians.audit.probes import Case, Probe, draws, expected, integers, large_batch
-from jacobians.audit.subject import LABELS, Subject
+from jacobians.audit.describe import kind, plain
+from jacobians.audit.probes import Case, Probe, draws, dtype_of, expected, integers, large_batch
+from jacobians.audit.shrink import small_cases
+from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.geometry import Geometry
 from jacobians.verify import exact
 
@@ -26,6 +27,8 @@ Array = npt.NDArray[Any]
 LARGE_BATCH = 2**16 + 1
 # Numbers of one image up to which so many of them are tried.
 MOST_PER_IMAGE = 100
+# Small layers to try for the smallest case.
+MOST_CASES = 40
 FINE = {"nothing", "inexact"}
 # Title, cause and cure.
 OVERWRITTEN = (
@@ -43,6 +46,29 @@ KEPT = (
     "Something is kept between calls, such as a buffer or a cache.",
     "Keep nothing, or key it by all sizes and options.",
 )
+SWALLOWED = (
+    "Something replaces or skips it: np.nan_to_num, a maximum, a comparison or a test for zero.",
+    "Multiply and add every number as it is.",
+)
+MULTIPLIED = (
+    "Zeros of a dense matrix or of a transform are multiplied by it.",
+    "Leave out products that the formula does not have.",
+)
+ADDED = (
+    "Something is added to the sums, such as a tolerance; next to large numbers it is rounded away.",
+    "Add the products and the bias, and nothing else.",
+)
+ROUNDED = (
+    "The numbers are converted to integers on the way, or the result is.",
+    "Keep the dtype of the arrays in all buffers.",
+)
+DIGITS = (
+    "Small digits are rounded off or added to: by np.round, a conversion to integers, or a constant.",
+    "Keep the dtype of the arrays in all buffers, and add nothing.",
+)
+# Layers to try small numbers at, and what integers are multiplied by there: no product is subnormal in half precision.
+FEW = 6
+FRACTION = 2.0**-4
 
 
 def findings(
@@ -73,9 +99,36 @@ def findings(
         key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
     )
     probe, _ = next(draws(case, subject.options, seed))
-    found = [*_changes(subject, probe), *_state(subject, cases, probe, seed, broken)]
-    found += _layouts(subject, probe, broken)
-    return [*found, *_not_a_number(subject, probe, {*broken, *inexact})]
+    small = list(_small_numbers(subject, cases, seed, broken))
+    skipped = {*broken, *inexact, *(name for name, label in LABELS.items() for each in small if each.about == label)}
+    checks: tuple[Callable[[Probe], Iterator[Finding]], ...] = (
+        lambda each: _changes(subject, each),
+        lambda each: _state(subject, cases, each, seed, broken),
+        lambda each: _layouts(subject, each, broken),
+        lambda each: _not_a_number(subject, each, skipped),
+    )
+    found = [finding for check in checks for finding in _smallest(check, probe, subject, seed)]
+    return [*small, *found]
+
+
+def _smallest(
+    check: Callable[[Probe], Iterator[Finding]], probe: Probe, subject: Subject, seed: int
+) -> Iterable[Finding]:
+    """Make the findings of a check, each on the first of the small layers that shows it too."""
+    found = {_key(finding): finding for finding in check(probe)}
+    left = set(found)
+    for case in small_cases(subject.options)[:MOST_CASES]:
+        if not left or case.numbers >= probe.case.numbers:
+            break
+        for finding in check(next(draws(case, subject.options, seed))[0]):
+            if _key(finding) in left:
+                left.remove(_key(finding))
+                found[_key(finding)] = finding
+    return found.values()
+
+
+def _key(finding: Finding) -> tuple[str, str]:
+    return finding.about, finding.title.partition(":")[0]
 
 
 def _changes(subject: Subject, probe: Probe) -> Iterator[Finding]:
@@ -84,15 +137,9 @@ def _changes(subject: Subject, probe: Probe) -> Iterator[Finding]:
         changed.setdefault("forward" if name == "S" else "backward", result.changed)
     for function, letters in changed.items():
         if letters:
-            yield Finding(
-                function,
-                f"changes {' and '.join(letters)} in place",
-                "in place",
-                str(probe.case),
-                cause="It writes into arrays that it was given.",
-                cure="Copy what you change.",
-                anchor="memory",
-            )
+            title = f"changes {' and '.join(letters)} in place"
+            cause, cure = "It writes into arrays that it was given.", "Copy what you change."
+            yield _observed(function, title, "in place", probe, cause, cure)
 
 
 def _state(
@@ -126,6 +173,61 @@ def _every_other(A: Array) -> Array:
     larger = np.full((*A.shape[:-1], 2 * A.shape[-1]), 77, A.dtype)
     larger[..., ::2] = A
     return larger[..., ::2]
+
+
+def _small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str]) -> Iterator[Finding]:
+    """Try zeros, and fractions: large integers hide what is small, and integers that they are rounded to integers.
+
+    A fraction is an integer of at most 9 divided by a power of two, so that sums are as exact as those of integers.
+
+    Yields
+    ------
+    Finding
+        One per result that is wrong.
+    """
+    if dtype_of(subject.options.dtype).kind in "iu":
+        return
+    said = set(broken)
+    for case in cases[:: max(len(cases) // FEW, 1)]:
+        whole = integers(
+            case,
+            subject.options,
+            min(9, exact.exact_magnitude(subject.options.dtype, case.terms)),
+            np.random.default_rng(seed),
+        )
+        for probe, zeros in ((_scaled(whole, 0.0), True), (_scaled(whole, FRACTION), False)):
+            right = expected(probe)
+            for name, result in subject.results(probe).items():
+                differs = kind(result, right[name], probe, name)
+                if name not in said and differs not in FINE:
+                    said.add(name)
+                    yield _off(name, probe, result, right[name], zeros=zeros)
+
+
+def _scaled(probe: Probe, factor: float) -> Probe:
+    """Multiply all numbers so that every product is multiplied by the same; the bias too."""
+    dtype = probe.X.dtype
+    changed = {letter: (getattr(probe, letter).astype(np.float64) * factor).astype(dtype) for letter in "XFG"}
+    return dataclasses.replace(probe, b=(probe.b.astype(np.float64) * factor**2).astype(dtype), **changed)
+
+
+def _off(name: str, probe: Probe, result: Result, right: Array, *, zeros: bool) -> Finding:
+    if result.value is None or result.value.shape != right.shape:
+        said = result.raised or f"it has shape {np.asarray(result.value).shape}, not {right.shape}"
+        title = f"is wrong for {'zeros' if zeros else 'fractions'}: {said}"
+        return _observed(
+            name, title, "values", probe, "Their values decide.", "Compute with all numbers alike.", "small"
+        )
+    got = np.asarray(result.value, np.float64)
+    off = np.abs(got - right).max()
+    if zeros:
+        return _observed(
+            name, f"is not 0 where all numbers are 0, but up to {off:.3g}", "values", probe, *ADDED, "small"
+        )
+    if np.array_equal(got, np.rint(right)) or np.array_equal(got, np.trunc(right)):
+        return _observed(name, "is rounded to integers", "values", probe, *ROUNDED, "small")
+    title = f"is wrong for fractions, by up to {off:.3g} of {np.abs(right).max():.3g}; it is right for large integers"
+    return _observed(name, title, "values", probe, *DIGITS, "small")
 
 
 LAYOUTS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
@@ -232,17 +334,16 @@ def _filled(geometry: Geometry) -> tuple[Array, Array]:
 def _spread(name: str, letter: str, got: Array, wanted: Array, allowed: Array, probe: Probe) -> Finding:
     missing, beyond = int((wanted & ~got).sum()), int((got & ~allowed).sum())
     said = f"misses {missing} entries" if missing else f"reaches {beyond} entries whose windows do not hold it"
-    swallowed = "A maximum or a comparison swallows it."
-    multiplied = "Zeros of a dense matrix or of a transform are multiplied by it."
-    cure = "Leave out products that the formula does not have; do not test for zero."
     title = f"is wrong for a NaN in {letter}: it {said}"
-    return _observed(name, title, "not a number", probe, swallowed if missing else multiplied, cure, "nan")
+    return _observed(name, title, "not a number", probe, *(SWALLOWED if missing else MULTIPLIED), "nan")
 
 
 def _observed(
     name: str, title: str, kind_of: str, probe: Probe, cause: str, cure: str, anchor: str = "memory"
 ) -> Finding:
-    return Finding(LABELS[name], title, kind_of, str(probe.case), cause=cause, cure=cure, anchor=anchor)
+    arrays = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
+    about = LABELS.get(name, name)
+    return Finding(about, title, kind_of, str(probe.case), cause=cause, cure=cure, anchor=anchor, arrays=arrays)
 
 
 def many_images(subject: Subject, seed: int) -> Iterator[Finding]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -15,41 +14,40 @@ import sympy
 
 from jacobians import symbolic
 from jacobians.audit import Finding
-from jacobians.audit.facts import facts
-from jacobians.audit.probes import Case, Probe, expected, integers, sizes_ascending
+from jacobians.audit.facts import Remainder, facts, remainder
+from jacobians.audit.probes import Case, Probe, expected
+from jacobians.audit.shrink import smallest_case
 from jacobians.audit.subject import LABELS, Result, Subject
-from jacobians.audit.theories import Theory, explain, numbers, reproduces
-from jacobians.errors import ShapeError
-from jacobians.geometry import Geometry
+from jacobians.audit.theories import SIZES, About, Theory, explain, numbers, reproduces
 from jacobians.verify import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = [
-    "aligned",
-    "finding",
-    "kind",
-    "names",
-    "near_miss",
-    "paste",
-    "plain",
-    "slack",
-    "state",
-    "why_shape",
-    "written",
-]
+__all__ = ["aligned", "finding", "kind", "names", "near_miss", "paste", "plain", "slack", "state", "written"]
 
 Array = npt.NDArray[Any]
 
 # Lower precisions that code is known to sum in, by the bits of their significand.
 LOWER = (("float32", 24), ("TF32 or float16", 11), ("bfloat16", 8))
-# Sizes to try for the smallest case, entries to print of it, and calls to read one entry out.
-MOST_CASES = 200
+# Entries to print of the smallest case, and calls to read one entry out.
 MOST_ENTRIES = 4
 MOST_READINGS = 64
 # Inexact results are accepted where the bound tells right from wrong on a single draw, and more with every further one.
 MOST_NEAR_MISSES = Fraction(1, 4)
+# Bits of integers that sums may wrap in.
+INTEGERS = (32, 16, 8)
+# Kinds of findings that are about numbers, which a theory may explain.
+NUMERIC = {"values", "shape"}
+EXPLAINED = {*NUMERIC, "precision"}
+WRONG_IN = {
+    "values": "its values are wrong, which this does not explain",
+    "shape": "its shape is wrong, which this does not explain",
+    "dtype": "its dtype is wrong",
+    "precision": "it is summed in a lower precision",
+    "not written": "it holds NaN or ∞",
+    "exception": "",
+}
 FACTORS = {"S": ("X", "F"), "dX": ("G", "F"), "dF": ("G", "X"), "db": ("G",)}
 NAMED = {"X": ("X", "image"), "F": ("F", "filters"), "G": ("g", "responses")}
 ROLES = {"S": ("S", "responses"), "dX": ("v", "image"), "dF": ("v", "filters"), "db": ("v", "bias")}
@@ -180,10 +178,20 @@ def finding(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comp
     what = failed[0].kind
     alike = [each for each in failed if each.kind == what]
     counts: dict[str, Any] = {"wrong": len(failed), "tried": max(len(tried), len(failed))}
-    if what in {"values", "precision"}:
-        return {"values": _values, "precision": _precision}[what](subject, alike, counts)
-    makers = {"exception": _exception, "shape": _shape, "dtype": _dtype, "not written": _not_written}
-    return makers[what](subject, alike[0], counts)
+    if what == "not written" and (rest := remainder(failed, tried)):
+        return _remainder(subject, failed, rest, counts)
+    if what in NUMERIC:
+        return _numeric(subject, failed, tried, counts)
+    if what == "precision":
+        # One number may be near the right one by chance.
+        wrong = [each for each in failed if each.kind in NUMERIC]
+        explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED])
+        return _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, counts)
+    if what == "exception":
+        return _exception(subject, failed, counts)
+    if what == "not written":
+        return _not_written(subject, alike, counts)
+    return _dtype(subject, alike[0], counts)
 
 
 def state(subject: Subject, each: Comparison) -> Finding:
@@ -222,67 +230,118 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
     }
 
 
-def _exception(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
-    said = first.result.raised
-    title = f"cannot be had: {said}" if said.startswith("returned") else f"raises on a legal layer: {said}"
+def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
+    said = _type_of(failed[0])
+    first = smallest_case(subject, failed[0].name, failed, lambda each: _type_of(each) == said)
+    raised = first.result.raised
+    title = f"cannot be had: {raised}" if raised.startswith("returned") else f"raises on a legal layer: {raised}"
     cure = "This layer is legal; make the code take it, or restrict the audit with geometries=."
-    return Finding(LABELS[first.name], title, "exception", cure=cure, **_record(subject, first), **counts)
+    theory = _explain([each for each in failed if each.kind in NUMERIC])
+    known: tuple[str, ...] = ()
+    if theory:
+        known = (f"where it raises nothing, the numbers say: {theory.title}",)
+        cure = f"{theory.cure} {cure}"
+    anchor = theory.anchor if theory else ""
+    record = _record(subject, first) | counts
+    return Finding(LABELS[first.name], title, "exception", cure=cure, known=known, anchor=anchor, **record)
 
 
-def _shape(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
-    got, needed = np.asarray(first.result.value).shape, first.right.shape
-    why = why_shape(first.name, got, needed, first.probe.case)
-    title = f"has shape {got}, not {needed}" + (f": {why}" if why else "")
-    return Finding(LABELS[first.name], title, "shape", anchor="shapes", **_record(subject, first), **counts)
+def _type_of(each: Comparison) -> str:
+    """Name the exception of a call; empty where there is none."""
+    return each.result.raised.partition(":")[0]
 
 
-def why_shape(name: str, got: tuple[int, ...], needed: tuple[int, ...], case: Case) -> str:
-    """Name the option that explains a wrong shape, if one does."""
-    g, over = case.geometry, tuple(a - b for a, b in zip(got[2:], needed[2:], strict=False))
-    alike = len(got) == len(needed) and got[:2] == needed[:2]
-    reasons = {
-        "it is empty, as A[p:-p] is for p = 0": math.prod(got) == 0,
-        "the gradients come in another order": got in _shapes_of_others(name, case),
-        "the images are not summed": name in {"dF", "db"} and got == (case.images, *needed),
-        "the batch axis is missing": got == needed[1:] and case.images == 1,
-        "its axes are in another order": sorted(got) == sorted(needed),
-        "it is not reshaped": math.prod(got) == math.prod(needed),
-        "the tail's rows and columns are not cut off": name == "dF" and alike and over == g.tail,
-        "the padding is not cut off": name == "dX" and alike and got[2:] == g.padded,
-        "the tail's rows and columns are missing": name == "dX" and alike and over == tuple(-rest for rest in g.tail),
-    }
-    why = next((reason for reason, holds in reasons.items() if holds), "")
-    return why or (_mistaken_option(got, case) if name == "S" else "")
+def _explain(failed: Sequence[Comparison]) -> Theory | None:
+    """Return the theory that reproduces all of these results."""
+    if not failed:
+        return None
+    about: About = failed[0].name  # type: ignore[assignment]  # the names are those of theories
+    return explain(about, [(each.probe, np.asarray(each.result.value)) for each in failed], slack)
 
 
-def _shapes_of_others(name: str, case: Case) -> list[tuple[int, ...]]:
-    """Return the shapes of the other gradients, where they differ from this one's."""
-    g = case.geometry
-    shapes = {"dX": (case.images, *g.image), "dF": g.filters, "db": g.filters[:1]}
-    return [shape for other, shape in shapes.items() if name in shapes and shape != shapes[name] and other != name]
+def _numeric(
+    subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], counts: dict[str, Any]
+) -> Finding:
+    """Make the finding of wrong values or a wrong shape; a theory has to explain both."""
+    what = failed[0].kind
+    alike = [each for each in failed if each.kind == what]
+    range_of = (_clipping(alike) or _wrapping(alike)) if what == "values" else None
+    theory = None
+    for kinds in () if range_of else (EXPLAINED, NUMERIC, {what}):
+        theory = theory or _explain([each for each in failed if each.kind in kinds])
+    if what == "values" and not theory and not range_of and (rest := remainder(failed, tried)):
+        return _remainder(subject, failed, rest, counts)
+    smallest = smallest_case(
+        subject, alike[0].name, alike, lambda each: each.kind == what and (not theory or _agrees(theory, each))
+    )
+    common = _record(subject, smallest) | counts | {"known": tuple(_elsewhere(theory, failed))}
+    if what == "shape":
+        return _shape(smallest, theory, common)
+    common["entries"] = entries(subject, smallest)
+    about = LABELS[smallest.name]
+    if theory:
+        because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
+        return Finding(about, f"is wrong: {theory.title}", "values", **because, **common)
+    if range_of:
+        return Finding(about, **range_of, kind="range", anchor="precision", **common)
+    if _unwritten(subject, smallest):
+        return _garbage(subject, smallest, counts)
+    common["known"] = (*facts(subject, smallest.name, alike, tried), *common["known"])
+    return Finding(about, "is wrong, and no known formula explains it", "values", **common)
 
 
-def _mistaken_option(got: tuple[int, ...], case: Case) -> str:
-    """Name the option that was taken for another, where responses of this shape come of it."""
-    g = case.geometry
-    changes: dict[str, dict[str, Any]] = {
-        "the stride is ignored": {"stride": 1},
-        "the padding is ignored": {"padding": 0},
-        "the dilation is ignored": {"dilation": 1},
-        "the stride of h and w is exchanged": {"stride": g.stride[::-1]},
-        "the stride of the first axis is used for all": {"stride": g.stride[0]},
-        "the padding of h and w is exchanged": {"padding": g.padding[::-1]},
-        "stride and dilation are exchanged": {"stride": g.dilation, "dilation": g.stride},
-    }
-    for why, change in changes.items():
-        options: dict[str, Any] = {"stride": g.stride, "padding": g.padding, "dilation": g.dilation} | change
-        try:
-            changed = Geometry(g.image, g.filters, groups=g.groups, **options)
-        except ShapeError:
-            continue
-        if got == (case.images, *changed.responses):
-            return why
-    return ""
+def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]:
+    """Say what else is wrong at the layers that a finding does not speak of."""
+    other = [each for each in failed if each.kind != failed[0].kind]
+    if theory:
+        other = [each for each in other if each.kind not in EXPLAINED or not _agrees(theory, each)]
+    said = {each.kind: WRONG_IN[each.kind] for each in other}
+    if raised := next((each.result.raised for each in other if each.kind == "exception"), ""):
+        said["exception"] = f"it raises {raised}"
+    return [f"at {sum(each.kind == kind for each in other)} other layers {words}" for kind, words in said.items()]
+
+
+def _shape(smallest: Comparison, theory: Theory | None, common: dict[str, Any]) -> Finding:
+    got, needed = np.asarray(smallest.result.value).shape, smallest.right.shape
+    title = f"has shape {got}, not {needed}" + (f": {theory.title}" if theory else "")
+    if theory:
+        because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
+    else:
+        because = {"cure": SIZES[smallest.name], "anchor": "shapes"}  # type: ignore[index]
+        if sorted(got) == sorted(needed):
+            common["known"] = ("its sizes are right, in another order, and its numbers are wrong too", *common["known"])
+    return Finding(LABELS[smallest.name], title, "shape", **because, **common)
+
+
+def _agrees(theory: Theory, each: Comparison) -> bool:
+    """Whether a theory reproduces a wrong result."""
+    if each.result.value is None or each.kind not in EXPLAINED:
+        return False
+    got = np.asarray(each.result.value, np.float64)
+    return reproduces(theory, numbers(each.probe), got, slack(each.probe, each.name))
+
+
+def _remainder(subject: Subject, failed: Sequence[Comparison], rest: Remainder, counts: dict[str, Any]) -> Finding:
+    smallest = smallest_case(subject, failed[0].name, failed, rest.explains)
+    held = "memory that was never written" if rest.unwritten or _changes(subject, smallest) else rest.held
+    return Finding(
+        LABELS[smallest.name],
+        f"is wrong: {rest} are not computed; they hold {held}",
+        "values",
+        entries=entries(subject, smallest),
+        cause=f"A loop that takes {rest.step} {rest.label} at once leaves out the remainder.",
+        cure="Let a second loop take the remainder, or mask the last step of the first.",
+        anchor="remainder",
+        **_record(subject, smallest),
+        **counts,
+    )
+
+
+def _changes(subject: Subject, each: Comparison) -> bool:
+    """Whether a result holds what is no number, or differs from call to call."""
+    calls = [subject.results(each.probe)[each.name].value for _ in range(2)]
+    first, second = (None if value is None else np.asarray(value, np.float64) for value in calls)
+    return first is None or second is None or not np.array_equal(first, second) or not np.all(np.isfinite(first))
 
 
 def _dtype(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
@@ -298,14 +357,14 @@ def _dtype(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Findi
     )
 
 
-def _not_written(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
+def _not_written(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
+    first = smallest_case(subject, failed[0].name, failed, lambda each: each.kind == "not written")
     got = np.ravel(np.asarray(first.result.value, np.float64))
     bad = np.flatnonzero(~np.isfinite(got))
     named, right = names(*ROLES[first.name], first.probe.case), np.ravel(first.right)
-    what = "NaN" if np.isnan(got[bad]).any() else "infinite"
     return Finding(
         LABELS[first.name],
-        f"is {what} in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
+        f"is NaN or ∞ in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
         "not written",
         entries=tuple(f"{named[at]}: expected {written(right[at])}, got {got[at]}" for at in bad[:MOST_ENTRIES]),
         cause="An array of np.empty is returned that is not filled where no window reaches, or a sum overflows.",
@@ -321,8 +380,9 @@ def _precision(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
         return _garbage(subject, failed[0], counts)
     last = failed[-1]
     error = np.abs(np.asarray(last.result.value, np.float64) - last.right).max() / np.abs(last.right).max()
-    likely = next((label for label, bits in LOWER if error > 2.0 ** -(bits + 6)), LOWER[0][0])
     dtype = last.probe.X.dtype
+    lower = [(label, bits) for label, bits in LOWER if bits < exact.SIGNIFICAND[str(dtype)]]
+    likely = next((label for label, bits in lower if error > 2.0 ** -(bits + 6)), lower[0][0])
     return Finding(
         LABELS[last.name],
         f"is summed in a lower precision than {dtype}",
@@ -333,25 +393,6 @@ def _precision(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
         **_record(subject, failed[0]),
         **counts,
     )
-
-
-def _values(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
-    name = failed[0].name
-    bounds = _clipping(failed)
-    pairs = [(each.probe, np.asarray(each.result.value)) for each in failed]
-    theory = None if bounds else explain(name, pairs, slack)  # type: ignore[arg-type]  # the names are those of theories
-    smallest = smallest_case(subject, name, theory, failed)
-    common: dict[str, Any] = _record(subject, smallest) | {"entries": entries(subject, smallest)} | counts
-    if theory:
-        because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
-        return Finding(LABELS[name], f"is wrong: {theory.title}", "values", **because, **common)
-    if bounds:
-        because = {"cause": "Values beyond the range are cut off.", "cure": "Return the sum itself, in a wider dtype."}
-        return Finding(LABELS[name], f"is clipped to {bounds}", "range", anchor="precision", **because, **common)
-    if _unwritten(subject, smallest):
-        return _garbage(subject, smallest, counts)
-    known = tuple(facts(subject, name, failed))
-    return Finding(LABELS[name], "is wrong, and no known formula explains it", "values", known=known, **common)
 
 
 def _garbage(subject: Subject, each: Comparison, counts: dict[str, Any]) -> Finding:
@@ -376,81 +417,46 @@ def _unwritten(subject: Subject, smallest: Comparison) -> bool:
         reached[symbolic.triples(smallest.probe.geometry)[1]] = True
         if not np.any(wrong & reached.reshape(smallest.probe.geometry.image)):
             return True
-    calls = [subject.results(smallest.probe)[smallest.name].value for _ in range(2)]
-    return not all(
-        each is not None and np.array_equal(np.asarray(each, np.float64), np.asarray(calls[0], np.float64))
-        for each in calls
-    )
+    return _changes(subject, smallest)
 
 
-def _clipping(failed: Sequence[Comparison]) -> str:
-    """Return the interval that results are clipped to, where all that is wrong lies on its ends."""
-    low, high = math.inf, -math.inf
-    for each in failed:
-        if each.result.value is None:
-            return ""
-        got = each.result.value.astype(np.float64)
-        low, high = min(low, float(got.min())), max(high, float(got.max()))
-    ends = [each.result.value.astype(np.float64) for each in failed if each.result.value is not None]
-    if len(failed) < 2 or not all(
-        np.array_equal(got, np.clip(each.right, low, high)) for got, each in zip(ends, failed, strict=True)
-    ):
-        return ""
-    below = any(float(each.right.min()) < low for each in failed)
-    above = any(float(each.right.max()) > high for each in failed)
+def _clipping(failed: Sequence[Comparison]) -> dict[str, Any] | None:
+    """Describe the interval that results are clipped to, where all that is wrong lies on its ends."""
+    pairs = [(np.asarray(each.result.value, np.float64), each.right) for each in failed]
+    low, high = min(float(got.min()) for got, _ in pairs), max(float(got.max()) for got, _ in pairs)
+    if len(failed) < 2 or not all(np.array_equal(got, np.clip(right, low, high)) for got, right in pairs):
+        return None
+    below = any(float(right.min()) < low for _, right in pairs)
+    above = any(float(right.max()) > high for _, right in pairs)
     if below and not above and low == 0:
-        return ""  # a ReLU, which a theory names
-    return f"{written(low) if below else '−∞'} … {written(high) if above else '∞'}"
+        return None  # a ReLU, which a theory names
+    return {
+        "title": f"is clipped to {written(low) if below else '−∞'} … {written(high) if above else '∞'}",
+        "cause": "Values beyond the range are cut off.",
+        "cure": "Return the sum itself, in a wider dtype.",
+    }
 
 
-# the smallest case ----------------------------------------------------------------------------------------------------
+def _wrapping(failed: Sequence[Comparison]) -> dict[str, Any] | None:
+    """Describe the integers that results wrap in, where all that is wrong is off by multiples of their range."""
+    for bits in INTEGERS:
+        if all(_wraps(np.asarray(each.result.value), each.right, bits) for each in failed):
+            return {
+                "title": f"wraps at {bits} bits",
+                "cause": f"Sums are kept in integers of {bits} bits.",
+                "cure": "Sum in the dtype of the arrays, or in integers that hold the sums.",
+            }
+    return None
 
 
-def smallest_case(subject: Subject, name: str, theory: Theory | None, failed: Sequence[Comparison]) -> Comparison:
-    """Find the layer with the fewest numbers at which the same thing is wrong.
-
-    Parameters
-    ----------
-    subject : Subject
-        The code under audit.
-    name : str
-        S, dX, dF or db.
-    theory : Theory or None
-        What is wrong, if it is known: the smallest case has to show it.
-    failed : sequence of Comparison
-        Where it showed.
-
-    Returns
-    -------
-    Comparison
-        Of the first of the layers, in ascending size, that shows it; else the smallest of those that did.
-    """
-    from jacobians.audit.run import compared
-
-    best = min(failed, key=lambda each: each.probe.case.numbers)
-    smaller = itertools.takewhile(
-        lambda case: case.numbers < best.probe.case.numbers, sizes_ascending(subject.options, MOST_CASES)
-    )
-    for case in (*smaller, best.probe.case):
-        for probe in _small_numbers(case, subject):
-            for each in compared(subject, probe):
-                if each.name == name and each.kind == "values" and (theory is None or _agrees(theory, each)):
-                    return each
-    return best
+def _wraps(got: Array, right: Array, bits: int) -> bool:
+    if got.dtype.kind not in "iu":
+        got, right = got.astype(np.float64), right.astype(np.float64)
+    inside = np.all((got >= -(2 ** (bits - 1))) & (got < 2**bits))
+    return bool(inside and not np.any((got - right) % 2**bits))
 
 
-def _small_numbers(case: Case, subject: Subject) -> Iterator[Probe]:
-    """Draw numbers that are easy to read, and then such as an audit draws."""
-    generator = np.random.default_rng(1)
-    most = exact.exact_magnitude(subject.options.dtype, case.terms)
-    yield integers(case, subject.options, min(9, most), generator)
-    if most > 9:
-        yield integers(case, subject.options, most, generator)
-
-
-def _agrees(theory: Theory, each: Comparison) -> bool:
-    got = np.asarray(each.result.value, np.float64)
-    return reproduces(theory, numbers(each.probe), got, slack(each.probe, each.name))
+# the entries ----------------------------------------------------------------------------------------------------------
 
 
 def entries(subject: Subject, smallest: Comparison) -> tuple[str, ...]:

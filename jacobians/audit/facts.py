@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from jacobians.audit.subject import Subject
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["facts", "wholes"]
+__all__ = ["Remainder", "facts", "remainder", "wholes"]
 
 Array = npt.NDArray[Any]
 AXES = {
@@ -24,9 +25,15 @@ AXES = {
     "dF": ("filters", "planes", "tap rows", "tap columns"),
     "db": ("filters",),
 }
+# Sizes from which on it is worth saying that only larger ones are wrong.
+MANY = 3
+NO_NUMBER = "NaN or ∞"
+# How many entries vector and tile loops take at once.
+STEPS = (64, 32, 16, 8, 4)
+FINE = {"nothing", "inexact"}
 
 
-def facts(subject: Subject, name: str, failed: Sequence[Comparison]) -> list[str]:
+def facts(subject: Subject, name: str, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> list[str]:
     """Say what is known: linear or not, a multiple, a permutation, a shift, which indices, since which size.
 
     Parameters
@@ -37,6 +44,8 @@ def facts(subject: Subject, name: str, failed: Sequence[Comparison]) -> list[str
         S, dX, dF or db.
     failed : sequence of Comparison
         Where it is wrong, smallest layer first.
+    tried : sequence of Comparison
+        All comparisons of this result.
 
     Returns
     -------
@@ -49,10 +58,27 @@ def facts(subject: Subject, name: str, failed: Sequence[Comparison]) -> list[str
         if each.result.value is not None
     ]
     found = [*_linear(subject, name, failed[0].probe), *wholes(pairs), *_indices(name, pairs)]
-    sizes = sorted({max(each.probe.geometry.image[1:]) for each in failed})
-    if sizes and sizes[0] > 3:
-        found.append(f"it is right for images up to {sizes[0] - 1} wide and high, wrong from {sizes[0]} on")
-    return found
+    return [*found, *_held(pairs), *_sizes(name, failed, tried)]
+
+
+def _sizes(name: str, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator[str]:
+    """Say from which size on a result is wrong, in what it counts itself: columns of responses, not of images."""
+    for axis, label in enumerate(_labels(name, failed[0].right.ndim)):
+        sizes = [each.right.shape[axis] for each in failed]
+        right = [each.right.shape[axis] for each in tried if each.kind in FINE]
+        if min(sizes) > MANY and right and max(right) < min(sizes):
+            yield f"it is right up to {max(right)} {label}, and wrong from {min(sizes)} on"
+        elif min(sizes) > MANY:
+            yield f"it is wrong at {min(sizes)} {label} or more only"
+
+
+def _held(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
+    """Say what stands in the wrong entries, where that is one thing."""
+    wrong = np.concatenate([got[got != right] for got, right in pairs])
+    if len(wrong) and np.all(wrong == wrong[0]):
+        yield f"all wrong entries are {wrong[0]:g}"
+    elif all(np.isin(got[got != right], right).all() for got, right in pairs):
+        yield "the wrong entries are right ones of other places"
 
 
 def _linear(subject: Subject, name: str, probe: Probe) -> Iterator[str]:
@@ -116,15 +142,19 @@ def _overlaps(got: Array, right: Array, steps: Sequence[int]) -> bool:
 def _indices(name: str, pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
     got, right = pairs[-1]
     wrong = got != right
-    labels = (
-        AXES[name] if got.ndim <= len(AXES[name]) else (*AXES[name][:2], *(f"axis {k}" for k in range(got.ndim - 2)))
-    )
-    for axis, label in enumerate(labels[: got.ndim]):
+    for axis, label in enumerate(_labels(name, got.ndim)):
         others = tuple(k for k in range(got.ndim) if k != axis)
         bad = np.flatnonzero(wrong.any(axis=others))
         if len(bad) < wrong.shape[axis]:
             yield f"at the largest layer only {label} {_ranges(bad.tolist())} of 0 … {wrong.shape[axis] - 1} are wrong"
     yield f"at the largest layer {int(wrong.sum())} of {wrong.size} entries are wrong"
+
+
+def _labels(name: str, ndim: int) -> tuple[str, ...]:
+    """Name the axes of a result."""
+    if ndim <= 3 and name != "db":
+        return (*AXES[name][:2], AXES[name][-1])[:ndim]
+    return AXES[name] if ndim <= len(AXES[name]) else (*AXES[name][:2], *(f"axis {k}" for k in range(ndim - 2)))
 
 
 def _ranges(numbers: list[int]) -> str:
@@ -137,3 +167,97 @@ def _ranges(numbers: list[int]) -> str:
             runs.append([number])
     shown = [str(run[0]) if len(run) == 1 else f"{run[0]} … {run[-1]}" for run in runs[:5]]
     return ", ".join(shown) + (", …" if len(runs) > 5 else "")
+
+
+# the remainder of a vector loop ---------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Remainder:
+    """What a loop in steps leaves out of an axis, or of all positions (axis None)."""
+
+    label: str
+    size: str
+    axis: int | None
+    step: int
+    held: str = ""
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether it holds what is no number."""
+        return self.held == NO_NUMBER
+
+    def __str__(self) -> str:
+        """Return which entries are meant."""
+        return f"the last {self.size} mod {self.step} {self.label}"
+
+    def explains(self, each: Comparison) -> bool:
+        """Whether just the remainder is wrong, from its first entry on."""
+        if each.result.value is None or each.kind in {*FINE, "shape", "dtype"}:
+            return False
+        wrong = self._wrong(each)
+        at = np.flatnonzero(wrong)
+        return len(at) > 0 and at[0] == len(wrong) // self.step * self.step
+
+    def count(self, each: Comparison) -> int:
+        """Return how many entries there are along the axis."""
+        return len(self._wrong(each))
+
+    def allows(self, each: Comparison) -> bool:
+        """Whether a right result has no remainder, or is smaller than one step."""
+        count = self.count(each)
+        return count % self.step == 0 or count < self.step
+
+    def _wrong(self, each: Comparison) -> Array:
+        value = np.asarray(each.result.value, np.float64)
+        wrong = value != each.right if value.shape == each.right.shape else np.ones(each.right.shape, bool)
+        if self.axis is None:
+            return np.asarray(wrong.reshape(*wrong.shape[:2], -1).any(axis=(0, 1)))
+        return np.asarray(wrong.any(axis=tuple(axis for axis in range(wrong.ndim) if axis != self.axis)))
+
+
+def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Remainder | None:
+    """Tell whether all that is wrong is the remainder of a loop that takes several entries at once.
+
+    Parameters
+    ----------
+    failed : sequence of Comparison
+        Where a result is wrong.
+    tried : sequence of Comparison
+        All comparisons of this result.
+
+    Returns
+    -------
+    Remainder or None
+        The largest step for which the wrong entries start where the remainder does, at every layer that failed, and
+        every layer that did not has no remainder or is smaller than the step. Two sizes above the step have to fail.
+    """
+    name, shape = failed[0].name, failed[0].right.shape
+    letters = {"S": ("N", "n", "h'", "w'"), "dX": ("N", "d", "h", "w"), "dF": ("n", "d", "k", "l"), "db": ("n",)}[name]
+    axes: list[tuple[str, str, int | None]] = []
+    if len(shape) in {3, 4}:
+        letters = letters if len(shape) == 4 else (*letters[:2], letters[3])
+        axes += list(zip(_labels(name, len(shape)), letters, range(len(shape)), strict=True))[:0:-1]
+        axes += [("positions", f"{letters[-2]}·{letters[-1]}", None)] if len(shape) == 4 and name != "dF" else []
+    right = [each for each in tried if each.kind in FINE]
+    for step, (label, size, axis) in itertools.product(STEPS, axes):
+        found = Remainder(label, size, axis, step)
+        sizes = {found.count(each) for each in failed}
+        if (
+            sum(size > step for size in sizes) > 1
+            and all(map(found.explains, failed))
+            and all(map(found.allows, right))
+        ):
+            return dataclasses.replace(found, held=_what_is_held(failed))
+    return None
+
+
+def _what_is_held(failed: Sequence[Comparison]) -> str:
+    pairs = [(np.asarray(each.result.value, np.float64), each.right) for each in failed]
+    wrong = np.concatenate([got[got != right] for got, right in pairs])
+    if not np.all(np.isfinite(wrong)):
+        return NO_NUMBER
+    if np.all(wrong == wrong[0]):
+        return f"{wrong[0]:g}"
+    copies = all(np.isin(got[got != right], right).all() for got, right in pairs)
+    return "right numbers of other places" if copies else "other numbers"

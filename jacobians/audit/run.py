@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from jacobians.audit import AuditReport, behaviour, describe
+from jacobians.audit import AuditReport, Finding, behaviour, consistent, describe
 from jacobians.audit.probes import Case, Options, Probe, check_dtype, curriculum, draws, expected
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.errors import ShapeError
@@ -66,7 +66,7 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     first = [each for found in (executor.map if executor else map)(_once(subject, seed), cases) for each in found]
     failed = [each for each in first if each.kind not in {"nothing", "inexact"}]
     inexact = {each.name for each in first if each.kind == "inexact"}
-    findings = [describe.finding(subject, _of(failed, name), _of(first, name)) for name in _names(failed)]
+    findings = _findings(subject, failed, first, seed)
     miss: Fraction | None = None
     if not failed:
         miss, failed = _more_draws(subject, cases, seed, inexact=bool(inexact))
@@ -95,6 +95,17 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
         None if failed or miss is None else math.log2(miss.numerator) - math.log2(miss.denominator),
         seed,
     )
+
+
+def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], seed: int) -> list[Finding]:
+    """Make one finding per result that is wrong; where gradients follow from a wrong S, or share an exception, one."""
+    follow = consistent.following(subject, failed, seed)
+    # S first: the others may follow from it.
+    names = [name for name in subject.names if name in _names(failed) and name not in follow]
+    found = [describe.finding(subject, _of(failed, name), _of(tried, name)) for name in names]
+    if follow:
+        found = [consistent.merged(each, follow) if each.about == LABELS["S"] else each for each in found]
+    return consistent.raised_once(found)
 
 
 def _cases(options: Options, geometries: Iterable[Geometry] | None) -> list[Case]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
 __all__ = ["LABELS", "Result", "Subject", "call", "check_functions", "poison"]
@@ -143,10 +143,8 @@ def call(
         with np.errstate(all="ignore"):
             returned = function(*given.values())
     except Exception as error:  # whatever the code under audit raises is the finding
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {error}"
-        place = f" ({where.name}, line {where.lineno})" if where.name else ""
-        return {name: Result(None, raised=said + place) for name in labels}
+        said = f"{type(error).__name__}: {error} ({place(error, function)})"
+        return {name: Result(None, raised=said) for name in labels}
     changed = tuple(letter for letter, before in arrays.items() if not _same(before, given[letter]))
     results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
     if not isinstance(results, tuple | list) or len(results) != len(labels):

@@ -1,14 +1,12 @@
 """Known wrong formulas, each with a name, a cause and a cure.
 
 A theory predicts what code computes that makes one particular mistake. It is named only where it reproduces the wrong
-numbers exactly. The formulas are written with the convolution forms on changed arguments, or as the sums of L1 with one
-thing changed.
+numbers exactly, in their shape too. The formulas themselves are in `jacobians.audit.formulas`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -16,17 +14,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import symbolic
+from jacobians.audit import formulas
+from jacobians.audit.formulas import Numbers, flip, numbers, only, repeated, table_of
 from jacobians.audit.probes import Probe
-from jacobians.convolution import filter_sums, forward_sums, input_sums
-from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry
 
-__all__ = ["THEORIES", "About", "Theory", "explain"]
+__all__ = ["THEORIES", "About", "Theory", "explain", "numbers", "reproduces"]
 
 Array = npt.NDArray[Any]
 About = Literal["S", "dX", "dF", "db"]
-Predict = Callable[["Numbers"], Array | None]
+Predict = Callable[[Numbers], Array | None]
+# Title, cause, cure and formula: what is left of a theory where the result and the anchor are given.
+Row = tuple[str, str, str, Predict]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,8 @@ class Theory:
     anchor : str
         Where the documentation derives the right formula.
     predict : callable
-        Takes the numbers and gives what such code computes; None where the mistake makes no sense there.
+        Takes the numbers and gives what such code computes, NaN where it may be anything; None where the mistake makes
+        no sense.
     """
 
     about: About
@@ -55,61 +55,6 @@ class Theory:
     cure: str
     anchor: str
     predict: Predict
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Numbers:
-    """A probe in a dtype in which sums do not round, with the right forms on arguments that a theory may change."""
-
-    geometry: Geometry
-    X: Array
-    F: Array
-    b: Array
-    G: Array
-
-    def responses(
-        self, X: Array | None = None, F: Array | None = None, geometry: Geometry | None = None, b: Array | None = None
-    ) -> Array:
-        """Right responses to other arguments."""
-        X, F, b = self.X if X is None else X, self.F if F is None else F, self.b if b is None else b
-        maps = [forward_sums(image, F, geometry or self.geometry) for image in X]
-        return np.stack(maps) + b.reshape(-1, *(1,) * self.geometry.spatial_ndim)
-
-    def input_gradient(self, G: Array | None = None, F: Array | None = None, geometry: Geometry | None = None) -> Array:
-        """Right ∂l/∂X for other arguments."""
-        G, F = self.G if G is None else G, self.F if F is None else F
-        return np.stack([input_sums(each, F, geometry or self.geometry) for each in G])
-
-    def filter_gradient(
-        self, X: Array | None = None, G: Array | None = None, geometry: Geometry | None = None
-    ) -> Array:
-        """Right ∂l/∂F for other arguments."""
-        X, G = self.X if X is None else X, self.G if G is None else G
-        return np.asarray(
-            np.sum([filter_sums(x, g, geometry or self.geometry) for x, g in zip(X, G, strict=True)], axis=0)
-        )
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The spatial axes of every array, counted from the back."""
-        return tuple(range(-self.geometry.spatial_ndim, 0))
-
-    def with_options(self, **options: Any) -> Geometry | None:
-        """Return the layer with other options, None where there is none or its responses have another size."""
-        g = self.geometry
-        given: dict[str, Any] = {"stride": g.stride, "padding": g.padding, "dilation": g.dilation, "groups": g.groups}
-        given |= options
-        try:
-            changed = Geometry(g.image, g.filters, **given)
-        except (ShapeError, OverflowError):
-            return None
-        return changed if changed.responses == g.responses and changed != g else None
-
-
-def numbers(probe: Probe) -> Numbers:
-    """Return the probe's numbers in a dtype in which theories can compute."""
-    wide = np.int64 if probe.X.dtype.kind in "iu" else np.float64
-    return Numbers(probe.geometry, *(each.astype(wide) for each in (probe.X, probe.F, probe.b, probe.G)))
 
 
 def explain(
@@ -145,1049 +90,1403 @@ def reproduces(theory: Theory, probe: Numbers, got: Array, slack: float) -> bool
     predicted = theory.predict(probe)
     if predicted is None or predicted.shape != got.shape:
         return False
-    return bool(np.all(predicted == got)) or bool(np.all(np.abs(predicted - got) <= slack))
+    free = np.isnan(predicted)
+    return bool(np.all((predicted == got) | free)) or bool(np.all((np.abs(predicted - got) <= slack) | free))
 
 
-# mistakes that several results share ----------------------------------------------------------------------------------
+def _of(about: About, anchor: str, rows: Iterable[Row]) -> Iterator[Theory]:
+    for title, cause, cure, predict in rows:
+        yield Theory(about, title, cause, cure, anchor, predict)
 
 
-def _spatial(slices: Iterable[Any]) -> tuple[Any, ...]:
-    """Index the spatial axes, and take all of the others."""
-    return (..., *slices)
+# what a result is made of, with one thing in the place of another -----------------------------------------------------
+
+RIGHT: dict[About, Callable[[Numbers], Array]] = {
+    "S": lambda probe: probe.responses(),
+    "dX": lambda probe: probe.input_gradient(),
+    "dF": lambda probe: probe.filter_gradient(),
+    "db": lambda probe: probe.bias_gradient(),
+}
 
 
-def _flip(A: Array, axes: Sequence[int]) -> Array:
-    return np.flip(A, axis=tuple(axes))
+def _with(about: About, letter: str, change: Callable[[Numbers], Array | None]) -> Predict:
+    """Compute a result from another X, F, b or G."""
+
+    def predict(probe: Numbers) -> Array | None:
+        changed = change(probe)
+        return None if changed is None else RIGHT[about](probe.with_array(letter, changed))
+
+    return predict
 
 
-def _swapped_axes(F: Array) -> Array | None:
-    return F.swapaxes(-1, -2) if F.ndim > 3 and F.shape[-1] == F.shape[-2] else None
+def _after(about: About, change: Callable[[Numbers, Array], Array | None]) -> Predict:
+    """Change a right result."""
+    return lambda probe: change(probe, RIGHT[about](probe))
 
 
-def _planes_last(F: Array) -> Array:
-    """Read filters as planes last: the columns of im2col run over taps × planes, the filter over planes × taps."""
-    return np.moveaxis(F.reshape(F.shape[0], *F.shape[2:], F.shape[1]), -1, 1)
+def _turned_into(about: About, change: Callable[[Array], Array]) -> Predict:
+    return _after(about, lambda _, right: change(right))
 
 
-def _planes_last_inverse(F: Array) -> Array:
-    return np.moveaxis(F, 1, -1).reshape(F.shape)
+def _by_table(about: About, change: Callable[[Geometry], dict[str, Any]], *, sized: bool = False) -> Predict:
+    """Compute a result by a table of other options, in the right size or in the size that follows from them."""
+
+    def predict(probe: Numbers) -> Array | None:
+        g = probe.geometry
+        table = dataclasses.replace(table_of(g), **change(g))
+        if min(*table.stride, *table.dilation) < 1:
+            return None
+        find = {"S": formulas.responses_size, "dX": formulas.image_size, "dF": formulas.taps_size}[about]
+        size = find(g, table) if sized else None
+        if size and min(size) == 0:
+            return np.zeros((*RIGHT[about](probe).shape[:2], *size))
+        match about:
+            case "S":
+                return probe.responses(table=table, out=size)
+            case "dX":
+                return probe.input_gradient(table=table, image=size)
+            case _:
+                return probe.filter_gradient(table=table, taps=size)
+
+    return predict
 
 
-def _column_major(F: Array) -> Array:
-    """Read filters that were flattened column by column."""
-    return F.reshape(*F.shape[:2], *F.shape[:1:-1]).transpose(0, 1, *range(F.ndim - 1, 1, -1))
+# options --------------------------------------------------------------------------------------------------------------
+
+Change = tuple[str, str, str, Callable[[Geometry], dict[str, Any]]]
+OWN = "Use each axis's own {}."
+MOVE = "Move windows by the stride, and read taps a dilation apart."
+BOTH = "Put zeros on both sides."
 
 
-def _column_major_inverse(F: Array) -> Array:
-    """Read filters whose planes were written column by column."""
-    return F.transpose(0, 1, *range(F.ndim - 1, 1, -1)).reshape(F.shape)
+def _all(entries: Sequence[Any], index: int) -> tuple[Any, ...]:
+    return (entries[index],) * len(entries)
 
 
-def _reshaped_channels(F: Array, groups: int) -> Array | None:
-    """Exchange the channel axes by a reshape, which keeps the order of the numbers."""
-    n, d = F.shape[:2]
-    return F.reshape(d, n, *F.shape[2:]).swapaxes(0, 1) if groups == 1 and n > 1 and d > 1 else None
+def _zeros_of_plain_filter(geometry: Geometry) -> dict[str, Any]:
+    return {"padding": tuple(((k - 1) // 2, k // 2) for k in geometry.filters[2:])}
 
 
-def _groups_in_turn(probe: Numbers) -> Array | None:
-    """Responses where filter i sees the planes of group i mod g."""
-    g = probe.geometry
-    if g.groups == 1 or g.filters_per_group == 1:
-        return None
-    order = np.arange(g.filters[0]).reshape(g.filters_per_group, g.groups).T.ravel()
-    return np.asarray(probe.responses(F=probe.F[order], b=probe.b[order])[:, np.argsort(order)])
+def _first_axis(geometry: Geometry) -> dict[str, Any]:
+    return {name: _all(getattr(geometry, name), 0) for name in ("stride", "padding", "dilation")}
 
 
-def _taps_assigned(probe: Numbers) -> Array:
-    """Assign ∂l/∂X tap by tap: for a tap products are summed over the filters, taps overwrite."""
-    g = probe.geometry
-    padded = np.zeros((len(probe.X), g.image[0], *g.padded), probe.G.dtype)
-    for tap in np.ndindex(*g.filters[2:]):
-        read = tuple(
-            slice(at * d, at * d + s * count, s)
-            for at, d, s, count in zip(tap, g.dilation, g.stride, g.responses[1:], strict=True)
-        )
-        for group in range(g.groups):
-            F = probe.F[(g.filters_of(group), slice(None), *tap)]
-            part = np.moveaxis(np.tensordot(probe.G[:, g.filters_of(group)], F, ([1], [0])), -1, 1)
-            padded[(slice(None), g.planes_of(group), *read)] = part
-    return np.asarray(padded[_spatial(slice(b, b + size) for (b, _), size in zip(g.padding, g.image[1:], strict=True))])
+CHANGES: tuple[Change, ...] = (
+    (
+        "the dilation is ignored",
+        "taps are read side by side",
+        "Read taps a dilation apart.",
+        lambda g: {"dilation": (1,) * g.spatial_ndim},
+    ),
+    (
+        "the stride is ignored",
+        "windows move by one pixel",
+        "Move windows by the stride.",
+        lambda g: {"stride": (1,) * g.spatial_ndim},
+    ),
+    (
+        "the padding is ignored",
+        "no zeros are put around the image",
+        "Pad the image, and count pixels from the first zero on.",
+        lambda g: {"padding": ((0, 0),) * g.spatial_ndim},
+    ),
+    (
+        "padding before and after are exchanged",
+        "the zeros that belong before the image are put behind it",
+        "Use the first entry of each pair before the image.",
+        lambda g: {"padding": tuple((after, before) for before, after in g.padding)},
+    ),
+    (
+        "the padding of h and w is exchanged",
+        "the padding of one axis is used for the other",
+        OWN.format("padding"),
+        lambda g: {"padding": g.padding[::-1]},
+    ),
+    (
+        "the padding of the first axis is used for all",
+        "one padding serves all axes",
+        OWN.format("padding"),
+        lambda g: {"padding": _all(g.padding, 0)},
+    ),
+    (
+        "the padding of the last axis is used for all",
+        "one padding serves all axes",
+        OWN.format("padding"),
+        lambda g: {"padding": _all(g.padding, -1)},
+    ),
+    (
+        "the stride of h and w is exchanged",
+        "the stride of one axis is used for the other",
+        OWN.format("stride"),
+        lambda g: {"stride": g.stride[::-1]},
+    ),
+    (
+        "the stride of the first axis is used for all",
+        "one stride serves all axes",
+        OWN.format("stride"),
+        lambda g: {"stride": _all(g.stride, 0)},
+    ),
+    (
+        "the stride of the last axis is used for all",
+        "one stride serves all axes",
+        OWN.format("stride"),
+        lambda g: {"stride": _all(g.stride, -1)},
+    ),
+    (
+        "the dilation of h and w is exchanged",
+        "the dilation of one axis is used for the other",
+        OWN.format("dilation"),
+        lambda g: {"dilation": g.dilation[::-1]},
+    ),
+    (
+        "the dilation of the first axis is used for all",
+        "one dilation serves all axes",
+        OWN.format("dilation"),
+        lambda g: {"dilation": _all(g.dilation, 0)},
+    ),
+    (
+        "the dilation of the last axis is used for all",
+        "one dilation serves all axes",
+        OWN.format("dilation"),
+        lambda g: {"dilation": _all(g.dilation, -1)},
+    ),
+    (
+        "all options of the first axis are used for all",
+        "the index of the axis is 0",
+        OWN.format("options"),
+        _first_axis,
+    ),
+    (
+        "stride and dilation are exchanged",
+        "the step between windows is taken for the step between taps",
+        MOVE,
+        lambda g: {"stride": g.dilation, "dilation": g.stride},
+    ),
+    (
+        "the dilation is used as the stride",
+        "windows move by the step between taps",
+        MOVE,
+        lambda g: {"stride": g.dilation},
+    ),
+    (
+        "the stride is used as the dilation",
+        "taps are read as far apart as windows",
+        MOVE,
+        lambda g: {"dilation": g.stride},
+    ),
+    (
+        "the number of groups is used as the stride",
+        "windows move by the number of groups",
+        "Move windows by the stride; look at the order of positional arguments.",
+        lambda g: {"stride": (g.groups,) * g.spatial_ndim},
+    ),
+    (
+        "the number of groups is used as the dilation",
+        "taps are read as far apart as there are groups",
+        "Read taps a dilation apart; look at the order of positional arguments.",
+        lambda g: {"dilation": (g.groups,) * g.spatial_ndim},
+    ),
+    (
+        "stride and padding are exchanged",
+        "the padding is used as the stride",
+        "Look at the order of positional arguments.",
+        lambda g: {"stride": table_of(g).before, "padding": tuple((step, step) for step in g.stride)},
+    ),
+    (
+        "the dilation counts the pixels between taps",
+        "taps are a pixel too far apart",
+        "Dilation 1 means taps side by side.",
+        lambda g: {"dilation": tuple(step + 1 for step in g.dilation)},
+    ),
+    (
+        "the padding is put behind the image only",
+        "all zeros come after the image",
+        BOTH,
+        lambda g: {"padding": tuple((0, before + after) for before, after in g.padding)},
+    ),
+    (
+        "the padding is put before the image only",
+        "all zeros come before the image",
+        BOTH,
+        lambda g: {"padding": tuple((before + after, 0) for before, after in g.padding)},
+    ),
+    (
+        "the padding is put on twice",
+        "two places pad the image",
+        "Pad once.",
+        lambda g: {"padding": tuple((2 * before, 2 * after) for before, after in g.padding)},
+    ),
+    (
+        "the padding is that of a filter that is not dilated",
+        "the padding is (k − 1) ÷ 2",
+        "Use the extent K = (k − 1)·δ + 1 of the filter: (K − 1) ÷ 2 zeros.",
+        _zeros_of_plain_filter,
+    ),
+)
+PLACES: dict[About, str] = {"S": "the forward pass", "dX": "∂l/∂X", "dF": "∂l/∂F"}
 
 
-def _exchanged_channels(F: Array, groups: int) -> Array | None:
-    return F.swapaxes(0, 1) if groups == 1 and F.shape[0] == F.shape[1] > 1 else None
+def _options(about: About) -> Iterator[Theory]:
+    """One theory per way to take an option for another: in the right size, and in the size that the mistake gives."""
+    for title, cause, cure, change in CHANGES:
+        for sized in (False, True):
+            because = f"In {PLACES[about]}, {cause}."
+            yield Theory(about, title, because, cure, "options", _by_table(about, change, sized=sized))
 
 
-def _interleaved_filters(geometry: Geometry, A: Array, axis: int) -> Array | None:
-    """Take filter i for one of group i mod g, not i ÷ (n/g)."""
-    g = geometry
-    if g.groups == 1 or g.filters_per_group == 1:
-        return None
-    order = np.arange(g.filters[0]).reshape(g.filters_per_group, g.groups).T.ravel()
-    return np.take(A, order, axis=axis)
+# constant multiples ---------------------------------------------------------------------------------------------------
+
+COUNTS: tuple[tuple[str, Callable[[Numbers], int]], ...] = (
+    ("the number of images", lambda probe: len(probe.X)),
+    ("the number of responses h'·w'", lambda probe: probe.geometry.positions),
+    ("images times responses", lambda probe: len(probe.X) * probe.geometry.positions),
+    ("the number of taps", lambda probe: probe.geometry.taps),
+    ("the number of planes", lambda probe: probe.geometry.image[0]),
+    ("the number of filters", lambda probe: probe.geometry.filters[0]),
+    ("the size of one filter plane", lambda probe: math.prod(probe.geometry.filters[2:])),
+    ("the number of all responses", lambda probe: probe.G.size),
+    ("the number of groups", lambda probe: probe.geometry.groups),
+)
+FACTORS = ((-1, "its sign is wrong"), (2, "it is twice what it should be"), (0.5, "it is half of what it should be"))
+MEAN = "Sum; the mean over a mini-batch belongs to the loss, and reaches this gradient through G."
 
 
-def _interleaved_planes(geometry: Geometry, A: Array, axis: int) -> Array | None:
-    g = geometry
-    if g.groups == 1 or g.planes_per_group == 1:
-        return None
-    order = np.arange(g.image[0]).reshape(g.planes_per_group, g.groups).T.ravel()
-    return np.take(A, order, axis=axis)
-
-
-def _unshuffle(order_of: Callable[[Array], Array | None], A: Array, axis: int) -> Array | None:
-    order = order_of(np.arange(A.shape[axis]))
-    return None if order is None else np.take(A, np.argsort(order), axis=axis)
-
-
-def _first_group(geometry: Geometry, X: Array) -> Array | None:
-    """Let every group see the planes of group 0."""
-    if geometry.groups == 1:
-        return None
-    return np.concatenate([X[:, geometry.planes_of(0)]] * geometry.groups, axis=1)
-
-
-def _first_filters(geometry: Geometry, F: Array) -> Array | None:
-    """Use the filters of group 0 for every group."""
-    return None if geometry.groups == 1 else np.concatenate([F[geometry.filters_of(0)]] * geometry.groups)
-
-
-def _only(A: Array, index: int, axis: int) -> Array | None:
-    """Keep one entry of an axis, zeros elsewhere."""
-    if A.shape[axis] == 1:
-        return None
-    kept = np.zeros_like(A)
-    at = (slice(None),) * axis + (index,)
-    kept[at] = A[at]
-    return kept
-
-
-def _assigned(probe: Numbers, target: Literal["S", "dX", "dF"], *, last: bool) -> Array:
-    """Assign each product of L1 where it should be added, so that the last, or the first, wins."""
-    r, p, q = symbolic.triples(probe.geometry)
-    order = slice(None) if last else slice(None, None, -1)
-    F, results = probe.F.ravel(), []
-    for X, G in zip(probe.X, probe.G, strict=True):
-        where, value, like = {
-            "S": (r, X.ravel()[p] * F[q], G),
-            "dX": (p, G.ravel()[r] * F[q], X),
-            "dF": (q, G.ravel()[r] * X.ravel()[p], probe.F),
-        }[target]
-        result = np.zeros_like(like)
-        result.reshape(-1)[where[order]] = value[order]
-        results.append(result)
-    return np.sum(results, axis=0) if target == "dF" else np.stack(results)
-
-
-def _windows_assigned(probe: Numbers) -> Array:
-    """Assign ∂l/∂X window by window: within a window products are summed over the filters, windows overwrite."""
-    g = probe.geometry
-    padded = np.zeros((len(probe.X), g.image[0], *g.padded), probe.G.dtype)
-    for position in np.ndindex(*g.responses[1:]):
-        window = tuple(
-            slice(at * s, at * s + extent, d)
-            for at, s, extent, d in zip(position, g.stride, g.extent, g.dilation, strict=True)
-        )
-        for group in range(g.groups):
-            G = probe.G[(slice(None), g.filters_of(group), *position)]
-            padded[(slice(None), g.planes_of(group), *window)] = np.tensordot(G, probe.F[g.filters_of(group)], 1)
-    return np.asarray(padded[_spatial(slice(b, b + size) for (b, _), size in zip(g.padding, g.image[1:], strict=True))])
-
-
-def _option_theories(about: About, name: str, compute: Callable[[Numbers, Geometry], Array]) -> Iterator[Theory]:
-    """One theory per way to take an option for another, where the sizes happen to be the same."""
-
-    def predict(change: Callable[[Geometry], dict[str, Any]]) -> Predict:
-        def under(probe: Numbers) -> Array | None:
-            changed = probe.with_options(**change(probe.geometry))
-            return None if changed is None else compute(probe, changed)
-
-        return under
-
-    own_stride, own_dilation = "Use each axis's own stride.", "Use each axis's own dilation."
-    both = "Put zeros on both sides."
-    changes: list[tuple[str, str, str, Callable[[Geometry], dict[str, Any]]]] = [
-        (
-            "padding before and after are exchanged",
-            "the zeros that belong before the image are put behind it",
-            "Use the first entry of each pair before the image.",
-            lambda g: {"padding": [(after, before) for before, after in g.padding]},
-        ),
-        (
-            "the padding of h and w is exchanged",
-            "the padding of one axis is used for the other",
-            "Use each axis's own padding.",
-            lambda g: {"padding": g.padding[::-1]},
-        ),
-        (
-            "the stride of h and w is exchanged",
-            "the stride of one axis is used for the other",
-            own_stride,
-            lambda g: {"stride": g.stride[::-1]},
-        ),
-        (
-            "the stride of the first axis is used for all",
-            "one stride serves all axes",
-            own_stride,
-            lambda g: {"stride": g.stride[0]},
-        ),
-        (
-            "the stride of the last axis is used for all",
-            "one stride serves all axes",
-            own_stride,
-            lambda g: {"stride": g.stride[-1]},
-        ),
-        (
-            "the dilation of h and w is exchanged",
-            "the dilation of one axis is used for the other",
-            own_dilation,
-            lambda g: {"dilation": g.dilation[::-1]},
-        ),
-        (
-            "stride and dilation are exchanged",
-            "the step between windows is taken for the step between taps",
-            "Move windows by the stride, and read taps a dilation apart.",
-            lambda g: {"stride": g.dilation, "dilation": g.stride},
-        ),
-        (
-            "the dilation is ignored",
-            "taps are read side by side",
-            "Read taps a dilation apart.",
-            lambda g: {"dilation": 1},
-        ),
-        ("the stride is ignored", "windows move by one pixel", "Move windows by the stride.", lambda g: {"stride": 1}),
-        (
-            "the padding is put behind the image only",
-            "all zeros come after the image",
-            both,
-            lambda g: {"padding": [(0, before + after) for before, after in g.padding]},
-        ),
-        (
-            "the padding is put before the image only",
-            "all zeros come before the image",
-            both,
-            lambda g: {"padding": [(before + after, 0) for before, after in g.padding]},
-        ),
-    ]
-    for title, cause, cure, change in changes:
-        yield Theory(about, title, f"In {name}, {cause}.", cure, "options", predict(change))
-
-
-def _scalings(about: About, right: Callable[[Numbers], Array]) -> Iterator[Theory]:
+def _scalings(about: About) -> Iterator[Theory]:
     """Constant multiples, by the counts that code divides or multiplies by."""
 
-    def multiplied(factor: Callable[[Numbers], float]) -> Predict:
-        return lambda probe: None if factor(probe) == 1 else right(probe) * factor(probe)
+    def divided(count: Callable[[Numbers], int]) -> Predict:
+        return _after(about, lambda probe, right: right / count(probe))
 
-    def divided(factor: Callable[[Numbers], float]) -> Predict:
-        return lambda probe: None if factor(probe) == 1 else right(probe) / factor(probe)
+    def multiplied(count: Callable[[Numbers], int]) -> Predict:
+        return _after(about, lambda probe, right: right * count(probe))
 
-    counts: list[tuple[str, Callable[[Numbers], float]]] = [
-        ("the number of images", lambda probe: len(probe.X)),
-        ("the number of responses h'·w'", lambda probe: probe.geometry.positions),
-        ("images times responses", lambda probe: len(probe.X) * probe.geometry.positions),
-        ("the number of taps", lambda probe: probe.geometry.taps),
-        ("the number of planes", lambda probe: probe.geometry.image[0]),
-        ("the number of filters", lambda probe: probe.geometry.filters[0]),
-        ("the size of one filter plane", lambda probe: math.prod(probe.geometry.filters[2:])),
-        ("the number of all responses", lambda probe: probe.G.size),
+    def times(factor: float) -> Predict:
+        return _after(about, lambda _, right: right * factor)
+
+    for name, count in COUNTS:
+        mean = f"A mean over {name} is taken where the formula has a sum."
+        more = f"The sum is counted once for each of {name}."
+        yield Theory(about, f"it is divided by {name}", mean, MEAN, "scaling", divided(count))
+        yield Theory(about, f"it is multiplied by {name}", more, "Add each product once.", "scaling", multiplied(count))
+    for factor, words in FACTORS:
+        cause, cure = f"Every entry is {factor:g} times the right one.", "Count each product once, with its own sign."
+        yield Theory(about, words, cause, cure, "scaling", times(factor))
+
+
+# the order of vec -----------------------------------------------------------------------------------------------------
+
+SAME_ORDER = "Flatten and reshape in one order: planes, then rows, then columns."
+ROW_BY_ROW = "Flatten both row by row."
+Order = tuple[str, str, Callable[[Array], Array]]
+ORDERS: tuple[Order, ...] = (
+    ("reshaped column by column", "It runs row by row, and is reshaped column by column.", formulas.read_column_major),
+    (
+        "written column by column",
+        "It is flattened column by column, and read row by row.",
+        formulas.written_column_major,
+    ),
+    ("reshaped planes last", "It runs over planes first, and is reshaped as planes last.", formulas.read_planes_last),
+    (
+        "written planes last",
+        "A matrix with planes as columns is reshaped without a transpose.",
+        formulas.written_planes_last,
+    ),
+    ("reshaped in Fortran order", 'It is flattened row by row and reshaped with order="F".', formulas.read_fortran),
+    ("written in Fortran order", 'It is flattened with order="F" and reshaped row by row.', formulas.written_fortran),
+)
+FIRST_AXIS_ORDERS: tuple[Order, ...] = (
+    ("written with planes before {}", "It runs over planes, then {}.", formulas.written_planes_first),
+    ("reshaped with planes before {}", "It runs over {}, then planes.", formulas.read_planes_first),
+    (
+        "written with {} last",
+        "A matrix with {} as columns is reshaped without a transpose.",
+        formulas.written_first_axis_last,
+    ),
+    ("reshaped with {} last", "It is reshaped as if {} ran fastest.", formulas.read_first_axis_last),
+)
+FIRST_AXIS: dict[About, str] = {"S": "images", "dX": "images", "dF": "filters"}
+
+
+def _result_orders(about: About) -> Iterator[Theory]:
+    """Results whose numbers are right and stand in another order."""
+    first = FIRST_AXIS[about]
+    for words, cause, change in (*ORDERS, *FIRST_AXIS_ORDERS):
+        title, because = f"it is {words.format(first)}", cause.format(first)
+        yield Theory(about, title, because, SAME_ORDER, "vec", _turned_into(about, change))
+
+
+def _argument_orders(about: About, letter: Literal["X", "G"]) -> Iterator[Theory]:
+    """Arguments that are flattened in one order and read in another."""
+    name = {"X": "the image", "G": "the upstream gradient"}[letter]
+
+    def of(change: Callable[[Array], Array]) -> Predict:
+        return _with(about, letter, lambda probe: change(getattr(probe, letter)))
+
+    for words, cause, change in ORDERS:
+        yield Theory(about, f"{name} is {words}", cause, SAME_ORDER, "vec", of(change))
+
+
+# sizes ----------------------------------------------------------------------------------------------------------------
+
+SIZES: dict[About, str] = {
+    "S": "h' = ⌊(H + p₀ + p₁ − K) ÷ s⌋ + 1, with the extent K = (k − 1)·δ + 1.",
+    "dX": "∂l/∂X has the shape of X: start from np.zeros_like(X).",
+    "dF": "∂l/∂F has the shape of F: start from np.zeros_like(F).",
+    "db": "∂l/∂b has one entry per filter: G.sum(axis=(0, 2, 3)).",
+}
+AXES_ORDERS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
+    ("planes last", lambda A: np.moveaxis(A, 1, -1)),
+    ("planes before images", lambda A: A.swapaxes(0, 1)),
+    ("images last", lambda A: np.moveaxis(A, 0, -1)),
+    ("columns before rows", lambda A: A.swapaxes(-1, -2)),
+    ("reversed", np.transpose),
+    ("rows, columns, planes, images", lambda A: np.moveaxis(A, (1, 0), (-2, -1))),
+)
+
+FLAT: tuple[Callable[[Array], Array], ...] = (
+    lambda A: A.reshape(*A.shape[:2], -1),
+    lambda A: A.reshape(len(A), -1),
+    np.ravel,
+    lambda A: A.reshape(*A.shape[:2], -1).swapaxes(1, 2),
+)
+
+
+def _sizes(about: About) -> Iterator[Theory]:
+    """Results that are right but for their shape."""
+    order = "They are in the order: {}."
+    rows: list[Row] = [
+        ("its axes are in another order", order.format(words), "Transpose it back.", _turned_into(about, change))
+        for words, change in AXES_ORDERS
     ]
-    for name, count in counts:
-        yield Theory(
-            about,
-            f"it is divided by {name}",
-            f"A mean over {name} is taken where the formula has a sum.",
-            "Sum; the mean over a mini-batch belongs to the loss, and reaches this gradient through G.",
-            "scaling",
-            divided(count),
+    rows += [
+        ("it is not reshaped", "It is a matrix or a vector still.", SIZES[about], _turned_into(about, change))
+        for change in FLAT
+    ]
+    yield from _of(about, "shapes", rows)
+    if about in {"S", "dX"}:
+        title, cause = "the batch axis is missing", "Only the first image is returned, without the axis of the images."
+        first = _after(about, lambda _, right: right[0])
+        yield Theory(about, title, cause, "Keep the first axis: one entry per image.", "shapes", first)
+
+
+def _other_gradients(about: About) -> Iterator[Theory]:
+    """Gradients that are returned in the place of this one."""
+    cause, cure = "Another gradient stands in its place.", "Return ∂l/∂X, ∂l/∂F and, where there is one, ∂l/∂b."
+    others: tuple[About, ...] = ("dX", "dF", "db")
+    for other in others:
+        if other != about:
+            yield Theory(about, "the gradients come in another order", cause, cure, "shapes", RIGHT[other])
+
+
+def _sizes_of_responses() -> Iterator[Theory]:
+    """Responses that are right as far as they go, of another size."""
+
+    def of(size: Callable[[Geometry], tuple[int, ...]]) -> Predict:
+        return _after("S", lambda probe, right: formulas.resized(right, size(probe.geometry)))
+
+    def by(**options: Any) -> Callable[[Geometry], tuple[int, ...]]:
+        return lambda g: formulas.responses_size(
+            g, dataclasses.replace(table_of(g), **{name: (each,) * g.spatial_ndim for name, each in options.items()})
         )
-        yield Theory(
-            about,
-            f"it is multiplied by {name}",
-            f"The sum is counted once for each of {name}.",
-            "Add each product once.",
-            "scaling",
-            multiplied(count),
-        )
-    for factor, words in (
-        (-1, "its sign is wrong"),
-        (2, "it is twice what it should be"),
-        (0.5, "it is half of what it should be"),
-    ):
-        yield Theory(
-            about,
-            words,
-            f"Every entry is {factor:g} times the right one.",
-            "Count each product once, with its own sign.",
-            "scaling",
-            multiplied(functools.partial(_always, factor)),
-        )
+
+    rows: list[Row] = [
+        ("the number of responses is rounded up", "The division by the stride is a ceiling.", SIZES["S"],
+         of(formulas.rounded_up)),
+        ("the number of responses is one too small", "The + 1 of the formula is left out.", SIZES["S"],
+         of(lambda g: tuple(count - 1 for count in g.responses[1:]))),
+        ("the number of responses is one too large", "One position too many is counted.", SIZES["S"],
+         of(lambda g: tuple(count + 1 for count in g.responses[1:]))),
+        ("the number of responses is computed without the dilation", "K is taken for k.", SIZES["S"],
+         of(by(dilation=1))),
+        ("the number of responses is computed without the padding", "p₀ + p₁ is left out.", SIZES["S"],
+         of(by(padding=(0, 0)))),
+        ("the number of responses is computed without the stride", "Nothing is divided by s.", SIZES["S"],
+         of(by(stride=1))),
+    ]  # fmt: skip
+    yield from _of("S", "shapes", rows)
 
 
-def _always(number: float, _: Numbers) -> float:
-    return number
+# what S and ∂l/∂X share -----------------------------------------------------------------------------------------------
 
 
-def _filter_theories(about: About, right: Callable[[Numbers, Array], Array]) -> Iterator[Theory]:
-    """Filters that are read in another order, of S and ∂l/∂X alike."""
-
+def _read_axes(about: About) -> Iterator[Theory]:
     def of(change: Callable[[Numbers], Array | None]) -> Predict:
-        def predict(probe: Numbers) -> Array | None:
-            F = change(probe)
-            return None if F is None else right(probe, F)
+        return _with(about, "F", change)
 
-        return predict
-
-    yield Theory(
+    yield from _of(
         about,
-        "h and w of the filter are exchanged",
-        "The two axes of each filter plane are transposed.",
-        "Index the filter row by row: F[i, k, a, b] with a along h.",
         "axes",
-        of(lambda probe: _swapped_axes(probe.F)),
+        [
+            (
+                "h and w of the filter are exchanged",
+                "The two axes of each filter plane are transposed.",
+                "Index the filter row by row: F[i, k, a, b] with a along h.",
+                of(lambda probe: formulas.swapped_axes(probe.F)),
+            )
+        ],
     )
-    yield Theory(
+
+
+def _read_planes(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
+    yield from _of(
         about,
-        "the channel axes of F are exchanged",
-        "F is read as (planes, filters, …).",
-        "Read F[i, k] as plane k of filter i; ∂l/∂X sums over i, S over k.",
         "planes",
-        of(lambda probe: _exchanged_channels(probe.F, probe.geometry.groups)),
+        [
+            (
+                "the channel axes of F are exchanged",
+                "F is read as (planes, filters, …).",
+                "Read F[i, k] as plane k of filter i; ∂l/∂X sums over i, S over k.",
+                of(lambda probe: formulas.exchanged_channels(probe.F, probe.geometry.groups)),
+            ),
+            (
+                "the planes of the filter are in reverse order",
+                "Plane k of X meets plane d − 1 − k of the filter.",
+                "Let plane k of X meet plane k of the filter.",
+                of(lambda probe: probe.F[:, ::-1] if probe.F.shape[1] > 1 else None),
+            ),
+        ],
     )
-    yield Theory(
+
+
+def _read_vec(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
+    planes_first = "Flatten planes first: planes, then rows, then columns."
+    yield from _of(
         about,
-        "the planes of the filter are in reverse order",
-        "Plane k of X meets plane d − 1 − k of the filter.",
-        "Let plane k of X meet plane k of the filter.",
+        "vec",
+        [
+            (
+                "columns are planes last, filters planes first",
+                "The columns of im2col run over taps and then planes, the flattened filter over planes and then taps.",
+                "Flatten both planes first: planes, then rows, then columns.",
+                of(lambda probe: formulas.read_planes_last(probe.F)),
+            ),
+            (
+                "filters are read planes last",
+                "The flattened filter is taken to run over taps and then planes.",
+                planes_first,
+                of(lambda probe: formulas.written_planes_last(probe.F)),
+            ),
+            (
+                "filters are flattened column by column",
+                "The vec of the filter is column-major, that of the patch row-major.",
+                ROW_BY_ROW,
+                of(lambda probe: formulas.read_column_major(probe.F)),
+            ),
+            (
+                "filters are written column by column",
+                "Each plane of the filter is flattened column by column, and read row by row.",
+                ROW_BY_ROW,
+                of(lambda probe: formulas.written_column_major(probe.F)),
+            ),
+            (
+                "filters are reshaped in Fortran order",
+                'They are flattened row by row and reshaped with order="F".',
+                planes_first,
+                of(lambda probe: formulas.read_fortran(probe.F)),
+            ),
+            (
+                "filters are written in Fortran order",
+                'They are flattened with order="F" and reshaped row by row.',
+                planes_first,
+                of(lambda probe: formulas.written_fortran(probe.F)),
+            ),
+            (
+                "filters are reshaped to taps × filters without a transpose",
+                "A matrix with one row per filter is read as one with one column per filter.",
+                "Transpose: F.reshape(n, −1).T.",
+                of(lambda probe: formulas.read_first_axis_last(probe.F)),
+            ),
+        ],
+    )
+
+
+def _read_planes_2(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
+    yield from _of(
+        about,
         "planes",
-        of(lambda probe: probe.F[:, ::-1] if probe.F.shape[1] > 1 else None),
+        [
+            (
+                "the channel axes of F are exchanged by a reshape",
+                "A reshape to (planes, filters, …) keeps the order of the numbers, and so mixes filters.",
+                "Exchange axes with swapaxes or transpose.",
+                of(lambda probe: formulas.reshaped_channels(probe.F, probe.geometry.groups)),
+            ),
+            (
+                "only the first plane is summed",
+                "The other planes of the filter are left out.",
+                "Sum over all planes.",
+                of(lambda probe: only(probe.F, 0, 1)),
+            ),
+            (
+                "the first filter is used for all",
+                "The index of the filter is forgotten.",
+                "Use filter i for response map i.",
+                of(lambda probe: repeated(probe.F, 0, 0)),
+            ),
+            (
+                "the last filter is used for all",
+                "The index of the filter is forgotten.",
+                "Use filter i for response map i.",
+                of(lambda probe: repeated(probe.F, -1, 0)),
+            ),
+            (
+                "the first plane of the filter is used for all",
+                "The index of the plane is forgotten.",
+                "Let plane k of X meet plane k of the filter.",
+                of(lambda probe: repeated(probe.F, 0, 1)),
+            ),
+        ],
     )
-    yield Theory(
-        about,
-        "columns are planes last, filters planes first",
-        "The columns of im2col run over taps and then planes, the flattened filter over planes and then taps.",
-        "Flatten both planes first: planes, then rows, then columns.",
-        "vec",
-        of(lambda probe: _planes_last(probe.F) if probe.F.shape[1] > 1 else None),
-    )
-    yield Theory(
-        about,
-        "filters are read planes last",
-        "The flattened filter is taken to run over taps and then planes.",
-        "Flatten planes first: planes, then rows, then columns.",
-        "vec",
-        of(lambda probe: _planes_last_inverse(probe.F) if probe.F.shape[1] > 1 else None),
-    )
-    yield Theory(
-        about,
-        "filters are flattened column by column",
-        "The vec of the filter is column-major, that of the patch row-major.",
-        "Flatten both row by row.",
-        "vec",
-        of(lambda probe: _column_major(probe.F) if probe.F.ndim > 3 else None),
-    )
-    yield Theory(
-        about,
-        "filters are written column by column",
-        "Each plane of the filter is flattened column by column, and read row by row.",
-        "Flatten both row by row.",
-        "vec",
-        of(lambda probe: _column_major_inverse(probe.F) if probe.F.ndim > 3 else None),
-    )
-    yield Theory(
-        about,
-        "the channel axes of F are exchanged by a reshape",
-        "A reshape to (planes, filters, …) keeps the order of the numbers, and so mixes filters.",
-        "Exchange axes with swapaxes or transpose.",
-        "planes",
-        of(lambda probe: _reshaped_channels(probe.F, probe.geometry.groups)),
-    )
+
+
+def _read_groups(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
     yield Theory(
         about,
         "the filters of group 0 are used for all groups",
         "The index of the filter forgets the group.",
         "Use filters i of group g from g·n/groups on.",
         "groups",
-        of(lambda probe: _first_filters(probe.geometry, probe.F)),
+        of(lambda probe: formulas.first_filters(probe.geometry, probe.F)),
     )
-    yield Theory(
-        about,
-        "only the first plane is summed",
-        "The other planes of the filter are left out.",
-        "Sum over all planes.",
-        "planes",
-        of(lambda probe: _only(probe.F, 0, 1)),
-    )
+
+
+def _read_accumulate(about: About) -> Iterator[Theory]:
+    def of(change: Callable[[Numbers], Array | None]) -> Predict:
+        return _with(about, "F", change)
+
     yield Theory(
         about,
         "only the last plane counts",
         "The planes are assigned one after the other instead of added.",
         "Add the planes: += for =.",
         "accumulate",
-        of(lambda probe: _only(probe.F, -1, 1)),
+        of(lambda probe: only(probe.F, -1, 1)),
     )
 
 
-def _ones(A: Array) -> Array:
-    return np.ones_like(A)
+def _filters(about: About) -> Iterator[Theory]:
+    """Filters that are read in another order."""
+    yield from _read_axes(about)
+    yield from _read_planes(about)
+    yield from _read_vec(about)
+    yield from _read_planes_2(about)
+    yield from _read_groups(about)
+    yield from _read_accumulate(about)
 
 
-def _clipped(probe: Numbers) -> Array | None:
-    """∂l/∂X where the padding p is larger than k − 1 and the negative padding of G is clipped at 0."""
-    g = probe.geometry
-    over = [max(before - extent + 1, 0) for (before, _), extent in zip(g.padding, g.extent, strict=True)]
-    if not any(over):
-        return None
-    padding = [(before - cut, after + cut) for (before, after), cut in zip(g.padding, over, strict=True)]
-    changed = probe.with_options(padding=padding)
-    return None if changed is None else probe.input_gradient(geometry=changed)
+ADD = "Add: += for =."
+LAST_PRODUCT = "Only the last product of each sum is left: `=` stands where `+=` is needed."
 
 
-def _uncut(probe: Numbers, *, behind: bool) -> Array | None:
-    """∂l/∂X with the padding left on one side, so that it is shifted."""
-    g = probe.geometry
-    if not any(map(any, g.padding)):
-        return None
-    bare = Geometry((g.image[0], *g.padded), g.filters, stride=g.stride, dilation=g.dilation, groups=g.groups)
-    padded = probe.input_gradient(geometry=bare)
-    if behind:
-        return np.asarray(padded[_spatial(slice(None, size) for size in g.image[1:])])
-    return np.asarray(
-        padded[_spatial(slice(full - size, None) for full, size in zip(g.padded, g.image[1:], strict=True))]
-    )
+def _of_products(about: Literal["S", "dX", "dF"]) -> Iterator[Theory]:
+    """Products that are assigned."""
 
+    def of(*, last: bool) -> Predict:
+        def predict(probe: Numbers) -> Array:
+            bias = probe.b.reshape(-1, *(1,) * probe.geometry.spatial_ndim)
+            return formulas.assigned(probe, about, last=last) + (bias if about == "S" else 0)
 
-def _tail_first(probe: Numbers) -> Array | None:
-    """∂l/∂X with the tail's rows and columns in front."""
-    g = probe.geometry
-    if not any(g.tail):
-        return None
-    bare = Geometry((g.image[0], *g.padded), g.filters, stride=g.stride, dilation=g.dilation, groups=g.groups)
-    rolled = np.roll(probe.input_gradient(geometry=bare), g.tail, axis=probe.axes)
-    return np.asarray(rolled[_spatial(slice(b, b + size) for (b, _), size in zip(g.padding, g.image[1:], strict=True))])
+        return predict
 
-
-def _tail_zeroed(probe: Numbers) -> Array | None:
-    """∂l/∂X whose last rows and columns, as many as the tail, are 0 although windows reach them."""
-    g = probe.geometry
-    if not any(g.tail):
-        return None
-    result = probe.input_gradient()
-    for axis, tail in zip(probe.axes, g.tail, strict=True):
-        if tail:
-            result[_spatial([slice(-tail, None), *[slice(None)] * (-1 - axis)])] = 0
-    return result
-
-
-def _unspread(probe: Numbers) -> Array | None:
-    """∂l/∂X of an upstream gradient that is not spread by the stride, in a corner."""
-    g = probe.geometry
-    return None if set(g.stride) == {1} else _as_stride_one(probe)
-
-
-def _as_stride_one(probe: Numbers) -> Array | None:
-    g = probe.geometry
-    try:
-        dense = Geometry(g.image, g.filters, padding=g.padding, dilation=g.dilation, groups=g.groups)
-    except ShapeError:
-        return None
-    G = np.zeros((len(probe.G), *dense.responses), probe.G.dtype)
-    G[_spatial(slice(None, size) for size in g.responses[1:])] = probe.G
-    return probe.input_gradient(G=G, geometry=dense)
-
-
-def _filter_tail_front(probe: Numbers) -> Array | None:
-    """∂l/∂F of k + r rows that is cut at the wrong end."""
-    g = probe.geometry
-    if not any(g.tail):
-        return None
-    shift = [-(-tail // step) if tail >= step else 0 for tail, step in zip(g.tail, g.dilation, strict=True)]
-    if set(g.dilation) == {1}:
-        shift = list(g.tail)
-    wide = [(before - move, after + move) for (before, after), move in zip(g.padding, shift, strict=True)]
-    X = np.pad(probe.X, ((0, 0), (0, 0), *((0, 2 * move) for move in shift)))
-    X = X[_spatial(slice(max(-before, 0), None) for before, _ in wide)]
-    layer = Geometry(
-        (g.image[0], *X.shape[2:]),
-        g.filters,
-        stride=g.stride,
-        padding=[(max(b, 0), max(a, 0)) for b, a in wide],
-        dilation=g.dilation,
-        groups=g.groups,
-    )
-    if any(a < b for a, b in zip(layer.responses[1:], g.responses[1:], strict=True)):
-        return None
-    G = np.zeros((len(probe.G), *layer.responses), probe.G.dtype)
-    G[_spatial(slice(None, size) for size in g.responses[1:])] = probe.G
-    return probe.filter_gradient(X=X, G=G, geometry=layer)
-
-
-def _unspread_filters(probe: Numbers) -> Array | None:
-    g = probe.geometry
-    if set(g.stride) == {1}:
-        return None
-    dense = Geometry(g.image, g.filters, padding=g.padding, dilation=g.dilation, groups=g.groups)
-    G = np.zeros((len(probe.G), *dense.responses), probe.G.dtype)
-    G[_spatial(slice(None, size) for size in g.responses[1:])] = probe.G
-    return probe.filter_gradient(G=G, geometry=dense)
+    title, first_product = "products are assigned, not added", "Only the first product of each sum is left."
+    rows = [(title, LAST_PRODUCT, ADD, of(last=True)), (title, first_product, ADD, of(last=False))]
+    yield from _of(about, "accumulate", rows)
 
 
 # the catalogue --------------------------------------------------------------------------------------------------------
 
+NO_FLIP = "Do not flip the filter in the forward pass."
+BLOCKS = "Filter i belongs to group i ÷ (n/groups): blocks, not turns."
+
+
+def _per_filter(b: Array, axis: int, G: Array) -> Array | None:
+    """Add a bias along a spatial axis that happens to be as long as there are filters."""
+    if len(b) == 1 or G.shape[axis] != len(b):
+        return None
+    return b.reshape(-1, *(1,) * (-1 - axis))
+
+
+def _bias(change: Callable[[Numbers], Array]) -> Predict:
+    return _with("S", "b", lambda probe: change(probe) if probe.b.any() else None)
+
+
+def _bias_along(axis: int) -> Predict:
+    def predict(probe: Numbers) -> Array | None:
+        added = _per_filter(probe.b, axis, probe.G)
+        return None if added is None else probe.responses(b=probe.b * 0) + added
+
+    return predict
+
+
+def _turned(about: About, axes: Callable[[Numbers], Sequence[int]]) -> Predict:
+    """Compute a result from a filter that is reversed along some of its axes."""
+    return _with(about, "F", lambda probe: flip(probe.F, axes(probe)))
+
+
+def _flipped(about: About, axes: Callable[[Numbers], Sequence[int]]) -> Predict:
+    return _after(about, lambda probe, right: flip(right, axes(probe)))
+
+
+def _responses_correlation() -> Iterator[Theory]:
+    about: About = "S"
+    yield from _of(
+        about,
+        "correlation",
+        [
+            (
+                "the filter is turned by 180°",
+                "This is true convolution, which flips the filter; deep learning's does not.",
+                NO_FLIP,
+                _turned(about, lambda probe: probe.axes),
+            ),
+            (
+                "the filter is reversed along its first axis",
+                "Rows of the filter are read from last to first.",
+                NO_FLIP,
+                _turned(about, lambda probe: probe.axes[:1]),
+            ),
+            (
+                "the filter is reversed along its last axis",
+                "Columns of the filter are read from last to first.",
+                NO_FLIP,
+                _turned(about, lambda probe: probe.axes[-1:]),
+            ),
+        ],
+    )
+
+
+def _responses_bias() -> Iterator[Theory]:
+    about: About = "S"
+    add_own = "Add b_i to every entry of S_i: b[:, None, None]."
+    yield from _of(
+        about,
+        "bias",
+        [
+            ("the bias is left out", "No bias is added.", add_own, _bias(lambda probe: probe.b * 0)),
+            ("the bias is added twice", "Two places add the bias.", "Add b_i once.", _bias(lambda probe: probe.b * 2)),
+            ("the bias is subtracted", "b_i has the wrong sign.", add_own, _bias(lambda probe: -probe.b)),
+            (
+                "one bias is used for all filters",
+                "The first filter's bias is added to every response map.",
+                add_own,
+                _bias(lambda probe: np.full_like(probe.b, probe.b[0])),
+            ),
+            (
+                "one bias is used for all filters",
+                "The last filter's bias is added to every response map.",
+                add_own,
+                _bias(lambda probe: np.full_like(probe.b, probe.b[-1])),
+            ),
+            (
+                "one bias is used for all filters",
+                "The sum of all biases is added to every response map.",
+                add_own,
+                _bias(lambda probe: np.full_like(probe.b, probe.b.sum())),
+            ),
+            (
+                "the bias runs along the columns, not the filters",
+                "b is broadcast over the last axis of S.",
+                add_own,
+                _bias_along(-1),
+            ),
+            (
+                "the bias runs along the rows, not the filters",
+                "b is broadcast over the rows of S.",
+                add_own,
+                _bias_along(-2),
+            ),
+            (
+                "the biases are in reverse order",
+                "Filter i gets the bias of filter n − 1 − i.",
+                add_own,
+                _bias(lambda probe: probe.b[::-1]),
+            ),
+            (
+                "the bias is added once per plane",
+                "The bias is added inside the sum over the planes.",
+                "Add b_i after the sum.",
+                _bias(lambda probe: probe.b * probe.geometry.planes_per_group),
+            ),
+            (
+                "the bias is added once per tap",
+                "The bias is added inside the sum over the taps.",
+                "Add b_i after the sum.",
+                _bias(lambda probe: probe.b * probe.geometry.taps),
+            ),
+        ],
+    )
+
+
+def _responses_linear() -> Iterator[Theory]:
+    about: About = "S"
+    yield from _of(
+        about,
+        "linear",
+        [
+            (
+                "a ReLU is left in",
+                "Negative responses come out as 0.",
+                "Audit the convolution alone: return S, not max(0, S).",
+                _turned_into(about, lambda right: np.maximum(right, 0)),
+            ),
+            (
+                "the absolute value is returned",
+                "Negative responses lose their sign.",
+                "Return S itself.",
+                _turned_into(about, np.abs),
+            ),
+        ],
+    )
+
+
+def _responses_groups() -> Iterator[Theory]:
+    about: About = "S"
+    yield from _of(
+        about,
+        "groups",
+        [
+            (
+                "every group sees the planes of group 0",
+                "The index of the plane forgets the group.",
+                "Let filter i see the planes of group i ÷ (n/groups).",
+                _with(about, "X", lambda probe: formulas.first_group(probe.geometry, probe.X)),
+            ),
+            (
+                "response maps come interleaved over the groups",
+                "Map i is put at i mod groups instead of in blocks.",
+                "Put the maps of one group after each other: blocked order.",
+                _after(about, lambda probe, right: formulas.blocked(right, 1, probe.geometry.groups)),
+            ),
+            (
+                "filter i sees the planes of group i mod groups",
+                "The groups take turns instead of being blocks of filters.",
+                "Let filter i see the planes of group i ÷ (n/groups).",
+                formulas.groups_in_turn,
+            ),
+            (
+                "filters are taken interleaved over the groups",
+                "Filter i is taken for one of group i mod groups.",
+                BLOCKS,
+                _after(about, lambda probe, right: formulas.interleaved(right, 1, probe.geometry.groups)),
+            ),
+            (
+                "planes are taken interleaved over the groups",
+                "Plane k is taken for one of group k mod groups.",
+                "Plane k belongs to group k ÷ (d/groups).",
+                _with(about, "X", lambda probe: formulas.interleaved(probe.X, 1, probe.geometry.groups)),
+            ),
+        ],
+    )
+
 
 def _of_responses() -> Iterator[Theory]:
     about: About = "S"
-    yield Theory(
-        about,
-        "the filter is turned by 180°",
-        "This is true convolution, which flips the filter; deep learning's does not.",
-        "Do not flip the filter in the forward pass.",
-        "correlation",
-        lambda probe: probe.responses(F=_flip(probe.F, probe.axes)),
-    )
-    yield Theory(
-        about,
-        "the filter is reversed along its first axis",
-        "Rows of the filter are read from last to first.",
-        "Do not flip the filter in the forward pass.",
-        "correlation",
-        lambda probe: probe.responses(F=_flip(probe.F, probe.axes[:1])),
-    )
-    yield Theory(
-        about,
-        "the filter is reversed along its last axis",
-        "Columns of the filter are read from last to first.",
-        "Do not flip the filter in the forward pass.",
-        "correlation",
-        lambda probe: probe.responses(F=_flip(probe.F, probe.axes[-1:])),
-    )
-    yield Theory(
-        about,
-        "the bias is left out",
-        "No bias is added.",
-        "Add b_i to every entry of S_i.",
-        "bias",
-        lambda probe: probe.responses(b=probe.b * 0) if probe.b.any() else None,
-    )
-    yield Theory(
-        about,
-        "the bias is added twice",
-        "Two places add the bias.",
-        "Add b_i once.",
-        "bias",
-        lambda probe: probe.responses(b=probe.b * 2) if probe.b.any() else None,
-    )
-    yield Theory(
-        about,
-        "one bias is used for all filters",
-        "The first filter's bias is added to every response map.",
-        "Add b_i to S_i.",
-        "bias",
-        lambda probe: probe.responses(b=np.full_like(probe.b, probe.b[0])) if probe.b.any() else None,
-    )
-    yield Theory(
-        about,
-        "the bias is added once per plane",
-        "The bias is added inside the sum over the planes.",
-        "Add b_i after the sum.",
-        "bias",
-        lambda probe: probe.responses(b=probe.b * probe.geometry.planes_per_group) if probe.b.any() else None,
-    )
-    yield Theory(
-        about,
-        "the bias is added once per tap",
-        "The bias is added inside the sum over the taps.",
-        "Add b_i after the sum.",
-        "bias",
-        lambda probe: probe.responses(b=probe.b * probe.geometry.taps) if probe.b.any() else None,
-    )
-    yield Theory(
-        about,
-        "a ReLU is left in",
-        "Negative responses come out as 0.",
-        "Audit the convolution alone: return S, not max(0, S).",
-        "linear",
-        lambda probe: np.maximum(probe.responses(), 0),
-    )
-    yield Theory(
-        about,
-        "the absolute value is returned",
-        "Negative responses lose their sign.",
-        "Return S itself.",
-        "linear",
-        lambda probe: np.abs(probe.responses()),
-    )
-    yield from _filter_theories(about, lambda probe, F: probe.responses(F=F))
-    yield Theory(
-        about,
-        "every group sees the planes of group 0",
-        "The index of the plane forgets the group.",
-        "Let filter i see the planes of group i ÷ (n/groups).",
-        "groups",
-        lambda probe: None if (X := _first_group(probe.geometry, probe.X)) is None else probe.responses(X=X),
-    )
-    yield Theory(
-        about,
-        "response maps come interleaved over the groups",
-        "Map i is put at i mod groups instead of in blocks.",
-        "Put the maps of one group after each other: blocked order.",
-        "groups",
-        lambda probe: _unshuffle(lambda index: _interleaved_filters(probe.geometry, index, 0), probe.responses(), 1),
-    )
-    yield Theory(
-        about,
-        "filter i sees the planes of group i mod groups",
-        "The groups take turns instead of being blocks of filters.",
-        "Let filter i see the planes of group i ÷ (n/groups).",
-        "groups",
-        _groups_in_turn,
-    )
-    yield Theory(
-        about,
-        "filters are taken interleaved over the groups",
-        "Filter i is taken for one of group i mod groups.",
-        "Filter i belongs to group i ÷ (n/groups).",
-        "groups",
-        lambda probe: _interleaved_filters(probe.geometry, probe.responses(), 1),
-    )
-    yield Theory(
-        about,
-        "planes are taken interleaved over the groups",
-        "Plane k is taken for one of group k mod groups.",
-        "Plane k belongs to group k ÷ (d/groups).",
-        "groups",
-        lambda probe: None if (X := _interleaved_planes(probe.geometry, probe.X, 1)) is None else probe.responses(X=X),
-    )
-    yield Theory(
-        about,
-        "products are assigned, not added",
-        "Only the last product of each sum is left: `=` stands where `+=` is needed.",
-        "Add: += for =.",
-        "accumulate",
-        lambda probe: _assigned(probe, "S", last=True) + probe.b.reshape(-1, *(1,) * probe.geometry.spatial_ndim),
-    )
-    yield Theory(
-        about,
-        "every image gets the responses of the first",
-        "The index of the image is forgotten.",
-        "Read image m for responses m.",
-        "batch",
-        lambda probe: probe.responses(X=np.repeat(probe.X[:1], len(probe.X), axis=0)) if len(probe.X) > 1 else None,
-    )
-    yield Theory(
-        about,
-        "every image gets the responses of the last",
-        "The index of the image is forgotten.",
-        "Read image m for responses m.",
-        "batch",
-        lambda probe: probe.responses(X=np.repeat(probe.X[-1:], len(probe.X), axis=0)) if len(probe.X) > 1 else None,
-    )
-    yield from _option_theories(about, "the forward pass", lambda probe, geometry: probe.responses(geometry=geometry))
-    yield from _scalings(about, lambda probe: probe.responses())
+    yield from _responses_correlation()
+    yield from _responses_bias()
+    yield from _responses_linear()
+    yield from _filters(about)
+    yield from _responses_groups()
+    yield from _of_products("S")
+    yield from _images(about, "X", "every image gets the responses of the {}", "Read image m for responses m.")
+    yield from _options(about)
+    yield from _result_orders(about)
+    yield from _argument_orders(about, "X")
+    yield from _sizes_of_responses()
+    yield from _sizes(about)
+    yield from _scalings(about)
 
 
-def _of_images() -> Iterator[Theory]:
+def _images(about: About, letter: str, title: str, cure: str) -> Iterator[Theory]:
+    """One image in the place of all."""
+    for index, word in ((0, "first"), (-1, "last")):
+        predict = _with(about, letter, _repeated_image(letter, index))
+        yield Theory(about, title.format(word), "The index of the image is forgotten.", cure, "batch", predict)
+
+
+def _repeated_image(letter: str, index: int) -> Callable[[Numbers], Array | None]:
+    return lambda probe: repeated(getattr(probe, letter), index, 0)
+
+
+def _upstream(about: About) -> Iterator[Theory]:
+    yield Theory(
+        about,
+        "the upstream gradient is replaced by ones",
+        "G is not used.",
+        "Multiply by G: the gradient of a loss, not of the sum of S.",
+        "upstream",
+        _with(about, "G", lambda probe: np.ones_like(probe.G)),
+    )
+
+
+def _upstream_groups(about: About) -> Iterator[Theory]:
+    yield Theory(
+        about,
+        "response maps are taken interleaved over the groups",
+        "Map i is taken for one of group i mod groups.",
+        "Map i belongs to group i ÷ (n/groups).",
+        "groups",
+        _with(about, "G", lambda probe: formulas.blocked(probe.G, 1, probe.geometry.groups)),
+    )
+
+
+def _images_rotation() -> Iterator[Theory]:
     about: About = "dX"
-    yield Theory(
+    reverse = "Reverse every spatial axis of the filter, and no other."
+    yield from _of(
         about,
-        "the filter is not rotated by 180°",
-        "The zero-padded upstream gradient is convolved with F itself.",
-        "Turn the filter by 180°: ∂l/∂X = G^zero-pad ∗ F^rot180.",
         "rotation",
-        lambda probe: probe.input_gradient(F=_flip(probe.F, probe.axes)),
+        [
+            (
+                "the filter is not rotated by 180°",
+                "The zero-padded upstream gradient is convolved with F itself.",
+                "Turn the filter by 180°: ∂l/∂X = G^zero-pad ∗ F^rot180.",
+                _turned(about, lambda probe: probe.axes),
+            ),
+            (
+                "the filter is turned along its last axis only",
+                "Columns are reversed, rows are not.",
+                reverse,
+                _turned(about, lambda probe: probe.axes[:-1]),
+            ),
+            (
+                "the filter is turned along its first axis only",
+                "Rows are reversed, columns are not.",
+                reverse,
+                _turned(about, lambda probe: probe.axes[1:]),
+            ),
+        ],
     )
-    yield Theory(
+
+
+def _images_tail() -> Iterator[Theory]:
+    about: About = "dX"
+    yield from _of(
         about,
-        "the filter is turned along its last axis only",
-        "Columns are reversed, rows are not.",
-        "Reverse every spatial axis of the filter.",
-        "rotation",
-        lambda probe: probe.input_gradient(F=_flip(probe.F, probe.axes[:-1])) if len(probe.axes) > 1 else None,
-    )
-    yield Theory(
-        about,
-        "the filter is turned along its first axis only",
-        "Rows are reversed, columns are not.",
-        "Reverse every spatial axis of the filter.",
-        "rotation",
-        lambda probe: probe.input_gradient(F=_flip(probe.F, probe.axes[1:])) if len(probe.axes) > 1 else None,
-    )
-    yield Theory(
-        about,
-        "the tail is put back in front",
-        "Rows and columns that no window reached are put before the gradient instead of behind it.",
-        "Put the tail's zeros behind the spread gradient.",
         "tail",
-        _tail_first,
+        [
+            (
+                "the tail is put back in front",
+                "Rows and columns that no window reached are put before the gradient instead of behind it.",
+                "Put the tail's zeros behind the spread gradient.",
+                formulas.tail_first,
+            ),
+            (
+                "the tail's rows and columns are set to 0",
+                "The last rows and columns, as many as the tail, are filled with zeros although windows reach them.",
+                "Cut the padding off only after the tail was put back.",
+                formulas.tail_zeroed,
+            ),
+            (
+                "the tail's rows and columns are missing",
+                "The size that G and F give does not hold the pixels that no window reaches.",
+                "Start from zeros of the size of X, or put the tail's zeros behind.",
+                _by_table(about, lambda _: {}, sized=True),
+            ),
+        ],
     )
-    yield Theory(
+
+
+def _images_stride() -> Iterator[Theory]:
+    about: About = "dX"
+    spread = "Put stride − 1 zeros between the entries of G."
+    yield from _of(
         about,
-        "the tail's rows and columns are set to 0",
-        "The last rows and columns, as many as the tail, are filled with zeros although windows reach them.",
-        "Cut the padding off only after the tail was put back.",
-        "tail",
-        _tail_zeroed,
-    )
-    yield Theory(
-        about,
-        "the upstream gradient is not spread by the stride",
-        "No zeros are put between the entries of G.",
-        "Put stride − 1 zeros between the entries of G.",
         "stride",
-        _unspread,
+        [
+            (
+                "the upstream gradient is not spread by the stride",
+                "No zeros are put between the entries of G.",
+                spread,
+                _by_table(about, lambda g: {"stride": (1,) * g.spatial_ndim}, sized=sized),
+            )
+            for sized in (False, True)
+        ],
     )
-    yield Theory(
+
+
+def _images_padding() -> Iterator[Theory]:
+    about: About = "dX"
+    yield from _of(
         about,
-        "padding larger than the filter is clipped",
-        "Where the padding is larger than k − 1, G needs to be cut; a negative padding was taken for 0.",
-        "Cut p − (k − 1) rows off G where that is positive.",
         "padding",
-        _clipped,
+        [
+            (
+                "padding larger than the filter is clipped",
+                "Where the padding is larger than k − 1, G needs to be cut; a negative padding was taken for 0.",
+                "Cut p − (k − 1) rows off G where that is positive.",
+                formulas.clipped_padding,
+            ),
+            (
+                "the padding is not cut off in front",
+                "The result starts with the gradient of the padding.",
+                "Cut `before` rows and columns off in front.",
+                _by_table(about, lambda g: {"padding": ((0, 0),) * g.spatial_ndim}),
+            ),
+            (
+                "the padding is cut off in front only",
+                "The result ends with the gradient of the padding.",
+                "Cut exactly `before` off in front, and what is left behind.",
+                _by_table(about, lambda g: {"padding": tuple((before + after, 0) for before, after in g.padding)}),
+            ),
+            (
+                "the padding is not cut off",
+                "The gradient of the padded image is returned.",
+                "Return padded[p : p + H] along each axis.",
+                formulas.uncut,
+            ),
+            (
+                "it is empty, as A[p:-p] is for p = 0",
+                "−0 is 0: the slice ends before it starts.",
+                "Slice from p to p + H.",
+                formulas.sliced,
+            ),
+        ],
     )
-    yield Theory(
+
+
+def _images_accumulate() -> Iterator[Theory]:
+    about: About = "dX"
+    yield from _of(
         about,
-        "the padding is not cut off in front",
-        "The result starts with the gradient of the padding.",
-        "Cut `before` rows and columns off in front.",
-        "padding",
-        lambda probe: _uncut(probe, behind=True),
-    )
-    yield Theory(
-        about,
-        "the padding is cut off in front only",
-        "The result ends with the gradient of the padding.",
-        "Cut exactly `before` off in front, and what is left behind.",
-        "padding",
-        lambda probe: _uncut(probe, behind=False),
-    )
-    yield Theory(
-        about,
-        "windows overwrite each other",
-        "Where windows overlap, the last one is assigned: `=` stands where `+=` is needed.",
-        "Add each window's part: += for =.",
         "accumulate",
-        _windows_assigned,
+        [
+            (
+                "windows overwrite each other",
+                "Where windows overlap, the last one is assigned: `=` stands where `+=` is needed.",
+                "Add each window's part: += for =.",
+                formulas.windows_assigned,
+            ),
+            (
+                "taps overwrite each other",
+                "Going tap by tap, the last tap that reads a pixel is assigned: `=` stands where `+=` is needed.",
+                "Add each tap's part: += for =.",
+                formulas.taps_assigned,
+            ),
+            (
+                "only the last filter counts",
+                "The filters' parts are assigned one after the other instead of added.",
+                "Sum over all filters.",
+                _with(about, "F", lambda probe: only(probe.F, -1, 0)),
+            ),
+        ],
     )
-    yield Theory(
-        about,
-        "products are assigned, not added",
-        "Only the last product of each sum is left: `=` stands where `+=` is needed.",
-        "Add: += for =.",
-        "accumulate",
-        lambda probe: _assigned(probe, "dX", last=True),
-    )
-    yield Theory(
-        about,
-        "taps overwrite each other",
-        "Going tap by tap, the last tap that reads a pixel is assigned: `=` stands where `+=` is needed.",
-        "Add each tap's part: += for =.",
-        "accumulate",
-        _taps_assigned,
-    )
-    yield Theory(
-        about,
-        "products are assigned, not added",
-        "Only the first product of each sum is left.",
-        "Add: += for =.",
-        "accumulate",
-        lambda probe: _assigned(probe, "dX", last=False),
-    )
-    yield Theory(
-        about,
-        "only the last filter counts",
-        "The filters' parts are assigned one after the other instead of added.",
-        "Sum over all filters.",
-        "accumulate",
-        lambda probe: None if (F := _only(probe.F, -1, 0)) is None else probe.input_gradient(F=F),
-    )
+
+
+def _images_planes() -> Iterator[Theory]:
+    about: About = "dX"
     yield Theory(
         about,
         "only the first filter counts",
         "The sum over the filters is left out.",
         "Sum over all filters.",
         "planes",
-        lambda probe: None if (F := _only(probe.F, 0, 0)) is None else probe.input_gradient(F=F),
+        _with(about, "F", lambda probe: only(probe.F, 0, 0)),
     )
-    yield Theory(
-        about,
-        "the upstream gradient is replaced by ones",
-        "G is not used.",
-        "Multiply by G: the gradient of a loss, not of the sum of S.",
-        "upstream",
-        lambda probe: probe.input_gradient(G=_ones(probe.G)),
-    )
-    yield from _filter_theories(about, lambda probe, F: probe.input_gradient(F=F))
-    yield Theory(
-        about,
-        "response maps are taken interleaved over the groups",
-        "Map i is taken for one of group i mod groups.",
-        "Map i belongs to group i ÷ (n/groups).",
-        "groups",
-        lambda probe: (
-            None
-            if (G := _unshuffle(lambda index: _interleaved_filters(probe.geometry, index, 0), probe.G, 1)) is None
-            else probe.input_gradient(G=G)
-        ),
-    )
+
+
+def _images_groups() -> Iterator[Theory]:
+    about: About = "dX"
     yield Theory(
         about,
         "planes come interleaved over the groups",
         "Plane k is put at k mod groups instead of in blocks.",
         "Put the planes of one group after each other: blocked order.",
         "groups",
-        lambda probe: _interleaved_planes(probe.geometry, probe.input_gradient(), 1),
+        _after(about, lambda probe, right: formulas.interleaved(right, 1, probe.geometry.groups)),
     )
-    yield Theory(
+
+
+def _images_planes_2() -> Iterator[Theory]:
+    about: About = "dX"
+    own_plane = "Put the gradient of plane k at plane k."
+    yield from _of(
         about,
-        "the gradients of the planes are in reverse order",
-        "The planes come last to first.",
-        "Put the gradient of plane k at plane k.",
         "planes",
-        lambda probe: probe.input_gradient()[:, ::-1] if probe.X.shape[1] > 1 else None,
+        [
+            (
+                "the gradients of the planes are in reverse order",
+                "The planes come last to first.",
+                own_plane,
+                _turned_into(about, lambda right: right[:, ::-1]),
+            ),
+            (
+                "every plane gets the gradient of the first",
+                "The index of the plane is forgotten.",
+                own_plane,
+                _after(about, lambda _, right: repeated(right, 0, 1)),
+            ),
+        ],
     )
-    yield Theory(
-        about,
-        "every image gets the gradient of the first",
-        "The index of the image is forgotten.",
-        "Use G of image m for ∂l/∂X of image m.",
-        "batch",
-        lambda probe: (
-            probe.input_gradient(G=np.repeat(probe.G[:1], len(probe.G), axis=0)) if len(probe.G) > 1 else None
-        ),
-    )
-    yield Theory(
-        about,
-        "every image gets the gradient of the last",
-        "The index of the image is forgotten.",
-        "Use G of image m for ∂l/∂X of image m.",
-        "batch",
-        lambda probe: (
-            probe.input_gradient(G=np.repeat(probe.G[-1:], len(probe.G), axis=0)) if len(probe.G) > 1 else None
-        ),
-    )
-    yield from _option_theories(about, "∂l/∂X", lambda probe, geometry: probe.input_gradient(geometry=geometry))
-    yield from _scalings(about, lambda probe: probe.input_gradient())
 
 
-def _of_filters() -> Iterator[Theory]:
+def _of_images() -> Iterator[Theory]:
+    about: About = "dX"
+    title = "every image gets the gradient of the {}"
+    yield from _images_rotation()
+    yield from _images_tail()
+    yield from _images_stride()
+    yield from _images_padding()
+    yield from _of_products("dX")
+    yield from _images_accumulate()
+    yield from _images_planes()
+    yield from _upstream(about)
+    yield from _filters(about)
+    yield from _upstream_groups(about)
+    yield from _images_groups()
+    yield from _images_planes_2()
+    yield from _images(about, "G", title, "Use G of image m for ∂l/∂X of image m.")
+    yield from _options(about)
+    yield from _result_orders(about)
+    yield from _argument_orders(about, "G")
+    yield from _other_gradients(about)
+    yield from _sizes(about)
+    yield from _scalings(about)
+
+
+def _filters_filters() -> Iterator[Theory]:
     about: About = "dF"
-    yield Theory(
+    turn_nothing = "Do not turn anything: ∂l/∂F_i = X ∗ G_i."
+    yield from _of(
         about,
-        "it is turned by 180°",
-        "∂l/∂F is reversed; it needs no rotation.",
-        "Do not turn anything: ∂l/∂F_i = X ∗ G_i.",
         "filters",
-        lambda probe: _flip(probe.filter_gradient(), probe.axes),
+        [
+            (
+                "it is turned by 180°",
+                "∂l/∂F is reversed; it needs no rotation.",
+                turn_nothing,
+                _flipped(about, lambda probe: probe.axes),
+            ),
+            (
+                "it is reversed along its first axis",
+                "Rows of ∂l/∂F come last to first.",
+                turn_nothing,
+                _flipped(about, lambda probe: probe.axes[:1]),
+            ),
+            (
+                "it is reversed along its last axis",
+                "Columns of ∂l/∂F come last to first.",
+                turn_nothing,
+                _flipped(about, lambda probe: probe.axes[-1:]),
+            ),
+            (
+                "the upstream gradient is turned by 180°",
+                "True convolution is used, which flips G.",
+                "Do not flip G: ∂l/∂F_i = X ∗ G_i.",
+                _with(about, "G", lambda probe: flip(probe.G, probe.axes)),
+            ),
+        ],
     )
-    yield Theory(
+
+
+def _filters_tail() -> Iterator[Theory]:
+    about: About = "dF"
+    yield from _of(
         about,
-        "it is reversed along its first axis",
-        "Rows of ∂l/∂F come last to first.",
-        "Do not turn anything: ∂l/∂F_i = X ∗ G_i.",
-        "filters",
-        lambda probe: _flip(probe.filter_gradient(), probe.axes[:1]),
-    )
-    yield Theory(
-        about,
-        "it is reversed along its last axis",
-        "Columns of ∂l/∂F come last to first.",
-        "Do not turn anything: ∂l/∂F_i = X ∗ G_i.",
-        "filters",
-        lambda probe: _flip(probe.filter_gradient(), probe.axes[-1:]),
-    )
-    yield Theory(
-        about,
-        "the upstream gradient is turned by 180°",
-        "True convolution is used, which flips G.",
-        "Do not flip G: ∂l/∂F_i = X ∗ G_i.",
-        "filters",
-        lambda probe: probe.filter_gradient(G=_flip(probe.G, probe.axes)),
-    )
-    yield Theory(
-        about,
-        "the tail is cut at the wrong end",
-        "X ∗ G has k + r rows, of which the first k are right; the last k were kept.",
-        "Keep the first k rows and columns.",
         "tail",
-        _filter_tail_front,
+        [
+            (
+                "the tail is cut at the wrong end",
+                "X ∗ G has k + r rows, of which the first k are right; the last k were kept.",
+                "Keep the first k rows and columns.",
+                formulas.last_taps,
+            ),
+            (
+                "the tail's rows and columns are not cut off",
+                "X ∗ G has more rows than F where there is a tail.",
+                "Keep the first k rows and columns.",
+                _by_table(about, lambda _: {}, sized=True),
+            ),
+        ],
     )
-    yield Theory(
+
+
+def _filters_stride() -> Iterator[Theory]:
+    about: About = "dF"
+    yield from _of(
         about,
-        "the upstream gradient is not spread by the stride",
-        "No zeros are put between the entries of G.",
-        "Put stride − 1 zeros between the entries of G, or dilate the convolution by the stride.",
         "stride",
-        _unspread_filters,
+        [
+            (
+                "the upstream gradient is not spread by the stride",
+                "No zeros are put between the entries of G.",
+                "Put stride − 1 zeros between the entries of G, or dilate the convolution by the stride.",
+                _by_table(about, lambda g: {"stride": (1,) * g.spatial_ndim}, sized=sized),
+            )
+            for sized in (False, True)
+        ],
     )
+
+
+def _filters_axes() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "h and w are exchanged",
         "The two axes of each plane of ∂l/∂F are transposed.",
         "Index row by row: dF[i, k, a, b] with a along h.",
         "axes",
-        lambda probe: _swapped_axes(probe.filter_gradient()),
+        _after(about, lambda _, right: formulas.swapped_axes(right)),
     )
-    yield Theory(
+
+
+def _filters_planes() -> Iterator[Theory]:
+    about: About = "dF"
+    own_plane, own_filter = "Put the gradient of plane k at plane k.", "Put the gradient of filter i at filter i."
+    yield from _of(
         about,
-        "its channel axes are exchanged",
-        "∂l/∂F comes as (planes, filters, …).",
-        "Put the gradient of plane k of filter i at dF[i, k].",
         "planes",
-        lambda probe: _exchanged_channels(probe.filter_gradient(), probe.geometry.groups),
+        [
+            (
+                "its channel axes are exchanged",
+                "∂l/∂F comes as (planes, filters, …).",
+                "Put the gradient of plane k of filter i at dF[i, k].",
+                _after(about, lambda probe, right: formulas.exchanged_channels(right, probe.geometry.groups)),
+            ),
+            (
+                "its planes are in reverse order",
+                "The planes come last to first.",
+                own_plane,
+                _turned_into(about, lambda right: right[:, ::-1]),
+            ),
+            (
+                "every plane gets the gradient of the first",
+                "The index of the plane is forgotten.",
+                own_plane,
+                _after(about, lambda _, right: repeated(right, 0, 1)),
+            ),
+            (
+                "every filter gets the gradient of the first",
+                "The index of the filter is forgotten.",
+                own_filter,
+                _after(about, lambda _, right: repeated(right, 0, 0)),
+            ),
+            (
+                "every filter gets the gradient of the last",
+                "The index of the filter is forgotten.",
+                own_filter,
+                _after(about, lambda _, right: repeated(right, -1, 0)),
+            ),
+        ],
     )
-    yield Theory(
-        about,
-        "its planes are in reverse order",
-        "The planes come last to first.",
-        "Put the gradient of plane k at plane k.",
-        "planes",
-        lambda probe: probe.filter_gradient()[:, ::-1] if probe.F.shape[1] > 1 else None,
-    )
-    yield Theory(
-        about,
-        "it is reshaped planes last",
-        "The row vector runs over planes and then taps, and was reshaped as taps and then planes.",
-        "Reshape planes first: (n, d, k, k).",
-        "vec",
-        lambda probe: _planes_last(probe.filter_gradient()) if probe.F.shape[1] > 1 else None,
-    )
-    yield Theory(
-        about,
-        "it is written planes last",
-        "The row vector runs over taps and then planes.",
-        "Flatten planes first: planes, then rows, then columns.",
-        "vec",
-        lambda probe: _planes_last_inverse(probe.filter_gradient()) if probe.F.shape[1] > 1 else None,
-    )
-    yield Theory(
-        about,
-        "it is reshaped column by column",
-        "The row vector runs row by row, and was reshaped column by column.",
-        "Reshape row by row.",
-        "vec",
-        lambda probe: _column_major(probe.filter_gradient()) if probe.F.ndim > 3 else None,
-    )
+
+
+def _filters_accumulate() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "only the last image counts",
         "The images' gradients are assigned one after the other instead of added.",
         "Add the gradients of all images: += for =.",
         "accumulate",
-        lambda probe: probe.filter_gradient(X=probe.X[-1:], G=probe.G[-1:]) if len(probe.X) > 1 else None,
+        lambda probe: probe.filter_gradients()[-1],
     )
+
+
+def _filters_batch() -> Iterator[Theory]:
+    about: About = "dF"
     yield Theory(
         about,
         "only the first image counts",
         "The sum over the images is left out.",
         "Add the gradients of all images.",
         "batch",
-        lambda probe: probe.filter_gradient(X=probe.X[:1], G=probe.G[:1]) if len(probe.X) > 1 else None,
+        lambda probe: probe.filter_gradients()[0],
     )
-    yield Theory(
-        about,
-        "products are assigned, not added",
-        "Only the last product of each sum is left: `=` stands where `+=` is needed.",
-        "Add: += for =.",
-        "accumulate",
-        lambda probe: _assigned(probe, "dF", last=True),
-    )
-    yield Theory(
-        about,
-        "the upstream gradient is replaced by ones",
-        "G is not used.",
-        "Multiply by G: the gradient of a loss, not of the sum of S.",
-        "upstream",
-        lambda probe: probe.filter_gradient(G=_ones(probe.G)),
-    )
-    yield Theory(
-        about,
-        "every group sees the planes of group 0",
-        "The index of the plane forgets the group.",
-        "Let filter i see the planes of group i ÷ (n/groups).",
-        "groups",
-        lambda probe: None if (X := _first_group(probe.geometry, probe.X)) is None else probe.filter_gradient(X=X),
-    )
-    yield Theory(
-        about,
-        "every group gets the gradient of group 0",
-        "The index of the filter forgets the group.",
-        "Compute the gradient of each group's own filters.",
-        "groups",
-        lambda probe: _first_filters(probe.geometry, probe.filter_gradient()),
-    )
-    yield Theory(
-        about,
-        "filters come interleaved over the groups",
-        "Filter i is put at i mod groups instead of in blocks.",
-        "Put the filters of one group after each other: blocked order.",
-        "groups",
-        lambda probe: _unshuffle(
-            lambda index: _interleaved_filters(probe.geometry, index, 0), probe.filter_gradient(), 0
-        ),
-    )
-    yield Theory(
-        about,
-        "response maps are taken interleaved over the groups",
-        "Map i is taken for one of group i mod groups.",
-        "Map i belongs to group i ÷ (n/groups).",
-        "groups",
-        lambda probe: (
-            None
-            if (G := _unshuffle(lambda index: _interleaved_filters(probe.geometry, index, 0), probe.G, 1)) is None
-            else probe.filter_gradient(G=G)
-        ),
-    )
-    yield from _option_theories(about, "∂l/∂F", lambda probe, geometry: probe.filter_gradient(geometry=geometry))
-    yield from _scalings(about, lambda probe: probe.filter_gradient())
 
 
-def _of_biases() -> Iterator[Theory]:
+def _filters_batch_2() -> Iterator[Theory]:
+    about: About = "dF"
+    yield Theory(
+        about,
+        "the images are not summed",
+        "There is one gradient per image.",
+        "Add the gradients of all images.",
+        "batch",
+        lambda probe: probe.filter_gradients(),
+    )
+
+
+def _filters_groups() -> Iterator[Theory]:
+    about: About = "dF"
+    yield from _of(
+        about,
+        "groups",
+        [
+            (
+                "every group sees the planes of group 0",
+                "The index of the plane forgets the group.",
+                "Let filter i see the planes of group i ÷ (n/groups).",
+                _with(about, "X", lambda probe: formulas.first_group(probe.geometry, probe.X)),
+            ),
+            (
+                "every group gets the gradient of group 0",
+                "The index of the filter forgets the group.",
+                "Compute the gradient of each group's own filters.",
+                _after(about, lambda probe, right: formulas.first_filters(probe.geometry, right)),
+            ),
+            (
+                "filters come interleaved over the groups",
+                "Filter i is put at i mod groups instead of in blocks.",
+                "Put the filters of one group after each other: blocked order.",
+                _after(about, lambda probe, right: formulas.blocked(right, 0, probe.geometry.groups)),
+            ),
+        ],
+    )
+
+
+def _of_filters() -> Iterator[Theory]:
+    about: About = "dF"
+    yield from _filters_filters()
+    yield from _filters_tail()
+    yield from _filters_stride()
+    yield from _filters_axes()
+    yield from _filters_planes()
+    yield from _result_orders(about)
+    yield from _filters_accumulate()
+    yield from _filters_batch()
+    yield from _filters_batch_2()
+    yield from _of_products("dF")
+    yield from _upstream(about)
+    yield from _filters_groups()
+    yield from _upstream_groups(about)
+    yield from _options(about)
+    yield from _argument_orders(about, "X")
+    yield from _argument_orders(about, "G")
+    yield from _other_gradients(about)
+    yield from _sizes(about)
+    yield from _scalings(about)
+
+
+def _biases_bias() -> Iterator[Theory]:
     about: About = "db"
 
-    def sums(probe: Numbers) -> Array:
-        return np.asarray(probe.G.sum(axis=(0, *probe.axes)))
+    def left(axis: int) -> Predict:
+        return lambda probe: probe.G.sum(axis=tuple(each for each in range(probe.G.ndim) if each != axis))
 
-    yield Theory(
+    sums = "Sum over images and positions; keep the filters: G.sum(axis=(0, 2, 3))."
+    yield from _of(
         about,
-        "one sum for all filters",
-        "G is summed over its filters too.",
-        "Sum over images and positions; keep the filters.",
         "bias",
-        lambda probe: np.full(probe.b.shape, probe.G.sum()) if len(probe.b) > 1 else None,
+        [
+            (
+                "one sum for all filters",
+                "G is summed over its filters too.",
+                sums,
+                lambda probe: np.full(probe.b.shape, probe.G.sum()),
+            ),
+            ("one sum for all filters", "G is summed over its filters too.", sums, lambda probe: np.sum(probe.G)),
+            (
+                "it is summed over the wrong axes: columns are left, not filters",
+                "The sum runs over filters.",
+                sums,
+                left(3),
+            ),
+            (
+                "it is summed over the wrong axes: rows are left, not filters",
+                "The sum runs over filters.",
+                sums,
+                left(2),
+            ),
+            (
+                "it is summed over the wrong axes: images are left, not filters",
+                "The sum runs over filters.",
+                sums,
+                left(0),
+            ),
+            (
+                "the positions are not summed",
+                "The sum runs over the images alone.",
+                sums,
+                lambda probe: probe.G.sum(axis=0),
+            ),
+            (
+                "only one position counts",
+                "The sum over the positions is left out.",
+                sums,
+                lambda probe: probe.G[formulas.spatial([-1] * len(probe.axes))].sum(axis=0),
+            ),
+            (
+                "only one position counts",
+                "The sum over the positions is left out.",
+                sums,
+                lambda probe: probe.G[formulas.spatial([0] * len(probe.axes))].sum(axis=0),
+            ),
+            (
+                "the sums are in reverse order",
+                "Filter i gets the sum of filter n − 1 − i.",
+                sums,
+                _turned_into(about, lambda right: right[::-1]),
+            ),
+        ],
     )
+
+
+def _biases_upstream() -> Iterator[Theory]:
+    about: About = "db"
     yield Theory(
         about,
         "the upstream gradient is replaced by ones",
         "G is not used.",
         "Sum G over images and positions.",
         "upstream",
-        lambda probe: np.full(probe.b.shape, probe.G[:, 0].size, probe.G.dtype),
+        _with(about, "G", lambda probe: np.ones_like(probe.G)),
     )
+
+
+def _biases_accumulate() -> Iterator[Theory]:
+    about: About = "db"
     yield Theory(
         about,
         "only the last image counts",
         "The images' gradients are assigned one after the other instead of added.",
         "Add the gradients of all images: += for =.",
         "accumulate",
-        lambda probe: probe.G[-1].sum(axis=probe.axes) if len(probe.G) > 1 else None,
+        lambda probe: probe.G[-1].sum(axis=probe.axes),
     )
-    yield Theory(
+
+
+def _biases_batch() -> Iterator[Theory]:
+    about: About = "db"
+    yield from _of(
         about,
-        "only the first image counts",
-        "The sum over the images is left out.",
-        "Add the gradients of all images.",
         "batch",
-        lambda probe: probe.G[0].sum(axis=probe.axes) if len(probe.G) > 1 else None,
+        [
+            (
+                "only the first image counts",
+                "The sum over the images is left out.",
+                "Add the gradients of all images.",
+                lambda probe: probe.G[0].sum(axis=probe.axes),
+            ),
+            (
+                "the images are not summed",
+                "There is one gradient per image.",
+                "Add the gradients of all images.",
+                lambda probe: probe.G.sum(axis=probe.axes),
+            ),
+        ],
     )
-    yield Theory(
-        about,
-        "only one position counts",
-        "The sum over the positions is left out.",
-        "Sum over all positions.",
-        "bias",
-        lambda probe: probe.G[_spatial([-1] * len(probe.axes))].sum(axis=0) if probe.geometry.positions > 1 else None,
-    )
-    yield from _scalings(about, sums)
+
+
+def _of_biases() -> Iterator[Theory]:
+    about: About = "db"
+    yield from _biases_bias()
+    yield from _biases_upstream()
+    yield from _biases_accumulate()
+    yield from _biases_batch()
+    yield from _other_gradients(about)
+    yield from _scalings(about)
 
 
 THEORIES: tuple[Theory, ...] = (*_of_responses(), *_of_images(), *_of_filters(), *_of_biases())

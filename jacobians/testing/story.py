@@ -10,7 +10,7 @@ import sympy
 
 from jacobians import symbolic
 from jacobians.audit import Finding
-from jacobians.audit.describe import ROLES, names, slack, why_shape
+from jacobians.audit.describe import ROLES, names, slack
 from jacobians.audit.subject import LABELS
 from jacobians.audit.theories import explain
 
@@ -50,7 +50,7 @@ def tell(mismatch: Mismatch) -> str:
     about, probe, got = LABELS[mismatch.name], mismatch.probe, mismatch.got
     layer = f"layer: {probe.case}, {probe.X.dtype}"
     if got.shape != mismatch.right.shape:
-        return str(Finding(about, _shape(mismatch), "shape", entries=(layer,), anchor="shapes"))
+        return str(_shape(mismatch, layer))
     if not mismatch.has_right_dtype:
         title, cure = (
             f"has dtype {got.dtype}, not {probe.X.dtype}",
@@ -73,10 +73,13 @@ def tell(mismatch: Mismatch) -> str:
     )
 
 
-def _shape(mismatch: Mismatch) -> str:
-    got, needed = mismatch.shapes
-    why = why_shape(mismatch.name, mismatch.got.shape, mismatch.right.shape, mismatch.probe.case)
-    return f"has shape {got}, not {needed}" + (f": {why}" if why else "")
+def _shape(mismatch: Mismatch, layer: str) -> Finding:
+    about, (got, needed), theory = LABELS[mismatch.name], mismatch.shapes, _theory(mismatch)
+    title = f"has shape {got}, not {needed}"
+    if theory is None:
+        return Finding(about, title, "shape", entries=(layer,), anchor="shapes")
+    because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
+    return Finding(about, f"{title}: {theory.title}", "shape", entries=(layer,), **because)
 
 
 def _theory(mismatch: Mismatch) -> Theory | None:

@@ -1,0 +1,143 @@
+"""Whether a backward pass is the right one of a forward pass that is wrong, so that there is one error, not several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit import Finding
+from jacobians.audit.describe import slack
+from jacobians.audit.probes import Case, Probe, integers
+from jacobians.audit.subject import LABELS, Subject
+from jacobians.verify import exact
+
+if TYPE_CHECKING:
+    from jacobians.audit.run import Comparison
+
+__all__ = ["following", "merged", "raised_once"]
+
+Array = npt.NDArray[Any]
+
+# So small that sums of all products of a layer are exact, and small enough to tell forms apart with a few layers.
+MAGNITUDE = 9
+ARGUMENTS = {"dX": "X", "dF": "F", "db": "b"}
+
+
+def following(subject: Subject, failed: Sequence[Comparison], seed: int) -> tuple[str, ...]:
+    """Find the wrong gradients that are right gradients of the wrong responses.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    failed : sequence of Comparison
+        What is wrong, at all layers.
+    seed : int
+        Of the audit.
+
+    Returns
+    -------
+    tuple of str
+        Those of dX, dF and db that are wrong in their values, and satisfy at every layer where they or S are wrong
+        ``Σ G·(S(…, A) − S(…, 0)) = Σ dA·A`` for integers A in the place of X, F or b. For dA linear in G this is what
+        makes it the gradient of a form that is linear in A.
+    """
+    kinds = {name: {each.kind for each in failed if each.name == name} for name in ("S", *ARGUMENTS)}
+    if kinds["S"] != {"values"}:
+        return ()
+    return tuple(
+        name
+        for name in ARGUMENTS
+        if kinds[name] == {"values"}
+        and all(
+            _adjoint(subject, name, case, seed)
+            for case in dict.fromkeys(each.probe.case for each in failed if each.name in {"S", name})
+        )
+    )
+
+
+def _adjoint(subject: Subject, name: str, case: Case, seed: int) -> bool:
+    letter = ARGUMENTS[name]
+    magnitude = min(MAGNITUDE, exact.exact_magnitude(subject.options.dtype, case.terms))
+    generator = np.random.default_rng((seed, case.numbers))
+    probe, other = (integers(case, subject.options, magnitude, generator) for _ in range(2))
+    A = getattr(other, letter)
+    with_A, without = (subject.results(_replaced(probe, letter, each))["S"].value for each in (A, A * 0))
+    gradient = subject.results(probe)[name].value
+    if with_A is None or without is None or gradient is None or gradient.shape != A.shape:
+        return False
+    G, S, wide = _wide(probe.G), _wide(with_A) - _wide(without), _wide(A)
+    if S.shape != G.shape:
+        return False
+    bound = slack(probe, "S") * np.abs(G).sum() * 2 + slack(probe, name) * np.abs(wide).sum()
+    return bool(abs(np.sum(G * S) - np.sum(_wide(gradient) * wide)) <= bound)
+
+
+def _wide(A: Array) -> Array:
+    return np.asarray(A, np.float64)
+
+
+def _replaced(probe: Probe, letter: str, A: Array) -> Probe:
+    changes: dict[str, Any] = {letter: A}
+    return dataclasses.replace(probe, **changes)
+
+
+def merged(responses: Finding, names: Iterable[str]) -> Finding:
+    """Say of the finding about S which gradients are no errors of their own.
+
+    Parameters
+    ----------
+    responses : Finding
+        About S.
+    names : iterable of str
+        What `following` gives, one name at least.
+
+    Returns
+    -------
+    Finding
+        One finding with one cure.
+    """
+    labels = tuple(LABELS[name] for name in names)
+    several = " and ".join(([", ".join(labels[:-1])] if labels[1:] else []) + [labels[-1]])
+    follow, are, their = ("follow", "are", "gradients") if labels[1:] else ("follows", "is", "gradient")
+    return dataclasses.replace(
+        responses,
+        title=f"{responses.title}; {several} {follow} it",
+        cure=f"{responses.cure or 'Mend the forward pass.'} Then derive {several} from it again.",
+        known=(
+            *responses.known,
+            f"{several} {are} the right {their} of this S: the backward pass is consistent with the forward pass",
+        ),
+        follows=labels,
+    )
+
+
+def raised_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Make one finding of an exception that leaves several results without a value.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        Of all results.
+
+    Returns
+    -------
+    list of Finding
+        The same, with those about the same exception in the backward pass as one.
+    """
+    found: list[Finding] = []
+    for finding in findings:
+        same = [each for each in found if each.kind == finding.kind == "exception" and each.title == finding.title]
+        if same:
+            first = same[0]
+            follows = (*(first.follows or (first.about,)), finding.about)
+            known = tuple(dict.fromkeys((*first.known, *finding.known)))
+            changed = dataclasses.replace(first, about="backward", follows=follows, known=known)
+            found[found.index(first)] = changed
+        else:
+            found.append(finding)
+    return found
