@@ -455,9 +455,19 @@ def test_the_curriculum_holds_what_it_promises() -> None:
 
 
 def test_layers_whose_sums_are_too_long_for_the_dtype_are_left_out_and_said_so() -> None:
-    few, many = Geometry((1, 3, 4), (1, 1, 2, 2)), Geometry((1, 20, 20), (1, 1, 3, 3))
+    few, many = Geometry((1, 3, 4), (1, 1, 2, 2)), Geometry((1, 2, 1), (300, 1, 1, 1))
     report = audit(PLAIN.forward, PLAIN.backward, dtype="bfloat16", geometries=[few, many])
     assert report.ok
     assert report.notes == ("1 layers were left out: their sums are too long for bfloat16",)
     with pytest.raises(ShapeError, match="has sums so long that bfloat16 has no exact integers; use another"):
         audit(PLAIN.forward, dtype="bfloat16", geometries=[many])
+
+
+def test_where_a_dtype_cannot_reach_the_target_the_report_says_so() -> None:
+    layer = Geometry((1, 30, 31), (2, 1, 1, 1))
+    report = audit(PLAIN.forward, PLAIN.backward, dtype="bfloat16", geometries=[layer])
+    assert report.ok
+    assert -60 < report.log2_miss < -15
+    said = "192 draws did not reach 2^-60 at the layer with the longest sums: bfloat16 holds too few integers"
+    assert report.notes[0].startswith(said)
+    assert audit(PLAIN.forward, PLAIN.backward, dtype="float16", geometries=[layer]).notes == ()

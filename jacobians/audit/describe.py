@@ -16,7 +16,7 @@ import sympy
 from jacobians import symbolic
 from jacobians.audit import Finding
 from jacobians.audit.facts import facts
-from jacobians.audit.probes import Case, Probe, expected, integers, sizes_ascending
+from jacobians.audit.probes import Case, Probe, expected, integers, scheme_of, sizes_ascending
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.audit.theories import Theory, explain, numbers, reproduces
 from jacobians.errors import ShapeError
@@ -119,17 +119,19 @@ def slack(probe: Probe, name: str) -> float:
         return 0.0
     promised = exact.SIGNIFICAND[str(probe.X.dtype)]
     bounds = [_bound(bits, probe) * _norms(probe, name) for bits in (promised, exact.SIGNIFICAND["float32"])]
-    return next((bound for bound in bounds if _near_miss(probe, bound) <= MOST_NEAR_MISSES), 0.0)
+    return next((bound for bound in bounds if _near_miss(probe, name, bound) <= MOST_NEAR_MISSES), 0.0)
 
 
 def near_miss(probe: Probe) -> Fraction:
     """Bound the probability that a wrong bilinear form is accepted as inexact on a draw like this one."""
-    return max(_near_miss(probe, slack(probe, name)) for name in FACTORS)
+    return max(_near_miss(probe, name, slack(probe, name)) for name in FACTORS)
 
 
-def _near_miss(probe: Probe, bound: float) -> Fraction:
-    magnitude = exact.exact_magnitude(str(probe.X.dtype), probe.case.terms)
-    return exact.near_miss_probability(magnitude, bound) if math.isfinite(bound) else Fraction(1)
+def _near_miss(probe: Probe, name: str, bound: float) -> Fraction:
+    scheme = scheme_of(probe.case, str(probe.X.dtype))
+    if scheme is None or not math.isfinite(bound):
+        return Fraction(1)
+    return exact.miss_probability(*(getattr(scheme, letter) for letter in FACTORS[name]), slack=bound)
 
 
 def _norms(probe: Probe, name: str) -> float:
