@@ -12,7 +12,7 @@ from jacobians import AuditError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import probes, run
 from jacobians.audit.theories import THEORIES
 from jacobians.testing import assert_convolution, option_pairs
-from tests.convolutions import Layer
+from tests.convolutions import Fft, Layer
 
 PLAIN = Layer()
 STRIDED = {"stride": (2, 3), "padding": ((1, 2), (0, 1))}
@@ -333,6 +333,38 @@ def test_state() -> None:
         return buffer
 
     assert [finding.title for finding in audit(reused).findings] == ["is overwritten by a later call"]
+
+
+def test_what_the_first_numbers_happen_to_miss_is_no_state() -> None:
+    """One filter's tap is added twice: half precision misses that at one layer more often than not."""
+
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        S[0, 0, 0, 0] += X[0, 0, 0, 0] * F[0, 0, 0, 0]
+        return S
+
+    layer = Geometry((1, 12, 11), (1, 1, 2, 2))
+    reports = [audit(forward, PLAIN.backward, dtype="bfloat16", geometries=[layer], seed=seed) for seed in range(12)]
+    assert {finding.kind for report in reports for finding in report.findings} == {"values"}
+    kept = {}
+
+    def cached(X, F):
+        return kept.setdefault((X.shape, F.shape), PLAIN.forward(X, F)).copy()
+
+    assert {each.kind for each in audit(cached, dtype="bfloat16", geometries=[layer]).findings} == {"state"}
+
+
+def test_a_nan_in_a_transform_of_half_precision_is_no_finding_but_in_a_sum_it_is() -> None:
+    layer = [Geometry((2, 6, 5), (3, 2, 2, 3))]
+    transform, plain = Fft(), Layer()
+    assert audit(transform.forward, transform.backward, dtype="float16", geometries=layer).ok
+
+    def masked(X, F):
+        S = plain.forward(X, F)
+        S[:, 1] += 0 * X.sum(axis=(1, 2, 3))[:, None, None]
+        return S
+
+    assert {each.kind for each in audit(masked, dtype="float16", geometries=layer).findings} == {"not a number"}
 
 
 def test_the_memory_layout_of_each_argument() -> None:
