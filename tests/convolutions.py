@@ -1,7 +1,6 @@
 """Right convolutions, written independently of the package, to audit and to break."""
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 
 def pairs(value, count=2):
@@ -107,6 +106,8 @@ class Fft(Layer):
         return A[:, i // m * c : (i // m + 1) * c]
 
     def forward(self, X, F, b=None):
+        from scipy.signal import fftconvolve  # slow to import
+
         padded, wide, (h, w) = self.pad(X), self.spread(F, self.d), self.out(X, F)
         S = np.empty((len(X), len(F), h, w))
         for i in range(len(F)):
@@ -117,6 +118,8 @@ class Fft(Layer):
         return (S if b is None else S + b[:, None, None]).astype(X.dtype)
 
     def backward(self, X, F, *rest):
+        from scipy.signal import fftconvolve  # slow to import
+
         G, padded, (k, l) = rest[-1], self.pad(X), F.shape[2:]
         wide, spread = self.spread(F, self.d), self.spread(G, self.s)
         dX, dF = np.zeros(padded.shape), np.empty(F.shape)

@@ -226,7 +226,11 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
 
 def _exception(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
     said = first.result.raised
-    title = f"cannot be had: {said}" if said.startswith("returned") else f"raises on a legal layer: {said}"
+    title = (
+        f"cannot be had: {said}"
+        if said.startswith(("returned", "the process ended"))
+        else f"raises on a legal layer: {said}"
+    )
     cure = "This layer is legal; make the code take it, or restrict the audit with geometries=."
     return Finding(LABELS[first.name], title, "exception", cure=cure, **_record(subject, first), **counts)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jacobians.audit.probes import Options, Probe
 
-__all__ = ["LABELS", "Result", "Subject"]
+__all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "called"]
 
 Array = npt.NDArray[Any]
 
@@ -93,32 +93,75 @@ class Subject:
         arrange: Mapping[str, Callable[[Array], Array]],
     ) -> dict[str, Result]:
         self.calls += 1
-        arrays = [getattr(probe, letter) for letter in letters]
-        given = [arrange.get(letter, np.array)(each) for letter, each in zip(letters, arrays, strict=True)]
-        _poison(probe, np.nan if self.calls % 2 else np.inf)
-        try:
-            with np.errstate(all="ignore"):
-                returned = function(*given)
-        except Exception as error:  # whatever the code under audit raises is the finding
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__}: {error}"
-            place = f" ({where.name}, line {where.lineno})" if where.name else ""
-            return {name: Result(None, raised=said + place) for name in names}
-        changed = tuple(
-            letter for letter, before, after in zip(letters, arrays, given, strict=True) if not _same(before, after)
-        )
-        results = (returned,) if len(names) == 1 and not isinstance(returned, tuple | list) else returned
-        if not isinstance(results, tuple | list) or len(results) != len(names):
-            count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
-            return {
-                name: Result(None, raised=f"returned {count}, not {len(names)}: ({', '.join(names)})") for name in names
-            }
+        given = [arrange.get(letter, np.array)(getattr(probe, letter)) for letter in letters]
+        shapes = [getattr(probe, letter).shape for letter in "XFGb"]
+        call = Call(names, letters, given, shapes, np.nan if self.calls % 2 else np.inf)
+        return function.results(call) if isinstance(function, Elsewhere) else called(function, call)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call: what it is to give, what it is given, and what the memory around it is spoiled with."""
+
+    names: tuple[str, ...]
+    letters: str
+    given: list[Any]
+    shapes: list[tuple[int, ...]]
+    spoil: float
+
+
+class Elsewhere:
+    """A function that is not called in this process."""
+
+    def results(self, call: Call) -> dict[str, Result]:
+        """Make one call, as `called` does."""
+        raise NotImplementedError
+
+    def __call__(self, *arrays: Array) -> Any:
+        """Refuse: what a call gives there is for an audit."""
+        raise TypeError(f"{len(arrays)} arrays were given to what runs in another process; call the function itself")
+
+
+def called(function: Any, call: Call) -> dict[str, Result]:
+    """Make one call in poisoned memory.
+
+    Parameters
+    ----------
+    function : callable
+        Forward or backward.
+    call : Call
+        Its arrays.
+
+    Returns
+    -------
+    dict of Result
+        One per name.
+    """
+    names, before = call.names, [each.copy() for each in call.given]
+    _poison(call)
+    try:
+        with np.errstate(all="ignore"):
+            returned = function(*call.given)
+    except Exception as error:  # whatever the code under audit raises is the finding
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {error}"
+        place = f" ({where.name}, line {where.lineno})" if where.name else ""
+        return {name: Result(None, raised=said + place) for name in names}
+    changed = tuple(
+        letter for letter, old, new in zip(call.letters, before, call.given, strict=True) if not _same(old, new)
+    )
+    results = (returned,) if len(names) == 1 and not isinstance(returned, tuple | list) else returned
+    if not isinstance(results, tuple | list) or len(results) != len(names):
+        count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
         return {
-            name: Result(np.array(value), value, changed=changed)
-            if _is_array(value)
-            else Result(None, raised=f"returned {type(value).__name__} for {LABELS[name]}, not an array")
-            for name, value in zip(names, results, strict=True)
+            name: Result(None, raised=f"returned {count}, not {len(names)}: ({', '.join(names)})") for name in names
         }
+    return {
+        name: Result(np.array(value), value, changed=changed)
+        if _is_array(value)
+        else Result(None, raised=f"returned {type(value).__name__} for {LABELS[name]}, not an array")
+        for name, value in zip(names, results, strict=True)
+    }
 
 
 def _is_array(value: Any) -> bool:
@@ -130,13 +173,12 @@ def _same(before: Array, after: Array) -> bool:
     return bool(np.array_equal(left, right, equal_nan=True))
 
 
-def _poison(probe: Probe, value: float) -> None:
+def _poison(call: Call) -> None:
     """Leave a value behind in memory that the next arrays of these sizes are likely to get.
 
     NaN and ∞ take turns, so that what was never written differs from call to call, and is no number in any.
     """
-    if probe.X.dtype.kind in "iu":
-        value = 77
-    arrays = (probe.X, probe.F, probe.G, probe.b)
-    spoiled = [np.full(each.shape, value).astype(each.dtype) for each in arrays for _ in range(BLOCKS)]
+    dtype = call.given[0].dtype
+    value = 77 if dtype.kind in "iu" else call.spoil
+    spoiled = [np.full(shape, value).astype(dtype) for shape in call.shapes for _ in range(BLOCKS)]
     del spoiled
