@@ -481,7 +481,7 @@ def _jacobians(layer: Geometry) -> tuple[Matrix, Matrix, Matrix]:
 
 def _filled(places: Matrix, array: Array) -> Matrix:
     """Put the entries of an array where a matrix says they are."""
-    return scipy.sparse.csr_array((array.ravel()[places.data], places.indices, places.indptr), shape=places.shape)
+    return scipy.sparse.csr_array((array.ravel().take(places.data), places.indices, places.indptr), shape=places.shape)
 
 
 def _short_pairs(pairs: tuple[tuple[int, int], ...]) -> str:
