@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import multiprocessing
@@ -50,7 +51,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without these characters still shows the rest
     try:
         app(prog_name="jacobians")  # also as python -m jacobians, which shells complete nothing for
-    except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError, ValueError) as error:
+    except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError, ValueError, ChildProcessError) as error:
         _refuse(str(error))
 
 
@@ -244,23 +245,23 @@ def audit(
     `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
+    from jacobians.audit.isolation import isolated
 
     _check_options(context, layer)
     for name, file in (("--json", json_file), ("--junit", junit_file)):
         _check_folder(name, file)
     if torch and jax:
         _refuse("--torch and --jax are both given; a function is of one of them")
-    functions = _functions(forward, backward, torch=torch, jax=jax, dtype=dtype, bias=bias)
     options: dict[str, Any] = {
         "stride": _per_axis("--stride", stride),
         "padding": _padding(padding),
         "dilation": _per_axis("--dilation", dilation),
         "groups": groups,
     }
-    if layout is not None:
-        from jacobians.audit.layouts import with_layout
-
-        functions = with_layout(*functions, layout, **options)
+    framework = "torch" if torch else "jax" if jax else ""
+    functions = isolated(
+        functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias)
+    )
     report = (
         jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
         if layer is Audited.convolution
@@ -275,6 +276,9 @@ def audit(
         style = {"✗": "bold red", "✓": "green"}.get(line[:1]) if out.is_terminal else None
         out.print(line, markup=False, style=style)
     sys.exit(HOLDS if report.ok else FAILS)
+
+
+Functions = tuple[Callable[..., Any] | None, Callable[..., Any] | None]
 
 
 def _check_options(context: typer.Context, layer: Audited) -> None:
@@ -308,22 +312,40 @@ def _audit_other(
 
 
 def _functions(
-    forward: str, backward: str | None, *, torch: bool, jax: bool, dtype: str, bias: bool
-) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    forward: str,
+    backward: str | None,
+    framework: str,
+    layout: str | None,
+    options: dict[str, Any],
+    *,
+    dtype: str,
+    bias: bool,
+) -> Functions:
+    """Load the code under audit, in the process that runs it."""
+    functions = _loaded(forward, backward, framework, dtype=dtype, bias=bias)
+    if layout is None:
+        return functions
+    from jacobians.audit.layouts import with_layout
+
+    return with_layout(*functions, layout, **options)
+
+
+def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, bias: bool) -> Functions:
     file, _, name = forward.rpartition(":")
     if not file:
-        _refuse(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
+        raise ValueError(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
     given = None if name == "-" else _load(file, name)
-    if torch or jax:
+    if framework:
         from jacobians.audit.frameworks import from_jax, from_torch
 
         if backward is not None or given is None:
-            _refuse("--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives")
-            raise AssertionError("unreachable: the command has ended")
-        return from_torch(given, dtype=dtype, bias=bias) if torch else from_jax(given, bias=bias)
+            raise ValueError(
+                "--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives"
+            )
+        return from_torch(given, dtype=dtype, bias=bias) if framework == "torch" else from_jax(given, bias=bias)
     if backward is None:
         if given is None:
-            _refuse(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")
+            raise ValueError(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")
         return given, None
     where, _, called = backward.rpartition(":")
     return given, _load(where or file, called)
@@ -333,23 +355,23 @@ def _load(file: str, name: str) -> Callable[..., Any]:
     """Load a function from a file, as if the file were run from its own folder."""
     path = Path(file)
     if not path.is_file():
-        _refuse(f"{file} does not exist; name a Python file")
+        raise ValueError(f"{file} does not exist; name a Python file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        _refuse(f"{file} is no Python file; its name needs to end in .py")
-        raise AssertionError("unreachable: the command has ended")
+        raise ValueError(f"{file} is no Python file; its name needs to end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent.absolute()))
     sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the file does wrong is the user's to know
-        _refuse(f"{file} does not load: {type(error).__name__}: {error}")
+        raise ValueError(f"{file} does not load: {type(error).__name__}: {error}") from error
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None or not callable(function):
         known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
-        _refuse(f"{file} has no function {name!r}" + (nearest(name, known) or f"; it has {', '.join(known) or 'none'}"))
-        raise AssertionError("unreachable: the command has ended")
+        raise ValueError(
+            f"{file} has no function {name!r}" + (nearest(name, known) or f"; it has {', '.join(known) or 'none'}")
+        )
     return function
 
 

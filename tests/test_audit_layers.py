@@ -910,7 +910,7 @@ ERRORS = [
     (
         lambda: audit_softmax_cross_entropy(gradient, dtype="float16"),
         ValueError,
-        "dtype is 'float16'; it needs one of float64, float32",
+        "dtype is 'float16'; it needs one of float64, float32; did you mean float64?",
     ),
 ]
 

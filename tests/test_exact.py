@@ -44,12 +44,12 @@ def test_the_probability_bound_holds_by_counting_all_draws() -> None:
     draws = [(x, y) for x in itertools.permutations(values, 2) for y in values]
     for form in (lambda x, y: x[0] * y, lambda x, y: (x[0] + x[1]) * y, lambda x, y: (2 * x[0] - x[1]) * y):
         missed = Fraction(sum(form(x, y) == 0 for x, y in draws), len(draws))
-        assert 0 < missed <= exact.miss_probability(magnitude, 2, 1)
+        assert 0 < missed <= exact.miss_probability(exact.Draw(magnitude, 2), exact.Draw(magnitude, 1))
 
 
 def test_the_probability_bound_counts_independent_entries_as_one() -> None:
-    assert exact.miss_probability(2, 100) == Fraction(1, 5)
-    assert exact.miss_probability(0, 1) == 1
+    assert exact.miss_probability(exact.Draw(2, 100)) == Fraction(1, 5)
+    assert exact.miss_probability(exact.Draw(0, 1)) == 1
 
 
 def test_real_numbers_come_with_their_exact_values() -> None:

@@ -8,29 +8,44 @@ chosen here so that every circumstance in which convolution code is known to fai
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 
 from jacobians import matrices
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry
 from jacobians.verify import exact
 
-__all__ = ["Case", "Options", "Probe", "check_dtype", "curriculum", "draws", "expected", "sizes_ascending"]
+__all__ = [
+    "Case",
+    "Options",
+    "Probe",
+    "Scheme",
+    "check_dtype",
+    "curriculum",
+    "drawn",
+    "draws",
+    "expected",
+    "integers",
+    "scheme_of",
+]
 
 Array = npt.NDArray[Any]
+Matrix: TypeAlias = "scipy.sparse.csr_array[Any]"
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 # Probability with which a wrong bilinear form may pass at one layer.
 TARGET = Fraction(1, 2**60)
-# Draws at one layer; reached in half precision only, where few integers are exact.
-MOST_DRAWS = 24
+# Magnitude up to which other magnitudes are tried than the same for all arrays.
+MOST_UNBALANCED = 6
 # Images, planes and filters per group, then taps, responses and tail on the first axis, the axes between and the last.
 SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = (
     (1, 1, 1, (1, 1, 1), (1, 1, 2), (0, 0, 0)),
@@ -242,46 +257,90 @@ def _axes(pattern: tuple[int, ...], options: Options) -> tuple[int, ...]:
     return (last,) if count == 1 else (first, *(between,) * (count - 2), last)
 
 
-def sizes_ascending(options: Options, most: int) -> Iterator[Case]:
-    """Enumerate small layers for these options, fewest numbers first.
-
-    Parameters
-    ----------
-    options : Options
-        What the code under audit was fixed to.
-    most : int
-        How many.
-
-    Yields
-    ------
-    Case
-        One or two images, planes and filters per group, one to three taps and responses and tails of up to two rows on
-        the first and the last axis.
-    """
-    axes = options.spatial_ndim
-    few, rests = range(1, 4), range(min(3, max(options.stride)))
-    patterns = list(itertools.product(few, repeat=min(axes, 2)))
-    found = {
-        case
-        for n, d, f in itertools.product((1, 2), (1, 2), (1, 2))
-        for taps, out in itertools.product(patterns, patterns)
-        for tail in itertools.product(rests, repeat=min(axes, 2))
-        if sum(taps) + sum(out) + sum(tail) + n + d + f <= 14
-        and (
-            case := options.case(
-                n, d, f, *(_spread(each, axes, lone) for each, lone in ((taps, 1), (out, 1), (tail, 0)))
-            )
-        )
-    }
-    yield from sorted(found, key=lambda case: (case.numbers, str(case)))[:most]
-
-
 def _spread(pattern: tuple[int, ...], axes: int, lone: int) -> tuple[int, ...]:
     return pattern if axes == len(pattern) else (pattern[0], *(lone,) * (axes - 2), pattern[-1])
 
 
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """How X, F and G of one layer are drawn, so that no sum of their products rounds."""
+
+    X: exact.Draw
+    F: exact.Draw
+    G: exact.Draw
+
+    @property
+    def caught(self) -> float:
+        """Probability that one draw shows that a form is wrong, about."""
+        x, f, g = (float(each.share) * (1 - 1 / each.left) for each in (self.X, self.F, self.G))
+        return min(x * f, f * g, g * x)
+
+    @property
+    def miss(self) -> Fraction:
+        """Probability that one draw misses that S, ∂l/∂X, ∂l/∂F or ∂l/∂b is a wrong form, at most."""
+        pairs = ((self.X, self.F), (self.G, self.F), (self.G, self.X))
+        return max(exact.miss_probability(*pair) for pair in pairs)
+
+
+@functools.lru_cache(maxsize=4096)
+def scheme_of(case: Case, dtype: str) -> Scheme | None:
+    """Choose the magnitudes and supports with which one draw misses a wrong form least.
+
+    Parameters
+    ----------
+    case : Case
+        The layer.
+    dtype : str
+        In which the code under audit sums.
+
+    Returns
+    -------
+    Scheme or None
+        None where no integers are exact in sums as long as the layer's.
+
+    Notes
+    -----
+    Let L be `exact.exact_limit`, and let X, F and G have entries of magnitude at most x, f and g, F with p entries
+    other than 0 per filter and G with q. The sums of |products|, which no partial sum exceeds, stay exact if
+
+        S   : (p + 1)·x·f ≤ L                    for the bias is drawn as large as a product
+        ∂l/∂F, ∂l/∂b : q·g·x ≤ L                 one filter's G meets one filter's gradient
+        ∂l/∂X: n/g · min(k, p, q)·g·f ≤ L        of each filter, no more taps than one plane of it has
+
+    p and q are all taps and all responses where L allows, which it does but in half precision. There a support is drawn
+    for every filter, uniformly from those of its size, so that an entry is in it with probability ρ = p/taps or
+    q/responses. `exact.miss_probability` bounds what a draw misses by ρ and the values that an entry can take; larger
+    values on a smaller support are taken where that makes the bound smaller.
+    """
+    limit, shortest = exact.exact_limit(dtype), max(case.terms, 1)
+    balanced = max(math.isqrt(limit // shortest), 1)
+    # Of few values, one more for one array may be worth fewer for another; of many, it is not.
+    tried = range(1, 2 * balanced + 2) if balanced <= MOST_UNBALANCED else (balanced,)
+    found = [scheme for x, g in itertools.product(tried, repeat=2) if (scheme := _scheme(case, limit, x, g))]
+    return max(found, key=lambda scheme: scheme.caught, default=None)
+
+
+def _scheme(case: Case, limit: int, x: int, g: int) -> Scheme | None:
+    """Complete these magnitudes of X and G by the largest supports, and by a magnitude of F."""
+    geometry, taps = case.geometry, case.geometry.taps
+    entries, filters = case.images * geometry.positions, geometry.filters[0]
+    p, q = min(taps, limit // x - 1), min(entries, limit // (g * x))
+    if p < 1 or q < 1:
+        return None
+    to_image = geometry.filters_per_group * min(math.prod(geometry.filters[2:]), p, q)
+    # No larger than the others: wrong formulas with more terms, or a factor, are to be exact as well, to be told apart.
+    f = min(limit // ((p + 1) * x), limit // (to_image * g), max(x, g))
+    if f < 1:
+        return None
+    return Scheme(
+        exact.Draw(x, case.images * geometry.pixels),
+        exact.Draw(f, math.prod(geometry.filters), Fraction(p, taps)),
+        exact.Draw(g, filters * entries, Fraction(q, entries)),
+    )
+
+
 def draws(case: Case, options: Options, seed: int) -> Iterator[tuple[Probe, Fraction]]:
-    """Draw numbers for one layer until a wrong bilinear form is missed with probability 2⁻⁶⁰ at most.
+    """Draw numbers for one layer, without end.
 
     Parameters
     ----------
@@ -298,39 +357,48 @@ def draws(case: Case, options: Options, seed: int) -> Iterator[tuple[Probe, Frac
         Integers so small that no sum rounds in the dtype, and as large as that allows, so that code that sums in a
         lower precision than it promises, or clips, cannot hide. Distinct where the dtype has enough of them.
     miss : Fraction
-        Probability that this draw alone misses that a bilinear form is a wrong one (`exact.miss_probability`).
+        Probability that this draw alone misses that a bilinear form is a wrong one (`Scheme.miss`).
 
     Raises
     ------
     ShapeError
         If the sums are so long that no integers are exact.
     """
-    magnitude = exact.exact_magnitude(options.dtype, case.terms)
-    if magnitude < 1:
+    scheme = scheme_of(case, options.dtype)
+    if scheme is None:
         raise ShapeError(f"{case} has sums of {case.terms} terms, for which {options.dtype} has no exact integers")
-    missed = Fraction(1)
-    for number in range(MOST_DRAWS):
-        probe = integers(case, options, magnitude, np.random.default_rng((seed, case.numbers, number)))
-        sizes = sorted(each.size for each in (probe.X, probe.F, probe.G))
-        miss = exact.miss_probability(magnitude, *sizes[1:])
-        yield probe, miss
-        missed *= miss
-        if missed <= TARGET:
-            return
+    miss = scheme.miss
+    for number in itertools.count():
+        yield drawn(case, options, scheme, np.random.default_rng((seed, case.numbers, number))), miss
 
 
 def integers(case: Case, options: Options, magnitude: int, generator: np.random.Generator) -> Probe:
-    """Draw integers of at most this magnitude for one layer."""
+    """Draw integers of at most this magnitude for one layer, everywhere."""
+    return drawn(case, options, Scheme(*(exact.Draw(magnitude, 1) for _ in "XFG")), generator)
+
+
+def drawn(case: Case, options: Options, scheme: Scheme, generator: np.random.Generator) -> Probe:
+    """Draw integers for one layer as a scheme says."""
     g, n = case.geometry, case.images
     wide = np.int64 if options.dtype.startswith("int") else np.float64
     # A bias is one of the terms of a sum: as large as a product, so that it cannot drown in the products.
-    sizes = {"X": magnitude, "F": magnitude, "b": magnitude**2, "G": magnitude}
+    bias = scheme.X.magnitude * scheme.F.magnitude
+    sizes = {"X": scheme.X.magnitude, "F": scheme.F.magnitude, "b": bias, "G": scheme.G.magnitude}
     shapes = {"X": (n, *g.image), "F": g.filters, "b": g.filters[:1], "G": (n, *g.responses)}
-    drawn = {
+    arrays = {
         letter: exact.draw_integers(generator, shapes[letter], sizes[letter], wide).astype(dtype_of(options.dtype))
         for letter in shapes
     }
-    return Probe(case, drawn["X"], drawn["F"], drawn["b"] if options.bias else drawn["b"] * 0, drawn["G"])
+    _keep_support(arrays["F"], scheme.F.share, generator)
+    _keep_support(arrays["G"].swapaxes(0, 1), scheme.G.share, generator)
+    return Probe(case, arrays["X"], arrays["F"], arrays["b"] if options.bias else arrays["b"] * 0, arrays["G"])
+
+
+def _keep_support(by_filter: Array, share: Fraction, generator: np.random.Generator) -> None:
+    """Set all to 0 but a random support of this share of the entries of each filter."""
+    if share < 1:
+        kept = np.arange(by_filter[0].size) < share * by_filter[0].size
+        by_filter *= generator.permuted(np.tile(kept, (len(by_filter), 1)), axis=1).reshape(by_filter.shape)
 
 
 def check_dtype(dtype: Any, known: Sequence[str] = DTYPES) -> str:
@@ -367,16 +435,29 @@ def expected(probe: Probe, *, backward: bool = True) -> dict[str, Array]:
     layer = probe.case.batch
     wide = np.dtype(np.int64 if probe.X.dtype.kind in "iu" else np.float64)
     X, F, b, G = (each.astype(wide) for each in (probe.X, probe.F, probe.b, probe.G))
-    by_filters = matrices.jacobian_wrt_filters(X.swapaxes(0, 1), layer)
-    S = np.asarray(by_filters @ F.ravel()).reshape(layer.responses).swapaxes(0, 1)
+    by_filters, by_image, by_bias = _jacobians(layer)
+    with_pixels = _filled(by_filters, X.swapaxes(0, 1))
+    S = np.asarray(with_pixels @ F.ravel()).reshape(layer.responses).swapaxes(0, 1)
     result = {"S": S + b.reshape(1, -1, *(1,) * (S.ndim - 2))}
     if backward:
         g = G.swapaxes(0, 1).ravel()
-        by_image = matrices.jacobian_wrt_image(F.reshape(layer.filters), layer)
-        result["dX"] = np.asarray(g @ by_image).reshape(layer.image).swapaxes(0, 1)
-        result["dF"] = np.asarray(g @ by_filters).reshape(F.shape)
-        result["db"] = np.asarray(g @ matrices.jacobian_wrt_bias(layer, dtype=wide))
+        result["dX"] = np.asarray(g @ _filled(by_image, F)).reshape(layer.image).swapaxes(0, 1)
+        result["dF"] = np.asarray(g @ with_pixels).reshape(F.shape)
+        result["db"] = np.asarray(g @ by_bias)
     return result
+
+
+@functools.lru_cache(maxsize=8)
+def _jacobians(layer: Geometry) -> tuple[Matrix, Matrix, Matrix]:
+    """Build ∂vec(S)/∂vec(F), ∂vec(S)/∂vec(X) and ∂vec(S)/∂b; the entries of the first two say which X or F they are."""
+    X, F = (np.arange(math.prod(shape)).reshape(shape) for shape in (layer.image, layer.filters))
+    by_filters, by_image = matrices.jacobian_wrt_filters(X, layer), matrices.jacobian_wrt_image(F, layer)
+    return by_filters, by_image, matrices.jacobian_wrt_bias(layer, dtype=np.dtype(np.int64))
+
+
+def _filled(places: Matrix, array: Array) -> Matrix:
+    """Put the entries of an array where a matrix says they are."""
+    return scipy.sparse.csr_array((array.ravel().take(places.data), places.indices, places.indptr), shape=places.shape)
 
 
 def _short_pairs(pairs: tuple[tuple[int, int], ...]) -> str:

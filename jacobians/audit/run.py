@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding, behaviour, consistent, describe
-from jacobians.audit.probes import Case, Options, Probe, check_dtype, curriculum, draws, expected
+from jacobians.audit.probes import TARGET, Case, Options, Probe, check_dtype, curriculum, draws, expected, scheme_of
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import exact
 
 __all__ = ["Comparison", "Subject", "audit", "compared", "options"]
 
 Array = npt.NDArray[Any]
+
+# Draws after which a layer is left as it is.
+MOST_DRAWS = 192
+FINE = {"nothing", "inexact"}
 
 
 def options(
@@ -60,34 +65,25 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     given = _cases(subject.options, geometries)
     if not given:
         raise ShapeError("geometries is empty; give at least one, or leave it out")
-    cases = [case for case in given if exact.exact_magnitude(subject.options.dtype, case.terms)]
+    cases = [case for case in given if scheme_of(case, subject.options.dtype)]
     if not cases:
         raise ShapeError(f"{given[0]} has sums so long that {subject.options.dtype} has no exact integers; use another")
     first = [each for found in (executor.map if executor else map)(_once(subject, seed), cases) for each in found]
-    failed = [each for each in first if each.kind not in {"nothing", "inexact"}]
+    failed = [each for each in first if each.kind not in FINE]
     inexact = {each.name for each in first if each.kind == "inexact"}
     findings = _findings(subject, failed, first, seed)
     miss: Fraction | None = None
     if not failed:
-        miss, failed = _more_draws(subject, cases, seed, inexact=bool(inexact))
-        # The first draw alone misses a wrong formula hardly ever: what it passed and the next did not has a memory.
-        findings = [describe.state(subject, _of(failed, name)[0]) for name in _names(failed)]
+        miss, failed = _more_draws(subject, cases, seed, inexact)
+        findings = [_later(subject, _of(failed, name)) for name in _names(failed)]
     broken = {each.name for each in failed}
-    findings += behaviour.findings(subject, cases, seed, broken, inexact)
+    mixing = set(subject.names) if inexact or _mixes(subject, cases[-1], seed) else set()
+    findings += behaviour.findings(subject, cases, seed, broken, mixing)
     if geometries is None and not broken:
         findings += behaviour.many_images(subject, seed)
-    notes = [
-        f"{LABELS[name]} is inexact on integers but within the rounding bound: not a direct sum (FFT, Winograd)"
-        for name in subject.names
-        if name in inexact - broken
-    ]
-    if len(cases) < len(given):
-        notes.append(
-            f"{len(given) - len(cases)} layers were left out: their sums are too long for {subject.options.dtype}"
-        )
     return AuditReport(
         tuple(findings),
-        tuple(notes),
+        tuple(_notes(subject, len(given) - len(cases), inexact - broken, None if failed else miss)),
         tuple(LABELS[name] for name in subject.names),
         str(subject.options),
         len(cases),
@@ -106,6 +102,21 @@ def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Co
     if follow:
         found = [consistent.merged(each, follow) if each.about == LABELS["S"] else each for each in found]
     return consistent.raised_once(found)
+
+
+def _notes(subject: Subject, left_out: int, inexact: Collection[str], miss: Fraction | None) -> Iterator[str]:
+    dtype = subject.options.dtype
+    for name in subject.names:
+        if name in inexact:
+            label = LABELS[name]
+            yield f"{label} is inexact on integers but within the rounding bound: not a direct sum (FFT, Winograd)"
+    if left_out:
+        yield f"{left_out} layers were left out: their sums are too long for {dtype}"
+    if miss is not None and miss > TARGET:
+        yield (
+            f"{MOST_DRAWS} draws did not reach 2^{math.log2(TARGET):.0f} at the layer with the longest sums: "
+            f"{dtype} holds too few integers; audit smaller layers, or a wider dtype, as well"
+        )
 
 
 def _cases(options: Options, geometries: Iterable[Geometry] | None) -> list[Case]:
@@ -130,21 +141,66 @@ def compared(subject: Subject, probe: Probe) -> Iterator[Comparison]:
 
 
 def _more_draws(
-    subject: Subject, cases: Sequence[Case], seed: int, *, inexact: bool
+    subject: Subject, cases: Sequence[Case], seed: int, inexact: set[str]
 ) -> tuple[Fraction, list[Comparison]]:
     """Draw again until a wrong bilinear form is missed with the target probability at most; stop where one shows."""
-    worst = Fraction(0)
+    worst, known = Fraction(0), len(inexact)
     for case in cases:
         missed = Fraction(1)
-        for number, (probe, miss) in enumerate(draws(case, subject.options, seed)):
-            missed *= describe.near_miss(probe) if inexact else miss
-            if number == 0:
-                continue
-            failed = [each for each in compared(subject, probe) if each.kind not in {"nothing", "inexact"}]
+        for number, (probe, miss) in enumerate(itertools.islice(draws(case, subject.options, seed), MOST_DRAWS)):
+            found = list(compared(subject, probe)) if number else []
+            failed = [each for each in found if each.kind not in FINE]
             if failed:
                 return worst, failed
+            inexact |= {each.name for each in found if each.kind == "inexact"}
+            if inexact and not known:  # by the other bound, then, from the start
+                return _more_draws(subject, cases, seed, inexact)
+            missed *= describe.near_miss(probe) if inexact else miss
+            if missed <= TARGET:
+                break
         worst = max(worst, missed)
     return worst, []
+
+
+def _later(subject: Subject, failed: Sequence[Comparison]) -> Finding:
+    """Make the finding of a result that was right for the first numbers at a layer, and is wrong for later ones."""
+    first = failed[0]
+    again = next(each for each in compared(subject, first.probe) if each.name == first.name)
+    if again.kind == first.kind == "values" and not _is_kept(subject, first):
+        value = first.result.value
+        if value is not None and again.result.value is not None and np.array_equal(value, again.result.value):
+            return describe.finding(subject, failed, failed)
+    return describe.state(subject, first)
+
+
+def _is_kept(subject: Subject, each: Comparison) -> bool:
+    """Whether what is wrong stays the same when X, F or G changes its sign, as what is left of earlier calls does."""
+    got = np.asarray(each.result.value)
+    wrong = got != each.right
+    for letter in describe.FACTORS[each.name]:
+        turned = dataclasses.replace(each.probe, **{letter: -getattr(each.probe, letter)})
+        value = subject.results(turned)[each.name].value
+        if value is not None and np.any(got[wrong]) and np.array_equal(value[wrong], got[wrong]):
+            return True
+    return False
+
+
+def _mixes(subject: Subject, case: Case, seed: int) -> bool:
+    """Whether it is a transform of whole planes, in a wider dtype whose errors half precision rounds away."""
+    if subject.options.dtype not in {"float16", "bfloat16"}:
+        return False
+    probe, _ = next(draws(case, subject.options, seed))
+    X, G = probe.X.copy(), probe.G.copy()
+    X[-1, 0] = G[-1, 0] = np.nan
+    whole = subject.results(dataclasses.replace(probe, X=X, G=G))
+    X[-1, 0].flat[1:] = probe.X[-1, 0].flat[1:]
+    G[-1, 0].flat[1:] = probe.G[-1, 0].flat[1:]
+    single = subject.results(dataclasses.replace(probe, X=X, G=G))
+    values = [(whole[name].value, single[name].value) for name in ("S", "dX") if name in whole]
+    return any(
+        a is not None and b is not None and np.array_equal(np.isnan(a), np.isnan(b)) and bool(np.isnan(b).any())
+        for a, b in values
+    )
 
 
 def _of(comparisons: Sequence[Comparison], name: str) -> list[Comparison]:

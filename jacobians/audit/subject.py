@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
-__all__ = ["LABELS", "Result", "Subject", "call", "check_functions", "poison"]
+__all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "call", "called", "check_functions"]
 
 Array = npt.NDArray[Any]
 
@@ -91,10 +91,9 @@ class Subject:
         arrange: Mapping[str, Callable[[Array], Array]],
     ) -> dict[str, Result]:
         self.calls += 1
-        arrays = {letter: getattr(probe, letter) for letter in letters}
-        given = {letter: arrange.get(letter, np.array)(each) for letter, each in arrays.items()}
-        poison((probe.X, probe.F, probe.G, probe.b), self.calls)
-        return call(function, arrays, given, {name: LABELS[name] for name in names})
+        given = {letter: arrange.get(letter, np.array)(getattr(probe, letter)) for letter in letters}
+        spoiled = [(each.shape, each.dtype) for each in (probe.X, probe.F, probe.G, probe.b)]
+        return call(function, Call(given, {name: LABELS[name] for name in names}, spoiled, self.calls))
 
 
 def check_functions(**functions: Any) -> None:
@@ -118,34 +117,71 @@ def check_functions(**functions: Any) -> None:
             raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
 
 
-def call(
-    function: Callable[..., Any], arrays: Mapping[str, Array], given: Mapping[str, Array], labels: Mapping[str, str]
-) -> dict[str, Result]:
-    """Call a function, and record what it gives, raises and changes.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call: what it is to give, what it is given, and what memory is spoiled before.
+
+    Attributes
+    ----------
+    given : dict of str to ndarray
+        Its arguments, by the names of the parameters and in their order; the call may change them.
+    labels : dict of str to str
+        What it should give, by name, and how a report writes that.
+    spoiled : sequence of (shape, dtype)
+        Arrays like these are left behind in memory, which the next ones of their sizes are likely to get.
+    number : int
+        How many calls there were: NaN and ∞ take turns, so that what was never written differs from call to call, and
+        is no number in any. Among integers, it is 77.
+    """
+
+    given: dict[str, Any]
+    labels: dict[str, str]
+    spoiled: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
+    number: int
+
+
+class Elsewhere:
+    """A function that is not called in this process."""
+
+    def results(self, asked: Call) -> dict[str, Result]:
+        """Make one call, as `called` does."""
+        raise NotImplementedError
+
+    def __call__(self, *arrays: Array) -> Any:
+        """Refuse: what a call gives there is for an audit."""
+        raise TypeError(f"{len(arrays)} arrays were given to what runs in another process; call the function itself")
+
+
+def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
+    """Make one call, here or in the process where the function is; see `called`."""
+    return function.results(asked) if isinstance(function, Elsewhere) else called(function, asked)
+
+
+def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
+    """Call a function in poisoned memory, and record what it gives, raises and changes.
 
     Parameters
     ----------
     function : callable
         The code under audit.
-    arrays : mapping of str to ndarray
-        The numbers, by the names of its parameters and in their order.
-    given : mapping of str to ndarray
-        Copies of them, which are its arguments.
-    labels : mapping of str to str
-        What it should give, by name, and how a report writes that.
+    asked : Call
+        Its arguments.
 
     Returns
     -------
     dict of Result
         One per result.
     """
+    labels, before = asked.labels, {name: each.copy() for name, each in asked.given.items()}
+    _poison(asked)
     try:
         with np.errstate(all="ignore"):
-            returned = function(*given.values())
+            returned = function(*asked.given.values())
     except Exception as error:  # whatever the code under audit raises is the finding
-        said = f"{type(error).__name__}: {error} ({place(error, function)})"
+        where = place(error, function)
+        said = f"{type(error).__name__}: {error}" + (f" ({where})" if where else "")
         return {name: Result(None, raised=said) for name in labels}
-    changed = tuple(letter for letter, before in arrays.items() if not _same(before, given[letter]))
+    changed = tuple(name for name, array in asked.given.items() if not _same(before[name], array))
     results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
     if not isinstance(results, tuple | list) or len(results) != len(labels):
         count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
@@ -164,24 +200,12 @@ def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
 
 
 def _same(before: Array, after: Array) -> bool:
-    left, right = (np.asarray(each, np.float64) for each in (before, after))
-    return bool(np.array_equal(left, right, equal_nan=True))
+    return before.tobytes() == after.tobytes()
 
 
-def poison(arrays: Iterable[Array], calls: int) -> None:
-    """Leave a value behind in memory that the next arrays of these sizes are likely to get.
-
-    Parameters
-    ----------
-    arrays : iterable of ndarray
-        Arrays of these sizes and dtypes.
-    calls : int
-        How many calls there were: NaN and ∞ take turns, so that what was never written differs from call to call, and
-        is no number in any. Among integers, it is 77.
-    """
-    spoiled = [
-        np.full(each.shape, 77 if each.dtype.kind in "iu" else np.nan if calls % 2 else np.inf).astype(each.dtype)
-        for each in arrays
-        for _ in range(BLOCKS)
-    ]
+def _poison(asked: Call) -> None:
+    spoiled = []
+    for shape, dtype in asked.spoiled:
+        value = 77 if dtype.kind in "iu" else np.nan if asked.number % 2 else np.inf
+        spoiled += [np.full(shape, value, dtype) for _ in range(BLOCKS)]
     del spoiled

@@ -250,7 +250,7 @@ def integer_draws(inputs: str, terms: int, geometry: Geometry, seed: int) -> Ite
     for number in itertools.count():
         dtype = dtypes[number % len(dtypes)]
         magnitude = exact.exact_magnitude(dtype, terms)
-        miss = exact.miss_probability(magnitude, *counts)
+        miss = exact.miss_probability(*(exact.Draw(magnitude, count) for count in counts))
         if miss < 1:
             yield _integers(inputs, geometry, _generator(seed, geometry, number), magnitude, dtype), miss
             missed *= miss

@@ -5,6 +5,7 @@ Everything that decides between "equal" and "different" is derived here, and now
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from fractions import Fraction
 from typing import Any
@@ -13,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Draw",
     "draw_integers",
     "exact_limit",
     "exact_magnitude",
     "gamma",
     "miss_probability",
-    "near_miss_probability",
     "real_numbers",
     "unit_roundoff",
 ]
@@ -112,73 +113,75 @@ def _distinct(values: int, entries: int) -> bool:
     return values >= 2 * entries
 
 
-def miss_probability(magnitude: int, *entries: int) -> Fraction:
-    """Bound the probability that two different multilinear forms agree on one draw of `draw_integers`.
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How one array is drawn: by `draw_integers`, then kept on a random support and 0 elsewhere.
 
-    Parameters
+    Attributes
     ----------
     magnitude : int
-        Largest absolute value of the draw: each entry is one of ``m = 2·magnitude + 1`` values.
-    *entries : int
-        Number of entries of each array that the form is linear in, one count per array.
-
-    Returns
-    -------
-    Fraction
-        ``1 − Π (1 − 1/(m − n + 1))`` over the arrays, with n = 1 for an array whose entries are drawn independently and
-        the number of its entries where they are distinct.
-
-    Notes
-    -----
-    The difference of two different forms has a coefficient that is not 0; let it belong to the entries ``x_a, y_b, …``.
-    Reveal all of x but ``x_a``: the coefficient of ``y_b …``, as a polynomial in ``x_a``, has degree one, so at most
-    one value makes it vanish, and ``x_a`` is uniform over the ``m − n + 1`` values that are left. If it does not
-    vanish, go on with ``y_b`` in the same way. With n = 1 this is the bound of Schwartz (J. ACM 27, 1980) and Zippel
-    (EUROSAM 1979).
-
-    Examples
-    --------
-    >>> miss_probability(512, 1, 1) == 1 - Fraction(1024, 1025) ** 2
-    True
+        Largest absolute value: each entry of the support is one of ``m = 2·magnitude + 1`` values.
+    entries : int
+        Number of entries n that `draw_integers` draws at once.
+    share : Fraction
+        Probability ρ that an entry is in the support, which is drawn independently of the values; 1 keeps all.
     """
-    values = 2 * magnitude + 1
-    caught = Fraction(1)
-    for count in entries:
-        caught *= 1 - Fraction(1, values - count + 1 if _distinct(values, count) else values)
-    return 1 - caught
+
+    magnitude: int
+    entries: int
+    share: Fraction = Fraction(1)
+
+    @property
+    def left(self) -> int:
+        """Values that are equally likely for one entry when all others are known: m, or m − n + 1 of distinct ones."""
+        values = 2 * self.magnitude + 1
+        return values - self.entries + 1 if _distinct(values, self.entries) else values
 
 
-def near_miss_probability(magnitude: int, slack: float) -> Fraction:
-    """Bound the probability that two different bilinear forms differ by no more than a slack on one draw.
+def miss_probability(*draws: Draw, slack: float = 0.0) -> Fraction:
+    """Bound the probability that two different multilinear forms agree, or nearly agree, on one draw.
 
     Parameters
     ----------
-    magnitude : int
-        Largest absolute value of the draw: each entry is one of ``m = 2·magnitude + 1`` values, independently.
+    *draws : Draw
+        How each array that the forms are linear in is drawn, independently of the others.
     slack : float
-        Difference up to which results are taken for equal: a rounding bound.
+        Difference up to which results are taken for equal, a rounding bound; forms have integer coefficients if it is
+        not 0.
 
     Returns
     -------
     Fraction
-        ``(2t + 1)/m + (2·slack/t + 1)/m`` with ``t = √slack``, at most 1; `miss_probability` where the slack is 0.
+        ``1 − Π ρ·(1 − (2t + 1)/(m − n + 1))`` over the k arrays, with ``t = slack^(1/k)``, and n = 1 for an array whose
+        entries are drawn independently.
 
     Notes
     -----
-    As in `miss_probability`, let ``x_a y_b`` have a coefficient other than 0, an integer. The coefficient c of ``x_a``
-    is a linear polynomial in ``y_b``, which is within ±t at no more than ``2t + 1`` of its m values. Where it is not,
-    ``c·x_a + …`` is within ±slack at no more than ``2·slack/t + 1`` of the m values of ``x_a``.
+    The difference of two different forms has a coefficient c that is not 0; let it belong to the entries
+    ``x_a, y_b, …``. Reveal which entries are in the support of x, and all values of x but that of ``x_a``. The
+    coefficient of ``y_b …`` is then ``c·x_a + const`` if a is in the support, which has the probability ρ and does not
+    depend on the values. It vanishes at one value of ``x_a`` at most, and ``x_a`` is uniform over the ``m − n + 1``
+    values that are left. If it does not vanish, go on with ``y_b``, whose support and values are independent of all of
+    this. With ρ = 1 and n = 1 this is the bound of Schwartz (J. ACM 27, 1980) and Zippel (EUROSAM 1979).
+
+    With a slack, |c| is at least 1, so that no more than ``2t + 1`` integers ``x_a`` bring ``c·x_a + const`` into ±t;
+    else the coefficient in the next step exceeds t, and so on to a result that exceeds ``t^k``.
 
     Examples
     --------
-    >>> near_miss_probability(500, 4.0) == Fraction(10, 1001)
+    >>> miss_probability(Draw(512, 1), Draw(512, 1)) == 1 - Fraction(1024, 1025) ** 2
+    True
+    >>> miss_probability(Draw(1, 9), Draw(1, 64, Fraction(1, 4))) == 1 - Fraction(2, 3) * Fraction(2, 3) / 4
+    True
+    >>> miss_probability(Draw(500, 1), Draw(500, 1), slack=4.0) > Fraction(9, 1001)
     True
     """
-    values = 2 * magnitude + 1
-    if not slack:
-        return miss_probability(magnitude, values, values)
-    root = Fraction(math.sqrt(slack))
-    return min(Fraction(1), (2 * root + 1 + 2 * Fraction(slack) / root + 1) / values)
+    # Rounded up, so that the product of all t is no less than the slack.
+    t = Fraction(slack ** (1 / len(draws))) * (1 + Fraction(1, 2**40))
+    caught = Fraction(1)
+    for draw in draws:
+        caught *= draw.share * (1 - min(Fraction(1), (2 * t + 1) / draw.left))
+    return 1 - caught
 
 
 def real_numbers(

@@ -6,6 +6,7 @@ memory  most bytes held while building (tracemalloc), divided by the bytes of th
 import  ``import jacobians``, divided by ``import numpy, scipy.sparse``, in fresh interpreters taken in turns
 gradcheck  auditing torch's conv2d at 3×32×32 with four 5×5 filters, divided by ``torch.autograd.gradcheck`` in its
         default mode on the same function and layer; where torch is installed
+audit   processor seconds of the default audit, of two implementations with NumPy and of torch's conv2d; figures only
 
 Prints only; with --strict the exit status is 1 where the median case misses a target.
 """
@@ -24,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jacobians import Geometry, filter_matrix, image_matrix
+from tests.convolutions import Im2col, Layer
 
 GEOMETRIES = [
     Geometry((3, 227, 227), (1, 3, 11, 11)),
@@ -100,6 +102,43 @@ def against_gradcheck(repeat):
     )
 
 
+class Loops(Layer):
+    """Four loops with a sum in the innermost, as one writes it first."""
+
+    def forward(self, X, F):
+        S = np.zeros((len(X), len(F), *self.out(X, F)), X.dtype)
+        k, l = F.shape[2:]
+        for m, i, y, x in np.ndindex(*S.shape):
+            S[m, i, y, x] = np.sum(X[m, :, y : y + k, x : x + l] * F[i])
+        return S
+
+    def backward(self, X, F, G):
+        dX, dF, (k, l) = np.zeros_like(X), np.zeros_like(F), F.shape[2:]
+        for m, i, y, x in np.ndindex(*G.shape):
+            dX[m, :, y : y + k, x : x + l] += F[i] * G[m, i, y, x]
+            dF[i] += X[m, :, y : y + k, x : x + l] * G[m, i, y, x]
+        return dX, dF
+
+
+def audit_seconds():
+    """Yield what is audited, its processor seconds and its target."""
+    from jacobians import audit
+
+    subjects = {"NumPy, vectorised": (Im2col(), 2), "NumPy, four loops": (Loops(), 20)}
+    functions = {name: (each.forward, each.backward, target) for name, (each, target) in subjects.items()}
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        from jacobians.audit.frameworks import from_torch
+
+        functions["torch conv2d"] = (*from_torch(torch.nn.functional.conv2d), 5)
+    for name, (forward, backward, target) in functions.items():
+        for dtype in ("float64", "float16"):
+            start = time.process_time()
+            audit(forward, backward, dtype=dtype).check()
+            yield f"{name}, {dtype}", time.process_time() - start, target
+
+
 def fresh(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -138,6 +177,8 @@ def main():
     for name, median in medians.items():
         worst = max(seen[name])
         console.print(f"{name:9} median {mark(median, TARGETS[name])}   worst {worst:.3g}   target {TARGETS[name]}")
+    for name, taken, target in audit_seconds():
+        console.print(f"audit     {name:27} {taken:.2g} s   target {target} s")
     return int(options.strict and any(median > TARGETS[name] for name, median in medians.items()))
 
 

@@ -43,7 +43,7 @@ def probes(dtype: str, seed: int, *, bias: bool) -> tuple[list[Probe], float]:
         while missed > TARGET:
             large = {name: exact.draw_integers(generator, shape, magnitude, kind) for name, shape in shapes.items()}
             found.append(Probe(large, shared.LARGE))
-            missed *= exact.miss_probability(magnitude, *sizes)
+            missed *= exact.miss_probability(*(exact.Draw(magnitude, size) for size in sizes))
         worst = max(worst, missed)
     return found, math.log2(worst.numerator) - math.log2(worst.denominator)
 

@@ -17,7 +17,7 @@ from jacobians.audit.behaviour import KEPT, OVERWRITTEN, RANDOM
 from jacobians.audit.describe import MOST_ENTRIES, aligned, paste, plain, written
 from jacobians.audit.facts import wholes
 from jacobians.audit.probes import DTYPES, check_dtype
-from jacobians.audit.subject import Result, call, check_functions, poison
+from jacobians.audit.subject import Call, Result, call, check_functions
 from jacobians.verify import exact
 from jacobians.verify.reference import Rounded, exactly
 
@@ -140,11 +140,10 @@ class Code:
         found: dict[str, Result] = {}
         for side in [only] if only else self.functions:
             self.calls += 1
-            arrays = {name: probe.arrays[name] for name in self.layer.takes[side]}
-            given = {name: array.copy() for name, array in arrays.items()}
-            poison(given.values(), self.calls)
+            given = {name: probe.arrays[name].copy() for name in self.layer.takes[side]}
             labels = {name: self.layer.labels[name] for name in self.layer.gives[side]}
-            found |= call(self.functions[side], arrays, given, labels)
+            spoiled = [(array.shape, array.dtype) for array in given.values()]
+            found |= call(self.functions[side], Call(given, labels, spoiled, self.calls))
         return found
 
 

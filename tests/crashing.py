@@ -1,0 +1,77 @@
+"""Code that an audit calls in another process: right code, and code that takes its process down."""
+
+import ctypes
+import os
+
+import numpy as np
+
+from tests.convolutions import Layer
+
+PLAIN = Layer()
+BUFFERS = {}
+
+
+def right():
+    return PLAIN.forward, PLAIN.backward
+
+
+def forward_alone():
+    return PLAIN.forward, None
+
+
+def aborting():
+    """Abort in the backward pass of every layer of four columns."""
+
+    def backward(X, F, G):
+        if X.shape[3] == 4:
+            os.abort()
+        return PLAIN.backward(X, F, G)
+
+    return PLAIN.forward, backward
+
+
+def segfaulting():
+    def forward(X, F):
+        if F.shape[2:] == (2, 3):
+            ctypes.string_at(0)
+        return PLAIN.forward(X, F)
+
+    return forward, None
+
+
+def always_exiting():
+    def forward(X, F):
+        os._exit(3)
+
+    return forward, None
+
+
+def misbehaving():
+    """Write into F, return a buffer of its own, and read X as if it were contiguous."""
+
+    def forward(X, F):
+        S = PLAIN.forward(X.ravel(order="K").reshape(X.shape), F)
+        F *= 2
+        buffer = BUFFERS.setdefault(S.shape, np.empty_like(S))
+        buffer[...] = S
+        return buffer
+
+    return forward, None
+
+
+def unwritten():
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        left = np.empty_like(S)
+        left[..., :-1] = S[..., :-1]
+        return left
+
+    return forward, None
+
+
+def not_loading():
+    raise ValueError("no compiler")
+
+
+def dying_while_loading():
+    os.abort()

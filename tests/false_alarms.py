@@ -1,0 +1,104 @@
+"""Right implementations, each to be audited without a finding: ``python -m tests.false_alarms NAME --seeds 100``."""
+
+import argparse
+import collections
+import functools
+import itertools
+import sys
+import time
+
+from jacobians import Geometry, audit
+from jacobians.testing import option_pairs
+from tests.convolutions import Fft, Im2col, Layer
+
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+def numpy_functions(kind, options, dtype):
+    layer = kind(**options)
+    return layer.forward, layer.backward
+
+
+def torch_functions(ndim, options, dtype):
+    import torch
+
+    from jacobians.audit.frameworks import from_torch
+
+    torch.set_num_threads(1)  # on layers this small, threads wait for each other most of the time
+    convolution = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)[ndim - 1]
+    zeros = [amount for pair in reversed(options["padding"]) for amount in pair]
+    others = {name: value for name, value in options.items() if name != "padding"}
+    return from_torch(
+        lambda X, F, b: convolution(torch.nn.functional.pad(X, zeros), F, b, **others), dtype=dtype, bias=True
+    )
+
+
+def jax_functions(ndim, options, dtype):
+    import jax
+
+    from jacobians.audit.frameworks import from_jax
+
+    def convolution(X, F, b):
+        S = jax.lax.conv_general_dilated(
+            X,
+            F,
+            options["stride"],
+            options["padding"],
+            rhs_dilation=options["dilation"],
+            feature_group_count=options["groups"],
+        )
+        return S + b.reshape(1, -1, *(1,) * ndim)
+
+    return from_jax(jax.jit(convolution), bias=True)
+
+
+# Number of spatial axes, what makes the functions, and the dtypes. FFTs in bfloat16 do not exist.
+RIGHT = {
+    "loops": (2, functools.partial(numpy_functions, Layer), (*FLOATS, "int64", "int32")),
+    "im2col": (2, functools.partial(numpy_functions, Im2col), ("float64", "float32", "float16", "int64", "int32")),
+    "fft": (2, functools.partial(numpy_functions, Fft), ("float64", "float32", "float16")),
+    **{f"torch{ndim}": (ndim, functools.partial(torch_functions, ndim), FLOATS) for ndim in (1, 2, 3)},
+    **{f"jax{ndim}": (ndim, functools.partial(jax_functions, ndim), FLOATS) for ndim in (1, 2, 3)},
+}
+
+
+def layers(options, ndim):
+    """One layer with a tail and several of everything, and one without."""
+    planes = 2 // options["groups"]
+    return [
+        Geometry((2, *(5, 8, 7)[-ndim:]), (4, planes, *(3, 2, 3)[-ndim:]), **options),
+        Geometry((2, *(5, 6, 9)[-ndim:]), (2, planes, *(2, 3, 1)[-ndim:]), **options),
+    ]
+
+
+def report_of(name, options, dtype, seed, *, whole=False):
+    """Audit one right implementation, at two layers or at all that an audit tries."""
+    ndim, functions, _ = RIGHT[name]
+    few = None if whole else layers(options, ndim)
+    made = functions(options, dtype)
+    return audit(*made, spatial_ndim=ndim, bias=True, dtype=dtype, seed=seed, geometries=few, **options)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.false_alarms", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RIGHT)}; all if left out")
+    parser.add_argument("--seeds", type=int, default=100, help="seeds per dtype and pair of options")
+    parser.add_argument("--whole", action="store_true", help="at all layers of the default audit")
+    given = parser.parse_args()
+    found = collections.Counter()
+    for name in given.names or RIGHT:
+        ndim, _, dtypes = RIGHT[name]
+        for dtype in dtypes:
+            start, count = time.perf_counter(), 0
+            for options, seed in itertools.product(option_pairs(ndim), range(given.seeds)):
+                report, count = report_of(name, options, dtype, seed, whole=given.whole), count + 1
+                if not report.ok:
+                    found[name] += 1
+                    print(f"FALSE ALARM {name} {dtype} seed {seed} {options}\n{report}", flush=True)
+            seconds = time.perf_counter() - start
+            print(f"{name} {dtype}: {count} audits, {found[name]} false alarms, {seconds:.0f} s", flush=True)
+    return int(bool(found.total()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What an audit draws: sums that stay exact in every dtype, and the probability that they miss something wrong."""
+
+import dataclasses
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from jacobians import Geometry, ShapeError
+from jacobians.audit import probes, run
+from jacobians.testing import option_pairs
+from jacobians.verify import exact
+
+DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
+
+
+def options_of(dtype, spatial_ndim=2, **options):
+    given = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
+    return run.options(*given.values(), spatial_ndim, bias=True, dtype=dtype)
+
+
+# the bound, against all draws of tiny forms ---------------------------------------------------------------------------
+
+
+def supported(entries, support, magnitude):
+    """All draws of so many entries, of which a random subset of this size is kept: each is equally likely."""
+    values = range(-magnitude, magnitude + 1)
+    for kept in itertools.combinations(range(entries), support):
+        for drawn in itertools.product(values, repeat=entries):
+            yield [value if at in kept else 0 for at, value in enumerate(drawn)]
+
+
+@pytest.mark.parametrize(("support_x", "support_y"), [(3, 2), (2, 2), (1, 2), (2, 1), (1, 1)])
+def test_no_bilinear_form_is_missed_more_often_than_the_bound_says(support_x, support_y):
+    x, y = (np.array(list(supported(entries, support, 1))) for entries, support in ((3, support_x), (2, support_y)))
+    bound = exact.miss_probability(exact.Draw(1, 9, Fraction(support_x, 3)), exact.Draw(1, 9, Fraction(support_y, 2)))
+    worst = Fraction(0)
+    for coefficients in itertools.product((-2, 0, 1), repeat=6):
+        form = np.array(coefficients).reshape(3, 2)
+        missed = Fraction(int(np.sum(x @ form @ y.T == 0)), len(x) * len(y))
+        worst = max(worst, missed) if form.any() else worst
+    assert worst == bound
+
+
+@pytest.mark.parametrize("slack", [0.5, 1.0, 3.0, 4.0, 7.5])
+def test_no_bilinear_form_is_nearly_missed_more_often_than_the_bound_says(slack):
+    x = np.array(list(itertools.permutations(range(-20, 21), 2)))
+    y = np.array(list(supported(2, 1, 30)))
+    bound = exact.miss_probability(exact.Draw(20, 2), exact.Draw(30, 9, Fraction(1, 2)), slack=slack)
+    assert bound < 1
+    for coefficients in ((1, 0, 0, 0), (1, 1, 0, 0), (1, -1, 2, 0), (0, 1, 1, 0), (3, -2, 1, 1)):
+        values = x @ np.array(coefficients).reshape(2, 2) @ y.T
+        assert Fraction(int(np.sum(np.abs(values) <= slack)), values.size) <= bound
+
+
+def test_one_form_that_is_linear_in_one_array_only():
+    y = np.array(list(supported(3, 2, 2)))
+    bound = exact.miss_probability(exact.Draw(2, 99, Fraction(2, 3)))
+    assert bound == 1 - Fraction(2, 3) * Fraction(4, 5)
+    assert Fraction(int(np.sum(y @ [1, 0, 0] == 0)), len(y)) == bound
+
+
+# what is drawn --------------------------------------------------------------------------------------------------------
+
+LONG = {
+    "many responses": probes.Case(Geometry((3, 32, 32), (4, 3, 5, 5)), 2),
+    "many taps": probes.Case(Geometry((64, 3, 4), (2, 64, 3, 3), padding=1), 1),
+    "both": probes.Case(Geometry((48, 20, 21), (2, 48, 3, 3)), 1),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LONG.values(), ids=LONG)
+def test_of_long_sums_no_partial_sum_is_beyond_what_the_dtype_holds(case, dtype):
+    assert_exact(case, options_of(dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", option_pairs()[1::4], ids=str)
+def test_no_partial_sum_of_the_curriculum_is_beyond_what_the_dtype_holds(options, dtype):
+    fixed = options_of(dtype, **options)
+    for case in probes.curriculum(fixed):
+        assert_exact(case, fixed, dtype)
+
+
+def assert_exact(case, options, dtype):
+    """The sums of the magnitudes of all products bound all partial sums, in any order."""
+    probe, miss = next(probes.draws(case, options, 3))
+    assert 0 < miss < 1
+    sizes = {letter: np.abs(getattr(probe, letter).astype(object)) for letter in "XFbG"}
+    wide = dataclasses.replace(probe, **{letter: size.astype(np.float64) for letter, size in sizes.items()})
+    assert max(float(sums.max()) for sums in probes.expected(wide).values()) <= exact.exact_limit(dtype)
+
+
+def test_supports_are_of_the_size_that_the_scheme_says_and_hold_every_entry_alike():
+    case, options = LONG["both"], options_of("bfloat16")
+    scheme = probes.scheme_of(case, "bfloat16")
+    assert scheme.F.share < 1
+    assert scheme.G.share < 1
+    drawn = [probe for probe, _ in itertools.islice(probes.draws(case, options, 0), 300)]
+    for letter, rows in (("F", [each.F for each in drawn]), ("G", [each.G.swapaxes(0, 1) for each in drawn])):
+        draw = getattr(scheme, letter)
+        filled = np.stack(rows).reshape(len(rows), rows[0].shape[0], -1).astype(float) != 0
+        size = draw.share * filled.shape[-1]
+        assert size.denominator == 1
+        assert filled.sum(axis=-1).max() <= size
+        # As often as the values that an entry of the support has are not 0, up to six standard deviations.
+        rate = float(draw.share) * 2 * draw.magnitude / (2 * draw.magnitude + 1)
+        spread = 6 * math.sqrt(rate * (1 - rate) / len(rows))
+        assert np.all(np.abs(filled.mean(axis=0) - rate) < spread)
+
+
+def test_draws_miss_a_wrong_entry_no_more_often_than_they_say():
+    """One product too many in one entry of ∂l/∂F, of ∂l/∂X and of S, in a layer with supports in both F and G."""
+    case, options = LONG["both"], options_of("bfloat16")
+    missed, count = dict.fromkeys(("F", "X", "S"), 0), 2000
+    for probe, _ in itertools.islice(probes.draws(case, options, 1), count):
+        x, f, g = probe.X[0, 5, 3, 4], probe.F[1, 7, 2, 0], probe.G[0, 1, 9, 8]
+        for name, product in (("F", g * x), ("X", g * f), ("S", x * f)):
+            missed[name] += product == 0
+    scheme = probes.scheme_of(case, "bfloat16")
+    pairs = {"F": (scheme.G, scheme.X), "X": (scheme.G, scheme.F), "S": (scheme.X, scheme.F)}
+    bounds = {name: exact.miss_probability(*pair) for name, pair in pairs.items()}
+    assert max(bounds.values()) == scheme.miss
+    for name, bound in bounds.items():
+        spread = 6 * math.sqrt(float(bound * (1 - bound)) / count)
+        assert float(bound) - spread < missed[name] / count < float(bound) + spread
+
+
+def test_a_support_of_responses_is_worth_less_than_all_of_them():
+    few, many = (probes.scheme_of(LONG[name], "bfloat16") for name in ("many taps", "many responses"))
+    assert few.G.share == 1
+    assert many.G.share < 1
+    assert many.miss > few.miss
+
+
+def test_layers_without_exact_integers_are_refused():
+    case = probes.Case(Geometry((1, 1, 2), (600, 1, 1, 1)), 1)
+    assert probes.scheme_of(case, "bfloat16") is None
+    with pytest.raises(ShapeError, match="has sums of 600 terms, for which bfloat16 has no exact integers"):
+        next(probes.draws(case, options_of("bfloat16"), 0))
+
+
+# what a default audit can miss ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spatial_ndim", [1, 2, 3])
+def test_default_audits_reach_the_target_in_every_dtype(dtype, spatial_ndim):
+    for options in option_pairs(spatial_ndim):
+        for case in probes.curriculum(options_of(dtype, spatial_ndim, **options)):
+            assert probes.scheme_of(case, dtype).miss ** run.MOST_DRAWS <= run.TARGET
