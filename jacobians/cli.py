@@ -380,60 +380,14 @@ def _check_folder(option: str, file: Path | None) -> None:
         _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
 
 
-# explore --------------------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def explore(
-    image: Annotated[
-        str, typer.Option(metavar="[Dx]HxW", help="Shape of X, planes first if there are several.")
-    ] = "6x6",
-    taps: Annotated[
-        str, typer.Option("--filter", metavar="KxK", help="Taps of the filter, which is as deep as X.")
-    ] = "3x3",
-    stride: Annotated[str, typer.Option(metavar="S[,S]", help="At first; one, or one per axis.")] = "1",
-    padding: Annotated[
-        str, typer.Option(metavar="P[,P]", help="At first; one, one per axis, before:after per axis, valid or same.")
-    ] = "0",
-    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="At first; one, or one per axis.")] = "1",
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
-    ] = Path("explorer.html"),
-) -> None:
-    """Write an HTML page in which X, F, S, G, M_X^im and M_F^filter are pointed at; it needs no network and no server.
-
-    Stride, padding and dilation can be changed on the page, too.
-
-    Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`
-    """
-    from jacobians import explorer
-
-    _check_folder("--output", output)
-    pixels, sizes = _sizes("--image", image), _sizes("--filter", taps)
-    if len(pixels) not in {2, 3}:
-        _refuse(f"--image has {image!r}; it needs two sizes like 6x6, or three like 3x6x6")
-    if len(sizes) != 2:
-        _refuse(f"--filter has {taps!r}; it needs two sizes like 3x3, of a filter as deep as the image")
-    planes = pixels[:-2] or (1,)
-    geometry = Geometry(
-        planes + pixels[-2:],
-        (1, *planes, *sizes),
-        stride=_per_axis("--stride", stride),
-        padding=_padding(padding),
-        dilation=_per_axis("--dilation", dilation),
-    )
-    page = explorer.explore(geometry)
-    output.write_text(page, encoding="utf-8")
-    print(f"wrote {output} ({len(page.encode()) // 1000} kB); open it in a browser: {output.absolute().as_uri()}")
-
-
 # show -----------------------------------------------------------------------------------------------------------------
 
 ImageShape = Annotated[
     str, typer.Option("--image", metavar="DxHxW", help="Shape of X, planes first; HxW is one plane.")
 ]
 FiltersShape = Annotated[
-    str, typer.Option("--filters", metavar="NxDxKxK", help="Shape of all filters F; KxK is one as deep as X.")
+    str,
+    typer.Option("--filters", "--filter", metavar="NxDxKxK", help="Shape of all filters F; KxK is one as deep as X."),
 ]
 Stride = Annotated[str, typer.Option("--stride", metavar="S[,S]", help="One, or one per axis.")]
 Padding = Annotated[
@@ -443,19 +397,8 @@ Dilation = Annotated[str, typer.Option("--dilation", metavar="D[,D]", help="One,
 Groups = Annotated[int, typer.Option("--groups", help="Groups of planes.")]
 
 
-def _filter_number(text: str | int) -> int:
-    if str(text).isdigit():
-        return int(text)
-    raise typer.BadParameter(
-        f"{text!r} is no number of a filter, counted from 0; its sizes are given as --filters {text}"
-    )
-
-
-Filter = Annotated[
-    int,
-    typer.Option(
-        "--filter", metavar="I", parser=_filter_number, help="Which filter, where only one is shown; counted from 0."
-    ),
+Index = Annotated[
+    int, typer.Option("--index", "-i", metavar="I", min=0, help="Which filter, where one is shown; counted from 0.")
 ]
 
 
@@ -473,7 +416,7 @@ def show(
     padding: Padding = "0",
     dilation: Dilation = "1",
     groups: Groups = 1,
-    i: Filter = 0,
+    i: Index = 0,
     form: Annotated[Format, typer.Option("--format", help="With subscripts, in ASCII, or for TeX.")] = Format.unicode,
     whole: Annotated[bool, typer.Option("--whole", help="Leave nothing out, however wide.")] = False,
 ) -> None:
@@ -548,6 +491,34 @@ def _whole_number(option: str, text: str, needs: str) -> int:
         raise ShapeError(f"{option} has {text!r}; it needs {needs}") from None
 
 
+# explore --------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def explore(
+    image: ImageShape = "6x6",
+    filters: FiltersShape = "3x3",
+    stride: Stride = "1",
+    padding: Padding = "0",
+    dilation: Dilation = "1",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+    ] = Path("explorer.html"),
+) -> None:
+    """Write an HTML page in which X, F, S, G, M_X^im and M_F^filter are pointed at; it needs no network and no server.
+
+    Stride, padding and dilation can be changed on the page, too.
+
+    Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`
+    """
+    from jacobians import explorer
+
+    _check_folder("--output", output)
+    page = explorer.explore(_geometry(image, filters, stride, padding, dilation, 1))
+    output.write_text(page, encoding="utf-8")
+    print(f"wrote {output} ({len(page.encode()) // 1000} kB); open it in a browser: {output.absolute().as_uri()}")
+
+
 # plot -----------------------------------------------------------------------------------------------------------------
 
 PICTURES = ("filter_matrix", "image_matrix", "jacobian", "stack_matrix", "patch", "rotated_filter", "network")
@@ -568,13 +539,19 @@ def plot(
     ],
     image: ImageShape = "1x6x6",
     filters: Annotated[
-        str, typer.Option(metavar="NxDxKxK", help="Shape of all filters F; for network, one a layer, commas between.")
+        str,
+        typer.Option(
+            "--filters",
+            "--filter",
+            metavar="NxDxKxK",
+            help="Shape of all filters F; for network, one a layer, commas between.",
+        ),
     ] = "1x1x3x3",
     stride: Stride = "1",
     padding: Padding = "0",
     dilation: Dilation = "1",
     groups: Groups = 1,
-    i: Filter = 0,
+    i: Index = 0,
     at: Annotated[
         int | None, typer.Option(help="Which row of patch, or pixel of rotated-filter; counted from 0.", min=0)
     ] = None,

@@ -58,7 +58,7 @@ def test_verify_in_several_processes(capsys, monkeypatch) -> None:
         (["show", "--padding", "full"], "padding is 'full'"),
         (["show", "--padding", "1:x"], "--padding has 'x'; it needs a number"),
         (["show", "--filters", "1x2x3x3"], "filters has 2 planes per filter but image has 1"),
-        (["show", "--filter", "1"], "filter is 1 but"),
+        (["show", "--index", "1"], "filter is 1 but"),
         (["show", "--format", "html"], "'html' is not one of"),
         (["show", "--fomat", "text"], "No such option: --fomat"),
         (["prove"], "No such command"),
@@ -86,7 +86,7 @@ def test_show_prints_the_lectures_matrices(capsys, monkeypatch) -> None:
 
 def test_show_whole_and_options(capsys, monkeypatch) -> None:
     options = ["--image", "2x4x5", "--filters", "2x1x2x3", "--stride", "2,1", "--padding", "1:0,0:1", "--groups", "2"]
-    status, out, _ = run(capsys, monkeypatch, "show", "filter-matrix", *options, "--filter", "1", "--whole")
+    status, out, _ = run(capsys, monkeypatch, "show", "filter-matrix", *options, "-i", "1", "--whole")
     assert status == 0
     assert "M_F_2^filter = ∂vec(S_2)/∂vec(X)" in out
     assert "8 × 40" in out
@@ -302,8 +302,11 @@ def test_explore_writes_a_page_and_says_where(capsys, monkeypatch, tmp_path) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--image", "6"], "--image has '6'; it needs two sizes like 6x6, or three like 3x6x6"),
-        (["--filter", "1x3x3"], "--filter has '1x3x3'; it needs two sizes like 3x3, of a filter as deep as the image"),
+        (
+            ["--image", "6x6x6x6"],
+            "filters has 4 axes (1, 6, 3, 3) but an image of shape (6, 6, 6, 6) has 3 spatial axes",
+        ),
+        (["--filter", "2x1x3x3"], "geometry has 2 filters but the explorer shows M_F^filter of one"),
         (["--image", "12x12"], "take a smaller image, of at most 9×9 pixels"),
         (["--image", "2x2"], "filters has 3 taps on spatial axis 0"),
         (["-o", "no/such/folder/x.html"], "--output is no/such/folder/x.html, in a folder that does not exist"),

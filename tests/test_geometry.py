@@ -172,7 +172,7 @@ def test_axis_reach_finds_the_taps_that_read_pixels(geometry):
             assert list(range(first, stop)) == inside
 
 
-@given(strategies.geometries(), st.data())
+@given(testing.geometries(), st.data())
 def test_axis_entries_counts_what_reads_pixels(geometry, data):
     for axis in range(geometry.spatial_ndim):
         start = data.draw(st.integers(0, geometry.responses[1 + axis]))

@@ -385,12 +385,12 @@ PLANES = ["--image", "2x6x5", "--filters", "4x1x2x3", "--groups", "2", "--stride
     [
         (["filter-matrix"], lambda g: plots.filter_matrix(LECTURE)),
         (["filter-matrix", "--image", "6x6", "--filters", "3x3"], lambda g: plots.filter_matrix(LECTURE)),
-        (["filter_matrix", *PLANES, "--filter", "3"], lambda g: plots.filter_matrix(g, i=3)),
-        (["image-matrix", *PLANES, "--filter", "3"], lambda g: plots.image_matrix(g, group=1)),
+        (["filter_matrix", *PLANES, "--index", "3"], lambda g: plots.filter_matrix(g, i=3)),
+        (["image-matrix", *PLANES, "--index", "3"], lambda g: plots.image_matrix(g, group=1)),
         (["jacobian", *PLANES], plots.jacobian),
         (["jacobian", *PLANES, "--wrt", "filters"], lambda g: plots.jacobian(g, wrt="filters")),
-        (["stack", *PLANES, "--filter", "1"], lambda g: plots.stack_matrix(1, g)),
-        (["patch", *PLANES, "--at", "2", "--filter", "2"], lambda g: plots.patch(g, i=2, row=2)),
+        (["stack", *PLANES, "--index", "1"], lambda g: plots.stack_matrix(1, g)),
+        (["patch", *PLANES, "--at", "2", "--index", "2"], lambda g: plots.patch(g, i=2, row=2)),
         (["rotated-filter", *PLANES, "--at", "7"], lambda g: plots.rotated_filter(g, pixel=7)),
         (
             ["network", "--image", "2x8x8", "--filters", "3x2x3x3,4x3x2x2", "--padding", "1", "--classes", "7"],
@@ -399,7 +399,7 @@ PLANES = ["--image", "2x6x5", "--filters", "4x1x2x3", "--groups", "2", "--stride
             ),
         ),
     ],
-    ids=str,
+    ids=lambda each: "" if callable(each) else " ".join(each),
 )
 def test_plot_writes_what_the_function_draws(arguments, same, tmp_path, capsys, monkeypatch):
     geometry = Geometry((2, 6, 5), (4, 1, 2, 3), groups=2, stride=(2, 1), padding=((1, 0), (0, 1)))
@@ -425,11 +425,8 @@ def run_to_the_end(capsys, monkeypatch, *arguments):
         (["filter-matrx", "-o", "x.png"], "did you mean filter_matrix?"),
         (["patch", "-o", "x.png", "--at", "16"], "row is 16 but"),
         (["filter-matrix", "-o", "x.png", "--at", "1"], "--at is for patch and rotated-filter"),
-        (["filter-matrix", "-o", "x.png", "--filter", "1"], "filter is 1 but"),
-        (
-            ["patch", "-o", "x.png", "--filter", "3x3"],
-            "'3x3' is no number of a filter, counted from 0; its sizes are given",
-        ),
+        (["filter-matrix", "-o", "x.png", "--index", "1"], "filter is 1 but"),
+        (["patch", "-o", "x.png", "--index", "3x3"], "Invalid value for '--index'"),
         (["filter-matrix", "-o", "x.png", "--image", "3x6x6"], "filters has 1 plane per filter but image has 3"),
         (["patch", "-o", "x.png", "--image", "1x4x4x4", "--filters", "1x1x2x2x2"], "geometry has 3 spatial axes"),
     ],
