@@ -21,8 +21,8 @@ verify: $(READY)  ## prove every identity, and print what each verdict rests on
 show: $(READY)  ## print the matrices of the 6×6 image and 3×3 filter with symbols
 	@$(BIN)/jacobians show
 
-test: $(READY)  ## run the tests and the documentation's code (HYPOTHESIS_PROFILE=thorough searches longer)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov
+test: $(READY)  ## run the tests and the documentation's code (HYPOTHESIS_PROFILE=thorough searches longer, ARGS=--cov measures coverage)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)  ## check style, formatting and the direction of imports
 	@$(BIN)/ruff check .
