@@ -117,7 +117,7 @@ def _smallest(
     """Make the findings of a check, each on the first of the small layers that shows it too."""
     found = {_key(finding): finding for finding in check(probe)}
     left = set(found)
-    for case in small_cases(subject.options)[:MOST_CASES]:
+    for case in small_cases(subject.options)[:MOST_CASES] if left else ():
         if not left or case.numbers >= probe.case.numbers:
             break
         for finding in check(next(draws(case, subject.options, seed))[0]):

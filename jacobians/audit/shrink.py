@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -92,6 +93,7 @@ def _numbers(case: Case, options: Options, count: int) -> Iterator[Probe]:
         yield integers(case, options, most, generator)
 
 
+@functools.lru_cache(maxsize=16)
 def small_cases(options: Options) -> list[Case]:
     """Enumerate small layers for these options, fewest numbers first.
 
