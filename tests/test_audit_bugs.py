@@ -541,7 +541,7 @@ BUGS = [
     ),
     on_image(
         "stale memory",
-        "is NaN or ∞ in 1 entries, of finite numbers: memory that was never written",
+        "is NaN or ∞ in 1 entry, of finite numbers: memory that was never written",
         6,
         unwritten,
         stride=(1, 2),

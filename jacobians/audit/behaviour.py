@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jacobians import symbolic
 from jacobians.audit import Finding
-from jacobians.audit.describe import kind, plain
+from jacobians.audit.describe import counted, kind, plain
 from jacobians.audit.probes import Case, Probe, draws, dtype_of, expected, integers, large_batch
 from jacobians.audit.shrink import small_cases
 from jacobians.audit.subject import LABELS, Result, Subject
@@ -333,7 +333,7 @@ def _filled(geometry: Geometry) -> tuple[Array, Array]:
 
 def _spread(name: str, letter: str, got: Array, wanted: Array, allowed: Array, probe: Probe) -> Finding:
     missing, beyond = int((wanted & ~got).sum()), int((got & ~allowed).sum())
-    said = f"misses {missing} entries" if missing else f"reaches {beyond} entries whose windows do not hold it"
+    said = f"misses {counted(missing)}" if missing else f"reaches {counted(beyond)} where no window holds it"
     title = f"is wrong for a NaN in {letter}: it {said}"
     return _observed(name, title, "not a number", probe, *(SWALLOWED if missing else MULTIPLIED), "nan")
 

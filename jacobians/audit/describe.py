@@ -24,7 +24,7 @@ from jacobians.verify import exact
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["aligned", "finding", "kind", "names", "near_miss", "paste", "plain", "slack", "state", "written"]
+__all__ = ["aligned", "counted", "finding", "kind", "names", "near_miss", "paste", "plain", "slack", "state", "written"]
 
 Array = npt.NDArray[Any]
 
@@ -379,7 +379,8 @@ def _not_written(subject: Subject, failed: Sequence[Comparison], counts: dict[st
     named, right = names(*ROLES[first.name], first.probe.case), np.ravel(first.right)
     return Finding(
         LABELS[first.name],
-        f"is NaN or ∞ in {len(bad)} entries, of finite numbers: memory that was never written, or a sum that overflows",
+        f"is NaN or ∞ in {counted(len(bad))}, of finite numbers: "
+        "memory that was never written, or a sum that overflows",
         "not written",
         entries=tuple(f"{named[at]}: expected {written(right[at])}, got {got[at]}" for at in bad[:MOST_ENTRIES]),
         cause="An array of np.empty is returned that is not filled where no window reaches, or a sum overflows.",
@@ -571,6 +572,11 @@ def arrays(probe: Probe, name: str, got: Array | None, right: Array) -> dict[str
     """Return the case as plain lists."""
     record = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
     return record | {"right": plain(right), "got": None if got is None else plain(got), "result": name}
+
+
+def counted(entries: int) -> str:
+    """Write a number of entries."""
+    return f"{entries} {'entry' if entries == 1 else 'entries'}"
 
 
 def plain(array: Array) -> Any:
