@@ -16,6 +16,8 @@ from jacobians.network import Network
 
 LECTURE = Geometry((1, 6, 6), (1, 1, 3, 3))
 STRIDED = Geometry((1, 6, 6), (1, 1, 3, 3), stride=2, padding=1)
+PLANES = Geometry((2, 4, 5), (1, 2, 2, 3))
+FILTERS = Geometry((1, 4, 5), (2, 1, 2, 3))
 GROUPED = Geometry((4, 6, 6), (6, 2, 3, 3), groups=2)
 LARGE = Geometry((1, 64, 64), (1, 1, 3, 3))
 NETWORK = Network([Geometry((3, 32, 32), (6, 3, 5, 5)), Geometry((6, 28, 28), (10, 6, 3, 3))], 10)
@@ -26,6 +28,10 @@ PICTURES: dict[str, Callable[[], Any]] = {
     "filter-matrix": lambda: plots.filter_matrix(LECTURE),
     "filter-matrix-strided": lambda: plots.filter_matrix(STRIDED),
     "filter-matrix-large": lambda: plots.filter_matrix(LARGE),
+    "image-matrix-planes": lambda: plots.image_matrix(PLANES),
+    "filter-matrix-planes": lambda: plots.filter_matrix(PLANES),
+    "jacobian-filters": lambda: plots.jacobian(FILTERS, wrt="filters"),
+    "jacobian-image": lambda: plots.jacobian(FILTERS),
     "jacobian-grouped": lambda: plots.jacobian(GROUPED),
     "stack-matrix": lambda: plots.stack_matrix(1, Geometry((1, 4, 4), (3, 1, 3, 3))),
     "patch": lambda: plots.patch(LECTURE, row=5),
