@@ -322,7 +322,7 @@ def _shape(smallest: Comparison, theory: Theory | None, common: dict[str, Any]) 
     if theory:
         because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
     else:
-        because = {"cure": SIZES[smallest.name], "anchor": "shapes"}  # type: ignore[index]
+        because = {"cure": SIZES[smallest.name], "anchor": "shapes"}  # type: ignore[index]  # the names are those of theories
         if sorted(got) == sorted(needed):
             common["known"] = ("its sizes are right, in another order, and its numbers are wrong too", *common["known"])
     return Finding(LABELS[smallest.name], title, "shape", **because, **common)

@@ -154,7 +154,7 @@ class _Kept:
         return np.asarray(self.value if gone else self.worker.again(self.number), dtype)
 
 
-def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -> None:  # noqa: FBT001
+def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -> None:  # noqa: FBT001  # a process takes its arguments by position
     """Answer calls, in the other process."""
     import faulthandler
 
