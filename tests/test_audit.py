@@ -294,7 +294,7 @@ def test_theories_do_not_claim_what_is_right_and_differ_from_each_other() -> Non
     """On one awkward layer of each kind no theory predicts the right numbers everywhere."""
     options = run.options((2, 3), ((1, 0), (0, 2)), (2, 1), 2, 2, bias=True, dtype="float64")
     cases = probes.curriculum(options)
-    right = [(probe := next(probes.draws(case, options, 3))[0], probes.expected(probe)) for case in cases]
+    right = [(probe := probes.draw(case, options, 3), probes.expected(probe)) for case in cases]
     for theory in THEORIES:
         pairs = [(theory.predict(run.describe.numbers(probe)), each[theory.about]) for probe, each in right]
         made = [(predicted, wanted) for predicted, wanted in pairs if predicted is not None]

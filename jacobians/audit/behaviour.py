@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import symbolic
 from jacobians.audit import Finding
 from jacobians.audit.describe import counted, kind, plain
-from jacobians.audit.probes import Case, Probe, draws, dtype_of, expected, integers, large_batch
+from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch
 from jacobians.audit.shrink import small_cases
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.geometry import Geometry
@@ -98,12 +96,11 @@ def findings(
         cases[: len(cases) * 2 // 3 + 1],
         key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
     )
-    probe, _ = next(draws(case, subject.options, seed))
+    probe = draw(case, subject.options, seed)
     small = list(_small_numbers(subject, cases, seed, broken))
     skipped = {*broken, *inexact, *(name for name, label in LABELS.items() for each in small if each.about == label)}
     checks: tuple[Callable[[Probe], Iterator[Finding]], ...] = (
-        lambda each: _changes(subject, each),
-        lambda each: _state(subject, cases, each, seed, broken),
+        lambda each: _repeated(subject, cases, each, seed, broken),
         lambda each: _layouts(subject, each, broken),
         lambda each: _not_a_number(subject, each, skipped),
     )
@@ -120,7 +117,7 @@ def _smallest(
     for case in small_cases(subject.options)[:MOST_CASES] if left else ():
         if not left or case.numbers >= probe.case.numbers:
             break
-        for finding in check(next(draws(case, subject.options, seed))[0]):
+        for finding in check(draw(case, subject.options, seed)):
             if _key(finding) in left:
                 left.remove(_key(finding))
                 found[_key(finding)] = finding
@@ -131,30 +128,22 @@ def _key(finding: Finding) -> tuple[str, str]:
     return finding.about, finding.title.partition(":")[0]
 
 
-def _changes(subject: Subject, probe: Probe) -> Iterator[Finding]:
-    changed: dict[str, tuple[str, ...]] = {}
-    for name, result in subject.results(probe).items():
-        changed.setdefault("forward" if name == "S" else "backward", result.changed)
-    for function, letters in changed.items():
-        if letters:
-            title = f"changes {' and '.join(letters)} in place"
-            cause, cure = "It writes into arrays that it was given.", "Copy what you change."
-            yield _observed(function, title, "in place", probe, cause, cure)
-
-
-def _state(
+def _repeated(
     subject: Subject, cases: Sequence[Case], probe: Probe, seed: int, broken: Collection[str]
 ) -> Iterator[Finding]:
-    """Call three times, with calls on other numbers and on another layer between them."""
+    """Call again after calls on other numbers and on another layer, if there is one; look at the inputs as well."""
     results = subject.results(probe)
-    subject.results(next(itertools.islice(draws(probe.case, subject.options, seed), 1, None))[0])
+    yield from _changes(results, probe)
+    subject.results(draw(probe.case, subject.options, seed, 1))
     kept = {
         name: result.value is None or _equal(result.value, np.asarray(result.returned))
         for name, result in results.items()
     }
-    again = subject.results(probe)
-    subject.results(next(draws(cases[-1] if cases[-1] != probe.case else cases[0], subject.options, seed))[0])
-    after = subject.results(probe)
+    after = again = subject.results(probe)
+    others = [case for case in (cases[-1], cases[0]) if case != probe.case]
+    if others:
+        subject.results(draw(others[0], subject.options, seed))
+        after = subject.results(probe)
     for name, result in results.items():
         copy = result.value
         if name in broken or copy is None:
@@ -167,6 +156,17 @@ def _state(
             if differs:
                 yield _observed(name, title, "state", probe, cause, cure)
                 break
+
+
+def _changes(results: Mapping[str, Result], probe: Probe) -> Iterator[Finding]:
+    changed: dict[str, tuple[str, ...]] = {}
+    for name, result in results.items():
+        changed.setdefault("forward" if name == "S" else "backward", result.changed)
+    for function, letters in changed.items():
+        if letters:
+            title = f"changes {' and '.join(letters)} in place"
+            cause, cure = "It writes into arrays that it was given.", "Copy what you change."
+            yield _observed(function, title, "in place", probe, cause, cure)
 
 
 def _every_other(A: Array) -> Array:
@@ -195,13 +195,14 @@ def _small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: C
             min(9, exact.exact_magnitude(subject.options.dtype, case.terms)),
             np.random.default_rng(seed),
         )
-        for probe, zeros in ((_scaled(whole, 0.0), True), (_scaled(whole, FRACTION), False)):
-            right = expected(probe)
+        fractions = _scaled(whole, FRACTION)
+        right = expected(fractions)
+        for probe, zeros in ((_scaled(whole, 0.0), True), (fractions, False)):
             for name, result in subject.results(probe).items():
-                differs = kind(result, right[name], probe, name)
-                if name not in said and differs not in FINE:
+                wanted = 0 * right[name] if zeros else right[name]
+                if name not in said and kind(result, wanted, probe, name) not in FINE:
                     said.add(name)
-                    yield _off(name, probe, result, right[name], zeros=zeros)
+                    yield _off(name, probe, result, wanted, zeros=zeros)
 
 
 def _scaled(probe: Probe, factor: float) -> Probe:
@@ -285,50 +286,45 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
     """
     if probe.X.dtype.kind in "iu":
         return
-    r, p, q = symbolic.triples(probe.geometry)
-    filled_r, filled_p = _filled(probe.geometry)
-    may = {"S": (filled_p, filled_r), "dX": (filled_r, filled_p)}
-    size_of = {"X": probe.X[0].size, "G": probe.G[0].size}
-    for letter, source, reached in (("X", p, {"S": r, "dF": q}), ("G", r, {"dX": p, "dF": q})):
-        if (letter == "G" and not subject.backward) or not len(source):
+    ones = dataclasses.replace(probe, b=0 * probe.b, **{name: np.ones_like(getattr(probe, name)) for name in "XFG"})
+    sums = expected(ones)
+    for letter, of_letter, reached in (("X", "dX", ("S", "dF")), ("G", "S", ("dX", "dF"))):
+        counts = sums[of_letter][-1]
+        if (letter == "G" and not subject.backward) or not counts.any():
             continue
-        spoiled = getattr(probe, letter).copy()
         # The entry that is in the fewest sums, so that there are others for it to spread to.
-        counts = np.bincount(source, minlength=size_of[letter])
         at = int(np.flatnonzero(counts == counts[counts > 0].min())[-1])
-        image = len(spoiled) - 1
-        spoiled.reshape(-1)[image * size_of[letter] + at] = np.nan
+        mark, spoiled = np.zeros_like(getattr(probe, letter)), getattr(probe, letter).copy()
+        mark[-1].reshape(-1)[at], spoiled[-1].reshape(-1)[at] = 1, np.nan
         results = subject.results(dataclasses.replace(probe, **{letter: spoiled}))
-        for name, where in reached.items():
+        masks = _reach(dataclasses.replace(ones, **{letter: mark}), letter)
+        for name in reached:
             result = results.get(name)
             if name in skipped or result is None or result.value is None:
                 continue
-            wanted = np.zeros(result.value.shape, bool)
-            each = wanted.size // len(wanted) if name in {"S", "dX"} else 0
-            wanted.reshape(-1)[image * each + where[source == at]] = True
-            allowed = wanted.copy()
-            if name == "dF" and probe.geometry.groups > 1:
-                allowed[...] = True
-            elif name == "dF":
-                allowed |= wanted.any(axis=tuple(range(1 if letter == "G" else 2, wanted.ndim)), keepdims=True)
-            else:
-                by, reach = may[name]
-                allowed.reshape(-1)[image * each + reach[by == at]] = True
+            wanted, allowed = masks[name]
             got = np.isnan(result.value.astype(np.float64))
             if np.any(wanted & ~got) or np.any(got & ~allowed):
                 yield _spread(name, letter, got, wanted, allowed, probe)
 
 
-def _filled(geometry: Geometry) -> tuple[Array, Array]:
-    """Pairs of a response and a pixel inside its window, the gaps between the taps and other groups included."""
+def _reach(probe: Probe, letter: str) -> dict[str, tuple[Array, Array]]:
+    """Say where the one entry of X or G that is not 0 has to go in each result, among ones, and where it may go."""
+    geometry = probe.geometry
+    # Each window whole: the gaps between the taps and other groups included.
     solid = Geometry(
         geometry.image,
         (geometry.filters[0], geometry.image[0], *geometry.extent),
         stride=geometry.stride,
         padding=geometry.padding,
     )
-    r, p, _ = symbolic.triples(solid)
-    return r, p
+    wanted = allowed = {name: sums != 0 for name, sums in expected(probe).items()}
+    if solid != geometry:
+        windows = dataclasses.replace(probe, case=Case(solid, probe.case.images), F=np.ones(solid.filters))
+        allowed = {name: sums != 0 for name, sums in expected(windows).items()}
+    per_filter = wanted["dF"].any(axis=tuple(range(1 if letter == "G" else 2, wanted["dF"].ndim)), keepdims=True)
+    widened = np.ones_like(wanted["dF"]) if geometry.groups > 1 else wanted["dF"] | per_filter
+    return {**{name: (wanted[name], allowed[name]) for name in ("S", "dX")}, "dF": (wanted["dF"], widened)}
 
 
 def _spread(name: str, letter: str, got: Array, wanted: Array, allowed: Array, probe: Probe) -> Finding:

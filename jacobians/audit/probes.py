@@ -11,13 +11,12 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
 
 from jacobians import matrices
 from jacobians.errors import ShapeError, nearest
@@ -31,15 +30,16 @@ __all__ = [
     "Scheme",
     "check_dtype",
     "curriculum",
+    "draw",
     "drawn",
-    "draws",
     "expected",
     "integers",
+    "miss_of",
+    "places",
     "scheme_of",
 ]
 
 Array = npt.NDArray[Any]
-Matrix: TypeAlias = "scipy.sparse.csr_array[Any]"
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 # Probability with which a wrong bilinear form may pass at one layer.
@@ -159,19 +159,6 @@ class Case:
         geometry = self.geometry
         to_image = geometry.filters_per_group * math.prod(geometry.filters[2:])
         return max(geometry.taps + 1, self.images * geometry.positions, to_image)
-
-    @property
-    def batch(self) -> Geometry:
-        """The same layer with the images as one more spatial axis, on which the filters have a single tap."""
-        g = self.geometry
-        return Geometry(
-            (g.image[0], self.images, *g.image[1:]),
-            (*g.filters[:2], 1, *g.filters[2:]),
-            stride=(1, *g.stride),
-            padding=((0, 0), *g.padding),
-            dilation=(1, *g.dilation),
-            groups=g.groups,
-        )
 
     def __str__(self) -> str:
         """Return the sizes and options in words."""
@@ -339,8 +326,9 @@ def _scheme(case: Case, limit: int, x: int, g: int) -> Scheme | None:
     )
 
 
-def draws(case: Case, options: Options, seed: int) -> Iterator[tuple[Probe, Fraction]]:
-    """Draw numbers for one layer, without end.
+@functools.lru_cache(maxsize=4)
+def draw(case: Case, options: Options, seed: int, number: int = 0) -> Probe:
+    """Draw numbers for one layer.
 
     Parameters
     ----------
@@ -350,26 +338,34 @@ def draws(case: Case, options: Options, seed: int) -> Iterator[tuple[Probe, Frac
         For the dtype, and whether there is a bias.
     seed : int
         Of the audit.
+    number : int
+        Which draw; they are independent, and each misses a wrong form with the probability of `miss_of`.
 
-    Yields
-    ------
-    probe : Probe
+    Returns
+    -------
+    Probe
         Integers so small that no sum rounds in the dtype, and as large as that allows, so that code that sums in a
         lower precision than it promises, or clips, cannot hide. Distinct where the dtype has enough of them.
-    miss : Fraction
-        Probability that this draw alone misses that a bilinear form is a wrong one (`Scheme.miss`).
 
     Raises
     ------
     ShapeError
         If the sums are so long that no integers are exact.
     """
-    scheme = scheme_of(case, options.dtype)
+    generator = np.random.default_rng((seed, case.numbers, number))
+    return drawn(case, options, _needed_scheme(case, options.dtype), generator)
+
+
+def miss_of(case: Case, dtype: str) -> Fraction:
+    """Return the probability that one draw misses that a bilinear form is a wrong one, at most (`Scheme.miss`)."""
+    return _needed_scheme(case, dtype).miss
+
+
+def _needed_scheme(case: Case, dtype: str) -> Scheme:
+    scheme = scheme_of(case, dtype)
     if scheme is None:
-        raise ShapeError(f"{case} has sums of {case.terms} terms, for which {options.dtype} has no exact integers")
-    miss = scheme.miss
-    for number in itertools.count():
-        yield drawn(case, options, scheme, np.random.default_rng((seed, case.numbers, number))), miss
+        raise ShapeError(f"{case} has sums of {case.terms} terms, for which {dtype} has no exact integers")
+    return scheme
 
 
 def integers(case: Case, options: Options, magnitude: int, generator: np.random.Generator) -> Probe:
@@ -417,7 +413,7 @@ def dtype_of(name: str) -> np.dtype[Any]:
 
 
 def expected(probe: Probe, *, backward: bool = True) -> dict[str, Array]:
-    """Compute what is right, by the explicit matrices.
+    """Compute what is right, by the explicit image matrix M_X^im of every group (L9).
 
     Parameters
     ----------
@@ -431,33 +427,57 @@ def expected(probe: Probe, *, backward: bool = True) -> dict[str, Array]:
     dict of ndarray
         S (N, n, *out), dX (N, d, *spatial), dF (n, d/groups, *taps) and db (n,) in float64, or int64 for integers;
         exact where sums of the probe's numbers do not round.
+
+    Notes
+    -----
+    With vec(F_i) as column i of F and vec(G_i) as column i of G: S = M_X^im·F, ∂l/∂F = (M_X^im)ᵀ·G, and
+    ∂l/∂M_X^im = G·Fᵀ, of which ∂l/∂X at a pixel is the sum over the entries of M_X^im where that pixel stands.
     """
-    layer = probe.case.batch
+    layer, images, groups = probe.geometry, probe.case.images, probe.geometry.groups
     wide = np.dtype(np.int64 if probe.X.dtype.kind in "iu" else np.float64)
     X, F, b, G = (each.astype(wide) for each in (probe.X, probe.F, probe.b, probe.G))
-    by_filters, by_image, by_bias = _jacobians(layer)
-    with_pixels = _filled(by_filters, X.swapaxes(0, 1))
-    S = np.asarray(with_pixels @ F.ravel()).reshape(layer.responses).swapaxes(0, 1)
-    result = {"S": S + b.reshape(1, -1, *(1,) * (S.ndim - 2))}
+    table, taps = places(layer), layer.taps
+    # By group and image, and 0 where padding is read.
+    pixels = np.zeros((groups, images, 1 + layer.pixels // groups), wide)
+    pixels[:, :, 1:] = X.reshape(images, groups, -1).swapaxes(0, 1)
+    M, filters = pixels.take(table, axis=2).reshape(groups, -1, taps), F.reshape(groups, -1, taps)
+    S = (filters @ M.swapaxes(1, 2)).reshape(layer.responses[0], images, *layer.responses[1:]).swapaxes(0, 1)
+    result = {"S": S + b.reshape(1, -1, *(1,) * layer.spatial_ndim)}
     if backward:
-        g = G.swapaxes(0, 1).ravel()
-        result["dX"] = np.asarray(g @ _filled(by_image, F)).reshape(layer.image).swapaxes(0, 1)
-        result["dF"] = np.asarray(g @ with_pixels).reshape(F.shape)
-        result["db"] = np.asarray(g @ by_bias)
+        g = G.swapaxes(0, 1).reshape(groups, layer.filters_per_group, -1)
+        sums = np.zeros_like(pixels)
+        starts = np.arange(0, sums.size, sums.shape[-1]).reshape(-1, 1, 1)
+        np.add.at(sums.reshape(-1), (starts + table).ravel(), (g.swapaxes(1, 2) @ filters).ravel())
+        result["dX"] = sums[:, :, 1:].swapaxes(0, 1).reshape(X.shape)
+        result["dF"] = (g @ M).reshape(F.shape)
+        result["db"] = g.sum(axis=2).ravel()
     return result
 
 
-@functools.lru_cache(maxsize=8)
-def _jacobians(layer: Geometry) -> tuple[Matrix, Matrix, Matrix]:
-    """Build ∂vec(S)/∂vec(F), ∂vec(S)/∂vec(X) and ∂vec(S)/∂b; the entries of the first two say which X or F they are."""
-    X, F = (np.arange(math.prod(shape)).reshape(shape) for shape in (layer.image, layer.filters))
-    by_filters, by_image = matrices.jacobian_wrt_filters(X, layer), matrices.jacobian_wrt_image(F, layer)
-    return by_filters, by_image, matrices.jacobian_wrt_bias(layer, dtype=np.dtype(np.int64))
+@functools.lru_cache(maxsize=4)
+def places(layer: Geometry) -> Array:
+    """Build M_X^im of one group whose pixels are 1, 2, 3, …: which of them a tap reads, 0 for padding.
 
+    Parameters
+    ----------
+    layer : Geometry
+        The layer.
 
-def _filled(places: Matrix, array: Array) -> Matrix:
-    """Put the entries of an array where a matrix says they are."""
-    return scipy.sparse.csr_array((array.ravel().take(places.data), places.indices, places.indptr), shape=places.shape)
+    Returns
+    -------
+    ndarray of int64, shape (positions, taps)
+        The groups of planes are alike.
+    """
+    planes = layer.planes_per_group
+    group = Geometry(
+        (planes, *layer.image[1:]),
+        (1, *layer.filters[1:]),
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+    )
+    numbers = np.arange(1, group.pixels + 1).reshape(group.image)
+    return matrices.image_matrix(numbers, group).toarray()
 
 
 def _short_pairs(pairs: tuple[tuple[int, int], ...]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -14,7 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding, behaviour, consistent, describe
-from jacobians.audit.probes import TARGET, Case, Options, Probe, check_dtype, curriculum, draws, expected, scheme_of
+from jacobians.audit.probes import (
+    TARGET,
+    Case,
+    Options,
+    Probe,
+    check_dtype,
+    curriculum,
+    draw,
+    expected,
+    miss_of,
+    scheme_of,
+)
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
@@ -127,8 +137,7 @@ def _cases(options: Options, geometries: Iterable[Geometry] | None) -> list[Case
 
 def _once(subject: Subject, seed: int) -> Callable[[Case], list[Comparison]]:
     def compare(case: Case) -> list[Comparison]:
-        probe, _ = next(draws(case, subject.options, seed))
-        return list(compared(subject, probe))
+        return list(compared(subject, draw(case, subject.options, seed)))
 
     return compare
 
@@ -147,15 +156,16 @@ def _more_draws(
     worst, known = Fraction(0), len(inexact)
     for case in cases:
         missed = Fraction(1)
-        for number, (probe, miss) in enumerate(itertools.islice(draws(case, subject.options, seed), MOST_DRAWS)):
-            found = list(compared(subject, probe)) if number else []
+        for number in range(MOST_DRAWS):
+            probe = draw(case, subject.options, seed, number)
+            found = list(compared(subject, probe)) if number else []  # the first was compared before
             failed = [each for each in found if each.kind not in FINE]
             if failed:
                 return worst, failed
             inexact |= {each.name for each in found if each.kind == "inexact"}
             if inexact and not known:  # by the other bound, then, from the start
                 return _more_draws(subject, cases, seed, inexact)
-            missed *= describe.near_miss(probe) if inexact else miss
+            missed *= describe.near_miss(probe) if inexact else miss_of(case, subject.options.dtype)
             if missed <= TARGET:
                 break
         worst = max(worst, missed)
@@ -189,7 +199,7 @@ def _mixes(subject: Subject, case: Case, seed: int) -> bool:
     """Whether it is a transform of whole planes, in a wider dtype whose errors half precision rounds away."""
     if subject.options.dtype not in {"float16", "bfloat16"}:
         return False
-    probe, _ = next(draws(case, subject.options, seed))
+    probe = draw(case, subject.options, seed)
     X, G = probe.X.copy(), probe.G.copy()
     X[-1, 0] = G[-1, 0] = np.nan
     whole = subject.results(dataclasses.replace(probe, X=X, G=G))

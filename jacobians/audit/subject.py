@@ -17,8 +17,8 @@ __all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "call", "called",
 Array = npt.NDArray[Any]
 
 LABELS = {"S": "S", "dX": "∂l/∂X", "dF": "∂l/∂F", "db": "∂l/∂b"}
-# NumPy keeps up to seven freed blocks of a size for the next array.
-BLOCKS = 8
+# NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
+BLOCKS, SMALL = 8, 1024
 # Kinds of dtypes of real numbers; V is that of bfloat16.
 REAL = "biufV"
 
@@ -207,5 +207,9 @@ def _poison(asked: Call) -> None:
     spoiled = []
     for shape, dtype in asked.spoiled:
         value = 77 if dtype.kind in "iu" else np.nan if asked.number % 2 else np.inf
-        spoiled += [np.full(shape, value, dtype) for _ in range(BLOCKS)]
+        blocks = [np.empty(shape, dtype)]
+        blocks += [np.empty(shape, dtype) for _ in range(BLOCKS - 1 if blocks[0].nbytes < SMALL else 1)]
+        for block in blocks:
+            block.fill(value)
+        spoiled += blocks
     del spoiled
