@@ -252,7 +252,8 @@ def audit(
     dtype : str
         Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
     geometries : iterable of Geometry, optional
-        The layers to try, with two images each; by default a curriculum of small, awkward ones.
+        The layers to try, with two images each, and with the options above; by default a curriculum of small, awkward
+        ones.
     seed : int
         Of all draws.
     executor : concurrent.futures.Executor, optional
@@ -266,11 +267,11 @@ def audit(
     Raises
     ------
     ShapeError
-        If the options make no convolution.
+        If the options make no convolution, or those of a geometry or of a layout are others.
     TypeError
-        If there is nothing to call.
+        If there is nothing to call, or `geometries` or `executor` is none.
     ValueError
-        If the dtype is not one of those above.
+        If the dtype is not one of those above, or the seed is negative.
 
     Examples
     --------

@@ -10,19 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding
-from jacobians.audit.describe import counted, kind, plain
-from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch
+from jacobians.audit.describe import counted, kind, plain, rounding_bound, slack
+from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch, reals
 from jacobians.audit.shrink import small_cases
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.geometry import Geometry
 from jacobians.verify import exact
 
-__all__ = ["findings", "many_images"]
+__all__ = ["changes", "findings", "many_images", "observed"]
 
 Array = npt.NDArray[Any]
 
-# One more than 16 bits count, where grids and offsets wrap.
-LARGE_BATCH = 2**16 + 1
+# One more than powers of two, where grids and offsets wrap; the last is more than 16 bits count.
+COUNTS = tuple(2**k + 1 for k in range(17))
+LARGE_BATCH = COUNTS[-1]
 # Numbers of one image up to which so many of them are tried.
 MOST_PER_IMAGE = 100
 # Small layers to try for the smallest case.
@@ -44,6 +45,16 @@ KEPT = (
     "Something is kept between calls, such as a buffer or a cache.",
     "Keep nothing, or key it by all sizes and options.",
 )
+CACHED = (
+    "is that of the call before, whose numbers were in another order",
+    "Something is kept between calls under a key that other numbers have too: the shape, the first entry or the sum.",
+    "Keep nothing that depends on the numbers.",
+)
+SAVED = (
+    "depends on the call of forward before",
+    "It takes what forward saved, and not its own X and F.",
+    "Use the arguments, or call forward in it first.",
+)
 SWALLOWED = (
     "Something replaces or skips it: np.nan_to_num, a maximum, a comparison or a test for zero.",
     "Multiply and add every number as it is.",
@@ -63,6 +74,14 @@ ROUNDED = (
 DIGITS = (
     "Small digits are rounded off or added to: by np.round, a conversion to integers, or a constant.",
     "Keep the dtype of the arrays in all buffers, and add nothing.",
+)
+# Responses that the largest tile of Winograd's algorithm in use, F(6, 3), computes at once on an axis.
+TILE = 6
+# Responses on an axis that are enough to tell a spread over all of them.
+WIDE = 4 * TILE
+UNREAL = (
+    "Small numbers or last digits are rounded off, replaced or added to.",
+    "Multiply and add every number as it is, and keep the dtype of the arrays in all buffers.",
 )
 # Layers to try small numbers at, and what integers are multiplied by there: no product is subnormal in half precision.
 FEW = 6
@@ -92,20 +111,52 @@ def findings(
     list of Finding
         One per thing that is wrong.
     """
-    case = max(
-        cases[: len(cases) * 2 // 3 + 1],
-        key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
-    )
+    case = observed(cases)
     probe = draw(case, subject.options, seed)
     small = list(_small_numbers(subject, cases, seed, broken))
+    off = {*broken, *(name for name, label in LABELS.items() for each in small if each.about == label)}
+    small += _real_numbers(subject, cases, seed, off)
     skipped = {*broken, *inexact, *(name for name, label in LABELS.items() for each in small if each.about == label)}
     checks: tuple[Callable[[Probe], Iterator[Finding]], ...] = (
         lambda each: _repeated(subject, cases, each, seed, broken),
         lambda each: _layouts(subject, each, broken),
         lambda each: _not_a_number(subject, each, skipped),
     )
-    found = [finding for check in checks for finding in _smallest(check, probe, subject, seed)]
-    return [*small, *found]
+    found = {_key(each): each for check in checks for each in _smallest(check, probe, subject, seed)}
+    # Beyond a tile, a NaN can only spread where there are more responses than one holds.
+    wide = min(cases, key=lambda each: (-min(max(each.geometry.responses[1:]), WIDE), each.numbers))
+    if wide != case:
+        found = {
+            _key(each): each for each in _smallest(checks[-1], draw(wide, subject.options, seed), subject, seed)
+        } | found
+    return [*small, *found.values()]
+
+
+def observed(cases: Sequence[Case]) -> Case:
+    """Choose the layer at which calls are observed: several images and responses, and not the largest one."""
+    return max(
+        cases[: len(cases) * 2 // 3 + 1],
+        key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
+    )
+
+
+def changes(subject: Subject) -> Iterator[Finding]:
+    """Say what calls have written into the arrays that they were given.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit, after all other calls.
+
+    Yields
+    ------
+    Finding
+        One per function, on the first call that did.
+    """
+    for function, (letters, probe) in subject.writes.items():
+        title = f"changes {' and '.join(letters)} in place"
+        cause, cure = "It writes into arrays that it was given.", "Copy what you change."
+        yield _observed(function, title, "in place", probe, cause, cure)
 
 
 def _smallest(
@@ -133,8 +184,9 @@ def _repeated(
 ) -> Iterator[Finding]:
     """Call again after calls on other numbers and on another layer, if there is one; look at the inputs as well."""
     results = subject.results(probe)
-    yield from _changes(results, probe)
-    subject.results(draw(probe.case, subject.options, seed, 1))
+    confusing = _reordered(probe)
+    right, between = expected(confusing), subject.results(confusing)
+    alone = subject.backward_alone(probe) if subject.forward and subject.backward else {}
     kept = {
         name: result.value is None or _equal(result.value, np.asarray(result.returned))
         for name, result in results.items()
@@ -150,6 +202,8 @@ def _repeated(
             continue
         for differs, (title, cause, cure) in (
             (not kept[name], OVERWRITTEN),
+            (kind(between[name], right[name], confusing, name) not in FINE, CACHED),
+            (name in alone and not _equal(copy, alone[name].value), SAVED),
             (not _equal(copy, again[name].value), RANDOM),
             (not _equal(copy, after[name].value), KEPT),
         ):
@@ -158,15 +212,15 @@ def _repeated(
                 break
 
 
-def _changes(results: Mapping[str, Result], probe: Probe) -> Iterator[Finding]:
-    changed: dict[str, tuple[str, ...]] = {}
-    for name, result in results.items():
-        changed.setdefault("forward" if name == "S" else "backward", result.changed)
-    for function, letters in changed.items():
-        if letters:
-            title = f"changes {' and '.join(letters)} in place"
-            cause, cure = "It writes into arrays that it was given.", "Copy what you change."
-            yield _observed(function, title, "in place", probe, cause, cure)
+def _reordered(probe: Probe) -> Probe:
+    """Other numbers with the same first entry, the same sum and the same shape: a cache may take them for the same."""
+    changed: dict[str, Any] = {}
+    for letter in "XFG":
+        A = getattr(probe, letter)
+        reordered = np.ravel(A).copy()
+        reordered[1:] = reordered[:0:-1].copy()
+        changed[letter] = reordered.reshape(A.shape)
+    return dataclasses.replace(probe, **changed)
 
 
 def _every_other(A: Array) -> Array:
@@ -205,6 +259,38 @@ def _small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: C
                     yield _off(name, probe, result, wanted, zeros=zeros)
 
 
+def _real_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str]) -> Iterator[Finding]:
+    """Try numbers with all digits and of very different sizes; results may be off by rounding errors.
+
+    Yields
+    ------
+    Finding
+        One per result that is off by more.
+    """
+    if dtype_of(subject.options.dtype).kind in "iu":
+        return
+    said = set(broken)
+    for case in cases[:: max(len(cases) // FEW, 1)]:
+        probe = reals(case, subject.options, np.random.default_rng(seed))
+        right, results = expected(probe), subject.results(probe)
+        for name, result in results.items():
+            if name in said:
+                continue
+            bound = np.maximum(rounding_bound(probe, name), slack(probe, name))
+            value = result.value
+            if value is None or value.shape != right[name].shape:
+                said.add(name)
+                yield _off(name, probe, result, right[name], zeros=False)
+                continue
+            error = np.abs(np.asarray(value, np.float64) - right[name])
+            if not np.all(error <= bound):
+                said.add(name)
+                at = np.unravel_index(np.argmax(np.where(error <= bound, 0, error)), error.shape)
+                most = float(np.broadcast_to(bound, error.shape)[at])
+                title = f"is wrong for real numbers: it is off by {error[at]:.3g} where rounding explains {most:.3g}"
+                yield _observed(name, title, "values", probe, *UNREAL, "small")
+
+
 def _scaled(probe: Probe, factor: float) -> Probe:
     """Multiply all numbers so that every product is multiplied by the same; the bias too."""
     dtype = probe.X.dtype
@@ -231,18 +317,24 @@ def _off(name: str, probe: Probe, result: Result, right: Array, *, zeros: bool) 
     return _observed(name, title, "values", probe, *DIGITS, "small")
 
 
+def _offset(A: Array) -> Array:
+    """Put other numbers in front, in memory."""
+    return np.concatenate([np.full(3, 77, A.dtype), A.ravel()])[3:].reshape(A.shape)
+
+
 LAYOUTS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
     ("Fortran order", lambda A: np.array(A, order="F")),
-    ("a transposed view", lambda A: np.array(A.swapaxes(-1, -2), order="C").swapaxes(-1, -2)),
+    ("a transposed view", lambda A: np.array(A.swapaxes(-1, -min(2, A.ndim)), order="C").swapaxes(-1, -min(2, A.ndim))),
     ("a view with reversed strides", lambda A: np.array(A[..., ::-1], order="C")[..., ::-1]),
     ("every other entry of a larger array", _every_other),
+    ("a slice from within an array", _offset),
 )
 
 
 def _layouts(subject: Subject, probe: Probe, broken: Collection[str]) -> Iterator[Finding]:
     """Lay out all arguments otherwise at once; where that matters, one after the other, to find out which."""
     right = expected(probe)
-    letters = ("X", "F", *(("G",) if subject.backward else ()))
+    letters = ("X", "F", *(("b",) if subject.options.bias else ()), *(("G",) if subject.backward else ()))
     said: set[tuple[str, str]] = set()
     for layout, arrange in LAYOUTS:
         if not _wrong(subject, probe, right, dict.fromkeys(letters, arrange), broken):
@@ -288,7 +380,7 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
         return
     ones = dataclasses.replace(probe, b=0 * probe.b, **{name: np.ones_like(getattr(probe, name)) for name in "XFG"})
     sums = expected(ones)
-    for letter, of_letter, reached in (("X", "dX", ("S", "dF")), ("G", "S", ("dX", "dF"))):
+    for letter, of_letter, reached in (("X", "dX", ("S", "dF", "dX", "db")), ("G", "S", ("dX", "dF", "db"))):
         counts = sums[of_letter][-1]
         if (letter == "G" and not subject.backward) or not counts.any():
             continue
@@ -304,6 +396,10 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
                 continue
             wanted, allowed = masks[name]
             got = np.isnan(result.value.astype(np.float64))
+            if subject.options.dtype == "bfloat16" and name != "db":
+                # Processors multiply such numbers in pairs: the last of an odd number of taps has a zero beside it.
+                allowed = allowed.copy()
+                allowed[slice(None) if name == "dF" else -1] = True
             if np.any(wanted & ~got) or np.any(got & ~allowed):
                 yield _spread(name, letter, got, wanted, allowed, probe)
 
@@ -322,9 +418,21 @@ def _reach(probe: Probe, letter: str) -> dict[str, tuple[Array, Array]]:
     if solid != geometry:
         windows = dataclasses.replace(probe, case=Case(solid, probe.case.images), F=np.ones(solid.filters))
         allowed = {name: sums != 0 for name, sums in expected(windows).items()}
+    for name in ("dX", "db") if letter == "X" else ():
+        wanted[name], allowed[name] = np.zeros_like(wanted[name]), np.zeros_like(wanted[name])
+    allowed = {name: _tiles(mask) if name in {"S", "dX"} else mask for name, mask in allowed.items()}
     per_filter = wanted["dF"].any(axis=tuple(range(1 if letter == "G" else 2, wanted["dF"].ndim)), keepdims=True)
     widened = np.ones_like(wanted["dF"]) if geometry.groups > 1 else wanted["dF"] | per_filter
-    return {**{name: (wanted[name], allowed[name]) for name in ("S", "dX")}, "dF": (wanted["dF"], widened)}
+    masks = {name: (wanted[name], allowed[name]) for name in ("S", "dX", "db")}
+    return {**masks, "dF": (wanted["dF"], widened)}
+
+
+def _tiles(mask: Array) -> Array:
+    """Let it reach the responses or pixels of the same tile, in the same image and map."""
+    import scipy.ndimage
+
+    size = (1, 1, *(2 * TILE - 1,) * (mask.ndim - 2))
+    return np.asarray(scipy.ndimage.maximum_filter(mask, size=size, mode="constant"))
 
 
 def _spread(name: str, letter: str, got: Array, wanted: Array, allowed: Array, probe: Probe) -> Finding:
@@ -342,7 +450,7 @@ def _observed(
     return Finding(about, title, kind_of, str(probe.case), cause=cause, cure=cure, anchor=anchor, arrays=arrays)
 
 
-def many_images(subject: Subject, seed: int) -> Iterator[Finding]:
+def many_images(subject: Subject, seed: int, inexact: Collection[str]) -> Iterator[Finding]:
     """Try more images than 16 bits count, with 1×1 everything.
 
     Parameters
@@ -351,30 +459,54 @@ def many_images(subject: Subject, seed: int) -> Iterator[Finding]:
         The code under audit.
     seed : int
         Of the audit.
+    inexact : collection of str
+        Results of fast algorithms: the bound on the rounding errors of so long sums tells nothing.
 
     Yields
     ------
     Finding
-        One per result that is wrong.
+        One per result that is wrong, at the smallest of the counts 2^k + 1 that shows it.
     """
-    options = subject.options
-    single = large_batch(options, LARGE_BATCH)
-    magnitude = exact.exact_magnitude(options.dtype, LARGE_BATCH)
-    if single is None or single.geometry.pixels + single.geometry.positions > MOST_PER_IMAGE:
+    case = large_batch(subject.options, LARGE_BATCH)
+    if case is None or case.geometry.pixels + case.geometry.positions > MOST_PER_IMAGE:
         return
-    probe = integers(single, options, max(magnitude, 1), np.random.default_rng(seed))
+    for name, result in _wrong_at(subject, case, seed).items():
+        if name in inexact and result.value is not None:
+            continue
+        smaller = (each for count in COUNTS if (each := large_batch(subject.options, count)))
+        smallest = next((each for each in smaller if name in _wrong_at(subject, each, seed)), case)
+        raised = f": {result.raised}" if result.raised else ""
+        title = f"is wrong for {smallest.images} images{raised}"
+        probe = _large_probe(subject, smallest, seed)
+        yield _observed(name, title, "large batch", probe, *_why_large(smallest.images))
+
+
+def _wrong_at(subject: Subject, case: Case, seed: int) -> dict[str, Result]:
+    probe = _large_probe(subject, case, seed)
+    right, results = expected(probe), subject.results(probe)
+    return {name: result for name, result in results.items() if kind(result, right[name], probe, name) not in FINE}
+
+
+def _large_probe(subject: Subject, case: Case, seed: int) -> Probe:
+    magnitude = exact.exact_magnitude(subject.options.dtype, case.terms)
+    probe = integers(case, subject.options, max(magnitude, 1), np.random.default_rng(seed))
     if magnitude < 1:
-        # Sums over so many images are not exact in this dtype: let two of them count.
+        # Sums over so many images are not exact in this dtype: let the first and the last entry of G count.
         G = np.zeros_like(probe.G)
-        G[[0, -1]] = 1
+        G.reshape(-1)[[0, -1]] = 1
         probe = dataclasses.replace(probe, G=G)
-    right = expected(probe)
-    for name, result in subject.results(probe).items():
-        if kind(result, right[name], probe, name) not in FINE:
-            raised = f": {result.raised}" if result.raised else ""
-            title = f"is wrong for {LARGE_BATCH} images{raised}"
-            cause = "A size or an offset is kept in 16 bits."
-            yield _observed(name, title, "large batch", probe, cause, "Count in 64 bits.")
+    return probe
+
+
+def _why_large(count: int) -> tuple[str, str]:
+    """Cause and cure by where it starts."""
+    bits = next((bits for bits in (8, 16) if count in {2**bits + 1, 2 ** (bits - 1) + 1}), None)
+    if bits:
+        return f"A size or an offset is kept in {bits} bits.", "Count in 64 bits."
+    return (
+        "Images are taken in blocks, and those behind the first block, or in the last, are wrong.",
+        "Let the last block hold what is left, and give every block its own offset.",
+    )
 
 
 def _equal(left: Array, right: Array | None) -> bool:

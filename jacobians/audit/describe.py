@@ -15,7 +15,7 @@ import sympy
 from jacobians import symbolic
 from jacobians.audit import Finding
 from jacobians.audit.facts import Remainder, facts, remainder
-from jacobians.audit.probes import Case, Probe, expected, scheme_of
+from jacobians.audit.probes import Case, Probe, expected, integers, scheme_of
 from jacobians.audit.shrink import smallest_case
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.audit.theories import SIZES, About, Theory, explain, numbers, reproduces
@@ -24,7 +24,20 @@ from jacobians.verify import exact
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["aligned", "counted", "finding", "kind", "names", "near_miss", "paste", "plain", "slack", "state", "written"]
+__all__ = [
+    "aligned",
+    "counted",
+    "finding",
+    "kind",
+    "names",
+    "near_miss",
+    "paste",
+    "plain",
+    "rounding_bound",
+    "slack",
+    "state",
+    "written",
+]
 
 Array = npt.NDArray[Any]
 
@@ -48,6 +61,20 @@ WRONG_IN = {
     "not written": "it holds NaN or ∞",
     "exception": "",
 }
+# Magnitude of numbers of which many sums can be added up.
+SMALL = 9
+# Title, cause and cure of results that depend on earlier calls.
+ACCUMULATED = (
+    "is added to the result of the call before",
+    "A buffer is kept between calls and never set to zero, as .grad is in PyTorch.",
+    "Start every call from zeros.",
+)
+ANY_LAYER = "This layer is legal; make the code take it, or restrict the audit with geometries=."
+STALE = (
+    "depends on the calls before",
+    "Something is kept between calls, such as a cache or a buffer that is not cleared.",
+    "Keep nothing, or clear all of it.",
+)
 FACTORS = {"S": ("X", "F"), "dX": ("G", "F"), "dF": ("G", "X"), "db": ("G",)}
 NAMED = {"X": ("X", "image"), "F": ("F", "filters"), "G": ("g", "responses")}
 ROLES = {"S": ("S", "responses"), "dX": ("v", "image"), "dF": ("v", "filters"), "db": ("v", "bias")}
@@ -135,6 +162,30 @@ def slack(probe: Probe, name: str) -> float:
     return 0.0
 
 
+def rounding_bound(probe: Probe, name: str) -> Array:
+    """Bound the rounding errors of direct sums in the dtype, in any order, and of what they are held against.
+
+    Parameters
+    ----------
+    probe : Probe
+        The numbers.
+    name : str
+        S, dX, dF or db.
+
+    Returns
+    -------
+    ndarray
+        γ_N Σ|products| per entry, of the shape of the result (Higham, ch. 3); ∞ where N is too large for the dtype.
+    """
+    absolute: dict[str, Any] = {letter: np.abs(getattr(probe, letter).astype(np.float64)) for letter in "XFbG"}
+    sizes = expected(dataclasses.replace(probe, **absolute))[name]
+    terms, dtype = probe.case.terms + 1, str(probe.X.dtype)
+    if terms * 2.0 ** -exact.SIGNIFICAND[dtype] >= 1:
+        return np.full(sizes.shape, np.inf)
+    share = float(exact.gamma(terms, dtype)) + 2 * float(exact.gamma(terms, "float64"))
+    return np.asarray(share * (1 + float(exact.gamma(terms, "float64"))) * sizes)
+
+
 def near_miss(probe: Probe) -> Fraction:
     """Bound the probability that a wrong bilinear form is accepted as inexact on a draw like this one."""
     return max(_near_miss(probe, name, slack(probe, name)) for name in FACTORS)
@@ -191,21 +242,30 @@ def finding(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comp
     """
     what = failed[0].kind
     alike = [each for each in failed if each.kind == what]
+    if what in {"values", "precision", "not written"} and _accumulates(subject, alike[-1]):
+        return _kept(subject, alike[-1], ACCUMULATED)
     counts: dict[str, Any] = {"wrong": len(failed), "tried": max(len(tried), len(failed))}
     if what == "not written" and (rest := remainder(failed, tried)):
         return _remainder(subject, failed, rest, counts)
     if what in NUMERIC:
         return _numeric(subject, failed, tried, counts)
     if what == "precision":
-        # One number may be near the right one by chance.
-        wrong = [each for each in failed if each.kind in NUMERIC]
-        explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED])
-        return _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, counts)
-    if what == "exception":
-        return _exception(subject, failed, counts)
-    if what == "not written":
-        return _not_written(subject, alike, counts)
-    return _dtype(subject, alike[0], counts)
+        return _near(subject, failed, tried, counts)
+    if what == "dtype":
+        return _dtype(subject, alike[0], counts)
+    return _not_written(subject, alike, counts) if what == "not written" else _exception(subject, failed, counts)
+
+
+def _near(
+    subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], counts: dict[str, Any]
+) -> Finding:
+    """Make the finding of numbers near the right ones: a wrong formula by chance, or a lower precision."""
+    alike = [each for each in failed if each.kind == "precision"]
+    if wrong_formula := _on_small_integers(subject, alike):
+        return _numeric(subject, wrong_formula, tried, counts)
+    wrong = [each for each in failed if each.kind in NUMERIC]
+    explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED])
+    return _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, counts)
 
 
 def state(subject: Subject, each: Comparison) -> Finding:
@@ -244,13 +304,19 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
     }
 
 
+def _kept(subject: Subject, each: Comparison, because: tuple[str, str, str]) -> Finding:
+    title, cause, cure = because
+    return dataclasses.replace(state(subject, each), title=title, cause=cause, cure=cure)
+
+
 def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
     said = _type_of(failed[0])
     first = smallest_case(subject, failed[0].name, failed, lambda each: _type_of(each) == said)
     raised = first.result.raised
     no_exception = raised.startswith(("returned", "the process ended"))
     title = f"cannot be had: {raised}" if no_exception else f"raises on a legal layer: {raised}"
-    cure = "This layer is legal; make the code take it, or restrict the audit with geometries=."
+    everywhere = {each.kind for each in failed} == {"exception"} and len(failed) >= counts["tried"] > 1
+    cure = f"It is so at all layers. {_signature(subject, failed[0].name)}" if everywhere else ANY_LAYER
     theory = _explain([each for each in failed if each.kind in NUMERIC])
     known: tuple[str, ...] = ()
     if theory:
@@ -259,6 +325,13 @@ def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
     anchor = theory.anchor if theory else ""
     record = _record(subject, first) | counts
     return Finding(LABELS[first.name], title, "exception", cure=cure, known=known, anchor=anchor, **record)
+
+
+def _signature(subject: Subject, name: str) -> str:
+    b, db = (", b", ", ∂l/∂b") if subject.options.bias else ("", "")
+    if name == "S":
+        return f"It needs a function forward(X, F{b}) that returns the array S."
+    return f"It needs a function backward(X, F{b}, G) that returns the arrays (∂l/∂X, ∂l/∂F{db})."
 
 
 def _type_of(each: Comparison) -> str:
@@ -301,8 +374,17 @@ def _numeric(
         return Finding(about, **range_of, kind="range", anchor="precision", **common)
     if _unwritten(subject, smallest):
         return _garbage(subject, smallest, counts)
-    common["known"] = (*facts(subject, smallest.name, alike, tried), *common["known"])
-    return Finding(about, "is wrong, and no known formula explains it", "values", **common)
+    return _unexplained(subject, alike, tried, common)
+
+
+def _unexplained(
+    subject: Subject, alike: Sequence[Comparison], tried: Sequence[Comparison], common: dict[str, Any]
+) -> Finding:
+    if _is_stale(subject, alike[0], tried):
+        return _kept(subject, alike[0], STALE)
+    name = alike[0].name
+    common["known"] = (*facts(subject, name, alike, tried), *common["known"])
+    return Finding(LABELS[name], "is wrong, and no known formula explains it", "values", **common)
 
 
 def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]:
@@ -313,7 +395,8 @@ def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]
     said = {each.kind: WRONG_IN[each.kind] for each in other}
     if raised := next((each.result.raised for each in other if each.kind == "exception"), ""):
         said["exception"] = f"it raises {raised}"
-    return [f"at {sum(each.kind == kind for each in other)} other layers {words}" for kind, words in said.items()]
+    counts = {kind: sum(each.kind == kind for each in other) for kind in said}
+    return [f"at {count} other {'layer' if count == 1 else 'layers'} {said[kind]}" for kind, count in counts.items()]
 
 
 def _shape(smallest: Comparison, theory: Theory | None, common: dict[str, Any]) -> Finding:
@@ -359,6 +442,41 @@ def _changes(subject: Subject, each: Comparison) -> bool:
     return first is None or second is None or not np.array_equal(first, second) or not np.all(np.isfinite(first))
 
 
+def _on_small_integers(subject: Subject, failed: Sequence[Comparison]) -> list[Comparison]:
+    """Compare again by integers that lower precisions sum exactly too: what is wrong there is a wrong formula."""
+    found = []
+    for case in dict.fromkeys(each.probe.case for each in failed):
+        magnitude = exact.exact_magnitude("bfloat16", case.terms)
+        if magnitude > 1:
+            probe = integers(case, subject.options, magnitude, np.random.default_rng(0))
+            right, result = expected(probe)[failed[0].name], subject.results(probe)[failed[0].name]
+            found.append(dataclasses.replace(failed[0], probe=probe, result=result, right=right))
+    return [each for each in found if each.kind in NUMERIC]
+
+
+def _accumulates(subject: Subject, each: Comparison) -> bool:
+    """Whether a call gives what is right added to what the call before gave."""
+    options, case = subject.options, each.probe.case
+    probe = integers(
+        case, options, min(SMALL, exact.exact_magnitude(options.dtype, case.terms)), np.random.default_rng(0)
+    )
+    right = expected(probe)[each.name]
+    values = [subject.results(probe)[each.name].value for _ in range(2)]
+    if any(value is None or value.shape != right.shape for value in values):
+        return False
+    first, second = (np.asarray(value, np.float64) for value in values)
+    return bool(right.any()) and np.array_equal(second, first + right)
+
+
+def _is_stale(subject: Subject, each: Comparison, tried: Sequence[Comparison]) -> bool:
+    """Whether the same numbers give another result after calls with zeros, at the largest layer and at this one."""
+    for probe in (max((one.probe for one in tried), key=lambda one: one.case.numbers, default=each.probe), each.probe):
+        zeros: dict[str, Any] = {letter: np.zeros_like(getattr(probe, letter)) for letter in "XFbG"}
+        subject.results(dataclasses.replace(probe, **zeros))
+    again, before = subject.results(each.probe)[each.name].value, each.result.value
+    return again is None or before is None or not np.array_equal(again, before)
+
+
 def _dtype(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Finding:
     got, needed = np.asarray(first.result.value).dtype, first.probe.X.dtype
     return Finding(
@@ -398,7 +516,8 @@ def _precision(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
     error = np.abs(np.asarray(last.result.value, np.float64) - last.right).max() / np.abs(last.right).max()
     dtype = last.probe.X.dtype
     lower = [(label, bits) for label, bits in LOWER if bits < exact.SIGNIFICAND[str(dtype)]]
-    likely = next((label for label, bits in lower if error > 2.0 ** -(bits + 6)), lower[0][0])
+    # A rounding error is half of the last place.
+    likely, _ = min(lower, key=lambda each: abs(math.log2(error) + each[1] + 1))
     return Finding(
         LABELS[last.name],
         f"is summed in a lower precision than {dtype}",
@@ -432,7 +551,9 @@ def _unwritten(subject: Subject, smallest: Comparison) -> bool:
         reached = np.zeros(smallest.probe.X[0].size, bool)
         reached[symbolic.triples(smallest.probe.geometry)[1]] = True
         if not np.any(wrong & reached.reshape(smallest.probe.geometry.image)):
-            return True
+            # What is made of G changes its sign with it; memory does not.
+            turned = subject.results(dataclasses.replace(smallest.probe, G=-smallest.probe.G))["dX"].value
+            return turned is None or not np.array_equal(turned, -np.asarray(smallest.result.value))
     return _changes(subject, smallest)
 
 
@@ -444,8 +565,8 @@ def _clipping(failed: Sequence[Comparison]) -> dict[str, Any] | None:
         return None
     below = any(float(right.min()) < low for _, right in pairs)
     above = any(float(right.max()) > high for _, right in pairs)
-    if below and not above and low == 0:
-        return None  # a ReLU, which a theory names
+    if low == high or (below and not above and low == 0):
+        return None  # a constant, and a ReLU, which a theory names
     return {
         "title": f"is clipped to {written(low) if below else '−∞'} … {written(high) if above else '∞'}",
         "cause": "Values beyond the range are cut off.",
@@ -580,9 +701,13 @@ def counted(entries: int) -> str:
 
 
 def plain(array: Array) -> Any:
-    """Return an array as plain lists; an empty one where there is too much of it to read."""
+    """Return an array as plain lists, NaN and ∞ as words; an empty one where there is too much of it to read."""
     wide = array.astype(np.float64) if array.dtype.kind not in "iu" else array
-    return [] if array.size > 2000 else wide.tolist()
+    if array.size > 2000 or np.all(np.isfinite(wide)):
+        return [] if array.size > 2000 else wide.tolist()
+    named = wide.astype(object)
+    named[~np.isfinite(wide)] = [str(each) for each in wide[~np.isfinite(wide)]]  # JSON has no numbers for them
+    return named.tolist()
 
 
 def code(subject: Subject, probe: Probe, name: str, right: Array) -> str:

@@ -275,8 +275,7 @@ def only(A: Array, index: int, axis: int) -> Array | None:
     if A.shape[axis] == 1:
         return None
     kept = np.zeros_like(A)
-    at = (slice(None),) * axis + (index,)
-    kept[at] = A[at]
+    np.moveaxis(kept, axis, 0)[index] = np.moveaxis(A, axis, 0)[index]
     return kept
 
 

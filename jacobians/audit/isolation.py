@@ -77,8 +77,8 @@ def isolated(load: Callable[[], Functions]) -> Functions:
 class Isolated(Elsewhere):
     """A function that runs in another process."""
 
-    def __init__(self, worker: _Worker, which: str, module: str, qualname: str) -> None:
-        self.worker, self.which = worker, which
+    def __init__(self, worker: _Worker, which: str, module: str, qualname: str, layout: str) -> None:
+        self.worker, self.which, self.layout = worker, which, layout
         self.__module__, self.__qualname__ = module, qualname
 
     def results(self, asked: Call) -> dict[str, Result]:
@@ -94,7 +94,7 @@ class _Worker:
         self.lock = threading.Lock()
 
     def start(self) -> Any:
-        """Start the process; return (module, name) of the functions that it has, or raise what loading raised."""
+        """Start the process; return (module, name, layout) of its functions, or raise what loading raised."""
         spawn = multiprocessing.get_context("spawn")
         self.connection, there = spawn.Pipe()
         self.process = spawn.Process(target=_serve, args=(there, self.load, not self.crashes), daemon=True)
@@ -165,7 +165,12 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
     except Exception as error:  # whatever it is, the audit is told
         connection.send(error)
         return
-    connection.send([each and (getattr(each, "__module__", ""), _name(each)) for each in functions.values()])
+    connection.send(
+        [
+            each and (getattr(each, "__module__", ""), _name(each), getattr(each, "layout", ""))
+            for each in functions.values()
+        ]
+    )
     kept: collections.deque[Any] = collections.deque(maxlen=KEPT)
     count = 0
     while True:

@@ -113,6 +113,9 @@ def with_layout(
     if "N" not in orders["X"].letters:
         forward = None if forward is None else _stacked_forward(forward)
         backward = None if backward is None else _stacked_backward(backward)
+    for adapted in (forward, backward):
+        if adapted is not None:
+            vars(adapted)["layout"] = layout  # an audit says which one it should be
     return forward, backward
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "integers",
     "miss_of",
     "places",
+    "reals",
     "scheme_of",
 ]
 
@@ -78,6 +79,29 @@ SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, 
 )
 # Kernels that work in vectors or tiles go wrong in what is left over: just below, at and just above a tile.
 WIDTHS = (4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
+# Wider than the blocks of processors with many threads, and than 8 bits count.
+WIDE = (65, 129, 257)
+# Taps of large filters.
+TAPS = ((6, 1, 7), (7, 1, 6), (1, 1, 11), (11, 1, 8))
+# Layers with long sums are tried where so many draws reach the target, and where padding does not make them large.
+FEW_DRAWS, MOST_NUMBERS = 64, 20_000
+# Of longer sums, the rounding bound of fast algorithms does not tell right from wrong.
+MOST_TERMS = {"float32": 300, "float16": 64, "bfloat16": 64}
+# Images, planes and filters per group, just below, at and just above such a tile.
+CHANNELS = (
+    (1, 4, 7),
+    (1, 7, 8),
+    (2, 8, 15),
+    (1, 9, 16),
+    (1, 15, 17),
+    (1, 16, 2),
+    (1, 17, 31),
+    (1, 33, 1),
+    (9, 1, 32),
+    (17, 2, 1),
+    (33, 1, 2),
+    (1, 2, 33),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,8 +228,8 @@ def curriculum(options: Options) -> list[Case]:
     -------
     list of Case
         With and without a tail, tails of two, h ≠ w in image, filter and responses, several planes, filters, images and
-        filters per group, even and odd filters, filters as large as the padded image, 1×1, and widths around 4, 8, 16
-        and 32.
+        filters per group, even and odd filters, filters as large as the padded image, 1×1; widths, planes, filters and
+        images around 4, 8, 16 and 32, widths above 64, 128 and 256, and filters of up to 11 taps on an axis.
     """
     cases = [options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES]
     grown = [options.case(n, d, f, *_grown(options, *shape)) for n, d, f, *shape in SHAPES]
@@ -213,9 +237,25 @@ def curriculum(options: Options) -> list[Case]:
         options.case(1, 1 + width % 2, 1, *_grown(options, (1, 1, 3), (2, 1, width), (0, 0, width % 3)))
         for width in WIDTHS
     ]
-    tall = [options.case(1, 1, 2, *_grown(options, (2, 1, 1), (width, 1, 2), (1, 0, 0))) for width in WIDTHS[4::3]]
-    found = {case: None for case in (*cases, *grown, *wide, *tall) if case}
+    tall = [options.case(1, 1, 2, *_grown(options, (2, 1, 1), (width, 1, 2), (1, 0, 0))) for width in WIDTHS[1::3]]
+    blocks = [options.case(1, 1, 1, *_grown(options, (1, 1, 1), (1, 1, width), (0, 0, 0))) for width in WIDE]
+    deep = [options.case(n, d, f, *_grown(options, (1, 1, 1), (1, 1, 2), (0, 0, 0))) for n, d, f in CHANNELS]
+    # One response: filters as large as the image with its padding, on all axes and on the last.
+    whole = tuple(
+        -(-sum(zeros) // step) + 1 for zeros, step in zip(options.padding or (), options.dilation, strict=False)
+    )
+    ones = (1,) * options.spatial_ndim
+    whole_cases = [options.case(n, d, f, whole or ones, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3))]
+    large = [options.case(1, 1, 1, *_grown(options, taps, (2, 1, 2), (0, 0, 0))) for taps in TAPS]
+    long = [case for case in (*blocks, *deep, *large) if case and _is_cheap(case, options.dtype)]
+    found = {case: None for case in (*cases, *grown, *wide, *tall, *whole_cases, *long) if case}
     return sorted(found, key=lambda case: case.numbers)
+
+
+def _is_cheap(case: Case, dtype: str) -> bool:
+    scheme = scheme_of(case, dtype)
+    short = case.numbers <= MOST_NUMBERS and case.terms <= MOST_TERMS.get(dtype, MOST_NUMBERS)
+    return short and scheme is not None and scheme.miss**FEW_DRAWS <= TARGET
 
 
 def large_batch(options: Options, images: int) -> Case | None:
@@ -371,6 +411,24 @@ def _needed_scheme(case: Case, dtype: str) -> Scheme:
 def integers(case: Case, options: Options, magnitude: int, generator: np.random.Generator) -> Probe:
     """Draw integers of at most this magnitude for one layer, everywhere."""
     return drawn(case, options, Scheme(*(exact.Draw(magnitude, 1) for _ in "XFG")), generator)
+
+
+def reals(case: Case, options: Options, generator: np.random.Generator) -> Probe:
+    """Draw numbers with all digits of the dtype, of magnitudes from tiny to a few."""
+    probe = integers(case, options, 1, generator)
+    half = options.dtype in {"float16", "bfloat16"}
+
+    def draw_like(A: Array) -> Array:
+        size = generator.uniform(1, 2, A.shape) * 2.0 ** generator.integers(-4 if half else -20, 2, A.shape)
+        return np.asarray(size * generator.choice([-1, 1], A.shape)).astype(A.dtype)
+
+    return dataclasses.replace(
+        probe,
+        X=draw_like(probe.X),
+        F=draw_like(probe.F),
+        b=draw_like(probe.b) if options.bias else probe.b,
+        G=draw_like(probe.G),
+    )
 
 
 def drawn(case: Case, options: Options, scheme: Scheme, generator: np.random.Generator) -> Probe:

@@ -50,6 +50,7 @@ class Subject:
         check_functions(forward=forward, backward=backward)
         self.forward, self.backward, self.options = forward, backward, options
         self.calls = 0
+        self.writes: dict[str, tuple[tuple[str, ...], Probe]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,6 +83,12 @@ class Subject:
             found |= self._call(self.backward, names, probe, "XFbG" if bias else "XFG", arrange or {})
         return found
 
+    def backward_alone(self, probe: Probe) -> dict[str, Result]:
+        """Call the backward pass without the forward pass before it."""
+        assert self.backward
+        names = tuple(name for name in self.names if name != "S")
+        return self._call(self.backward, names, probe, "XFbG" if self.options.bias else "XFG", {})
+
     def _call(
         self,
         function: Callable[..., Any],
@@ -93,7 +100,11 @@ class Subject:
         self.calls += 1
         given = {letter: arrange.get(letter, np.array)(getattr(probe, letter)) for letter in letters}
         spoiled = [(each.shape, each.dtype) for each in (probe.X, probe.F, probe.G, probe.b)]
-        return call(function, Call(given, {name: LABELS[name] for name in names}, spoiled, self.calls))
+        found = call(function, Call(given, {name: LABELS[name] for name in names}, spoiled, self.calls))
+        changed = found[names[0]].changed
+        if changed:
+            self.writes.setdefault("forward" if names == ("S",) else "backward", (changed, probe))
+        return found
 
 
 def check_functions(**functions: Any) -> None:
@@ -177,9 +188,9 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     try:
         with np.errstate(all="ignore"):
             returned = function(*asked.given.values())
-    except Exception as error:  # whatever the code under audit raises is the finding
+    except (Exception, SystemExit) as error:  # whatever the code under audit raises is the finding
         where = place(error, function)
-        said = f"{type(error).__name__}: {error}" + (f" ({where})" if where else "")
+        said = _printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
         return {name: Result(None, raised=said) for name in labels}
     changed = tuple(name for name, array in asked.given.items() if not _same(before[name], array))
     results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
@@ -189,6 +200,13 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
         return {name: Result(None, raised=said) for name in labels}
     pairs = zip(labels.items(), results, strict=True)
     return {name: _result(value, label, changed) for (name, label), value in pairs}
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would obey, and XML and JSON cannot hold."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
+    )
 
 
 def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:

@@ -173,6 +173,12 @@ def _first_axis(geometry: Geometry) -> dict[str, Any]:
 
 CHANGES: tuple[Change, ...] = (
     (
+        "padding before and after are exchanged",
+        "the zeros that belong before the image are put behind it",
+        "Use the first entry of each pair before the image.",
+        lambda g: {"padding": tuple((after, before) for before, after in g.padding)},
+    ),
+    (
         "the dilation is ignored",
         "taps are read side by side",
         "Read taps a dilation apart.",
@@ -189,12 +195,6 @@ CHANGES: tuple[Change, ...] = (
         "no zeros are put around the image",
         "Pad the image, and count pixels from the first zero on.",
         lambda g: {"padding": ((0, 0),) * g.spatial_ndim},
-    ),
-    (
-        "padding before and after are exchanged",
-        "the zeros that belong before the image are put behind it",
-        "Use the first entry of each pair before the image.",
-        lambda g: {"padding": tuple((after, before) for before, after in g.padding)},
     ),
     (
         "the padding of h and w is exchanged",
@@ -322,6 +322,24 @@ CHANGES: tuple[Change, ...] = (
         "Use the extent K = (k − 1)·δ + 1 of the filter: (K − 1) ÷ 2 zeros.",
         _zeros_of_plain_filter,
     ),
+    (
+        'the padding is that of mode "full"',
+        "the filter moves over all pixels that it can touch",
+        'Use mode "valid" of the padded image.',
+        lambda g: {"padding": tuple((extent - 1,) * 2 for extent in g.extent)},
+    ),
+    (
+        'the padding is that of mode "same"',
+        "there are as many responses as pixels",
+        'Use mode "valid" of the padded image.',
+        lambda g: {"padding": tuple(((extent - 1) // 2, extent // 2) for extent in g.extent)},
+    ),
+    (
+        'the padding is that of mode "same"',
+        "there are as many responses as pixels, the odd zero in front",
+        'Use mode "valid" of the padded image.',
+        lambda g: {"padding": tuple((extent // 2, (extent - 1) // 2) for extent in g.extent)},
+    ),
 )
 PLACES: dict[About, str] = {"S": "the forward pass", "dX": "∂l/∂X", "dF": "∂l/∂F"}
 
@@ -333,6 +351,32 @@ def _options(about: About) -> Iterator[Theory]:
             because = f"In {PLACES[about]}, {cause}."
             yield Theory(about, title, because, cure, "options", _by_table(about, change, sized=sized))
 
+
+def _padding_modes(about: Literal["S", "dF"]) -> Iterator[Theory]:
+    """Padding by pixels of the image."""
+
+    def by(mode: Any) -> Predict:
+        def predict(probe: Numbers) -> Array | None:
+            g = probe.geometry
+            if not any(map(sum, g.padding)):
+                return None
+            padded = np.pad(probe.X, ((0, 0), (0, 0), *g.padding), mode=mode)
+            table = dataclasses.replace(table_of(g), padding=((0, 0),) * g.spatial_ndim)
+            return probe.responses(padded, table=table) if about == "S" else probe.filter_gradient(padded, table=table)
+
+        return predict
+
+    for mode, words in PADDING_MODES:
+        title = f"the padding repeats pixels (mode {mode})"
+        yield Theory(about, title, f"The image is continued: {words}.", "Pad with zeros.", "options", by(mode))
+
+
+PADDING_MODES = (
+    ("edge", "by its outermost pixels"),
+    ("reflect", "mirrored at its outermost pixels"),
+    ("symmetric", "mirrored at its edge"),
+    ("wrap", "periodically"),
+)
 
 # constant multiples ---------------------------------------------------------------------------------------------------
 
@@ -366,7 +410,8 @@ def _scalings(about: About) -> Iterator[Theory]:
     for name, count in COUNTS:
         mean = f"A mean over {name} is taken where the formula has a sum."
         more = f"The sum is counted once for each of {name}."
-        yield Theory(about, f"it is divided by {name}", mean, MEAN, "scaling", divided(count))
+        cure = "Sum." if about == "S" else MEAN
+        yield Theory(about, f"it is divided by {name}", mean, cure, "scaling", divided(count))
         yield Theory(about, f"it is multiplied by {name}", more, "Add each product once.", "scaling", multiplied(count))
     for factor, words in FACTORS:
         cause, cure = f"Every entry is {factor:g} times the right one.", "Count each product once, with its own sign."
@@ -666,13 +711,18 @@ def _read_accumulate(about: About) -> Iterator[Theory]:
     def of(change: Callable[[Numbers], Array | None]) -> Predict:
         return _with(about, "F", change)
 
-    yield Theory(
+    yield from _of(
         about,
-        "only the last plane counts",
-        "The planes are assigned one after the other instead of added.",
-        "Add the planes: += for =.",
         "accumulate",
-        of(lambda probe: only(probe.F, -1, 1)),
+        [
+            (
+                f"only the last {word} counts",
+                f"The {word}s are assigned one after the other instead of added.",
+                f"Add the {word}s: += for =.",
+                of(lambda probe, axis=axis: only(probe.F, -1, axis)),  # type: ignore[misc]  # bound per row
+            )
+            for word, axis in (("plane", 1), ("column of taps", -1), ("row of taps", 2))
+        ],
     )
 
 
@@ -825,6 +875,12 @@ def _responses_bias() -> Iterator[Theory]:
                 "Add b_i after the sum.",
                 _bias(lambda probe: probe.b * probe.geometry.taps),
             ),
+            (
+                "the bias is added once per image",
+                "The bias is added inside the loop over the images, to all of them.",
+                "Add b_i once, after the loop.",
+                _bias(lambda probe: probe.b * len(probe.X)),
+            ),
         ],
     )
 
@@ -901,6 +957,7 @@ def _of_responses() -> Iterator[Theory]:
     yield from _of_products("S")
     yield from _images(about, "X", "every image gets the responses of the {}", "Read image m for responses m.")
     yield from _options(about)
+    yield from _padding_modes("S")
     yield from _result_orders(about)
     yield from _argument_orders(about, "X")
     yield from _sizes_of_responses()
@@ -965,6 +1022,18 @@ def _images_rotation() -> Iterator[Theory]:
                 "Rows are reversed, columns are not.",
                 reverse,
                 _turned(about, lambda probe: probe.axes[1:]),
+            ),
+            (
+                "filters and planes are reversed in the place of rows and columns",
+                "F[::-1, ::-1] reverses the first two axes.",
+                "Reverse the last ones: F[..., ::-1, ::-1].",
+                _turned(about, lambda probe: range(probe.F.ndim)),
+            ),
+            (
+                "filters and planes are reversed as well",
+                "np.flip without axes reverses all of them.",
+                reverse,
+                _turned(about, lambda _: (0, 1)),
             ),
         ],
     )
@@ -1362,6 +1431,7 @@ def _of_filters() -> Iterator[Theory]:
     yield from _filters_groups()
     yield from _upstream_groups(about)
     yield from _options(about)
+    yield from _padding_modes("dF")
     yield from _argument_orders(about, "X")
     yield from _argument_orders(about, "G")
     yield from _other_gradients(about)

@@ -1,0 +1,243 @@
+"""Which other layout makes responses right that are wrong in their shapes: the author's own, which nobody said."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit import Finding
+from jacobians.audit.describe import kind
+from jacobians.audit.probes import Options, Probe, expected
+from jacobians.audit.subject import LABELS, Result, Subject
+from jacobians.errors import ShapeError
+
+if TYPE_CHECKING:
+    from jacobians.audit.run import Comparison
+
+__all__ = ["check", "relaid"]
+
+Array = npt.NDArray[Any]
+
+FINE = {"nothing", "inexact"}
+AXES_OF = {"X": "NC", "F": "OI", "S": "NC"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Orders of the axes that the code takes and gives, in the letters of `with_layout`."""
+
+    X: str
+    F: str
+    S: str
+
+    def __str__(self) -> str:
+        return f"{self.X},{self.F}->{self.S}"
+
+    def arrange(self) -> dict[str, Callable[[Array], Array]]:
+        """What turns arrays with planes first into those of this layout."""
+        orders = {"X": (self.X, "X"), "F": (self.F, "F"), "G": (self.S, "S")}
+        return {letter: _turning(order, name) for letter, (order, name) in orders.items()}
+
+    def back(self, result: Result, name: str) -> Result:
+        """Turn what the code gave into an array with planes first, where it has the axes for it."""
+        letter = {"S": "S", "dX": "X", "dF": "F"}.get(name)
+        order = getattr(self, letter) if letter else ""
+        if result.value is None or letter is None or result.value.ndim != len(order):
+            return result
+        standard = _standard(letter, order)
+        value = result.value.transpose([order.index(axis) for axis in standard])
+        return dataclasses.replace(result, value=value if "N" in standard or letter == "F" else value[None])
+
+
+def check(subject: Subject) -> None:
+    """Refuse a layout of another number of spatial axes than the audit's.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit, behind the adapter of `with_layout` or not.
+
+    Raises
+    ------
+    ShapeError
+        If they differ.
+    """
+    given = _layout_of(subject)
+    spatial = {letter for letter in _parts(given)["X"] if letter in "DHW"}
+    ndim = subject.options.spatial_ndim
+    if given and len(spatial) != ndim:
+        raise ShapeError(
+            f'layout is "{given}" with the spatial axes {", ".join(sorted(spatial))}, but spatial_ndim is {ndim}; '
+            f"write {ndim} of D, H, W, or give spatial_ndim={len(spatial)}"
+        )
+
+
+def relaid(subject: Subject, responses: Finding, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Finding:
+    """Say which layout makes the responses right, if one does.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    responses : Finding
+        What is said of S without that.
+    failed : sequence of Comparison
+        What is wrong.
+    tried : sequence of Comparison
+        All first comparisons.
+
+    Returns
+    -------
+    Finding
+        One for all results, where S is right in another layout at all layers that were tried; else `responses`.
+
+    Notes
+    -----
+    Images, planes and spatial axes are put in every order, the spatial axes forwards and backwards; so are the filters'
+    axes. Code for one image at a time is held against the layers with one image.
+    """
+    probes = list({each.probe.case: each.probe for each in tried}.values())
+    found = next(_fitting(subject, probes), None)
+    if found is None:
+        return responses
+    gradients = {each.name: LABELS[each.name] for each in failed if each.name != "S"}
+    wrong = [label for name, label in gradients.items() if not _is_right(subject, found, probes, (name,))]
+    given = _layout_of(subject)
+    layout = _composed(given, found)
+    return dataclasses.replace(
+        responses,
+        title=f"is right in another layout: {layout}",
+        known=tuple(f"in that layout {label} is wrong too" for label in wrong),
+        cause=_differences(given, layout),
+        cure=f'If that is meant, audit it with --layout "{layout}" (in Python: with_layout); else change the order.',
+        anchor="layout",
+        follows=tuple(gradients.values()),
+    )
+
+
+def _layout_of(subject: Subject) -> str:
+    """Return the layout that an adapter was made for; empty where there is none."""
+    return "".join(getattr(subject.forward, "layout", "").split())
+
+
+def _fitting(subject: Subject, probes: Sequence[Probe]) -> Iterator[Layout]:
+    """Try layouts at the layer whose sizes tell its axes apart best, and those that fit at all others."""
+    forward, given = Subject(subject.forward, None, subject.options), _layout_of(subject)
+    for batched in (True,) if given else (True, False):  # an adapter calls code for one image at a time itself
+        possible = [probe for probe in probes if batched or probe.case.images == 1]
+        if not possible:
+            continue
+        telling = max(possible, key=_distinct)
+        right = expected(telling, backward=False)["S"]
+        for X, F in _orders(subject.options.spatial_ndim, given, batched=batched, alike=_alike(subject.options)):
+            asked = Layout(X, F, "")
+            result = forward.results(telling, asked.arrange())["S"]
+            for S in ("".join(axes) for axes in itertools.permutations(X)):
+                layout = dataclasses.replace(asked, S=S)
+                back = layout.back(result, "S")
+                if kind(back, right, telling, "S") in FINE and _is_right(forward, layout, probes, ("S",)):
+                    subject.calls += forward.calls
+                    yield layout
+    subject.calls += forward.calls
+
+
+def _distinct(probe: Probe) -> tuple[int, int]:
+    """Count the sizes that no other axis has, and the numbers."""
+    geometry = probe.geometry
+    sizes = (probe.case.images, *geometry.image, *geometry.responses)
+    return len({*sizes} - {1}), math.prod(sizes)
+
+
+def _alike(options: Options) -> bool:
+    return all(len(set(each)) <= 1 for each in (options.stride, options.padding or (), options.dilation))
+
+
+def _orders(ndim: int, given: str, *, batched: bool, alike: bool) -> Iterator[tuple[str, str]]:
+    """Yield orders of X and F so that the code gets the usual ones, behind an adapter for a given layout if any.
+
+    The spatial axes are turned only where their options are alike: else the code has the options exchanged.
+
+    Yields
+    ------
+    tuple of str
+        Letters of X and of F.
+    """
+    spatial, adapted = "DHW"[-ndim:], _parts(given)
+    for turned in dict.fromkeys((spatial, spatial[::-1] if alike else spatial)):
+        possible = [
+            [_behind(adapted[name], "".join(each), name) for each in itertools.permutations((*letters, turned))]
+            for name, letters in (("X", "NC" if batched else "C"), ("F", "OI"))
+        ]
+        yield from itertools.product(*possible)
+
+
+def _behind(given: str, order: str, name: str) -> str:
+    """Return the order of what is given to an adapter whose code is to get this order."""
+    if not given:
+        return order
+    real = dict(zip(given, order if "N" in given or name != "X" else order.replace("N", ""), strict=True))
+    return "".join(real.get(letter, letter) for letter in _standard(name, order))
+
+
+def _is_right(subject: Subject, layout: Layout, probes: Sequence[Probe], names: Sequence[str]) -> bool:
+    for probe in probes:
+        if "N" not in layout.X and probe.case.images > 1:
+            continue
+        right, results = expected(probe), subject.results(probe, layout.arrange())
+        if any(kind(layout.back(results[name], name), right[name], probe, name) not in FINE for name in names):
+            return False
+    return True
+
+
+def _turning(order: str, name: str) -> Callable[[Array], Array]:
+    def turned(A: Array) -> Array:
+        standard = _standard(name, order)
+        each = A if A.ndim == len(standard) else A[0]
+        return np.array(each.transpose([standard.index(letter) for letter in order]), order="C")
+
+    return turned
+
+
+def _standard(name: str, order: str) -> str:
+    """Put the letters of one array planes first."""
+    return "".join(letter for letter in AXES_OF[name] + "DHW" if letter in order)
+
+
+def _parts(given: str) -> dict[str, str]:
+    """Letters of X, F and S in a layout; empty where none was given."""
+    inputs, _, S = given.partition("->")
+    parts = [*inputs.split(","), S] if given else ["", "", ""]
+    return {name: "".join(filter(str.isalpha, part)) for name, part in zip("XFS", parts, strict=True)}
+
+
+def _composed(given: str, found: Layout) -> str:
+    """Write the layout that the code has, behind an adapter for the given one if any."""
+    if not given:
+        return str(found)
+    inputs, _, S = given.partition("->")
+    written = dict(zip("XFS", (*inputs.split(","), S), strict=True))
+    return str(Layout(**{name: _translated(name, part, getattr(found, name)) for name, part in written.items()}))
+
+
+def _translated(name: str, part: str, order: str) -> str:
+    letters = dict(zip(_standard(name, order), order, strict=True))
+    return "".join(letters.get("C" if name == "S" and letter == "O" else letter, letter) for letter in part)
+
+
+def _differences(given: str, layout: str) -> str:
+    """Say which arrays have another order than the given layout, or the usual one, says."""
+    parts = _parts(layout)
+    wanted = _parts(given) if given else {name: _standard(name, each) for name, each in parts.items()}
+    verbs = {"X": "takes X as", "F": "takes F as", "S": "gives S as"}
+    said = [
+        f"{verbs[name]} {'×'.join(each)}"
+        for name, each in parts.items()
+        if each != wanted[name] or "N" not in parts["X"]
+    ]
+    return f"The code {' and '.join(said)}."
