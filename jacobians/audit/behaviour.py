@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding
-from jacobians.audit.describe import counted, kind, plain, rounding_bound, slack
+from jacobians.audit.describe import counted, kind, plain, rounding_bounds, slack
 from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch, reals
 from jacobians.audit.shrink import small_cases
 from jacobians.audit.subject import LABELS, Result, Subject
@@ -272,11 +272,11 @@ def _real_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Co
     said = set(broken)
     for case in cases[:: max(len(cases) // FEW, 1)]:
         probe = reals(case, subject.options, np.random.default_rng(seed))
-        right, results = expected(probe), subject.results(probe)
+        right, bounds, results = expected(probe), rounding_bounds(probe), subject.results(probe)
         for name, result in results.items():
             if name in said:
                 continue
-            bound = np.maximum(rounding_bound(probe, name), slack(probe, name))
+            bound = np.maximum(bounds[name], slack(probe, name))
             value = result.value
             if value is None or value.shape != right[name].shape:
                 said.add(name)

@@ -33,7 +33,7 @@ __all__ = [
     "near_miss",
     "paste",
     "plain",
-    "rounding_bound",
+    "rounding_bounds",
     "slack",
     "state",
     "written",
@@ -162,28 +162,26 @@ def slack(probe: Probe, name: str) -> float:
     return 0.0
 
 
-def rounding_bound(probe: Probe, name: str) -> Array:
+def rounding_bounds(probe: Probe) -> dict[str, Array]:
     """Bound the rounding errors of direct sums in the dtype, in any order, and of what they are held against.
 
     Parameters
     ----------
     probe : Probe
         The numbers.
-    name : str
-        S, dX, dF or db.
 
     Returns
     -------
-    ndarray
-        γ_N Σ|products| per entry, of the shape of the result (Higham, ch. 3); ∞ where N is too large for the dtype.
+    dict of ndarray
+        γ_N Σ|products| per entry of S, dX, dF and db (Higham, ch. 3); ∞ where N is too large for the dtype.
     """
     absolute: dict[str, Any] = {letter: np.abs(getattr(probe, letter).astype(np.float64)) for letter in "XFbG"}
-    sizes = expected(dataclasses.replace(probe, **absolute))[name]
+    sizes = expected(dataclasses.replace(probe, **absolute))
     terms, dtype = probe.case.terms + 1, str(probe.X.dtype)
     if terms * 2.0 ** -exact.SIGNIFICAND[dtype] >= 1:
-        return np.full(sizes.shape, np.inf)
+        return {name: np.full(size.shape, np.inf) for name, size in sizes.items()}
     share = float(exact.gamma(terms, dtype)) + 2 * float(exact.gamma(terms, "float64"))
-    return np.asarray(share * (1 + float(exact.gamma(terms, "float64"))) * sizes)
+    return {name: share * (1 + float(exact.gamma(terms, "float64"))) * size for name, size in sizes.items()}
 
 
 def near_miss(probe: Probe) -> Fraction:
