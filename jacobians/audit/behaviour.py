@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from jacobians.audit import Finding
 from jacobians.audit.describe import counted, kind, plain, rounding_bounds, slack
-from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch, reals
+from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch, places, reals
 from jacobians.audit.shrink import small_cases
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.geometry import Geometry
@@ -379,9 +379,11 @@ def _not_a_number(subject: Subject, probe: Probe, skipped: Collection[str]) -> I
     if probe.X.dtype.kind in "iu":
         return
     ones = dataclasses.replace(probe, b=0 * probe.b, **{name: np.ones_like(getattr(probe, name)) for name in "XFG"})
-    sums = expected(ones)
-    for letter, of_letter, reached in (("X", "dX", ("S", "dF", "dX", "db")), ("G", "S", ("dX", "dF", "db"))):
-        counts = sums[of_letter][-1]
+    table, geometry = places(probe.geometry), probe.geometry
+    pixels = np.bincount(table.ravel(), minlength=1 + geometry.pixels // geometry.groups)[1:]
+    sums = {"X": np.tile(pixels, geometry.groups), "G": np.tile((table > 0).sum(axis=1), geometry.filters[0])}
+    for letter, reached in (("X", ("S", "dF", "dX", "db")), ("G", ("dX", "dF", "db"))):
+        counts = sums[letter]
         if (letter == "G" and not subject.backward) or not counts.any():
             continue
         # The entry that is in the fewest sums, so that there are others for it to spread to.

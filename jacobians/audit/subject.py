@@ -218,6 +218,8 @@ def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
 
 
 def _same(before: Array, after: Array) -> bool:
+    if before.flags.c_contiguous and after.flags.c_contiguous:
+        return np.array_equal(before.reshape(-1).view(np.uint8), after.reshape(-1).view(np.uint8))
     return before.tobytes() == after.tobytes()
 
 
