@@ -70,6 +70,11 @@ ACCUMULATED = (
     "Start every call from zeros.",
 )
 ANY_LAYER = "This layer is legal; make the code take it, or restrict the audit with geometries=."
+LATER = (
+    "depends on the calls before: it is right for the first numbers of a size, and wrong for the next",
+    "Something is kept between calls, such as a cache whose key is the shape alone, or a result is random.",
+    "Keep nothing that depends on the numbers.",
+)
 STALE = (
     "depends on the calls before",
     "Something is kept between calls, such as a cache or a buffer that is not cleared.",
@@ -281,15 +286,7 @@ def state(subject: Subject, each: Comparison) -> Finding:
     Finding
         Of the kind "state".
     """
-    return Finding(
-        LABELS[each.name],
-        "depends on the calls before: it is right for the first numbers of a size, and wrong for the next",
-        "state",
-        cause="Something is kept between calls, such as a cache whose key is the shape alone, or a result is random.",
-        cure="Keep nothing that depends on the numbers.",
-        anchor="memory",
-        **_record(subject, each),
-    )
+    return _kept(subject, each, ACCUMULATED if _accumulates(subject, each) else LATER)
 
 
 def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
@@ -304,7 +301,8 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
 
 def _kept(subject: Subject, each: Comparison, because: tuple[str, str, str]) -> Finding:
     title, cause, cure = because
-    return dataclasses.replace(state(subject, each), title=title, cause=cause, cure=cure)
+    label, record = LABELS[each.name], _record(subject, each)
+    return Finding(label, title, "state", cause=cause, cure=cure, anchor="memory", **record)
 
 
 def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
