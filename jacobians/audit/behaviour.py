@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding
-from jacobians.audit.describe import counted, kind, plain, rounding_bounds, slack
+from jacobians.audit.describe import counted, kind, rounding_bounds, slack
+from jacobians.audit.memory import CACHED, KEPT, LAYOUTS, OVERWRITTEN, RANDOM, SAVED, WRITTEN, of_layout
 from jacobians.audit.probes import Case, Probe, draw, dtype_of, expected, integers, large_batch, places, reals
+from jacobians.audit.reproduce import plain
 from jacobians.audit.shrink import small_cases
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.geometry import Geometry
@@ -29,32 +31,6 @@ MOST_PER_IMAGE = 100
 # Small layers to try for the smallest case.
 MOST_CASES = 40
 FINE = {"nothing", "inexact"}
-# Title, cause and cure.
-OVERWRITTEN = (
-    "is overwritten by a later call",
-    "The returned array is a buffer that the next call uses.",
-    "Return a new array.",
-)
-RANDOM = (
-    "differs from call to call",
-    "Something is random, a race, or memory that was never written.",
-    "Make the order of summation fixed, and start from zeros.",
-)
-KEPT = (
-    "depends on the call before",
-    "Something is kept between calls, such as a buffer or a cache.",
-    "Keep nothing, or key it by all sizes and options.",
-)
-CACHED = (
-    "is that of the call before, whose numbers were in another order",
-    "Something is kept between calls under a key that other numbers have too: the shape, the first entry or the sum.",
-    "Keep nothing that depends on the numbers.",
-)
-SAVED = (
-    "depends on the call of forward before",
-    "It takes what forward saved, and not its own X and F.",
-    "Use the arguments, or call forward in it first.",
-)
 SWALLOWED = (
     "Something replaces or skips it: np.nan_to_num, a maximum, a comparison or a test for zero.",
     "Multiply and add every number as it is.",
@@ -155,8 +131,7 @@ def changes(subject: Subject) -> Iterator[Finding]:
     """
     for function, (letters, probe) in subject.writes.items():
         title = f"changes {' and '.join(letters)} in place"
-        cause, cure = "It writes into arrays that it was given.", "Copy what you change."
-        yield _observed(function, title, "in place", probe, cause, cure)
+        yield _observed(function, title, "in place", probe, *WRITTEN)
 
 
 def _smallest(
@@ -221,12 +196,6 @@ def _reordered(probe: Probe) -> Probe:
         reordered[1:] = reordered[:0:-1].copy()
         changed[letter] = reordered.reshape(A.shape)
     return dataclasses.replace(probe, **changed)
-
-
-def _every_other(A: Array) -> Array:
-    larger = np.full((*A.shape[:-1], 2 * A.shape[-1]), 77, A.dtype)
-    larger[..., ::2] = A
-    return larger[..., ::2]
 
 
 def _small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str]) -> Iterator[Finding]:
@@ -317,35 +286,19 @@ def _off(name: str, probe: Probe, result: Result, right: Array, *, zeros: bool) 
     return _observed(name, title, "values", probe, *DIGITS, "small")
 
 
-def _offset(A: Array) -> Array:
-    """Put other numbers in front, in memory."""
-    return np.concatenate([np.full(3, 77, A.dtype), A.ravel()])[3:].reshape(A.shape)
-
-
-LAYOUTS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
-    ("Fortran order", lambda A: np.array(A, order="F")),
-    ("a transposed view", lambda A: np.array(A.swapaxes(-1, -min(2, A.ndim)), order="C").swapaxes(-1, -min(2, A.ndim))),
-    ("a view with reversed strides", lambda A: np.array(A[..., ::-1], order="C")[..., ::-1]),
-    ("every other entry of a larger array", _every_other),
-    ("a slice from within an array", _offset),
-)
-
-
 def _layouts(subject: Subject, probe: Probe, broken: Collection[str]) -> Iterator[Finding]:
     """Lay out all arguments otherwise at once; where that matters, one after the other, to find out which."""
     right = expected(probe)
     letters = ("X", "F", *(("b",) if subject.options.bias else ()), *(("G",) if subject.backward else ()))
     said: set[tuple[str, str]] = set()
-    for layout, arrange in LAYOUTS:
-        if not _wrong(subject, probe, right, dict.fromkeys(letters, arrange), broken):
+    for layout in LAYOUTS:
+        if not _wrong(subject, probe, right, dict.fromkeys(letters, layout.arrange), broken):
             continue
         for letter in letters:
-            for name, raised in _wrong(subject, probe, right, {letter: arrange}, broken).items():
+            for name, raised in _wrong(subject, probe, right, {letter: layout.arrange}, broken).items():
                 if (name, letter) not in said:
                     said.add((name, letter))
-                    title = f"depends on the memory layout of {letter} (wrong for {layout}){raised}"
-                    cause = f"The strides of {letter} are ignored."
-                    cure = f"Use the strides, or copy first: {letter} = np.ascontiguousarray({letter})."
+                    title, cause, cure = of_layout(letter, layout.name, raised)
                     yield _observed(name, title, "memory layout", probe, cause, cure)
 
 
@@ -359,7 +312,7 @@ def _wrong(
     """Return the results that are wrong for a layout of the arguments, and what was raised."""
     results = subject.results(probe, arrange)
     return {
-        name: f": {result.raised}" if result.raised else ""
+        name: result.raised
         for name, result in results.items()
         if name not in broken and kind(result, right[name], probe, name) not in FINE
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from jacobians import symbolic
 from jacobians.audit import Finding
 from jacobians.audit.facts import Remainder, facts, remainder
 from jacobians.audit.probes import Case, Probe, expected, integers, scheme_of
+from jacobians.audit.reproduce import code, record
 from jacobians.audit.shrink import smallest_case
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.audit.theories import SIZES, About, Theory, explain, numbers, reproduces
@@ -31,8 +32,6 @@ __all__ = [
     "kind",
     "names",
     "near_miss",
-    "paste",
-    "plain",
     "rounding_bounds",
     "slack",
     "state",
@@ -294,7 +293,7 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
     probe, name = each.probe, each.name
     return {
         "case": str(probe.case),
-        "arrays": arrays(probe, name, each.result.value, each.right),
+        "arrays": record(probe, name, each.result.value, each.right),
         "code": code(subject, probe, name, each.right),
     }
 
@@ -682,75 +681,9 @@ def _symbols(letter: str, case: Case) -> list[Any]:
     return [sympy.Symbol(name) for name in names(letter_of, role, case)]
 
 
-# the case as arrays and as code ---------------------------------------------------------------------------------------
-
-
-def arrays(probe: Probe, name: str, got: Array | None, right: Array) -> dict[str, Any]:
-    """Return the case as plain lists."""
-    record = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
-    return record | {"right": plain(right), "got": None if got is None else plain(got), "result": name}
-
-
 def counted(entries: int) -> str:
     """Write a number of entries."""
     return f"{entries} {'entry' if entries == 1 else 'entries'}"
-
-
-def plain(array: Array) -> Any:
-    """Return an array as plain lists, NaN and ∞ as words; an empty one where there is too much of it to read."""
-    wide = array.astype(np.float64) if array.dtype.kind not in "iu" else array
-    if array.size > 2000 or np.all(np.isfinite(wide)):
-        return [] if array.size > 2000 else wide.tolist()
-    named = wide.astype(object)
-    named[~np.isfinite(wide)] = [str(each) for each in wide[~np.isfinite(wide)]]  # JSON has no numbers for them
-    return named.tolist()
-
-
-def code(subject: Subject, probe: Probe, name: str, right: Array) -> str:
-    """Return Python that calls the code under audit on the case and prints its result beside the right one."""
-    side = "forward" if name == "S" else "backward"
-    letters = ["X", "F", *(["b"] if subject.options.bias else []), *([] if name == "S" else ["G"])]
-    given = {letter: getattr(probe, letter) for letter in letters}
-    gives = ["S"] if name == "S" else subject.names[1:] if subject.forward else subject.names
-    return paste(getattr(subject, side), side, given, gives, name, right, subject.options.dtype)
-
-
-def paste(
-    function: Any, side: str, given: Mapping[str, Array], gives: Sequence[str], name: str, right: Array, dtype: str
-) -> str:
-    """Return Python that calls a function, and prints one of its results beside the right one.
-
-    Parameters
-    ----------
-    function : callable
-        The code under audit.
-    side : str
-        What it is called where it has no name that can be imported: forward or backward.
-    given : mapping of str to ndarray
-        Its arguments.
-    gives : sequence of str
-        Its results.
-    name : str
-        The one to print.
-    right : ndarray
-        What that should be.
-    dtype : str
-        Of the arguments.
-
-    Returns
-    -------
-    str
-        A few lines that do not need this package.
-    """
-    module, called = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    known = module and called and "<" not in called and module not in {"__main__", "functools"}
-    word = called if known else side
-    lines = ["import numpy as np", *(["import ml_dtypes"] if dtype == "bfloat16" else [])]
-    lines.append(f"from {module} import {called}" if known else f"# {word} is the function under audit")
-    kind_of = "ml_dtypes.bfloat16" if dtype == "bfloat16" else f"np.{dtype}"
-    lines += [f"{letter} = np.array({plain(each)}, {kind_of})" for letter, each in given.items()]
-    lines += [f"{', '.join(gives)} = {word}({', '.join(given)})", f"print({name})"]
-    return "\n".join([*lines, f"print(np.array({plain(right)}))  # right"])
 
 
 def written(value: Any) -> str:

@@ -58,6 +58,10 @@ class Subject:
         backward = ("dX", "dF", *(("db",) if self.options.bias else ()))
         return (*(("S",) if self.forward else ()), *(backward if self.backward else ()))
 
+    def takes(self, side: str) -> str:
+        """Return the letters of the arguments of forward or backward, in their order."""
+        return f"XF{'b' if self.options.bias else ''}{'G' if side == 'backward' else ''}"
+
     def results(self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None) -> dict[str, Result]:
         """Call both functions on one probe.
 
@@ -75,35 +79,25 @@ class Subject:
             One per array that the functions give.
         """
         found: dict[str, Result] = {}
-        bias = self.options.bias
         if self.forward:
-            found |= self._call(self.forward, ("S",), probe, "XFb" if bias else "XF", arrange or {})
+            found |= self._call("forward", probe, arrange or {})
         if self.backward:
-            names = self.names[1:] if self.forward else self.names
-            found |= self._call(self.backward, names, probe, "XFbG" if bias else "XFG", arrange or {})
+            found |= self._call("backward", probe, arrange or {})
         return found
 
     def backward_alone(self, probe: Probe) -> dict[str, Result]:
         """Call the backward pass without the forward pass before it."""
-        assert self.backward
-        names = tuple(name for name in self.names if name != "S")
-        return self._call(self.backward, names, probe, "XFbG" if self.options.bias else "XFG", {})
+        return self._call("backward", probe, {})
 
-    def _call(
-        self,
-        function: Callable[..., Any],
-        names: tuple[str, ...],
-        probe: Probe,
-        letters: str,
-        arrange: Mapping[str, Callable[[Array], Array]],
-    ) -> dict[str, Result]:
+    def _call(self, side: str, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]]) -> dict[str, Result]:
         self.calls += 1
-        given = {letter: arrange.get(letter, np.array)(getattr(probe, letter)) for letter in letters}
+        given = {letter: arrange.get(letter, np.array)(getattr(probe, letter)) for letter in self.takes(side)}
         spoiled = [(each.shape, each.dtype) for each in (probe.X, probe.F, probe.G, probe.b)]
-        found = call(function, Call(given, {name: LABELS[name] for name in names}, spoiled, self.calls))
-        changed = found[names[0]].changed
+        labels = {name: LABELS[name] for name in self.names if (name == "S") == (side == "forward")}
+        found = call(getattr(self, side), Call(given, labels, spoiled, self.calls))
+        changed = next(iter(found.values())).changed
         if changed:
-            self.writes.setdefault("forward" if names == ("S",) else "backward", (changed, probe))
+            self.writes.setdefault(side, (changed, probe))
         return found
 
 

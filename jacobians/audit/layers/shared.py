@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding
-from jacobians.audit.behaviour import KEPT, OVERWRITTEN, RANDOM
-from jacobians.audit.describe import MOST_ENTRIES, aligned, paste, plain, written
+from jacobians.audit.describe import MOST_ENTRIES, aligned, written
 from jacobians.audit.facts import wholes
+from jacobians.audit.memory import KEPT, OVERWRITTEN, RANDOM, WRITTEN
 from jacobians.audit.probes import DTYPES, check_dtype
+from jacobians.audit.reproduce import paste, plain
 from jacobians.audit.subject import Call, Result, call, check_functions
 from jacobians.verify import exact
 from jacobians.verify.reference import Rounded, exactly
@@ -372,7 +373,7 @@ def _calls(code: Code, tried: Sequence[Comparison]) -> Iterator[Finding]:
         changed = list({id(each.probe): each for each in mine if each.result.changed}.values())
         if changed:
             letters = " and ".join(sorted({letter for each in changed for letter in each.result.changed}))
-            cause, cure = "It writes into arrays that it was given.", "Copy what you change."
+            cause, cure = WRITTEN
             yield make(
                 changed, title=f"changes {letters} in place", kind="in place", cause=cause, cure=cure, anchor="memory"
             )

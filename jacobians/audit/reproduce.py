@@ -1,0 +1,175 @@
+"""A case as plain values, and as Python that reproduces it without this package."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from jacobians.audit.probes import Probe
+    from jacobians.audit.subject import Subject
+
+__all__ = ["calls", "code", "expression", "paste", "plain", "record", "script", "shown"]
+
+Array = npt.NDArray[Any]
+
+# Numbers up to which an array is written as a list; above, compressed.
+MOST_LISTED = 2000
+# Numbers up to which NumPy prints all of an array.
+MOST_PRINTED = 1000
+
+
+def plain(array: Array) -> Any:
+    """Return an array as plain lists, NaN and ∞ as words; an empty one where there is too much of it to read."""
+    wide = array.astype(np.float64) if array.dtype.kind not in "iu" else array
+    if array.size > MOST_LISTED or np.all(np.isfinite(wide)):
+        return [] if array.size > MOST_LISTED else wide.tolist()
+    named = wide.astype(object)
+    named[~np.isfinite(wide)] = [str(each) for each in wide[~np.isfinite(wide)]]  # JSON has no numbers for them
+    return named.tolist()
+
+
+def record(probe: Probe, name: str, got: Array | None, right: Array) -> dict[str, Any]:
+    """Return a case as plain lists: the arguments, what was computed, and what is right."""
+    lists = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
+    return lists | {"right": plain(right), "got": None if got is None else plain(got), "result": name}
+
+
+def code(subject: Subject, probe: Probe, name: str, right: Array, arrange: Mapping[str, str] | None = None) -> str:
+    """Return Python that calls the code under audit on a case and prints its result beside the right one.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    probe : Probe
+        The numbers.
+    name : str
+        The result: S, dX, dF or db.
+    right : ndarray
+        What that should be.
+    arrange : mapping of str to str, optional
+        Python that lays an argument out otherwise, by its letter.
+
+    Returns
+    -------
+    str
+        As of `script`.
+    """
+    lines = [f"{letter} = {text}" for letter, text in (arrange or {}).items()]
+    side = "forward" if name == "S" else "backward"
+    return script(subject, probe, [*lines, *calls(subject, side), *shown(name, right)], sides=(side,))
+
+
+def calls(subject: Subject, *sides: str) -> list[str]:
+    """Return Python that calls functions of the code under audit, as a body of `script`: ``S = forward(X, F)``."""
+    names = {"forward": ("S",), "backward": tuple(name for name in subject.names if name != "S")}
+    return [f"{', '.join(names[side])} = {side}({', '.join(subject.takes(side))})" for side in sides]
+
+
+def script(subject: Subject, probe: Probe, lines: Sequence[str], sides: Sequence[str]) -> str:
+    """Return Python that has the arrays of a case, and then these lines, in which functions are forward and backward.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    probe : Probe
+        The numbers.
+    lines : sequence of str
+        What to do with them.
+    sides : sequence of str
+        Which functions the lines call: forward, backward.
+
+    Returns
+    -------
+    str
+        Lines that do not need this package. The last two things that they print are equal where the code is right.
+    """
+    letters = dict.fromkeys(letter for side in sides for letter in subject.takes(side))
+    given = {letter: getattr(probe, letter) for letter in letters}
+    functions = {side: getattr(subject, side) for side in sides}
+    return written_out(functions, given, lines, subject.options.dtype)
+
+
+def paste(
+    function: Any, side: str, given: Mapping[str, Array], gives: Sequence[str], name: str, right: Array, dtype: str
+) -> str:
+    """Return Python that calls one function once, and prints one of its results beside the right one.
+
+    Parameters
+    ----------
+    function : callable
+        The code under audit.
+    side : str
+        What it is called where it has no name that can be imported: forward or backward.
+    given : mapping of str to ndarray
+        Its arguments.
+    gives : sequence of str
+        Its results.
+    name : str
+        The one to print.
+    right : ndarray
+        What that should be.
+    dtype : str
+        Of the arguments.
+
+    Returns
+    -------
+    str
+        As of `script`.
+    """
+    lines = [f"{', '.join(gives)} = {side}({', '.join(given)})", *shown(name, right)]
+    return written_out({side: function}, given, lines, dtype)
+
+
+def written_out(
+    functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Array], lines: Sequence[str], dtype: str
+) -> str:
+    """Return the whole program: imports, the functions, their arguments, and lines that use both."""
+    body = [*(f"{letter} = {expression(each)}" for letter, each in given.items()), *lines]
+    packed = any("zlib." in line for line in body)
+    head = [*(["import base64", "import zlib"] if packed else []), "import numpy as np"]
+    head += ["import ml_dtypes"] if dtype == "bfloat16" else []
+    head += [_imported(side, function) for side, function in functions.items()]
+    return "\n".join([*head, *body])
+
+
+def _imported(side: str, function: Any) -> str:
+    """Return the line that imports a function, or says that it is not known from where."""
+    module, called = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if module in {None, "", "__main__", "functools"} or not called.isidentifier():
+        return f"# {side} is the function under audit"
+    return f"from {module} import {called}" + (f" as {side}" if called != side else "")
+
+
+def shown(name: str, right: Array) -> list[str]:
+    """Return Python that prints a result, and what it should be; where there is much of it, where it is wrong."""
+    if right.size <= MOST_PRINTED:
+        return [f"print({name})", f"print(np.array({_listed(right)}))  # right"]
+    return [
+        f"right = {expression(right)}",
+        f"print({name}[{name} != right])",
+        f"print(right[{name} != right])  # right",
+    ]
+
+
+def expression(array: Array) -> str:
+    """Return Python that makes an array again, exactly."""
+    bfloat16 = array.dtype.name == "bfloat16"
+    kind = "ml_dtypes.bfloat16" if bfloat16 else f"np.{array.dtype.name}"
+    if array.size <= MOST_LISTED:
+        return f"np.array({_listed(array)}, {kind})"
+    packed = base64.b64encode(zlib.compress(array.tobytes())).decode("ascii")
+    return f'np.frombuffer(zlib.decompress(base64.b64decode("{packed}")), {kind}).reshape({array.shape})'
+
+
+def _listed(array: Array) -> str:
+    numbers = array if array.dtype.kind in "iu" else array.astype(np.float64)
+    return re.sub(r"\b(nan|inf)\b", r"np.\1", str(numbers.tolist()))
