@@ -11,7 +11,7 @@ import scipy.signal
 
 from jacobians import AuditError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import probes, run
-from jacobians.audit.theories import THEORIES
+from jacobians.audit.theories import THEORIES, numbers
 from jacobians.testing import assert_convolution, option_pairs
 from tests.convolutions import Fft, Layer
 
@@ -296,7 +296,7 @@ def test_theories_do_not_claim_what_is_right_and_differ_from_each_other() -> Non
     cases = probes.curriculum(options)
     right = [(probe := probes.draw(case, options, 3), probes.expected(probe)) for case in cases]
     for theory in THEORIES:
-        pairs = [(theory.predict(run.describe.numbers(probe)), each[theory.about]) for probe, each in right]
+        pairs = [(theory.predict(numbers(probe)), each[theory.about]) for probe, each in right]
         made = [(predicted, wanted) for predicted, wanted in pairs if predicted is not None]
         assert not made or any(
             predicted.shape != wanted.shape or not np.array_equal(predicted, wanted) for predicted, wanted in made

@@ -158,6 +158,30 @@ def test_a_backward_pass_that_uses_what_the_forward_pass_saved():
     assert whole.ok
 
 
+@pytest.mark.parametrize("share", [0.5, 0.02])
+def test_dropout_is_called_random_and_not_memory_or_a_cache(share):
+    drawn = np.random.default_rng(0)
+
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        return S * (drawn.random(S.shape) >= share)
+
+    def backward(X, F, G):
+        dX, dF = PLAIN.backward(X, F, G)
+        return dX * (drawn.random(dX.shape) >= share), dF
+
+    assert [each.title for each in audit(forward, backward).findings] == 2 * ["differs from call to call"]
+
+
+def test_a_cache_of_filters_by_their_shape():
+    known = {}
+
+    def forward(X, F):
+        return PLAIN.forward(X, known.setdefault(F.shape, F.copy()))
+
+    assert first(forward).title.startswith("depends on the calls before: it is right for the first numbers of a size")
+
+
 def test_inputs_that_are_changed_at_few_layers_only():
     def forward(X, F):
         S = PLAIN.forward(X, F)

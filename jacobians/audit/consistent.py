@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding
-from jacobians.audit.describe import slack
+from jacobians.audit.judge import slack
 from jacobians.audit.probes import Case, Probe, integers
 from jacobians.audit.subject import LABELS, Subject
 from jacobians.verify import exact

@@ -8,7 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CACHED", "KEPT", "LAYOUTS", "OVERWRITTEN", "RANDOM", "SAVED", "WRITTEN", "Arrangement", "of_layout"]
+__all__ = [
+    "ACCUMULATED",
+    "CACHED",
+    "KEPT",
+    "LATER",
+    "LAYOUTS",
+    "OVERWRITTEN",
+    "RANDOM",
+    "SAVED",
+    "STALE",
+    "WRITTEN",
+    "Arrangement",
+    "Because",
+    "of_layout",
+]
 
 Array = npt.NDArray[Any]
 Because = tuple[str, str, str]
@@ -21,8 +35,8 @@ OVERWRITTEN: Because = (
 )
 RANDOM: Because = (
     "differs from call to call",
-    "Something is random, a race, or memory that was never written.",
-    "Make the order of summation fixed, and start from zeros.",
+    "Something is random, counted from call to call, a race, or memory that was never written.",
+    "Take nothing but the arguments: fix the order of summation, draw nothing, and start from zeros.",
 )
 KEPT: Because = (
     "depends on the call before",
@@ -38,6 +52,21 @@ SAVED: Because = (
     "depends on the call of forward before",
     "It takes what forward saved, and not its own X and F.",
     "Use the arguments, or call forward in it first.",
+)
+ACCUMULATED: Because = (
+    "is added to the result of the call before",
+    "A buffer is kept between calls and never set to zero, as .grad is in PyTorch.",
+    "Start every call from zeros.",
+)
+LATER: Because = (
+    "depends on the calls before: it is right for the first numbers of a size, and wrong for the next",
+    "Something is kept between calls, such as a cache whose key is the shape alone.",
+    "Keep nothing that depends on the numbers.",
+)
+STALE: Because = (
+    "depends on the calls before",
+    "Something is kept between calls, such as a cache or a buffer that is not cleared.",
+    "Keep nothing, or clear all of it.",
 )
 # Cause and cure of arguments that were changed.
 WRITTEN = ("It writes into arrays that it was given.", "Copy what you change.")

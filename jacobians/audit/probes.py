@@ -172,6 +172,12 @@ class Case:
     images: int
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Those of X, F, b and G."""
+        g = self.geometry
+        return {"X": (self.images, *g.image), "F": g.filters, "b": g.filters[:1], "G": (self.images, *g.responses)}
+
+    @property
     def numbers(self) -> int:
         """Numbers in X, F and S."""
         geometry = self.geometry
@@ -433,15 +439,13 @@ def reals(case: Case, options: Options, generator: np.random.Generator) -> Probe
 
 def drawn(case: Case, options: Options, scheme: Scheme, generator: np.random.Generator) -> Probe:
     """Draw integers for one layer as a scheme says."""
-    g, n = case.geometry, case.images
     wide = np.int64 if options.dtype.startswith("int") else np.float64
     # A bias is one of the terms of a sum: as large as a product, so that it cannot drown in the products.
     bias = scheme.X.magnitude * scheme.F.magnitude
     sizes = {"X": scheme.X.magnitude, "F": scheme.F.magnitude, "b": bias, "G": scheme.G.magnitude}
-    shapes = {"X": (n, *g.image), "F": g.filters, "b": g.filters[:1], "G": (n, *g.responses)}
     arrays = {
-        letter: exact.draw_integers(generator, shapes[letter], sizes[letter], wide).astype(dtype_of(options.dtype))
-        for letter in shapes
+        letter: exact.draw_integers(generator, shape, sizes[letter], wide).astype(dtype_of(options.dtype))
+        for letter, shape in case.shapes.items()
     }
     _keep_support(arrays["F"], scheme.F.share, generator)
     _keep_support(arrays["G"].swapaxes(0, 1), scheme.G.share, generator)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding
-from jacobians.audit.describe import kind
+from jacobians.audit.judge import kind
 from jacobians.audit.probes import Options, Probe, expected
 from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.errors import ShapeError

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jacobians.audit.probes import Probe
     from jacobians.audit.subject import Subject
 
-__all__ = ["calls", "code", "expression", "paste", "plain", "record", "script", "shown"]
+__all__ = ["calls", "code", "expression", "listed", "paste", "plain", "record", "script", "shown"]
 
 Array = npt.NDArray[Any]
 
@@ -35,10 +35,11 @@ def plain(array: Array) -> Any:
     return named.tolist()
 
 
-def record(probe: Probe, name: str, got: Array | None, right: Array) -> dict[str, Any]:
+def record(probe: Probe, name: str, got: Array | None, right: Array | None) -> dict[str, Any]:
     """Return a case as plain lists: the arguments, what was computed, and what is right."""
     lists = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
-    return lists | {"right": plain(right), "got": None if got is None else plain(got), "result": name}
+    results = {key: None if each is None else plain(each) for key, each in (("right", right), ("got", got))}
+    return lists | results | {"result": name}
 
 
 def code(subject: Subject, probe: Probe, name: str, right: Array, arrange: Mapping[str, str] | None = None) -> str:
@@ -152,7 +153,7 @@ def _imported(side: str, function: Any) -> str:
 def shown(name: str, right: Array) -> list[str]:
     """Return Python that prints a result, and what it should be; where there is much of it, where it is wrong."""
     if right.size <= MOST_PRINTED:
-        return [f"print({name})", f"print(np.array({_listed(right)}))  # right"]
+        return [f"print({name})", f"print(np.array({listed(right)}))  # right"]
     return [
         f"right = {expression(right)}",
         f"print({name}[{name} != right])",
@@ -165,11 +166,12 @@ def expression(array: Array) -> str:
     bfloat16 = array.dtype.name == "bfloat16"
     kind = "ml_dtypes.bfloat16" if bfloat16 else f"np.{array.dtype.name}"
     if array.size <= MOST_LISTED:
-        return f"np.array({_listed(array)}, {kind})"
+        return f"np.array({listed(array)}, {kind})"
     packed = base64.b64encode(zlib.compress(array.tobytes())).decode("ascii")
     return f'np.frombuffer(zlib.decompress(base64.b64decode("{packed}")), {kind}).reshape({array.shape})'
 
 
-def _listed(array: Array) -> str:
-    numbers = array if array.dtype.kind in "iu" else array.astype(np.float64)
+def listed(array: Array) -> str:
+    """Return Python that lists the numbers of an array."""
+    numbers = array if array.dtype.kind in "biu" else array.astype(np.float64)
     return re.sub(r"\b(nan|inf)\b", r"np.\1", str(numbers.tolist()))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit import AuditReport, Finding, behaviour, consistent, describe, relayout
+from jacobians.audit import AuditReport, Finding, batches, behaviour, consistent, describe, judge, relayout, state
 from jacobians.audit.probes import (
     TARGET,
     Case,
@@ -35,7 +35,6 @@ Array = npt.NDArray[Any]
 
 # Draws after which a layer is left as it is.
 MOST_DRAWS = 192
-FINE = {"nothing", "inexact"}
 
 
 def options(
@@ -69,7 +68,7 @@ class Comparison:
     @property
     def kind(self) -> str:
         """In what the result differs: nothing, inexact, or one of the kinds of `Finding`."""
-        return describe.kind(self.result, self.right, self.probe, self.name)
+        return judge.kind(self.result, self.right, self.probe, self.name)
 
 
 def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, executor: Executor | None) -> AuditReport:
@@ -89,12 +88,12 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     miss: Fraction | None = None
     if not failed:
         miss, failed = _more_draws(subject, cases, seed, inexact)
-        findings = [_later(subject, _of(failed, name)) for name in _names(failed)]
+        findings = [_later(subject, _of(failed, name), cases[-1]) for name in _names(failed)]
     broken = {each.name for each in failed}
     mixing = set(subject.names) if inexact or _mixes(subject, behaviour.observed(cases), seed) else set()
     findings += behaviour.findings(subject, cases, seed, broken, mixing)
     if geometries is None and not broken:
-        findings += behaviour.many_images(subject, seed, mixing)
+        findings += batches.many_images(subject, seed, mixing)
     findings += behaviour.changes(subject)
     return AuditReport(
         tuple(findings),
@@ -205,7 +204,7 @@ def _more_draws(
             inexact |= {each.name for each in found if each.kind == "inexact"}
             if inexact and not known:  # by the other bound, then, from the start
                 return _more_draws(subject, cases, seed, inexact)
-            missed *= describe.near_miss(probe) if inexact else miss_of(case, subject.options.dtype)
+            missed *= judge.near_miss(probe) if inexact else miss_of(case, subject.options.dtype)
             if missed <= TARGET:
                 break
         worst = max(worst, missed)
@@ -214,11 +213,11 @@ def _more_draws(
 
 def _is_wrong(each: Comparison, inexact: Collection[str]) -> bool:
     """Whether it is a finding; of a fast algorithm, long sums cannot be judged where the bound allows anything."""
-    judged = each.kind not in {"values", "precision"} or describe.slack(each.probe, each.name) > 0
-    return each.kind not in FINE and (judged or not inexact)
+    judged = each.kind not in {"values", "precision"} or judge.slack(each.probe, each.name) > 0
+    return each.kind not in judge.FINE and (judged or not inexact)
 
 
-def _later(subject: Subject, failed: Sequence[Comparison]) -> Finding:
+def _later(subject: Subject, failed: Sequence[Comparison], largest: Case) -> Finding:
     """Make the finding of a result that was right for the first numbers at a layer, and is wrong for later ones."""
     first = failed[0]
     again = next(each for each in compared(subject, first.probe) if each.name == first.name)
@@ -226,14 +225,14 @@ def _later(subject: Subject, failed: Sequence[Comparison]) -> Finding:
         value = first.result.value
         if value is not None and again.result.value is not None and np.array_equal(value, again.result.value):
             return describe.finding(subject, failed, failed)
-    return describe.state(subject, first)
+    return state.later(subject, first, largest)
 
 
 def _is_kept(subject: Subject, each: Comparison) -> bool:
     """Whether what is wrong stays the same when X, F or G changes its sign, as what is left of earlier calls does."""
     got = np.asarray(each.result.value)
     wrong = got != each.right
-    for letter in describe.FACTORS[each.name]:
+    for letter in judge.FACTORS[each.name]:
         turned = dataclasses.replace(each.probe, **{letter: -getattr(each.probe, letter)})
         value = subject.results(turned)[each.name].value
         if value is not None and np.any(got[wrong]) and np.array_equal(value[wrong], got[wrong]):

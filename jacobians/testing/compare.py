@@ -208,7 +208,7 @@ def _check(
     name: str, result: npt.ArrayLike, given: Mapping[str, npt.ArrayLike], geometry: Geometry, *, fast: bool
 ) -> None:
     __tracebackhide__ = True
-    from jacobians.audit.describe import slack
+    from jacobians.audit.judge import slack
     from jacobians.audit.probes import expected
 
     probe, batched = _probe(given, check_geometry(geometry))

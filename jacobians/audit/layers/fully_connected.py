@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jacobians.audit.describe import MOST_READINGS, written
+from jacobians.audit.entries import MOST_READINGS, written
 from jacobians.audit.layers import shared
 from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Shape, Theory
 from jacobians.audit.probes import TARGET, dtype_of

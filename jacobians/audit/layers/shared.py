@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding
-from jacobians.audit.describe import MOST_ENTRIES, aligned, written
+from jacobians.audit.entries import MOST_ENTRIES, aligned, written
 from jacobians.audit.facts import wholes
 from jacobians.audit.memory import KEPT, OVERWRITTEN, RANDOM, WRITTEN
 from jacobians.audit.probes import DTYPES, check_dtype
