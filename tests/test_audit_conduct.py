@@ -196,7 +196,7 @@ def test_inputs_that_are_changed_at_few_layers_only():
 # sizes ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [4, 8, 16, 32])
+@pytest.mark.parametrize("step", [4, 8, 16, 32, 64, 128, 256])
 @pytest.mark.parametrize("axis", [0, 1], ids=["filters", "planes"])
 def test_planes_and_filters_behind_the_last_block(axis, step):
     def forward(X, F):

@@ -87,7 +87,7 @@ TAPS = ((6, 1, 7), (7, 1, 6), (1, 1, 11), (11, 1, 8))
 FEW_DRAWS, MOST_NUMBERS = 64, 20_000
 # Of longer sums, the rounding bound of fast algorithms does not tell right from wrong.
 MOST_TERMS = {"float32": 300, "float16": 64, "bfloat16": 64}
-# Images, planes and filters per group, just below, at and just above such a tile.
+# Images, planes and filters per group, just below, at and just above such a tile; and more than larger blocks hold.
 CHANNELS = (
     (1, 4, 7),
     (1, 7, 8),
@@ -101,6 +101,12 @@ CHANNELS = (
     (17, 2, 1),
     (33, 1, 2),
     (1, 2, 33),
+    (1, 65, 2),
+    (1, 2, 65),
+    (1, 129, 1),
+    (1, 1, 129),
+    (1, 257, 1),
+    (1, 1, 257),
 )
 
 
@@ -235,7 +241,7 @@ def curriculum(options: Options) -> list[Case]:
     list of Case
         With and without a tail, tails of two, h ≠ w in image, filter and responses, several planes, filters, images and
         filters per group, even and odd filters, filters as large as the padded image, 1×1; widths, planes, filters and
-        images around 4, 8, 16 and 32, widths above 64, 128 and 256, and filters of up to 11 taps on an axis.
+        images around 4, 8, 16 and 32, widths, planes and filters above 64, 128 and 256, and filters of up to 11 taps on an axis.
     """
     cases = [options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES]
     grown = [options.case(n, d, f, *_grown(options, *shape)) for n, d, f, *shape in SHAPES]
