@@ -241,7 +241,8 @@ def curriculum(options: Options) -> list[Case]:
     list of Case
         With and without a tail, tails of two, h ≠ w in image, filter and responses, several planes, filters, images and
         filters per group, even and odd filters, filters as large as the padded image, 1×1; widths, planes, filters and
-        images around 4, 8, 16 and 32, widths, planes and filters above 64, 128 and 256, and filters of up to 11 taps on an axis.
+        images around 4, 8, 16 and 32, widths, planes and filters above 64, 128 and 256, and filters
+        of up to 11 taps on an axis.
     """
     cases = [options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES]
     grown = [options.case(n, d, f, *_grown(options, *shape)) for n, d, f, *shape in SHAPES]
