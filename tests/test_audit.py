@@ -291,10 +291,11 @@ def test_facts(change, fact) -> None:
 
 
 def test_theories_do_not_claim_what_is_right_and_differ_from_each_other() -> None:
-    """On one awkward layer of each kind no theory predicts the right numbers everywhere."""
-    options = run.options((2, 3), ((1, 0), (0, 2)), (2, 1), 2, 2, bias=True, dtype="float64")
-    cases = probes.curriculum(options)
-    right = [(probe := probes.draw(case, options, 3), probes.expected(probe)) for case in cases]
+    """On the layers of awkward options, and of plain ones, no theory predicts the right numbers everywhere."""
+    awkward = run.options((2, 3), ((1, 0), (0, 2)), (2, 1), 2, 2, bias=True, dtype="float64")
+    plain = run.options(1, 0, 1, 1, 2, bias=True, dtype="float64")
+    layers = [(options, case) for options in (awkward, plain) for case in probes.curriculum(options)]
+    right = [(probe := probes.draw(case, options, 3), probes.expected(probe)) for options, case in layers]
     for theory in THEORIES:
         pairs = [(theory.predict(numbers(probe)), each[theory.about]) for probe, each in right]
         made = [(predicted, wanted) for predicted, wanted in pairs if predicted is not None]

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding, state
-from jacobians.audit.entries import MOST_ENTRIES, ROLES, counted, entries, names, written
-from jacobians.audit.facts import Remainder, facts, remainder
-from jacobians.audit.judge import LOWER, slack
+from jacobians.audit.entries import MOST_ENTRIES, counted, entries, numbered, written
+from jacobians.audit.facts import Remainder, facts, parts, remainder
+from jacobians.audit.judge import lower_than, slack, widened
 from jacobians.audit.memory import ACCUMULATED
 from jacobians.audit.probes import expected, integers, places
+from jacobians.audit.readout import ROLES, names
 from jacobians.audit.reproduce import code, record
 from jacobians.audit.shrink import smallest_case
 from jacobians.audit.subject import LABELS, Subject
@@ -89,7 +90,7 @@ def _near(
     if wrong_formula := _on_small_integers(subject, alike):
         return _numeric(subject, wrong_formula, tried, counts)
     wrong = [each for each in failed if each.kind in NUMERIC]
-    explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED])
+    explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED], tried)
     return _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, counts)
 
 
@@ -111,7 +112,7 @@ def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
     title = f"cannot be had: {raised}" if no_exception else f"raises on a legal layer: {raised}"
     everywhere = {each.kind for each in failed} == {"exception"} and len(failed) >= counts["tried"] > 1
     cure = f"It is so at all layers. {_signature(subject, failed[0].name)}" if everywhere else ANY_LAYER
-    theory = _explain([each for each in failed if each.kind in NUMERIC])
+    theory = _explain([each for each in failed if each.kind in NUMERIC], ())
     known: tuple[str, ...] = ()
     if theory:
         known = (f"where it raises nothing, the numbers say: {theory.title}",)
@@ -133,12 +134,13 @@ def _type_of(each: Comparison) -> str:
     return each.result.raised.partition(":")[0]
 
 
-def _explain(failed: Sequence[Comparison]) -> Theory | None:
-    """Return the theory that reproduces all of these results."""
+def _explain(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Theory | None:
+    """Return the theory that reproduces all of these results, and at best those that are right."""
     if not failed:
         return None
+    right = [each.probe for each in tried if each.kind == "nothing"]
     about: About = failed[0].name  # type: ignore[assignment]  # the names are those of theories
-    return explain(about, [(each.probe, np.asarray(each.result.value)) for each in failed], slack)
+    return explain(about, [(each.probe, np.asarray(each.result.value)) for each in failed], slack, right)
 
 
 def _numeric(
@@ -150,7 +152,7 @@ def _numeric(
     range_of = (_clipping(alike) or _wrapping(alike)) if what == "values" else None
     theory = None
     for kinds in () if range_of else (EXPLAINED, NUMERIC, {what}):
-        theory = theory or _explain([each for each in failed if each.kind in kinds])
+        theory = theory or _explain([each for each in failed if each.kind in kinds], tried)
     unknown = what == "values" and not theory and not range_of
     if unknown and (found := _conduct(subject, failed, tried, counts)):
         return found
@@ -161,6 +163,8 @@ def _numeric(
     if what == "shape":
         return _shape(smallest, theory, common)
     common["entries"] = entries(subject, smallest)
+    if theory and theory.anchor == "remainder":
+        common["known"] = (*parts(subject, smallest), *common["known"])
     about = LABELS[smallest.name]
     if theory:
         because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
@@ -169,7 +173,7 @@ def _numeric(
         return Finding(about, **range_of, kind="range", anchor="precision", **common)
     if _unwritten(subject, smallest):
         return _garbage(subject, smallest, counts)
-    return _unexplained(subject, alike, tried, common)
+    return _unexplained(subject, smallest, alike, tried, common)
 
 
 def _conduct(
@@ -183,12 +187,16 @@ def _conduct(
 
 
 def _unexplained(
-    subject: Subject, alike: Sequence[Comparison], tried: Sequence[Comparison], common: dict[str, Any]
+    subject: Subject,
+    smallest: Comparison,
+    alike: Sequence[Comparison],
+    tried: Sequence[Comparison],
+    common: dict[str, Any],
 ) -> Finding:
     if changed := state.stale(subject, alike[0], tried) or state.first(subject, alike[0]):
         return changed
     name = alike[0].name
-    common["known"] = (*facts(subject, name, alike, tried), *common["known"])
+    common["known"] = (*parts(subject, smallest), *facts(subject, name, alike, tried), *common["known"])
     return Finding(LABELS[name], "is wrong, and no known formula explains it", "values", **common)
 
 
@@ -197,6 +205,9 @@ def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]
     other = [each for each in failed if each.kind != failed[0].kind]
     if theory:
         other = [each for each in other if each.kind not in EXPLAINED or not _agrees(theory, each)]
+    elif failed[0].kind == "values":
+        # A wrong sum of many products may be near the right one by chance.
+        other = [each for each in other if each.kind != "precision"]
     said = {each.kind: WRONG_IN[each.kind] for each in other}
     if raised := next((each.result.raised for each in other if each.kind == "exception"), ""):
         said["exception"] = f"it raises {raised}"
@@ -220,7 +231,7 @@ def _agrees(theory: Theory, each: Comparison) -> bool:
     """Whether a theory reproduces a wrong result."""
     if each.result.value is None or each.kind not in EXPLAINED:
         return False
-    got = np.asarray(each.result.value, np.float64)
+    got = widened(each.result.value)
     return reproduces(theory, numbers(each.probe), got, slack(each.probe, each.name))
 
 
@@ -297,11 +308,10 @@ def _precision(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
     if _unwritten(subject, failed[0]):
         return _garbage(subject, failed[0], counts)
     last = failed[-1]
-    error = np.abs(np.asarray(last.result.value, np.float64) - last.right).max() / np.abs(last.right).max()
+    error = float(np.abs(widened(last.result.value) - last.right).max() / np.abs(last.right).max())
     dtype = last.probe.X.dtype
-    lower = [(label, bits) for label, bits in LOWER if bits < exact.SIGNIFICAND[str(dtype)]]
     # A rounding error is half of the last place.
-    likely, _ = min(lower, key=lambda each: abs(math.log2(error) + each[1] + 1))
+    likely, _ = min(lower_than(str(dtype)), key=lambda each: abs(math.log2(error) + each[1] + 1))
     return Finding(
         LABELS[last.name],
         f"is summed in a lower precision than {dtype}",
@@ -309,9 +319,15 @@ def _precision(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
         cause=f"The largest error is {error:.1e} of the largest entry, as of sums in {likely}; the formula is right.",
         cure=f"Accumulate in {dtype} or wider, or audit in the precision you promise.",
         anchor="precision",
+        entries=_in_numbers(failed[0]),
         **_record(subject, failed[0]),
         **counts,
     )
+
+
+def _in_numbers(each: Comparison) -> tuple[str, ...]:
+    got = np.asarray(each.result.value)
+    return numbered(each.name, each.probe.case, got, each.right, widened(got) != each.right)
 
 
 def _garbage(subject: Subject, each: Comparison, counts: dict[str, Any]) -> Finding:
@@ -349,7 +365,7 @@ def _is_apart(each: Comparison) -> bool:
     """Whether only pixels that no window reaches are wrong."""
     if each.name != "dX":
         return False
-    wrong = np.asarray(each.result.value, np.float64) != each.right
+    wrong = widened(each.result.value) != each.right
     layer = each.probe.geometry
     reached = np.zeros(1 + layer.pixels // layer.groups, bool)
     reached[places(layer)] = True
@@ -358,7 +374,7 @@ def _is_apart(each: Comparison) -> bool:
 
 def _clipping(failed: Sequence[Comparison]) -> dict[str, Any] | None:
     """Describe the interval that results are clipped to, where all that is wrong lies on its ends."""
-    pairs = [(np.asarray(each.result.value, np.float64), each.right) for each in failed]
+    pairs = [(widened(each.result.value), each.right) for each in failed]
     low, high = min(float(got.min()) for got, _ in pairs), max(float(got.max()) for got, _ in pairs)
     if len(failed) < 2 or not all(np.array_equal(got, np.clip(right, low, high)) for got, right in pairs):
         return None

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.probes import Probe
+from jacobians.audit.judge import FINE, widened
+from jacobians.audit.probes import Case, Probe
+from jacobians.audit.readout import ROLES, Products, named, names, products
 from jacobians.audit.subject import Subject
+from jacobians.geometry import Geometry
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["Remainder", "facts", "remainder", "wholes"]
+__all__ = ["Remainder", "facts", "parts", "remainder", "wholes"]
 
 Array = npt.NDArray[Any]
 AXES = {
@@ -27,10 +31,12 @@ AXES = {
 }
 # Sizes from which on it is worth saying that only larger ones are wrong.
 MANY = 3
+# Products to name.
+MOST_NAMED = 4
 NO_NUMBER = "NaN or ∞"
-# How many entries vector and tile loops take at once.
-STEPS = (64, 32, 16, 8, 4)
-FINE = {"nothing", "inexact"}
+ALL = -1
+# How many entries vector, tile and thread loops take at once.
+STEPS = (256, 128, 64, 32, 16, 8, 6, 4, 3, 2)
 
 
 def facts(subject: Subject, name: str, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> list[str]:
@@ -52,13 +58,9 @@ def facts(subject: Subject, name: str, failed: Sequence[Comparison], tried: Sequ
     list of str
         One fact a line.
     """
-    pairs = [
-        (np.asarray(each.result.value, np.float64), each.right.astype(np.float64))
-        for each in failed
-        if each.result.value is not None
-    ]
+    pairs = [(widened(each.result.value), each.right) for each in failed if each.result.value is not None]
     found = [*_linear(subject, name, failed[0].probe), *wholes(pairs), *_indices(name, pairs)]
-    return [*found, *_held(pairs), *_sizes(name, failed, tried)]
+    return [*found, *_held(pairs), *_sizes(name, failed, tried), *_offsets(failed, tried)]
 
 
 def _sizes(name: str, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator[str]:
@@ -70,6 +72,56 @@ def _sizes(name: str, failed: Sequence[Comparison], tried: Sequence[Comparison])
             yield f"it is right up to {max(right)} {label}, and wrong from {min(sizes)} on"
         elif min(sizes) > MANY:
             yield f"it is wrong at {min(sizes)} {label} or more only"
+
+
+def parts(subject: Subject, smallest: Comparison) -> Iterator[str]:
+    """Compare the products in the first wrong entry with the right ones: which are left out, which are too many.
+
+    Parameters
+    ----------
+    subject : Subject
+        The code under audit.
+    smallest : Comparison
+        The smallest case.
+
+    Yields
+    ------
+    str
+        One fact.
+    """
+    name, case = smallest.name, smallest.probe.case
+    at = int(np.flatnonzero(np.ravel(widened(smallest.result.value) != smallest.right))[0])
+    found, right = products(subject, name, case, at), products(None, name, case, at)
+    if found is None or right is None:
+        return
+    missing = {places: 1.0 for places in right if places not in found}
+    more = {places: 1.0 for places in found if places not in right}
+    alike = all(found[places] == right[places] for places in found if places in right)
+    entry = names(*ROLES[name], case)[at]
+    if found and alike and missing and not more:
+        be = "is" if len(missing) == 1 else "are"
+        yield f"in {entry}, {len(missing)} of {len(right)} products {be} left out: {_some(missing, name, case)}"
+    elif alike and more and not missing:
+        be = "product is" if len(more) == 1 else "products are"
+        yield f"in {entry}, {len(more)} {be} too many: {_some(more, name, case)}"
+
+
+def _some(found: Products, name: str, case: Case) -> str:
+    shown = list(itertools.islice(named(found, name, case), MOST_NAMED))
+    return ", ".join(shown) + (", …" if len(found) > len(shown) else "")
+
+
+def _offsets(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator[str]:
+    """Say that only images, or maps, with more entries than a small integer counts are wrong."""
+    counts: dict[str, Callable[[Geometry], int]] = {
+        "an image has": lambda layer: layer.pixels,
+        "the responses to an image have": lambda layer: math.prod(layer.responses),
+    }
+    for label, count in counts.items():
+        least = min(count(each.probe.geometry) for each in failed)
+        most = max((count(each.probe.geometry) for each in tried if each.kind in FINE), default=0)
+        if most <= 2**15 < least:
+            yield f"it is wrong only where {label} more than 2^15 entries: an offset may be kept in 16 bits"
 
 
 def _held(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
@@ -92,7 +144,7 @@ def _linear(subject: Subject, name: str, probe: Probe) -> Iterator[str]:
         turned = subject.results(Probe(probe.case, given["X"], given["F"], given["b"], given["G"]))[name].value
         if once is None or plain is None or turned is None:
             return
-        if not np.array_equal(np.asarray(turned, np.float64), -np.asarray(plain, np.float64)):
+        if not np.array_equal(widened(turned), -widened(plain)):
             yield f"it is not linear in {letter}: −{letter} does not give −{name}"
 
 
@@ -174,7 +226,7 @@ def _ranges(numbers: list[int]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Remainder:
-    """What a loop in steps leaves out of an axis, or of all positions (axis None)."""
+    """What a loop in steps leaves out of an axis, of all positions (axis None), or of all entries (axis −1)."""
 
     label: str
     size: str
@@ -209,8 +261,10 @@ class Remainder:
         return count % self.step == 0 or count < self.step
 
     def _wrong(self, each: Comparison) -> Array:
-        value = np.asarray(each.result.value, np.float64)
+        value = widened(each.result.value)
         wrong = value != each.right if value.shape == each.right.shape else np.ones(each.right.shape, bool)
+        if self.axis == ALL:
+            return np.ravel(wrong)
         if self.axis is None:
             return np.asarray(wrong.reshape(*wrong.shape[:2], -1).any(axis=(0, 1)))
         return np.asarray(wrong.any(axis=tuple(axis for axis in range(wrong.ndim) if axis != self.axis)))
@@ -237,8 +291,9 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
     axes: list[tuple[str, str, int | None]] = []
     if len(shape) in {3, 4}:
         letters = letters if len(shape) == 4 else (*letters[:2], letters[3])
-        axes += list(zip(_labels(name, len(shape)), letters, range(len(shape)), strict=True))[:0:-1]
+        axes += list(zip(_labels(name, len(shape)), letters, range(len(shape)), strict=True))[::-1]
         axes += [("positions", f"{letters[-2]}·{letters[-1]}", None)] if len(shape) == 4 and name != "dF" else []
+        axes += [("entries", "·".join(letters), ALL)]
     right = [each for each in tried if each.kind in FINE]
     for step, (label, size, axis) in itertools.product(STEPS, axes):
         found = Remainder(label, size, axis, step)
@@ -253,7 +308,7 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
 
 
 def _what_is_held(failed: Sequence[Comparison]) -> str:
-    pairs = [(np.asarray(each.result.value, np.float64), each.right) for each in failed]
+    pairs = [(widened(each.result.value), each.right) for each in failed]
     wrong = np.concatenate([got[got != right] for got, right in pairs])
     if not np.all(np.isfinite(wrong)):
         return NO_NUMBER

@@ -14,14 +14,16 @@ from jacobians.audit.probes import Probe, expected, scheme_of
 from jacobians.audit.subject import Result
 from jacobians.verify import exact
 
-__all__ = ["FACTORS", "FINE", "LOWER", "kind", "near_miss", "rounding_bounds", "slack"]
+__all__ = ["FACTORS", "FINE", "kind", "lower_than", "near_miss", "rounding_bounds", "slack", "widened"]
 
 Array = npt.NDArray[Any]
 
 # Kinds of results that are right.
 FINE = {"nothing", "inexact"}
 # Lower precisions that code is known to sum in, by the bits of their significand.
-LOWER = (("float32", 24), ("TF32 or float16", 11), ("bfloat16", 8))
+LOWER = (("float64", 53), ("float32", 24), ("TF32 or float16", 11), ("bfloat16", 8))
+# Integers have more bits than any of these.
+ALL = 64
 # Inexact results are accepted where the bound tells right from wrong on a single draw, and more with every further one.
 MOST_NEAR_MISSES = Fraction(3, 4)
 # What results are made of.
@@ -53,22 +55,32 @@ def kind(result: Result, right: Array, probe: Probe, name: str) -> str:
     for what, differs in (("shape", value.shape != right.shape), ("dtype", value.dtype != probe.X.dtype)):
         if differs:
             return what
-    got = value if value.dtype.kind in "iu" else value.astype(np.float64)
+    got = widened(value)
     if np.array_equal(got, right):
         return "nothing"
-    return "values" if value.dtype.kind in "iu" else _kind_of_error(got, right, probe, name)
+    return _kind_of_error(got, right, probe, name)
+
+
+def widened(array: Any) -> Array:
+    """Return an array in a dtype that holds all of its numbers: int64 or float64."""
+    found = np.asarray(array)
+    return found.astype(np.int64 if found.dtype.kind in "iu" else np.float64)
 
 
 def _kind_of_error(got: Array, right: Array, probe: Probe, name: str) -> str:
     if not np.all(np.isfinite(got)):
         return "not written"
     worst, scale = float(np.abs(got - right).max()), _norms(probe, name)
-    promised = exact.SIGNIFICAND[str(probe.X.dtype)]
     if worst <= slack(probe, name):
         return "inexact"
-    lower = [bits for _, bits in LOWER if bits < promised]
+    lower = [bits for _, bits in lower_than(str(probe.X.dtype))]
     rounded = any(worst <= _bound(bits, probe) * scale for bits in lower) and _is_rounded(got, right)
     return "precision" if rounded else "values"
+
+
+def lower_than(dtype: str) -> list[tuple[str, int]]:
+    """Return the precisions that are lower than that of a dtype, by the bits of their significand."""
+    return [each for each in LOWER if each[1] < exact.SIGNIFICAND.get(dtype, ALL)]
 
 
 def _bound(bits: int, probe: Probe) -> float:

@@ -104,10 +104,12 @@ CHANNELS = (
     (1, 65, 2),
     (1, 2, 65),
     (1, 129, 1),
-    (1, 1, 129),
     (1, 257, 1),
+    (1, 1, 129),
     (1, 1, 257),
 )
+# Rows and columns of which every size of a tile leaves others over.
+SIDES = (15, 1, 18)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +255,7 @@ def curriculum(options: Options) -> list[Case]:
     tall = [options.case(1, 1, 2, *_grown(options, (2, 1, 1), (width, 1, 2), (1, 0, 0))) for width in WIDTHS[1::3]]
     blocks = [options.case(1, 1, 1, *_grown(options, (1, 1, 1), (1, 1, width), (0, 0, 0))) for width in WIDE]
     deep = [options.case(n, d, f, *_grown(options, (1, 1, 1), (1, 1, 2), (0, 0, 0))) for n, d, f in CHANNELS]
+    tiled = options.case(1, 1, 1, *_grown(options, (2, 1, 3), SIDES, (0, 0, 0)))
     # One response: filters as large as the image with its padding, on all axes and on the last.
     whole = tuple(
         -(-sum(zeros) // step) + 1 for zeros, step in zip(options.padding or (), options.dilation, strict=False)
@@ -260,7 +263,7 @@ def curriculum(options: Options) -> list[Case]:
     ones = (1,) * options.spatial_ndim
     whole_cases = [options.case(n, d, f, whole or ones, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3))]
     large = [options.case(1, 1, 1, *_grown(options, taps, (2, 1, 2), (0, 0, 0))) for taps in TAPS]
-    long = [case for case in (*blocks, *deep, *large) if case and _is_cheap(case, options.dtype)]
+    long = [case for case in (*blocks, *deep, *large, tiled) if case and _is_cheap(case, options.dtype)]
     found = {case: None for case in (*cases, *grown, *wide, *tall, *whole_cases, *long) if case}
     return sorted(found, key=lambda case: case.numbers)
 
@@ -427,12 +430,12 @@ def integers(case: Case, options: Options, magnitude: int, generator: np.random.
 
 
 def reals(case: Case, options: Options, generator: np.random.Generator) -> Probe:
-    """Draw numbers with all digits of the dtype, of magnitudes from tiny to a few."""
+    """Draw numbers with all digits of the dtype, of magnitudes from tiny to a few: no product is subnormal."""
     probe = integers(case, options, 1, generator)
     half = options.dtype in {"float16", "bfloat16"}
 
     def draw_like(A: Array) -> Array:
-        size = generator.uniform(1, 2, A.shape) * 2.0 ** generator.integers(-4 if half else -20, 2, A.shape)
+        size = generator.uniform(1, 2, A.shape) * 2.0 ** generator.integers(-4 if half else -40, 2, A.shape)
         return np.asarray(size * generator.choice([-1, 1], A.shape)).astype(A.dtype)
 
     return dataclasses.replace(

@@ -141,7 +141,7 @@ def _smaller(case: Case, options: Options) -> Iterator[Case]:
     now = [case.images, planes, filters, *taps, *size]
     axes = len(taps)
     for at, value in enumerate(now):
-        for less in sorted({1, value // 2, value - 1} - {0, value}):
+        for less in sorted({1, value // 2, value // 2 + 1, value - 1} - {0, value}):
             changed = [*now]
             changed[at] = less
             # Fewer taps: once with the image as it is, and once with the responses as they are.

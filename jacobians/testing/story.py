@@ -10,8 +10,8 @@ import sympy
 
 from jacobians import symbolic
 from jacobians.audit import Finding
-from jacobians.audit.entries import ROLES, names
 from jacobians.audit.judge import slack
+from jacobians.audit.readout import ROLES, names
 from jacobians.audit.subject import LABELS
 from jacobians.audit.theories import explain
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from jacobians.audit.entries import MOST_READINGS, written
+from jacobians.audit.entries import written
 from jacobians.audit.layers import shared
 from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Shape, Theory
 from jacobians.audit.probes import TARGET, dtype_of
+from jacobians.audit.readout import MOST_READINGS
 from jacobians.verify import exact
 from jacobians.verify.reference import Rounded, exactly
 

@@ -58,6 +58,8 @@ class Theory:
     predict : callable
         Takes the numbers and gives what such code computes, NaN where it may be anything; None where the mistake makes
         no sense.
+    everywhere : bool
+        Whether it is named only where it predicts the right results, too: one of several sizes of a block.
     """
 
     about: About
@@ -66,6 +68,7 @@ class Theory:
     cure: str
     anchor: str
     predict: Predict
+    everywhere: bool = False
 
 
 def rows_of(about: About, anchor: str, rows: Iterable[Row]) -> Iterator[Theory]:

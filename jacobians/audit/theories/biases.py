@@ -8,6 +8,7 @@ import numpy as np
 
 from jacobians.audit import formulas
 from jacobians.audit.theories.base import About, Predict, Theory, rows_of, turned_into, with_other
+from jacobians.audit.theories.loops import sums
 from jacobians.audit.theories.options import scalings
 from jacobians.audit.theories.orders import other_gradients
 
@@ -133,3 +134,4 @@ def of_biases() -> Iterator[Theory]:
     yield from _biases_batch()
     yield from other_gradients(about)
     yield from scalings(about)
+    yield from sums(about)

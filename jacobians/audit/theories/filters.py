@@ -18,8 +18,10 @@ from jacobians.audit.theories.base import (
     upstream_groups,
     with_other,
 )
+from jacobians.audit.theories.loops import sums
 from jacobians.audit.theories.options import options, padding_modes, scalings
 from jacobians.audit.theories.orders import argument_orders, other_gradients, products, result_orders, sizes
+from jacobians.audit.theories.slips import borders, masked, per_image, starts
 
 __all__ = ["of_filters"]
 
@@ -238,3 +240,8 @@ def of_filters() -> Iterator[Theory]:
     yield from other_gradients(about)
     yield from sizes(about)
     yield from scalings(about)
+    yield from borders(about)
+    yield from masked(about)
+    yield from per_image(about)
+    yield from starts("dF")
+    yield from sums(about)

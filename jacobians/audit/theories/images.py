@@ -19,6 +19,7 @@ from jacobians.audit.theories.base import (
     upstream_groups,
     with_other,
 )
+from jacobians.audit.theories.loops import sums, tiles
 from jacobians.audit.theories.options import options, scalings
 from jacobians.audit.theories.orders import (
     argument_orders,
@@ -28,6 +29,7 @@ from jacobians.audit.theories.orders import (
     result_orders,
     sizes,
 )
+from jacobians.audit.theories.slips import borders, masked, per_image, three_axes
 
 __all__ = ["of_images"]
 
@@ -257,3 +259,9 @@ def of_images() -> Iterator[Theory]:
     yield from other_gradients(about)
     yield from sizes(about)
     yield from scalings(about)
+    yield from borders(about)
+    yield from masked(about)
+    yield from per_image(about)
+    yield from three_axes(about, "rotation", "Reverse every spatial axis of the filter, and no other.")
+    yield from sums(about)
+    yield from tiles(about)

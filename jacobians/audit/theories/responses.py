@@ -20,6 +20,7 @@ from jacobians.audit.theories.base import (
     turned_into,
     with_other,
 )
+from jacobians.audit.theories.loops import sums, tiles
 from jacobians.audit.theories.options import options, padding_modes, scalings
 from jacobians.audit.theories.orders import (
     argument_orders,
@@ -29,6 +30,7 @@ from jacobians.audit.theories.orders import (
     sizes,
     sizes_of_responses,
 )
+from jacobians.audit.theories.slips import borders, circular, clipped_before_bias, per_image, starts, three_axes
 
 __all__ = ["of_responses"]
 
@@ -230,3 +232,11 @@ def of_responses() -> Iterator[Theory]:
     yield from sizes_of_responses()
     yield from sizes(about)
     yield from scalings(about)
+    yield from borders(about)
+    yield from circular()
+    yield from clipped_before_bias()
+    yield from per_image(about)
+    yield from starts(about)
+    yield from three_axes(about, "correlation", NO_FLIP)
+    yield from sums(about)
+    yield from tiles(about)
