@@ -149,6 +149,8 @@ def test_a_gradient_that_is_cut_off_is_found():
 def test_what_is_no_function_is_refused():
     with pytest.raises(TypeError, match=r"^forward has type int; it needs a function of JAX arrays$"):
         from_jax(3)
+    with pytest.raises(TypeError, match=r"^bias is 'no'; it needs True or False$"):
+        from_jax(jax.numpy.add, bias="no")
 
 
 def test_results_that_are_no_array_are_refused():

@@ -243,6 +243,8 @@ def test_what_is_no_function_is_refused():
         TypeError, match=r"^forward has type int; it needs a function of tensors or a torch\.nn\.Module"
     ):
         from_torch(3)
+    with pytest.raises(TypeError, match=r"^bias is 'no'; it needs True or False$"):
+        from_torch(torch.nn.functional.conv2d, bias="no")
     with pytest.raises(
         TypeError, match=r"^forward is the class Conv2d; it needs a function of tensors or a torch\.nn\.M"
     ):

@@ -269,7 +269,7 @@ def audit(
     ShapeError
         If the options make no convolution, or those of a geometry or of a layout are others.
     TypeError
-        If there is nothing to call, or `geometries` or `executor` is none.
+        If there is nothing to call, `geometries` or `executor` is none, or `bias` is no bool.
     ValueError
         If the dtype is not one of those above, or the seed is negative.
 

@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.subject import check_flag
 from jacobians.errors import DtypeError
 
 __all__ = ["from_jax", "from_torch"]
@@ -50,7 +51,7 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
     Raises
     ------
     TypeError
-        If `forward` is nothing that can be called so, or a module with other parameters.
+        If `forward` is nothing that can be called so, or a module with other parameters, or `bias` is no bool.
 
     Notes
     -----
@@ -66,6 +67,7 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
     """
     import torch
 
+    check_flag("bias", bias)
     names = ("X", "F", "b") if bias else ("X", "F")
     call = _torch_call(forward, bias=bias)
 
@@ -108,7 +110,7 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
     Raises
     ------
     TypeError
-        If `forward` cannot be called.
+        If `forward` cannot be called, or `bias` is no bool.
 
     Notes
     -----
@@ -123,6 +125,7 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
     """
     import jax
 
+    check_flag("bias", bias)
     if not callable(forward):
         raise TypeError(f"forward has type {type(forward).__name__}; it needs a function of JAX arrays")
     names = ("X", "F", "b") if bias else ("X", "F")

@@ -25,7 +25,7 @@ from jacobians.audit.probes import (
     miss_of,
     scheme_of,
 )
-from jacobians.audit.subject import LABELS, Result, Subject
+from jacobians.audit.subject import LABELS, Result, Subject, check_flag
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 
@@ -46,6 +46,7 @@ def options(
         raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs an integer of at least 1")
     if not isinstance(groups, int | np.integer) or isinstance(groups, bool) or groups < 1:
         raise ShapeError(f"groups is {groups!r}; it needs an integer of at least 1, the number of groups of planes")
+    check_flag("bias", bias)
     groups, dtype = int(groups), check_dtype(dtype)
     word = isinstance(padding, str)
     # Large enough for any option; only the options are looked at.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
-__all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "call", "called", "check_functions"]
+__all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "call", "called", "check_flag", "check_functions"]
 
 Array = npt.NDArray[Any]
 
@@ -126,6 +126,12 @@ def check_functions(**functions: Any) -> None:
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
+
+
+def check_flag(name: str, flag: Any) -> None:
+    """Refuse a flag that is no bool."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{name} is {flag!r}; it needs True or False")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
