@@ -1,7 +1,8 @@
 import functools
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
 import ml_dtypes
@@ -594,6 +595,16 @@ def test_the_code_of_a_finding_reproduces_it_without_the_package() -> None:
 
 def test_audits_are_repeatable() -> None:
     assert audit(None, WRONG[0][1], seed=4) == audit(None, WRONG[0][1], seed=4)
+
+
+def test_an_executor_of_processes_is_refused() -> None:
+    pattern = (
+        r"^executor is a ProcessPoolExecutor, which calls in other processes; audit needs calls in this one, to see "
+        r"what they keep and write: give a concurrent\.futures\.ThreadPoolExecutor, or None$"
+    )
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as executor, pytest.raises(TypeError, match=pattern):
+        audit(PLAIN.forward, executor=executor)
 
 
 def test_an_executor_and_geometries_of_ones_own() -> None:

@@ -257,7 +257,8 @@ def audit(
     seed : int
         Of all draws.
     executor : concurrent.futures.Executor, optional
-        Where to run the layers; by default in this thread.
+        Where to run the layers: a ThreadPoolExecutor, for code that may be called from several threads at once; none of
+        processes, whose memory an audit does not see. By default in this thread.
 
     Returns
     -------
@@ -269,7 +270,7 @@ def audit(
     ShapeError
         If the options make no convolution, or those of a geometry or of a layout are others.
     TypeError
-        If there is nothing to call, `geometries` or `executor` is none, or `bias` is no bool.
+        If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
     ValueError
         If the dtype is not one of those above, or the seed is negative.
 

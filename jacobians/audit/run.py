@@ -112,8 +112,20 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
 def _check_run(seed: Any, executor: Any) -> None:
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed is {seed!r}; it needs an integer of at least 0")
-    if executor is not None and not isinstance(executor, Executor):
+    if executor is not None:
+        _check_executor(executor)
+
+
+def _check_executor(executor: Any) -> None:
+    if not isinstance(executor, Executor):
         raise TypeError(f"executor has type {type(executor).__name__}; it needs a concurrent.futures.Executor, or None")
+    here: list[bool] = []
+    executor.submit(here.append, True).result()  # another process appends to a copy
+    if not here:
+        raise TypeError(
+            f"executor is a {type(executor).__name__}, which calls in other processes; audit needs calls in this one, "
+            "to see what they keep and write: give a concurrent.futures.ThreadPoolExecutor, or None"
+        )
 
 
 def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], seed: int) -> list[Finding]:
