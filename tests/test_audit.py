@@ -656,7 +656,7 @@ def test_layers_whose_sums_are_too_long_for_the_dtype_are_left_out_and_said_so()
     few, many = Geometry((1, 3, 4), (1, 1, 2, 2)), Geometry((1, 2, 1), (300, 1, 1, 1))
     report = audit(PLAIN.forward, PLAIN.backward, dtype="bfloat16", geometries=[few, many])
     assert report.ok
-    assert report.notes == ("1 layers were left out: their sums are too long for bfloat16",)
+    assert report.notes == ("1 layer was left out: their sums are too long for bfloat16",)
     with pytest.raises(ShapeError, match="has sums so long that bfloat16 has no exact integers; use another"):
         audit(PLAIN.forward, dtype="bfloat16", geometries=[many])
 

@@ -253,7 +253,7 @@ def audit(
         Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
     geometries : iterable of Geometry, optional
         The layers to try, with two images each, and with the options above; by default a curriculum of small, awkward
-        ones.
+        ones, without those that these options make so large that the audit would take minutes.
     seed : int
         Of all draws.
     executor : concurrent.futures.Executor, optional
@@ -268,7 +268,8 @@ def audit(
     Raises
     ------
     ShapeError
-        If the options make no convolution, or those of a geometry or of a layout are others.
+        If the options make no convolution, or only layers too large to try, or those of a geometry or of a layout are
+        others.
     TypeError
         If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
     ValueError

@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding, behaviour, consistent, describe, relayout
 from jacobians.audit.probes import (
+    MOST_DRAWS,
     TARGET,
     Case,
     Options,
     Probe,
+    affordable,
     check_dtype,
     curriculum,
     draw,
@@ -33,8 +35,6 @@ __all__ = ["Comparison", "Subject", "audit", "compared", "options"]
 
 Array = npt.NDArray[Any]
 
-# Draws after which a layer is left as it is.
-MOST_DRAWS = 192
 FINE = {"nothing", "inexact"}
 
 
@@ -80,9 +80,15 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     given = _cases(subject.options, geometries)
     if not given:
         raise ShapeError("geometries is empty; give at least one, or leave it out")
-    cases = [case for case in given if scheme_of(case, subject.options.dtype)]
-    if not cases:
+    exact = [case for case in given if scheme_of(case, subject.options.dtype)]
+    if not exact:
         raise ShapeError(f"{given[0]} has sums so long that {subject.options.dtype} has no exact integers; use another")
+    cases = exact if geometries is not None else affordable(exact, subject.options.dtype)
+    if not cases:
+        raise ShapeError(
+            f"{subject.options} makes layers with several planes and filters too large to audit in minutes; audit the "
+            "code with less padding, smaller steps or a wider dtype, or take the time with geometries of your own"
+        )
     first = [each for found in (executor.map if executor else map)(_once(subject, seed), cases) for each in found]
     inexact = {each.name for each in first if each.kind == "inexact"}
     failed = [each for each in first if _is_wrong(each, inexact)]
@@ -99,7 +105,11 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     findings += behaviour.changes(subject)
     return AuditReport(
         tuple(findings),
-        tuple(_notes(subject, len(given) - len(cases), inexact - broken, None if failed else miss)),
+        (
+            *_left_out(len(given) - len(exact), f"their sums are too long for {subject.options.dtype}"),
+            *_left_out(len(exact) - len(cases), "these options make them too large to try all in minutes"),
+            *_notes(subject, inexact - broken, None if failed else miss),
+        ),
         tuple(LABELS[name] for name in subject.names),
         str(subject.options),
         len(cases),
@@ -143,14 +153,17 @@ def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Co
     return consistent.raised_once(found)
 
 
-def _notes(subject: Subject, left_out: int, inexact: Collection[str], miss: Fraction | None) -> Iterator[str]:
+def _left_out(count: int, why: str) -> Iterator[str]:
+    if count:
+        yield f"{count} {'layer was' if count == 1 else 'layers were'} left out: {why}"
+
+
+def _notes(subject: Subject, inexact: Collection[str], miss: Fraction | None) -> Iterator[str]:
     dtype = subject.options.dtype
     for name in subject.names:
         if name in inexact:
             label = LABELS[name]
             yield f"{label} is inexact on integers but within the rounding bound: not a direct sum (FFT, Winograd)"
-    if left_out:
-        yield f"{left_out} layers were left out: their sums are too long for {dtype}"
     if miss is not None and miss > TARGET:
         yield (
             f"{MOST_DRAWS} draws did not reach 2^{math.log2(TARGET):.0f} at the layer with the longest sums: "
