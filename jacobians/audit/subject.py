@@ -12,7 +12,18 @@ import numpy.typing as npt
 from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
-__all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "call", "called", "check_flag", "check_functions"]
+__all__ = [
+    "LABELS",
+    "Call",
+    "Elsewhere",
+    "Result",
+    "Subject",
+    "call",
+    "called",
+    "check_flag",
+    "check_functions",
+    "printable",
+]
 
 Array = npt.NDArray[Any]
 
@@ -196,7 +207,7 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
             returned = function(*asked.given.values())
     except (Exception, SystemExit) as error:  # whatever the code under audit raises is the finding
         where = place(error, function)
-        said = _printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
+        said = printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
         return {name: Result(None, raised=said) for name in labels}
     changed = tuple(name for name, array in asked.given.items() if not _same(before[name], array))
     results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
@@ -208,7 +219,7 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     return {name: _result(value, label, changed) for (name, label), value in pairs}
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escape what a terminal would obey, and XML and JSON cannot hold."""
     return "".join(
         each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
