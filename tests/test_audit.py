@@ -12,6 +12,7 @@ import scipy.signal
 
 from jacobians import AuditError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import probes, run
+from jacobians.audit.layouts import with_layout
 from jacobians.audit.theories import THEORIES
 from jacobians.testing import assert_convolution, option_pairs
 from tests.convolutions import Fft, Layer
@@ -437,6 +438,28 @@ def test_an_exception_on_a_legal_layer_is_shown_with_the_layer() -> None:
 )
 def test_something_else_than_arrays(returned, said) -> None:
     assert said in first_line(audit(None, lambda X, F, G: returned))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            np.ma.masked_array,
+            "MaskedArray for S, not an array: its mask may hide numbers; return its .data or .filled(0)",
+        ),
+        (list, "list for S, not an array"),
+        (np.ndarray.tolist, "list for S, not an array"),
+        (lambda S: S.astype(object), "object for S, not real numbers"),
+        (lambda S: S.view("V8"), "|V8 for S, not real numbers"),
+    ],
+    ids=["masked", "list of images", "nested lists", "objects", "bytes"],
+)
+def test_arrays_that_are_none_or_not_of_numbers_are_not_taken_as_such(change, said) -> None:
+    report = audit(lambda X, F: change(PLAIN.forward(X, F)))
+    assert str(report).splitlines()[0] == f"✗ S cannot be had: returned {said}"
+    assert report.findings[0].wrong == report.layers
+    of_one = with_layout(lambda X, F: change(PLAIN.forward(X[None], F)[0]), None, "CHW,OIHW->CHW")
+    assert str(audit(*of_one)).startswith(f"✗ S cannot be had: returned {said}")
 
 
 def test_memory_that_was_never_written() -> None:

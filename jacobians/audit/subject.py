@@ -30,8 +30,6 @@ Array = npt.NDArray[Any]
 LABELS = {"S": "S", "dX": "∂l/∂X", "dF": "∂l/∂F", "db": "∂l/∂b"}
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
-# Kinds of dtypes of real numbers; V is that of bfloat16.
-REAL = "biufV"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -210,7 +208,7 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
         said = printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
         return {name: Result(None, raised=said) for name in labels}
     changed = tuple(name for name, array in asked.given.items() if not _same(before[name], array))
-    results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
+    results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple) else returned
     if not isinstance(results, tuple | list) or len(results) != len(labels):
         count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
         said = f"returned {count}, not {len(labels)}: ({', '.join(labels)})"
@@ -229,7 +227,12 @@ def printable(text: str) -> str:
 def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
     if not isinstance(value, np.ndarray | np.generic | float | int | complex):
         return Result(None, raised=f"returned {type(value).__name__} for {label}, not an array")
-    if np.asarray(value).dtype.kind not in REAL:
+    if isinstance(value, np.ma.MaskedArray):
+        said = (
+            f"returned MaskedArray for {label}, not an array: its mask may hide numbers; return its .data or .filled(0)"
+        )
+        return Result(None, raised=said)
+    if not np.can_cast(np.asarray(value).dtype, np.float64, "same_kind"):
         return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}, not real numbers")
     return Result(np.array(value), value, changed=changed)
 
