@@ -168,3 +168,14 @@ def test_integers_have_no_gradient():
         DtypeError, match=r"^X has dtype int32 but jax\.vjp needs floating-point numbers; audit with dtype="
     ):
         from_jax(lambda X, F: X * F)[1](given, given, given)
+
+
+def test_a_bias_that_is_not_announced_is_refused():
+    pattern = (
+        "^3 arrays were given, but from_jax was told bias=False, which needs 2: X, F; give from_jax and audit the same "
+        "bias$"
+    )
+    with pytest.raises(TypeError, match=pattern):
+        from_jax(lambda X, F: X * F)[0](ONES, ONES, ONES)
+    with pytest.raises(TypeError, match=r"^3 arrays were given, .* told bias=True, which needs 4: X, F, b, G; give"):
+        from_jax(lambda X, F, b: X * F * b, bias=True)[1](ONES, ONES, ONES)
