@@ -7,6 +7,7 @@ import pytest
 from jacobians import DtypeError, Geometry, audit, convolve, filter_gradient, input_gradient
 from jacobians.audit.frameworks import from_jax
 from jacobians.testing import assert_convolution, option_pairs
+from tests.test_false_alarms import assert_silent, audits
 
 jax = pytest.importorskip("jax", reason="the jax extra is not installed: pip install 'jacobians[jax]'")
 
@@ -115,6 +116,13 @@ def test_no_false_alarm(seed):
     functions = from_jax(jax.jit(convolution(**options)))
     report = assert_convolution(*functions, dtype=DTYPES[seed % 4], seed=seed, geometries=layers(options), **options)
     assert report.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "dtype", "seed"), audits(["jax1", "jax2", "jax3"], (0, 4, 8, 9, 10)), ids=str
+)
+def test_no_false_alarm_of_jax_with_all_options(name, options, dtype, seed):
+    assert_silent(name, options, dtype, seed)
 
 
 def test_a_wrong_custom_gradient_is_named():
