@@ -10,7 +10,7 @@ READY := .venv/.installed-$(EXTRAS)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help verify show test lint types docs bench check
+.PHONY: help verify show test lint types docs bench sweep check
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ docs: $(READY)  ## build the documentation into site/
 
 bench: $(READY)  ## time the builders and the convolutions
 	@$(BIN)/python -m tests.benchmarks
+
+sweep: $(READY)  ## audit right implementations with 100 seeds, hours (EXTRAS=dev,test-torch,jax takes PyTorch and JAX with it)
+	@$(BIN)/python -m tests.false_alarms $(ARGS)
 
 check: lint types test docs verify  ## all that CI runs, in this order
 

@@ -342,7 +342,13 @@ def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, b
             raise ValueError(
                 "--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives"
             )
-        return from_torch(given, dtype=dtype, bias=bias) if framework == "torch" else from_jax(given, bias=bias)
+        try:
+            return from_torch(given, dtype=dtype, bias=bias) if framework == "torch" else from_jax(given, bias=bias)
+        except TypeError as error:
+            message = str(error).replace("pass bias=True", "pass --bias").replace("leave bias=True", "leave --bias")
+            raise ValueError(message) from error
+        except ModuleNotFoundError as error:
+            raise ValueError(f"--{framework} needs {error.name}: pip install 'jacobians[{framework}]'") from error
     if backward is None:
         if given is None:
             raise ValueError(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")

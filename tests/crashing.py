@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import sys
+import threading
 
 import numpy as np
 
@@ -75,3 +77,59 @@ def not_loading():
 
 def dying_while_loading():
     os.abort()
+
+
+class TwoArgumentsError(Exception):
+    """Pickle makes it again of its message alone, which does not do."""
+
+    def __init__(self, size, most):
+        super().__init__(f"{size} is more than {most}")
+
+
+class GrowingError(Exception):
+    """Pickle makes it again with another message."""
+
+    def __init__(self, name):
+        super().__init__(f"no {name}")
+
+
+class HoldingError(Exception):
+    """It cannot be packed."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+def needing_two():
+    raise TwoArgumentsError(5, 3)
+
+
+def growing():
+    raise GrowingError("compiler")
+
+
+def holding():
+    raise HoldingError("no device")
+
+
+def exiting_while_loading():
+    sys.exit("no device")
+
+
+def loading_once(marker):
+    """Load in the first process, and not in the next one; the backward pass ends the process by another signal."""
+    if marker.exists():
+        raise ValueError("no device any more")
+    marker.touch()
+    return PLAIN.forward, lambda X, F, G: os.kill(os.getpid(), 40)
+
+
+def unsendable():
+    """Return numbers right, in a dtype that cannot be packed."""
+
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        return S.astype(np.dtype(S.dtype, metadata={"made by": lambda: None}))
+
+    return forward, None

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import functools
+import importlib.util
 import itertools
 import sys
 import time
@@ -95,6 +96,10 @@ def main():
     given = parser.parse_args()
     found = collections.Counter()
     for name in given.names or RIGHT:
+        framework = name.rstrip("123")
+        if framework in {"torch", "jax"} and not importlib.util.find_spec(framework):
+            print(f"{name}: left out, {framework} is not installed")
+            continue
         ndim, make, dtypes = RIGHT[name]
         for dtype in dtypes:
             start, count = time.perf_counter(), 0

@@ -1,7 +1,8 @@
 import functools
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
 import ml_dtypes
@@ -11,6 +12,7 @@ import scipy.signal
 
 from jacobians import AuditError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import probes, run
+from jacobians.audit.layouts import with_layout
 from jacobians.audit.theories import THEORIES, numbers
 from jacobians.testing import assert_convolution, option_pairs
 from tests.convolutions import Fft, Layer
@@ -439,6 +441,28 @@ def test_something_else_than_arrays(returned, said) -> None:
     assert said in first_line(audit(None, lambda X, F, G: returned))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            np.ma.masked_array,
+            "MaskedArray for S, not an array: its mask may hide numbers; return its .data or .filled(0)",
+        ),
+        (list, "list for S, not an array"),
+        (np.ndarray.tolist, "list for S, not an array"),
+        (lambda S: S.astype(object), "object for S, not real numbers"),
+        (lambda S: S.view("V8"), "|V8 for S, not real numbers"),
+    ],
+    ids=["masked", "list of images", "nested lists", "objects", "bytes"],
+)
+def test_arrays_that_are_none_or_not_of_numbers_are_not_taken_as_such(change, said) -> None:
+    report = audit(lambda X, F: change(PLAIN.forward(X, F)))
+    assert str(report).splitlines()[0] == f"✗ S cannot be had: returned {said}"
+    assert report.findings[0].wrong == report.layers
+    of_one = with_layout(lambda X, F: change(PLAIN.forward(X[None], F)[0]), None, "CHW,OIHW->CHW")
+    assert str(audit(*of_one)).startswith(f"✗ S cannot be had: returned {said}")
+
+
 def test_memory_that_was_never_written() -> None:
     strided = Layer(stride=2)
 
@@ -597,6 +621,16 @@ def test_audits_are_repeatable() -> None:
     assert audit(None, WRONG[0][1], seed=4) == audit(None, WRONG[0][1], seed=4)
 
 
+def test_an_executor_of_processes_is_refused() -> None:
+    pattern = (
+        r"^executor is a ProcessPoolExecutor, which calls in other processes; audit needs calls in this one, to see "
+        r"what they keep and write: give a concurrent\.futures\.ThreadPoolExecutor, or None$"
+    )
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as executor, pytest.raises(TypeError, match=pattern):
+        audit(PLAIN.forward, executor=executor)
+
+
 def test_an_executor_and_geometries_of_ones_own() -> None:
     with ThreadPoolExecutor(2) as executor:
         report = audit(PLAIN.forward, PLAIN.backward, executor=executor, geometries=[Geometry((2, 5, 6), (3, 2, 3, 2))])
@@ -646,7 +680,7 @@ def test_layers_whose_sums_are_too_long_for_the_dtype_are_left_out_and_said_so()
     few, many = Geometry((1, 3, 4), (1, 1, 2, 2)), Geometry((1, 2, 1), (300, 1, 1, 1))
     report = audit(PLAIN.forward, PLAIN.backward, dtype="bfloat16", geometries=[few, many])
     assert report.ok
-    assert report.notes == ("1 layers were left out: their sums are too long for bfloat16",)
+    assert report.notes == ("1 layer was left out: their sums are too long for bfloat16",)
     with pytest.raises(ShapeError, match="has sums so long that bfloat16 has no exact integers; use another"):
         audit(PLAIN.forward, dtype="bfloat16", geometries=[many])
 

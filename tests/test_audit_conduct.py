@@ -429,6 +429,7 @@ LAYER = Geometry((1, 5, 6), (1, 1, 2, 3))
         ({"geometries": 3}, TypeError, r"geometries is 3; it needs a list of Geometry"),
         ({"groups": 0}, ShapeError, "groups is 0; it needs an integer of at least 1"),
         ({"groups": 1.5}, ShapeError, "groups is 1.5; it needs an integer of at least 1"),
+        ({"bias": "no"}, TypeError, "bias is 'no'; it needs True or False"),
         ({"seed": -1}, ValueError, "seed is -1; it needs an integer of at least 0"),
         ({"seed": "a"}, ValueError, "seed is 'a'; it needs an integer of at least 0"),
         ({"executor": 3}, TypeError, "executor has type int; it needs a concurrent.futures.Executor"),

@@ -7,6 +7,7 @@ import pytest
 from jacobians import DtypeError, Geometry, audit, convolve, filter_gradient, input_gradient
 from jacobians.audit.frameworks import from_jax
 from jacobians.testing import assert_convolution, option_pairs
+from tests.test_false_alarms import assert_silent, audits
 
 jax = pytest.importorskip("jax", reason="the jax extra is not installed: pip install 'jacobians[jax]'")
 
@@ -117,6 +118,13 @@ def test_no_false_alarm(seed):
     assert report.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "dtype", "seed"), audits(["jax1", "jax2", "jax3"], (0, 4, 8, 9, 10)), ids=str
+)
+def test_no_false_alarm_of_jax_with_all_options(name, options, dtype, seed):
+    assert_silent(name, options, dtype, seed)
+
+
 def test_a_wrong_custom_gradient_is_named():
     right = convolution()
 
@@ -149,6 +157,8 @@ def test_a_gradient_that_is_cut_off_is_found():
 def test_what_is_no_function_is_refused():
     with pytest.raises(TypeError, match=r"^forward has type int; it needs a function of JAX arrays$"):
         from_jax(3)
+    with pytest.raises(TypeError, match=r"^bias is 'no'; it needs True or False$"):
+        from_jax(jax.numpy.add, bias="no")
 
 
 def test_results_that_are_no_array_are_refused():
@@ -166,3 +176,14 @@ def test_integers_have_no_gradient():
         DtypeError, match=r"^X has dtype int32 but jax\.vjp needs floating-point numbers; audit with dtype="
     ):
         from_jax(lambda X, F: X * F)[1](given, given, given)
+
+
+def test_a_bias_that_is_not_announced_is_refused():
+    pattern = (
+        "^3 arrays were given, but from_jax was told bias=False, which needs 2: X, F; give from_jax and audit the same "
+        "bias$"
+    )
+    with pytest.raises(TypeError, match=pattern):
+        from_jax(lambda X, F: X * F)[0](ONES, ONES, ONES)
+    with pytest.raises(TypeError, match=r"^3 arrays were given, .* told bias=True, which needs 4: X, F, b, G; give"):
+        from_jax(lambda X, F, b: X * F * b, bias=True)[1](ONES, ONES, ONES)

@@ -8,11 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians import Geometry, ShapeError
+from jacobians import Geometry, ShapeError, audit
 from jacobians.audit import probes, run
 from jacobians.testing import option_pairs
 from jacobians.verify import exact
 from tests import oracle
+from tests.convolutions import Im2col
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 
@@ -179,3 +180,48 @@ def test_default_audits_reach_the_target_in_every_dtype(dtype, spatial_ndim):
     for options in option_pairs(spatial_ndim):
         for case in probes.curriculum(options_of(dtype, spatial_ndim, **options)):
             assert probes.scheme_of(case, dtype).miss ** run.MOST_DRAWS <= run.TARGET
+
+
+# layers that are too large --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spatial_ndim", [1, 2, 3])
+def test_no_layer_of_usual_options_is_left_out(dtype, spatial_ndim):
+    for options in option_pairs(spatial_ndim):
+        cases = probes.curriculum(options_of(dtype, spatial_ndim, **options))
+        assert probes.affordable(cases, dtype) == cases
+    for steps in ({"padding": 20}, {"dilation": 20}, {"stride": 40}):
+        cases = probes.curriculum(options_of("float64", 2, **steps))
+        assert probes.affordable(cases, "float64") == cases
+
+
+def test_of_layers_that_padding_makes_large_cheap_ones_are_kept_and_one_with_several_of_everything():
+    cases = probes.curriculum(options_of("float64", padding=300))
+    kept = probes.affordable(cases, "float64")
+    assert kept == [case for case in cases if case in kept]
+    assert 10 <= len(kept) < len(cases)
+    assert any(case.several for case in kept)
+    assert max(case.numbers for case in kept) < max(case.numbers for case in cases) / 3
+
+
+def test_layers_that_are_left_out_are_said(monkeypatch):
+    monkeypatch.setattr(probes, "MOST_WORK", 3000)
+    report = audit(Im2col().forward)
+    left_out = len(probes.curriculum(options_of("float64"))) - report.check().layers
+    assert left_out > 1
+    said = f"{left_out} layers were left out: these options make them too large to try all in minutes"
+    assert report.notes == (said,)
+    few = [Geometry((2, 30, 31), (3, 2, 3, 3))]
+    assert audit(Im2col().forward, geometries=few).notes == ()
+
+
+@pytest.mark.parametrize(("dtype", "spatial_ndim"), [("float64", 3), ("float16", 2)])
+def test_options_that_make_all_layers_too_large_are_refused(dtype, spatial_ndim):
+    pattern = (
+        f"^{spatial_ndim} spatial axes, stride 1, padding 300, {dtype} makes layers with several planes and filters "
+        "too large to audit in minutes; audit the code with less padding, smaller steps or a wider dtype, or take the "
+        "time with geometries of your own$"
+    )
+    with pytest.raises(ShapeError, match=pattern):
+        audit(Im2col(padding=300).forward, padding=300, dtype=dtype, spatial_ndim=spatial_ndim)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 import subprocess
 import sys
 
@@ -154,7 +155,7 @@ def test_a_module_without_parameters_is_a_function():
 # wrong code is found --------------------------------------------------------------------------------------------------
 
 
-def function_with(turn_filter=False, lose=None, scale=1):
+def function_with(turn_filter=False, lose=None, scale=1, change=None):
     """conv2d with a backward pass of its own."""
 
     class Convolution(torch.autograd.Function):
@@ -169,6 +170,8 @@ def function_with(turn_filter=False, lose=None, scale=1):
             turned = F.flip(2, 3) if turn_filter else F
             dX = torch.nn.grad.conv2d_input(X.shape, turned, G) * scale
             dF = torch.nn.grad.conv2d_weight(X, F.shape, G)
+            if change:
+                return change(dX, dF)
             return None if lose == "X" else dX, None if lose == "F" else dF
 
     return Convolution
@@ -192,12 +195,46 @@ def test_a_gradient_that_autograd_does_not_have_is_a_failure(lost):
     _, backward = from_torch(function_with(lose=lost).apply)
     X, F, G = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 2))
     pattern = (
-        f"^autograd gives no gradient with respect to {lost}: S does not depend on it as far as autograd sees; look"
+        rf"^the gradient with respect to {lost} is cut off: autograd gives none; keep \.detach\(\), \.data, "
+        r"torch\.no_grad\(\), torch\.tensor\(\) and NumPy out of forward, and None out of an autograd\.Function's "
+        "backward; of a kernel without any gradient, audit the forward pass alone$"
     )
     with pytest.raises(RuntimeError, match=pattern):
         backward(X, F, G)
     report = audit(*from_torch(function_with(lose=lost).apply))
-    assert "autograd gives no gradient with respect to" in str(report)
+    said = f"✗ backward raises on a legal layer: RuntimeError: the gradient with respect to {lost} is cut off: autograd"
+    assert str(report).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda dX, dF: (dX[0], dF),
+            r"ConvolutionBackward returned an invalid gradient at index 0 - got \[1, 2, 2\] but",
+        ),
+        (lambda dX, dF: dX, r"ConvolutionBackward returned an incorrect number of gradients \(expected 2, got 1\)"),
+        (lambda dX, dF: (dX.numpy(), dF), r"expected Variable or None \(got numpy\.ndarray\)"),
+    ],
+    ids=["shape", "number", "NumPy"],
+)
+def test_of_gradients_that_autograd_refuses_it_is_said_what_is_needed(change, said):
+    needed = (
+        "; the backward of an autograd.Function needs to return, for each argument of its forward, in their order, a "
+        "tensor of the argument's shape, or None if the argument is no tensor"
+    )
+    X, F, G = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 2))
+    with pytest.raises(RuntimeError, match=f"{said}.*{re.escape(needed)}$"):
+        from_torch(function_with(change=change).apply)[1](X, F, G)
+
+
+def test_what_else_autograd_raises_is_left_as_it_is():
+    def in_place(X, F):
+        return torch.nn.functional.conv2d(X.mul_(1), F)
+
+    X, F, G = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 2))
+    with pytest.raises(RuntimeError, match=r"being used in an in-place operation\.$"):
+        from_torch(in_place)[1](X, F, G)
 
 
 def test_code_that_leaves_autograd_says_so_of_all_arguments():
@@ -205,7 +242,7 @@ def test_code_that_leaves_autograd_says_so_of_all_arguments():
         return torch.nn.functional.conv2d(X, F).detach()
 
     X, F, G = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 2))
-    with pytest.raises(RuntimeError, match=r"^autograd gives no gradient with respect to X and F: "):
+    with pytest.raises(RuntimeError, match=r"^the gradient with respect to X and F is cut off: "):
         from_torch(detached)[1](X, F, G)
 
 
@@ -243,6 +280,8 @@ def test_what_is_no_function_is_refused():
         TypeError, match=r"^forward has type int; it needs a function of tensors or a torch\.nn\.Module"
     ):
         from_torch(3)
+    with pytest.raises(TypeError, match=r"^bias is 'no'; it needs True or False$"):
+        from_torch(torch.nn.functional.conv2d, bias="no")
     with pytest.raises(
         TypeError, match=r"^forward is the class Conv2d; it needs a function of tensors or a torch\.nn\.M"
     ):
@@ -311,6 +350,12 @@ def test_integers_have_no_gradient():
 
 def test_a_bias_that_is_not_announced_is_refused():
     arrays = [np.ones(shape) for shape in ((1, 1, 2, 2), (1, 1, 1, 1), (1,))]
-    with pytest.raises(ValueError, match=r"^zip\(\) argument"):
+    pattern = (
+        "^3 arrays were given, but from_torch was told bias=False, which needs 2: X, F; give from_torch and audit the "
+        "same bias$"
+    )
+    with pytest.raises(TypeError, match=pattern):
         from_torch(torch.nn.functional.conv2d)[0](*arrays)
+    with pytest.raises(TypeError, match=r"^3 arrays were .* told bias=True, which needs 4: X, F, b, G; give"):
+        from_torch(torch.nn.functional.conv2d, bias=True)[1](*arrays)
     assert math.prod(from_torch(torch.nn.functional.conv2d, bias=True)[0](*arrays).shape) == 4

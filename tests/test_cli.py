@@ -251,6 +251,29 @@ def test_unusable_arguments_of_audit(capsys, monkeypatch, code, arguments, said)
     assert said in err
 
 
+def test_a_module_with_a_bias_is_refused_in_one_line_that_says_to_pass_it(capsys, monkeypatch, tmp_path) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "modules.py"
+    file.write_text("from torch.nn import Conv2d\nbiased, plain = Conv2d(1, 1, 1), Conv2d(1, 1, 1, bias=False)\n")
+    status, out, err = run(capsys, monkeypatch, "audit", f"{file}:biased", "--torch")
+    assert (status, out) == (2, "")
+    said = "forward is a Conv2d with parameters weight, bias; with bias=False it needs exactly weight: pass --bias, or"
+    assert err.startswith(f"jacobians: {said}")
+    assert err.count("\n") == 1
+    for name, said in (
+        ("plain", "leave --bias out, or make the module"),
+        ("Conv2d", "^forward is the class Conv2d; it"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            cli._loaded(f"{file}:{name}", None, "torch", dtype="float64", bias=True)
+
+
+def test_a_framework_that_is_not_installed_is_named(monkeypatch, code) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(ValueError, match=r"^--jax needs jax: pip install 'jacobians\[jax\]'$"):
+        cli._loaded(f"{code}:forward", None, "jax", dtype="float64", bias=False)
+
+
 @pytest.mark.parametrize("command", [command.callback.__name__ for command in cli.app.registered_commands])
 def test_help_has_examples(capsys, monkeypatch, command) -> None:
     status, out, _ = run(capsys, monkeypatch, command, "--help")

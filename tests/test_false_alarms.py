@@ -1,8 +1,13 @@
 """Right implementations, audited with a hundred seeds each over all dtypes and all pairs of options: no finding."""
 
+import importlib.util
+import re
+import sys
+
 import pytest
 
 from jacobians.testing import option_pairs
+from tests import false_alarms
 from tests.false_alarms import RIGHT, report_of
 
 NUMPY = [name for name, (_, _, dtypes) in RIGHT.items() if "int64" in dtypes or name == "fft"]
@@ -49,3 +54,14 @@ def test_the_hundred_audits_cover_every_dtype_and_every_pair_of_options():
             assert {dtype for each, _, dtype, _ in seen if each == name} == set(RIGHT[name][2])
         flat = {str(options) for name, options, *_ in seen if RIGHT[name][0] == 2}
         assert flat == {*map(str, option_pairs())}
+
+
+def test_the_sweep_counts_its_audits_and_leaves_out_what_is_not_installed(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["false_alarms", "--seeds", "1"])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(false_alarms, "RIGHT", {name: RIGHT[name] for name in ("fft", "torch1", "jax3")})
+    monkeypatch.setattr(false_alarms, "option_pairs", lambda ndim: option_pairs(ndim)[:1])
+    assert false_alarms.main() == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^fft (\w+): 1 audits, 0 false alarms", said, re.MULTILINE) == ["float64", "float32", "float16"]
+    assert "torch1: left out, torch is not installed\njax3: left out, jax is not installed\n" in said

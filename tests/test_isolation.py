@@ -1,10 +1,15 @@
 """Code in a process of its own: what an audit observes there, and that a crash loses nothing."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from jacobians import Geometry, audit, cli
+from jacobians.audit import probes
+from jacobians.audit import run as run_of_audit
 from jacobians.audit.isolation import MOST_CRASHES, _array, _flat, isolated
+from jacobians.audit.subject import Subject
 from tests import crashing
 from tests.test_cli import run
 
@@ -86,6 +91,47 @@ def test_what_cannot_be_sent_or_does_not_load_is_refused():
         TypeError, match="2 arrays were given to what runs in another process; call the function itself"
     ):
         isolated(crashing.right)[0](np.ones(1), np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("load", "text"),
+    [
+        (crashing.needing_two, "TwoArgumentsError: 5 is more than 3"),
+        (crashing.growing, "GrowingError: no compiler"),
+        (crashing.holding, "HoldingError: no device"),
+        (crashing.exiting_while_loading, "SystemExit: no device"),
+    ],
+)
+def test_what_loading_raises_and_cannot_be_sent_is_said_in_words(load, text):
+    with pytest.raises(ChildProcessError, match=f"^the code under audit does not load: {text}$"):
+        isolated(load)
+
+
+def test_a_process_that_does_not_load_again_loses_no_report(tmp_path):
+    report = audit(*isolated(functools.partial(crashing.loading_once, tmp_path / "loaded")), geometries=MANY)
+    ended = "the process ended with signal 40, and a new one does not load the code: ValueError: no device any more"
+    assert report.findings[0].title == f"cannot be had: {ended}"
+
+
+def test_a_process_that_dies_between_calls_is_told_of_by_the_next_call_and_loses_nothing():
+    forward, backward = isolated(crashing.right)
+    subject = Subject(forward, backward, run_of_audit.options(1, 0, 1, 1, 2, bias=False, dtype="float64"))
+    probe = probes.draw(probes.Case(FEW[0], 2), subject.options, 0)
+    first = subject.results(probe)
+    forward.worker.process.kill()
+    forward.worker.process.join()
+    assert np.array_equal(np.asarray(first["dX"].returned), first["dX"].value)
+    then, again = subject.results(probe), subject.results(probe)
+    assert then["S"].raised == "the process ended with SIGKILL, before this call"
+    for name, result in again.items():
+        assert np.array_equal(result.value, first[name].value)
+        assert np.array_equal(np.asarray(first[name].returned), first[name].value)
+
+
+def test_a_result_that_cannot_be_sent_is_a_finding():
+    finding = audit(*isolated(crashing.unsendable), geometries=FEW).findings[0]
+    assert finding.title.startswith("cannot be had: returned what cannot be sent from its process: ")
+    assert "lambda" in finding.title
 
 
 def test_the_command_survives_a_crash(capsys, monkeypatch, tmp_path):

@@ -253,11 +253,12 @@ def audit(
         Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
     geometries : iterable of Geometry, optional
         The layers to try, with two images each, and with the options above; by default a curriculum of small, awkward
-        ones.
+        ones, without those that these options make so large that the audit would take minutes.
     seed : int
         Of all draws.
     executor : concurrent.futures.Executor, optional
-        Where to run the layers; by default in this thread.
+        Where to run the layers: a ThreadPoolExecutor, for code that may be called from several threads at once; none of
+        processes, whose memory an audit does not see. By default in this thread.
 
     Returns
     -------
@@ -267,9 +268,10 @@ def audit(
     Raises
     ------
     ShapeError
-        If the options make no convolution, or those of a geometry or of a layout are others.
+        If the options make no convolution, or only layers too large to try, or those of a geometry or of a layout are
+        others.
     TypeError
-        If there is nothing to call, or `geometries` or `executor` is none.
+        If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
     ValueError
         If the dtype is not one of those above, or the seed is negative.
 

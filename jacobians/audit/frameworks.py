@@ -6,6 +6,7 @@ strides, and results come back in the dtype that they have. Both frameworks are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -14,6 +15,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.subject import check_flag
 from jacobians.errors import DtypeError
 
 __all__ = ["from_jax", "from_torch"]
@@ -50,7 +52,7 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
     Raises
     ------
     TypeError
-        If `forward` is nothing that can be called so, or a module with other parameters.
+        If `forward` is nothing that can be called so, or a module with other parameters, or `bias` is no bool.
 
     Notes
     -----
@@ -66,22 +68,23 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
     """
     import torch
 
+    check_flag("bias", bias)
     names = ("X", "F", "b") if bias else ("X", "F")
     call = _torch_call(forward, bias=bias)
 
     def numpy_forward(*arrays: Array) -> Array:
-        _check_dtypes("from_torch", dict(zip(names, arrays, strict=True)), dtype)
+        _check_dtypes("from_torch", _named("from_torch", names, arrays), dtype)
         return _from_tensor(_one(call(*map(_to_tensor, arrays)), torch.Tensor, "torch.Tensor"))
 
     def numpy_backward(*arrays: Array) -> tuple[Array, ...]:
-        _check_dtypes("from_torch", dict(zip((*names, "G"), arrays, strict=True)), dtype)
+        _check_dtypes("from_torch", _named("from_torch", (*names, "G"), arrays), dtype)
         _check_floating("autograd", dict(zip(names, arrays, strict=False)))
         *given, G = map(_to_tensor, arrays)
         leaves = [each.requires_grad_() for each in given]
         with torch.enable_grad():
             S = _one(call(*leaves), torch.Tensor, "torch.Tensor")
             # Without any graph autograd would complain about S; which of the leaves is cut off says more.
-            grads = torch.autograd.grad(S, leaves, G, allow_unused=True) if S.requires_grad else [None] * len(leaves)
+            grads = _gradients(S, leaves, G) if S.requires_grad else [None] * len(leaves)
         _check_gradients(names, grads)
         return tuple(map(_from_tensor, grads))
 
@@ -108,7 +111,7 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
     Raises
     ------
     TypeError
-        If `forward` cannot be called.
+        If `forward` cannot be called, or `bias` is no bool.
 
     Notes
     -----
@@ -123,17 +126,18 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
     """
     import jax
 
+    check_flag("bias", bias)
     if not callable(forward):
         raise TypeError(f"forward has type {type(forward).__name__}; it needs a function of JAX arrays")
     names = ("X", "F", "b") if bias else ("X", "F")
 
     def numpy_forward(*arrays: Array) -> Array:
+        _named("from_jax", names, arrays)
         with _wide(arrays):
-            given = [each for _, each in zip(names, map(jax.numpy.array, arrays), strict=True)]
-            return np.array(_one(forward(*given), jax.Array, "jax.Array"))
+            return np.array(_one(forward(*map(jax.numpy.array, arrays)), jax.Array, "jax.Array"))
 
     def numpy_backward(*arrays: Array) -> tuple[Array, ...]:
-        _check_floating("jax.vjp", dict(zip((*names, "G"), arrays, strict=True)))
+        _check_floating("jax.vjp", _named("from_jax", (*names, "G"), arrays))
         with _wide(arrays):
             *given, G = map(jax.numpy.array, arrays)
             S, pull_back = jax.vjp(forward, *given)
@@ -151,6 +155,15 @@ def _one(value: Any, kind: type, kind_name: str) -> Any:
         return value
     what = f"{len(value)} results" if isinstance(value, tuple | list) else type(value).__name__
     raise TypeError(f"forward returned {what}; it needs to return one {kind_name}, the S")
+
+
+def _named(adapter: str, names: Sequence[str], arrays: Sequence[Array]) -> dict[str, Array]:
+    if len(arrays) != len(names):
+        raise TypeError(
+            f"{len(arrays)} arrays were given, but {adapter} was told bias={'b' in names}, which needs {len(names)}: "
+            f"{', '.join(names)}; give {adapter} and audit the same bias"
+        )
+    return dict(zip(names, arrays, strict=True))
 
 
 def _check_dtypes(adapter: str, arrays: dict[str, Array], dtype: str | None) -> None:
@@ -175,8 +188,9 @@ def _check_gradients(names: Sequence[str], grads: Sequence[Tensor]) -> None:
     missing = [name for name, grad in zip(names, grads, strict=True) if grad is None]
     if missing:
         raise RuntimeError(
-            f"autograd gives no gradient with respect to {' and '.join(missing)}: S does not depend on it as far as "
-            "autograd sees; look for .detach(), .data, torch.no_grad(), NumPy, or a backward that returns None"
+            f"the gradient with respect to {' and '.join(missing)} is cut off: autograd gives none; keep .detach(), "
+            ".data, torch.no_grad(), torch.tensor() and NumPy out of forward, and None out of an autograd.Function's "
+            "backward; of a kernel without any gradient, audit the forward pass alone"
         )
 
 
@@ -204,6 +218,21 @@ def _torch_call(forward: Any, *, bias: bool) -> Callable[..., Tensor]:
         return torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (X,))
 
     return call
+
+
+def _gradients(S: Tensor, leaves: Sequence[Tensor], G: Tensor) -> Sequence[Tensor]:
+    import torch
+
+    try:
+        found: Sequence[Tensor] = torch.autograd.grad(S, leaves, G, allow_unused=True)
+    except RuntimeError as error:
+        if re.search("invalid gradient|number of gradients|expected Variable", str(error)):
+            raise RuntimeError(
+                f"{error}; the backward of an autograd.Function needs to return, for each argument of its forward, in "
+                "their order, a tensor of the argument's shape, or None if the argument is no tensor"
+            ) from error
+        raise
+    return found
 
 
 def _parameters_of(module: Any, *, bias: bool) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.subject import Call, Elsewhere, Result, called
+from jacobians.audit.subject import Call, Elsewhere, Result, called, printable
 
 __all__ = ["Isolated", "isolated"]
 
@@ -54,7 +54,8 @@ def isolated(load: Callable[[], Functions]) -> Functions:
     TypeError
         If `load` cannot be sent to another process.
     ChildProcessError
-        If the process ends while it loads.
+        If the process ends while it loads, or `load` raises what cannot be sent from it. Anything else that `load`
+        raises is raised.
 
     Examples
     --------
@@ -91,6 +92,7 @@ class _Worker:
 
     def __init__(self, load: Callable[[], Functions]) -> None:
         self.load, self.crashes = load, collections.Counter[str]()
+        self.lost = ""
         self.lock = threading.Lock()
 
     def start(self) -> Any:
@@ -104,8 +106,8 @@ class _Worker:
             outcome = self.connection.recv()
         except (EOFError, ConnectionError):
             raise ChildProcessError(f"the code under audit does not load: {self._end()}") from None
-        if isinstance(outcome, Exception):
-            raise outcome
+        if isinstance(outcome, _Raised):
+            raise outcome.error()
         return outcome
 
     def results(self, which: str, asked: Call) -> dict[str, Result]:
@@ -113,31 +115,49 @@ class _Worker:
         with self.lock:
             if self.crashes[which] >= MOST_CRASHES:
                 said = f"the process ended {MOST_CRASHES} times at other layers, so this one was not tried"
-                return {name: Result(None, raised=said) for name in asked.labels}
+                return _none(asked, said)
+            if self.lost:
+                return _none(asked, self.lost)
+            # What died of its own accord has to be told too, or an audit would be silent on it.
+            when = "" if self.process.is_alive() else ", before this call"
             try:
                 self.connection.send((which, _sent(asked)))
                 found: dict[str, Result] = self.connection.recv()
             except (EOFError, ConnectionError):
                 self.crashes[which] += 1
-                raised = self._end()
-                self.start()
-                return {name: Result(None, raised=raised) for name in asked.labels}
+                return _none(asked, self._restart(self._end() + when))
         return {
             name: result if result.value is None else dataclasses.replace(result, returned=_Kept(self, result))
             for name, result in found.items()
         }
 
-    def again(self, number: int) -> Array:
-        """Return a returned array as it is now."""
+    def again(self, number: int) -> Array | None:
+        """Return a returned array as it is now, None where the process is gone; the next call tells of that."""
         with self.lock:
-            self.connection.send(number)
-            array: Array = self.connection.recv()
+            try:
+                self.connection.send(number)
+                array: Array = self.connection.recv()
+            except (EOFError, ConnectionError):
+                return None
         return array
 
     def _end(self) -> str:
         self.process.join()
         code = self.process.exitcode or 0
-        return f"the process ended with {signal.Signals(-code).name if code < 0 else f'exit status {code}'}"
+        names = {each.value: each.name for each in signal.Signals}
+        return f"the process ended with {names.get(-code, f'signal {-code}') if code < 0 else f'exit status {code}'}"
+
+    def _restart(self, ended: str) -> str:
+        """Start again; return how the last process ended, and where no new one starts, why."""
+        try:
+            self.start()
+        except Exception as error:  # whatever it is, the report is not to be lost
+            ended = self.lost = f"{ended}, and a new one does not load the code: {_said(error)}"
+        return ended
+
+
+def _none(asked: Call, said: str) -> dict[str, Result]:
+    return {name: Result(None, raised=said) for name in asked.labels}
 
 
 class _Kept:
@@ -150,8 +170,35 @@ class _Kept:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         del copy  # it always is one
-        gone = self.process is not self.worker.process
-        return np.asarray(self.value if gone else self.worker.again(self.number), dtype)
+        now = self.worker.again(self.number) if self.process is self.worker.process else None
+        return np.asarray(self.value if now is None else now, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Raised:
+    """An exception on its way to another process, which may not know its type, or not be able to make it again."""
+
+    text: str
+    packed: bytes
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Raised:
+        """Pack it, if that is possible."""
+        try:
+            packed = pickle.dumps(error)
+        except Exception:  # whatever its parts raise
+            packed = b""
+        return cls(_said(error), packed)
+
+    def error(self) -> Exception:
+        """Return it as it was, or one with its type and message in words."""
+        try:
+            error = pickle.loads(self.packed)
+        except Exception:  # whatever its type raises when it is made of other arguments
+            error = None
+        if isinstance(error, Exception) and _Raised.of(error).text == self.text:
+            return error
+        return ChildProcessError(f"the code under audit does not load: {self.text}")
 
 
 def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -> None:  # noqa: FBT001  # a process takes its arguments by position
@@ -162,8 +209,8 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
         faulthandler.enable()  # where it crashes, on stderr; the next processes would say the same
     try:
         functions: dict[str, Any] = dict(zip(("forward", "backward"), load(), strict=True))
-    except Exception as error:  # whatever it is, the audit is told
-        connection.send(error)
+    except (Exception, SystemExit) as error:  # whatever it is, the audit is told
+        connection.send(_Raised.of(error))
         return
     connection.send(
         [
@@ -188,7 +235,15 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
                 kept.append(result.returned)
                 found[name] = dataclasses.replace(result, returned=count)
                 count += 1
-        connection.send(found)
+        try:
+            connection.send(found)
+        except Exception as error:  # nothing of it was sent: it is packed first
+            said = f"returned what cannot be sent from its process: {_said(error)}"
+            connection.send({name: Result(None, raised=said) for name in found})
+
+
+def _said(error: BaseException) -> str:
+    return printable(f"{type(error).__name__}: {error}")
 
 
 def _name(function: Any) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "Options",
     "Probe",
     "Scheme",
+    "affordable",
     "check_dtype",
     "curriculum",
     "draw",
@@ -45,6 +46,10 @@ Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 # Probability with which a wrong bilinear form may pass at one layer.
 TARGET = Fraction(1, 2**60)
+# Draws after which a layer is left as it is.
+MOST_DRAWS = 192
+# Numbers and products in one call at each layer and for each draw, of all layers together: some ten seconds.
+MOST_WORK = 100_000_000
 # Magnitude up to which other magnitudes are tried than the same for all arrays.
 MOST_UNBALANCED = 6
 # Images, planes and filters per group, then taps, responses and tail on the first axis, the axes between and the last.
@@ -192,6 +197,13 @@ class Case:
         return self.images * (geometry.pixels + math.prod(geometry.responses)) + math.prod(geometry.filters)
 
     @property
+    def several(self) -> bool:
+        """Whether there are several images, planes and filters of a group, taps and responses."""
+        geometry = self.geometry
+        counts = self.images, geometry.planes_per_group, geometry.filters_per_group
+        return min(*counts, math.prod(geometry.filters[2:]), geometry.positions) > 1
+
+    @property
     def terms(self) -> int:
         """Products, and single numbers, in the longest sum of S, ∂l/∂X, ∂l/∂F and ∂l/∂b."""
         geometry = self.geometry
@@ -272,6 +284,40 @@ def _is_cheap(case: Case, dtype: str) -> bool:
     scheme = scheme_of(case, dtype)
     short = case.numbers <= MOST_NUMBERS and case.terms <= MOST_TERMS.get(dtype, MOST_NUMBERS)
     return short and scheme is not None and scheme.miss**FEW_DRAWS <= TARGET
+
+
+def affordable(cases: Sequence[Case], dtype: str) -> list[Case]:
+    """Leave out the most expensive layers where padding or steps make them so large that an audit takes minutes.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Layers that have a scheme in the dtype.
+    dtype : str
+        In which the code under audit sums.
+
+    Returns
+    -------
+    list of Case
+        In their order. Empty where the cheapest layer with several of everything is too expensive, without which a
+        verdict would be worth little.
+    """
+    work = {case: _work(case, dtype) for case in cases}
+    several = min((case for case in cases if case.several), key=work.__getitem__, default=None)
+    ordered = sorted(cases, key=lambda case: (case != several, work[case]))
+    totals = itertools.accumulate(work[case] for case in ordered)
+    kept = {case for case, total in zip(ordered, totals, strict=True) if total <= MOST_WORK}
+    return [case for case in cases if case in kept]
+
+
+def _work(case: Case, dtype: str) -> int:
+    """Count the numbers and the products of one call, times the draws until a wrong form is missed rarely enough."""
+    geometry, miss = case.geometry, miss_of(case, dtype)
+    products = case.images * geometry.groups * geometry.positions * geometry.taps
+    bits = math.log2(miss.denominator) - math.log2(miss.numerator)
+    wanted = math.log2(TARGET.denominator)
+    draws = math.ceil(wanted / bits) if bits * MOST_DRAWS > wanted else MOST_DRAWS
+    return draws * (case.numbers + products)
 
 
 def large_batch(options: Options, images: int) -> Case | None:

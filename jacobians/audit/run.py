@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from jacobians.audit import AuditReport, Finding, batches, behaviour, consistent, describe, judge, relayout, state
 from jacobians.audit.probes import (
+    MOST_DRAWS,
     TARGET,
     Case,
     Options,
     Probe,
+    affordable,
     check_dtype,
     curriculum,
     draw,
@@ -25,16 +27,13 @@ from jacobians.audit.probes import (
     miss_of,
     scheme_of,
 )
-from jacobians.audit.subject import LABELS, Result, Subject
+from jacobians.audit.subject import LABELS, Result, Subject, check_flag
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 
 __all__ = ["Comparison", "Subject", "audit", "compared", "options"]
 
 Array = npt.NDArray[Any]
-
-# Draws after which a layer is left as it is.
-MOST_DRAWS = 192
 
 
 def options(
@@ -45,6 +44,7 @@ def options(
         raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs an integer of at least 1")
     if not isinstance(groups, int | np.integer) or isinstance(groups, bool) or groups < 1:
         raise ShapeError(f"groups is {groups!r}; it needs an integer of at least 1, the number of groups of planes")
+    check_flag("bias", bias)
     groups, dtype = int(groups), check_dtype(dtype)
     word = isinstance(padding, str)
     # Large enough for any option; only the options are looked at.
@@ -78,9 +78,15 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     given = _cases(subject.options, geometries)
     if not given:
         raise ShapeError("geometries is empty; give at least one, or leave it out")
-    cases = [case for case in given if scheme_of(case, subject.options.dtype)]
-    if not cases:
+    exact = [case for case in given if scheme_of(case, subject.options.dtype)]
+    if not exact:
         raise ShapeError(f"{given[0]} has sums so long that {subject.options.dtype} has no exact integers; use another")
+    cases = exact if geometries is not None else affordable(exact, subject.options.dtype)
+    if not cases:
+        raise ShapeError(
+            f"{subject.options} makes layers with several planes and filters too large to audit in minutes; audit the "
+            "code with less padding, smaller steps or a wider dtype, or take the time with geometries of your own"
+        )
     first = [each for found in (executor.map if executor else map)(_once(subject, seed), cases) for each in found]
     inexact = {each.name for each in first if each.kind == "inexact"}
     failed = [each for each in first if _is_wrong(each, inexact)]
@@ -97,7 +103,11 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     findings += behaviour.changes(subject)
     return AuditReport(
         tuple(findings),
-        tuple(_notes(subject, len(given) - len(cases), inexact - broken, None if failed else miss)),
+        (
+            *_left_out(len(given) - len(exact), f"their sums are too long for {subject.options.dtype}"),
+            *_left_out(len(exact) - len(cases), "these options make them too large to try all in minutes"),
+            *_notes(subject, inexact - broken, None if failed else miss),
+        ),
         tuple(LABELS[name] for name in subject.names),
         str(subject.options),
         len(cases),
@@ -110,8 +120,20 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
 def _check_run(seed: Any, executor: Any) -> None:
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed is {seed!r}; it needs an integer of at least 0")
-    if executor is not None and not isinstance(executor, Executor):
+    if executor is not None:
+        _check_executor(executor)
+
+
+def _check_executor(executor: Any) -> None:
+    if not isinstance(executor, Executor):
         raise TypeError(f"executor has type {type(executor).__name__}; it needs a concurrent.futures.Executor, or None")
+    here: list[bool] = []
+    executor.submit(here.append, True).result()  # another process appends to a copy
+    if not here:
+        raise TypeError(
+            f"executor is a {type(executor).__name__}, which calls in other processes; audit needs calls in this one, "
+            "to see what they keep and write: give a concurrent.futures.ThreadPoolExecutor, or None"
+        )
 
 
 def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], seed: int) -> list[Finding]:
@@ -129,14 +151,17 @@ def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Co
     return consistent.raised_once(found)
 
 
-def _notes(subject: Subject, left_out: int, inexact: Collection[str], miss: Fraction | None) -> Iterator[str]:
+def _left_out(count: int, why: str) -> Iterator[str]:
+    if count:
+        yield f"{count} {'layer was' if count == 1 else 'layers were'} left out: {why}"
+
+
+def _notes(subject: Subject, inexact: Collection[str], miss: Fraction | None) -> Iterator[str]:
     dtype = subject.options.dtype
     for name in subject.names:
         if name in inexact:
             label = LABELS[name]
             yield f"{label} is inexact on integers but within the rounding bound: not a direct sum (FFT, Winograd)"
-    if left_out:
-        yield f"{left_out} layers were left out: their sums are too long for {dtype}"
     if miss is not None and miss > TARGET:
         yield (
             f"{MOST_DRAWS} draws did not reach 2^{math.log2(TARGET):.0f} at the layer with the longest sums: "

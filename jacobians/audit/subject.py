@@ -12,15 +12,24 @@ import numpy.typing as npt
 from jacobians.audit.blame import place
 from jacobians.audit.probes import Options, Probe
 
-__all__ = ["LABELS", "Call", "Elsewhere", "Result", "Subject", "call", "called", "check_functions"]
+__all__ = [
+    "LABELS",
+    "Call",
+    "Elsewhere",
+    "Result",
+    "Subject",
+    "call",
+    "called",
+    "check_flag",
+    "check_functions",
+    "printable",
+]
 
 Array = npt.NDArray[Any]
 
 LABELS = {"S": "S", "dX": "∂l/∂X", "dF": "∂l/∂F", "db": "∂l/∂b"}
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
-# Kinds of dtypes of real numbers; V is that of bfloat16.
-REAL = "biufV"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,6 +131,12 @@ def check_functions(**functions: Any) -> None:
             raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
 
 
+def check_flag(name: str, flag: Any) -> None:
+    """Refuse a flag that is no bool."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{name} is {flag!r}; it needs True or False")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Call:
     """One call: what it is to give, what it is given, and what memory is spoiled before.
@@ -184,10 +199,10 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
             returned = function(*asked.given.values())
     except (Exception, SystemExit) as error:  # whatever the code under audit raises is the finding
         where = place(error, function)
-        said = _printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
+        said = printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
         return {name: Result(None, raised=said) for name in labels}
     changed = tuple(name for name, array in asked.given.items() if not _same(before[name], array))
-    results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple | list) else returned
+    results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple) else returned
     if not isinstance(results, tuple | list) or len(results) != len(labels):
         count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
         said = f"returned {count}, not {len(labels)}: ({', '.join(labels)})"
@@ -196,7 +211,7 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     return {name: _result(value, label, changed) for (name, label), value in pairs}
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escape what a terminal would obey, and XML and JSON cannot hold."""
     return "".join(
         each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
@@ -206,7 +221,12 @@ def _printable(text: str) -> str:
 def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
     if not isinstance(value, np.ndarray | np.generic | float | int | complex):
         return Result(None, raised=f"returned {type(value).__name__} for {label}, not an array")
-    if np.asarray(value).dtype.kind not in REAL:
+    if isinstance(value, np.ma.MaskedArray):
+        said = (
+            f"returned MaskedArray for {label}, not an array: its mask may hide numbers; return its .data or .filled(0)"
+        )
+        return Result(None, raised=said)
+    if not np.can_cast(np.asarray(value).dtype, np.float64, "same_kind"):
         return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}, not real numbers")
     return Result(np.array(value), value, changed=changed)
 

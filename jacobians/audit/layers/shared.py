@@ -18,11 +18,23 @@ from jacobians.audit.facts import wholes
 from jacobians.audit.memory import KEPT, OVERWRITTEN, RANDOM, WRITTEN
 from jacobians.audit.probes import DTYPES, check_dtype
 from jacobians.audit.reproduce import paste, plain
-from jacobians.audit.subject import Call, Result, call, check_functions
+from jacobians.audit.subject import Call, Result, call, check_flag, check_functions
 from jacobians.verify import exact
 from jacobians.verify.reference import Rounded, exactly
 
-__all__ = ["LARGE", "Code", "Comparison", "Layer", "Probe", "Theory", "agrees", "audited", "matches", "of_images"]
+__all__ = [
+    "LARGE",
+    "Code",
+    "Comparison",
+    "Layer",
+    "Probe",
+    "Theory",
+    "agrees",
+    "audited",
+    "check_flag",
+    "matches",
+    "of_images",
+]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -414,12 +426,6 @@ def distinct_integers(
         values = generator.integers(1, most + 1, count) * generator.choice([-1, 1], count)
     parts = np.split(values, np.cumsum(sizes)[:-1])
     return {name: part.reshape(shapes[name]).astype(dtype) for name, part in zip(shapes, parts, strict=True)}
-
-
-def check_flag(name: str, flag: Any) -> None:
-    """Refuse a flag that is no bool."""
-    if not isinstance(flag, bool):
-        raise TypeError(f"{name} is {flag!r}; it needs True or False")
 
 
 def gamma(terms: int, dtype: str) -> float:
