@@ -216,3 +216,11 @@ def test_an_offset_in_sixteen_bits_within_an_image():
 def test_right_code_passes_with_every_pair_of_options_at_all_layers(options):
     layer = Im2col(**options)
     audit(layer.forward, layer.backward, **options).check()
+
+
+def test_results_that_are_never_computed():
+    def backward(X, F, G):
+        return np.zeros_like(X), PLAIN.backward(X, F, G)[1]
+
+    for functions in ((lambda X, F: PLAIN.forward(X, F) * 0,), (None, backward)):
+        assert [each.title for each in audit(*functions).findings] == ["is wrong: it is 0 everywhere"]

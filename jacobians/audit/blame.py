@@ -30,15 +30,15 @@ def place(error: BaseException, function: Callable[..., Any]) -> str:
     Returns
     -------
     str
-        Function, line and source of the deepest frame in the file of the function; of the deepest one that belongs to
-        no library, where there is none; else of the last one. Empty where there are no frames.
+        Function, line and source of the deepest frame in the file of the function, or of the deepest one that is of no
+        library; empty where there is neither.
     """
     frames = list(traceback.extract_tb(error.__traceback__))
-    if not frames:
-        return ""
     own = [frame for frame in frames if frame.filename == _file(function)]
     others = [frame for frame in frames if not _of_library(frame.filename)]
-    frame = next(each[-1] for each in (own, others, frames) if each)
+    if not own and not others:
+        return ""
+    frame = (own or others)[-1]
     source = f": `{frame.line}`" if frame.line else ""
     return f"{frame.name}, line {frame.lineno}{source}"
 

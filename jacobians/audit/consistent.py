@@ -116,6 +116,10 @@ def merged(responses: Finding, names: Iterable[str]) -> Finding:
     )
 
 
+def _same_exception(left: Finding, right: Finding) -> bool:
+    return left.kind == right.kind == "exception" and left.title == right.title
+
+
 def raised_once(findings: Sequence[Finding]) -> list[Finding]:
     """Make one finding of an exception that leaves several results without a value.
 
@@ -131,7 +135,7 @@ def raised_once(findings: Sequence[Finding]) -> list[Finding]:
     """
     found: list[Finding] = []
     for finding in findings:
-        same = [each for each in found if each.kind == finding.kind == "exception" and each.title == finding.title]
+        same = [each for each in found if each.about != LABELS["S"] and _same_exception(each, finding)]
         if same:
             first = same[0]
             follows = (*(first.follows or (first.about,)), finding.about)

@@ -15,7 +15,7 @@ from jacobians.audit.entries import MOST_ENTRIES, counted, entries, numbered, wr
 from jacobians.audit.facts import Remainder, facts, parts, remainder
 from jacobians.audit.judge import lower_than, slack, widened
 from jacobians.audit.memory import ACCUMULATED
-from jacobians.audit.probes import expected, integers, places
+from jacobians.audit.probes import DTYPES, expected, integers, places
 from jacobians.audit.readout import ROLES, names
 from jacobians.audit.reproduce import code, record
 from jacobians.audit.shrink import smallest_case
@@ -43,6 +43,7 @@ WRONG_IN = {
     "not written": "it holds NaN or ∞",
     "exception": "",
 }
+NO_EXCEPTION = ("returned", "the process ended")
 ANY_LAYER = "This layer is legal; make the code take it, or restrict the audit with geometries=."
 
 
@@ -108,8 +109,7 @@ def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str,
     said = _type_of(failed[0])
     first = smallest_case(subject, failed[0].name, failed, lambda each: _type_of(each) == said)
     raised = first.result.raised
-    no_exception = raised.startswith(("returned", "the process ended"))
-    title = f"cannot be had: {raised}" if no_exception else f"raises on a legal layer: {raised}"
+    title = f"cannot be had: {raised}" if raised.startswith(NO_EXCEPTION) else f"raises on a legal layer: {raised}"
     everywhere = {each.kind for each in failed} == {"exception"} and len(failed) >= counts["tried"] > 1
     cure = f"It is so at all layers. {_signature(subject, failed[0].name)}" if everywhere else ANY_LAYER
     theory = _explain([each for each in failed if each.kind in NUMERIC], ())
@@ -210,7 +210,7 @@ def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]
         other = [each for each in other if each.kind != "precision"]
     said = {each.kind: WRONG_IN[each.kind] for each in other}
     if raised := next((each.result.raised for each in other if each.kind == "exception"), ""):
-        said["exception"] = f"it raises {raised}"
+        said["exception"] = f"it {raised}" if raised.startswith(NO_EXCEPTION) else f"it raises {raised}"
     counts = {kind: sum(each.kind == kind for each in other) for kind in said}
     return [f"at {count} other {'layer' if count == 1 else 'layers'} {said[kind]}" for kind, count in counts.items()]
 
@@ -277,7 +277,7 @@ def _dtype(subject: Subject, first: Comparison, counts: dict[str, Any]) -> Findi
         f"has dtype {got}, not {needed}",
         "dtype",
         cause="The arrays were converted on the way.",
-        cure=f"Return {needed} for {needed}, or audit with dtype={str(got)!r}.",
+        cure=f"Return {needed} for {needed}" + (f", or audit with dtype={str(got)!r}." if str(got) in DTYPES else "."),
         **_record(subject, first),
         **counts,
     )

@@ -11,6 +11,7 @@ from jacobians.audit.theories.base import About, Predict, Theory, rows_of, turne
 from jacobians.audit.theories.loops import sums
 from jacobians.audit.theories.options import scalings
 from jacobians.audit.theories.orders import other_gradients
+from jacobians.audit.theories.slips import zero
 
 __all__ = ["of_biases"]
 
@@ -134,4 +135,5 @@ def of_biases() -> Iterator[Theory]:
     yield from _biases_batch()
     yield from other_gradients(about)
     yield from scalings(about)
+    yield from zero(about)
     yield from sums(about)

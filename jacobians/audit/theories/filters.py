@@ -21,7 +21,7 @@ from jacobians.audit.theories.base import (
 from jacobians.audit.theories.loops import sums
 from jacobians.audit.theories.options import options, padding_modes, scalings
 from jacobians.audit.theories.orders import argument_orders, other_gradients, products, result_orders, sizes
-from jacobians.audit.theories.slips import borders, masked, per_image, starts
+from jacobians.audit.theories.slips import borders, masked, per_image, starts, zero
 
 __all__ = ["of_filters"]
 
@@ -244,4 +244,5 @@ def of_filters() -> Iterator[Theory]:
     yield from masked(about)
     yield from per_image(about)
     yield from starts("dF")
+    yield from zero(about)
     yield from sums(about)

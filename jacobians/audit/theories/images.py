@@ -29,7 +29,7 @@ from jacobians.audit.theories.orders import (
     result_orders,
     sizes,
 )
-from jacobians.audit.theories.slips import borders, masked, per_image, three_axes
+from jacobians.audit.theories.slips import borders, masked, per_image, three_axes, zero
 
 __all__ = ["of_images"]
 
@@ -263,5 +263,6 @@ def of_images() -> Iterator[Theory]:
     yield from masked(about)
     yield from per_image(about)
     yield from three_axes(about, "rotation", "Reverse every spatial axis of the filter, and no other.")
+    yield from zero(about)
     yield from sums(about)
     yield from tiles(about)

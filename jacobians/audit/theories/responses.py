@@ -30,7 +30,7 @@ from jacobians.audit.theories.orders import (
     sizes,
     sizes_of_responses,
 )
-from jacobians.audit.theories.slips import borders, circular, clipped_before_bias, per_image, starts, three_axes
+from jacobians.audit.theories.slips import borders, circular, clipped_before_bias, per_image, starts, three_axes, zero
 
 __all__ = ["of_responses"]
 
@@ -238,5 +238,6 @@ def of_responses() -> Iterator[Theory]:
     yield from per_image(about)
     yield from starts(about)
     yield from three_axes(about, "correlation", NO_FLIP)
+    yield from zero(about)
     yield from sums(about)
     yield from tiles(about)

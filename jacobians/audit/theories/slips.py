@@ -10,7 +10,7 @@ import numpy as np
 from jacobians.audit.formulas import Numbers, flip, table_of
 from jacobians.audit.theories.base import About, Array, Row, Theory, after, rows_of, turned_into, with_other
 
-__all__ = ["borders", "circular", "clipped_before_bias", "masked", "per_image", "starts", "three_axes"]
+__all__ = ["borders", "circular", "clipped_before_bias", "masked", "per_image", "starts", "three_axes", "zero"]
 
 BOTH_CHECKED = "Check the row and the column each: 0 ≤ y < h and 0 ≤ x < w."
 
@@ -90,6 +90,21 @@ def circular() -> Iterator[Theory]:
 
 def _masked(mask: Callable[[Array], Array]) -> Callable[[Numbers], Array]:
     return lambda probe: np.asarray(probe.G * mask(probe.responses()))
+
+
+def zero(about: About) -> Iterator[Theory]:
+    """Yield a result that is never computed."""
+    cause = "Nothing is added to a buffer of zeros."
+    cut = "The gradient is cut off, by stop_gradient or a buffer of zeros that nothing is added to."
+    cure = "Compute it from X, F and G; do not cut it off."
+    yield Theory(
+        about,
+        "it is 0 everywhere",
+        cause if about == "S" else cut,
+        "Add the products." if about == "S" else cure,
+        "upstream",
+        after(about, lambda _, right: np.zeros_like(right)),
+    )
 
 
 def masked(about: About) -> Iterator[Theory]:
