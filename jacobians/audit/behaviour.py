@@ -52,17 +52,19 @@ def findings(
     list of Finding
         One per thing that is wrong.
     """
-    small = list(small_numbers(subject, cases, seed, broken))
-    small += real_numbers(subject, cases, seed, {*broken, *_named(small)})
-    skipped = {*broken, *inexact, *_named(small)}
+    case = observed(cases)
+    probe = draw(case, subject.options, seed)
+    # What a cache keeps may look like any other error.
+    kept = list(_smallest(lambda each: repeated(subject, cases, each, seed, broken), probe, subject, seed))
+    small = list(small_numbers(subject, cases, seed, {*broken, *_named(kept)}))
+    small += real_numbers(subject, cases, seed, {*broken, *_named([*kept, *small])})
+    skipped = {*broken, *inexact, *_named([*kept, *small])}
 
     def lost(probe: Probe) -> Iterator[Finding]:
         return not_a_number(subject, probe, skipped)
 
-    case = observed(cases)
     checks: tuple[tuple[Case, Callable[[Probe], Iterator[Finding]]], ...] = (
-        (case, lambda each: repeated(subject, cases, each, seed, broken)),
-        (case, lambda each: _layouts(subject, each, broken)),
+        (case, lambda each: _layouts(subject, each, {*broken, *_named(kept)})),
         (case, lost),
     )
     # Beyond a tile, a NaN can only spread where there are more responses than one holds.
@@ -71,7 +73,7 @@ def findings(
     for layer, check in (*checks, *([(wide, lost)] if wide != case else [])):
         for each in _smallest(check, draw(layer, subject.options, seed), subject, seed):
             found.setdefault(_key(each), each)
-    return [*small, *found.values()]
+    return [*kept, *small, *found.values()]
 
 
 def _named(said: Iterable[Finding]) -> set[str]:

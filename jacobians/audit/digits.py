@@ -13,7 +13,7 @@ from jacobians.audit import Finding, state
 from jacobians.audit.entries import observation
 from jacobians.audit.judge import FINE, kind, rounding_bounds, slack
 from jacobians.audit.probes import Case, Probe, dtype_of, expected, integers, reals
-from jacobians.audit.reproduce import calls, code, expression, script
+from jacobians.audit.reproduce import calls, code, script, shown_within
 from jacobians.audit.subject import Result, Subject
 from jacobians.verify import exact
 
@@ -80,7 +80,7 @@ def small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Co
                 if name not in said and kind(result, wanted, probe, name) not in FINE:
                     said.add(name)
                     finding = _off(subject, name, probe, result, wanted, zeros=zeros)
-                    yield state.once_only(subject, name, probe, result, wanted, cases[-1]) or finding
+                    yield state.once_only(subject, name, probe, result, wanted, state.largest(cases)) or finding
 
 
 def real_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str]) -> Iterator[Finding]:
@@ -118,7 +118,7 @@ def real_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Col
             elif not np.all(np.abs(result.value.astype(np.float64) - right[name]) <= bound):
                 said.add(name)
                 finding = _beyond(subject, name, probe, result.value, right[name], bound)
-                yield state.once_only(subject, name, probe, result, right[name], cases[-1]) or finding
+                yield state.once_only(subject, name, probe, result, right[name], state.largest(cases)) or finding
 
 
 def _scaled(probe: Probe, factor: float) -> Probe:
@@ -156,7 +156,6 @@ def _beyond(subject: Subject, name: str, probe: Probe, got: Array, right: Array,
     at = np.unravel_index(np.argmax(np.where(wrong, error, 0)), error.shape)
     title = f"is wrong for real numbers: it is off by {error[at]:.3g} where rounding explains {bound[at]:.3g}"
     side = "forward" if name == "S" else "backward"
-    lines = [*calls(subject, side), f"right = {expression(right)}", f"bound = {expression(bound)}"]
-    lines += [f"print(np.all(np.abs({name}.astype(np.float64) - right) <= bound))", "print(True)  # right"]
+    lines = [*calls(subject, side), *shown_within(name, right, bound)]
     text = script(subject, probe, lines, sides=(side,))
     return observation(name, title, "values", probe, UNREAL, text, got=got, right=right, wrong=wrong, anchor="small")

@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from jacobians.audit import Finding
 from jacobians.audit.entries import counted, observation
+from jacobians.audit.memory import Because
 from jacobians.audit.probes import Case, Probe, expected, places
 from jacobians.audit.reproduce import calls, listed, script
 from jacobians.audit.subject import Subject
 from jacobians.geometry import Geometry
 
-__all__ = ["TILE", "not_a_number"]
+__all__ = ["TILE", "not_a_number", "shown_masks", "spread"]
 
 Array = npt.NDArray[Any]
 
@@ -146,27 +147,37 @@ def _spread(
     subject: Subject, given: Probe, name: str, letter: str, got: Array, wanted: Array, allowed: Array
 ) -> Finding:
     found = np.isnan(got.astype(np.float64))
-    missing, beyond, judged = int((wanted & ~found).sum()), int((found & ~allowed).sum()), wanted | ~allowed
-    said = f"misses {counted(missing)}" if missing else f"reaches {counted(beyond)} where no window holds it"
-    right = np.where(wanted, np.nan, expected(_without(given))[name])
+    title, cause, cure = spread(letter, found, wanted, allowed, "where no window holds it")
     side = "forward" if name == "S" else "backward"
-    if judged.all():
-        lines = [f"print(np.isnan({name}))", f"print(np.array({listed(wanted)}))  # right"]
-    else:
-        lines = [f"judged = np.array({listed(judged)})", f"print(np.isnan({name}[judged]))"]
-        lines += [f"print(np.array({listed(wanted[judged])}))  # right"]
+    lines = [*calls(subject, side), *shown_masks(name, wanted, allowed)]
     return observation(
         name,
-        f"is wrong for a NaN in {letter}: it {said}",
+        title,
         "not a number",
         given,
-        SWALLOWED if missing else MULTIPLIED,
-        script(subject, given, [*calls(subject, side), *lines], sides=(side,)),
+        (cause, cure),
+        script(subject, given, lines, sides=(side,)),
         got=got,
-        right=right,
-        wrong=judged & (found != wanted),
+        right=np.where(wanted, np.nan, expected(_without(given))[name]),
+        wrong=(wanted | ~allowed) & (found != wanted),
         anchor="nan",
     )
+
+
+def spread(letter: str, found: Array, wanted: Array, allowed: Array, where: str) -> Because:
+    """Return title, cause and cure of a NaN that is not where it has to be, or is where it may not be."""
+    missing, beyond = int((wanted & ~found).sum()), int((found & ~allowed).sum())
+    said = f"misses {counted(missing)}" if missing else f"reaches {counted(beyond)} {where}"
+    return (f"is wrong for a NaN in {letter}: it {said}", *(SWALLOWED if missing else MULTIPLIED))
+
+
+def shown_masks(name: str, wanted: Array, allowed: Array) -> list[str]:
+    """Return Python that prints where a result is NaN, and where it should be, of the entries that are judged."""
+    judged = wanted | ~allowed
+    if judged.all():
+        return [f"print(np.isnan({name}))", f"print(np.array({listed(wanted)}))  # right"]
+    lines = [f"judged = np.array({listed(judged)})", f"print(np.isnan({name}[judged]))"]
+    return [*lines, f"print(np.array({listed(wanted[judged])}))  # right"]
 
 
 def _without(probe: Probe) -> Probe:

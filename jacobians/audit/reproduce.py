@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from jacobians.audit.probes import Probe
     from jacobians.audit.subject import Subject
 
-__all__ = ["calls", "code", "expression", "listed", "paste", "plain", "record", "script", "shown"]
+__all__ = [
+    "calls",
+    "code",
+    "expression",
+    "listed",
+    "paste",
+    "plain",
+    "record",
+    "script",
+    "shown",
+    "shown_within",
+    "written_out",
+]
 
 Array = npt.NDArray[Any]
 
@@ -159,6 +171,13 @@ def shown(name: str, right: Array) -> list[str]:
         f"print({name}[{name} != right])",
         f"print(right[{name} != right])  # right",
     ]
+
+
+def shown_within(name: str, right: Array, bound: Array) -> list[str]:
+    """Return Python that prints whether a result is as near to what it should be as rounding leaves it."""
+    lines = [f"right = {expression(right)}", f"bound = {expression(np.broadcast_to(bound, right.shape))}"]
+    lines.append(f"print(np.all(np.abs({name}.astype(np.float64) - right) <= bound))")
+    return [*lines, "print(True)  # right"]
 
 
 def expression(array: Array) -> str:

@@ -94,7 +94,7 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     miss: Fraction | None = None
     if not failed:
         miss, failed = _more_draws(subject, cases, seed, inexact)
-        findings = [_later(subject, _of(failed, name), cases[-1]) for name in _names(failed)]
+        findings = [_later(subject, _of(failed, name), state.largest(cases)) for name in _names(failed)]
     broken = {each.name for each in failed}
     mixing = set(subject.names) if inexact or _mixes(subject, behaviour.observed(cases), seed) else set()
     findings += behaviour.findings(subject, cases, seed, broken, mixing)

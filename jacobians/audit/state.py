@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from jacobians.verify import exact
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["accumulates", "differs", "first", "kept", "later", "once_only", "random", "repeated", "stale"]
+__all__ = ["accumulates", "differs", "first", "kept", "largest", "later", "once_only", "random", "repeated", "stale"]
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +67,7 @@ def repeated(
     alone = subject.backward_alone(probe) if subject.forward and subject.backward else {}
     held = {name: None if each.value is None else np.array(each.returned) for name, each in results.items()}
     after = again = subject.results(probe)
-    other = next((case for case in (cases[-1], cases[0]) if case != probe.case), None)
+    other = next((case for case in (largest(cases), cases[0]) if case != probe.case), None)
     if other:
         subject.results(draw(other, subject.options, seed))
         after = subject.results(probe)
@@ -87,7 +88,12 @@ def repeated(
                 break
 
 
-def later(subject: Subject, each: Comparison, largest: Case) -> Finding:
+def largest(cases: Sequence[Case]) -> Case:
+    """Choose the layer with the largest images and responses, which leaves most in buffers of either."""
+    return max(cases, key=lambda case: case.images * min(case.geometry.pixels, math.prod(case.geometry.responses)))
+
+
+def later(subject: Subject, each: Comparison, other: Case) -> Finding:
     """Make the finding of a result that was right for the first numbers at a layer and is wrong for later ones.
 
     Parameters
@@ -96,7 +102,7 @@ def later(subject: Subject, each: Comparison, largest: Case) -> Finding:
         The code under audit.
     each : Comparison
         The result that is wrong.
-    largest : Case
+    other : Case
         The largest of the layers.
 
     Returns
@@ -110,20 +116,20 @@ def later(subject: Subject, each: Comparison, largest: Case) -> Finding:
         return found
     again = subject.results(each.probe)[each.name]
     if kind(again, each.right, each.probe, each.name) in FINE:
-        return kept(subject, each, KEPT, largest)
+        return kept(subject, each, KEPT, other)
     return kept(subject, each, LATER)
 
 
 def stale(subject: Subject, each: Comparison, tried: Sequence[Comparison]) -> Finding | None:
     """Make the finding of a result that is another one after calls with zeros, at the largest layer and at this one."""
-    largest = max((one.probe for one in tried), key=lambda one: one.case.numbers, default=each.probe)
-    for probe in (largest, each.probe):
+    other = largest([one.probe.case for one in tried] or [each.probe.case])
+    for probe in (next((one.probe for one in tried if one.probe.case == other), each.probe), each.probe):
         zeros: dict[str, Any] = {letter: np.zeros_like(getattr(probe, letter)) for letter in "XFbG"}
         subject.results(dataclasses.replace(probe, **zeros))
     again, before = subject.results(each.probe)[each.name].value, each.result.value
     if again is not None and before is not None and np.array_equal(again, before):
         return None
-    return kept(subject, each, STALE, largest.case)
+    return kept(subject, each, STALE, other)
 
 
 def first(subject: Subject, each: Comparison) -> Finding | None:

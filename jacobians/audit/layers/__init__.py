@@ -44,17 +44,18 @@ def audit_relu(backward: Callable[..., Any], *, dtype: str = "float64", seed: in
     Notes
     -----
     ∂l/∂S = G where S > 0 and 0 elsewhere, at S = 0 too. Arrays hold negative, zero and positive entries; numbers are
-    integers, so that the comparison is exact.
+    integers, so that the comparison is exact; one case has other numbers. Layouts in memory, NaN and repeated calls are
+    observed too.
 
     Examples
     --------
     >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
     ✗ ∂l/∂S is wrong: ≥ stands where > is needed
     """
-    from jacobians.audit.layers import relu, shared
+    from jacobians.audit.layers import relu, run, shared
 
     code = shared.Code(relu.LAYER, dtype, seed, backward=backward)
-    return shared.audited(code, list(relu.probes(code.dtype, seed)))
+    return run.audited(code, list(relu.probes(code.dtype, seed)))
 
 
 def audit_fully_connected(
@@ -97,7 +98,8 @@ def audit_fully_connected(
     Notes
     -----
     Numbers are integers of which no sum rounds, so that the comparison is exact; there are enough draws that a wrong
-    bilinear form passes a size with probability 2⁻⁶⁰ at most.
+    bilinear form passes a size with probability 2⁻⁶⁰ at most. Real numbers may be off by the rounding bound of direct
+    sums. Layouts in memory, NaN and repeated calls are observed too.
 
     Examples
     --------
@@ -105,11 +107,11 @@ def audit_fully_connected(
     >>> print(str(report).splitlines()[0])
     ✗ s is wrong: H is flattened column by column, planes last
     """
-    from jacobians.audit.layers import fully_connected, shared
+    from jacobians.audit.layers import fully_connected, run, shared
 
     shared.check_flag("bias", bias)
     code = shared.Code(fully_connected.layer(bias=bias), dtype, seed, forward=forward, backward=backward)
-    return shared.audited(code, *fully_connected.probes(code.dtype, seed, bias=bias))
+    return run.audited(code, *fully_connected.probes(code.dtype, seed, bias=bias))
 
 
 def audit_softmax_cross_entropy(
@@ -151,7 +153,7 @@ def audit_softmax_cross_entropy(
     Notes
     -----
     ∂l/∂s = p − y for each image (L4), over N for a mean. Results are compared with 60 digits, and may be off by the
-    rounding bound of every stable algorithm.
+    rounding bound of every stable algorithm. Layouts in memory, NaN and repeated calls are observed too.
 
     Examples
     --------
@@ -160,8 +162,8 @@ def audit_softmax_cross_entropy(
     >>> print(str(report).splitlines()[0])
     ✗ ∂l/∂s is wrong: it is not divided by the number of images
     """
-    from jacobians.audit.layers import shared, softmax
+    from jacobians.audit.layers import run, shared, softmax
 
     shared.check_flag("mean", mean)
     code = shared.Code(softmax.LAYERS[mean], dtype, seed, backward=backward, forward=forward)
-    return shared.audited(code, list(softmax.probes(code.dtype, seed, mean=mean)))
+    return run.audited(code, list(softmax.probes(code.dtype, seed, mean=mean)))

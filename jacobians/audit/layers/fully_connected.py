@@ -12,7 +12,7 @@ import numpy as np
 
 from jacobians.audit.entries import written
 from jacobians.audit.layers import shared
-from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Shape, Theory
+from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
 from jacobians.audit.probes import TARGET, dtype_of
 from jacobians.audit.readout import MOST_READINGS
 from jacobians.verify import exact
@@ -46,6 +46,9 @@ def probes(dtype: str, seed: int, *, bias: bool) -> tuple[list[Probe], float]:
             found.append(Probe(large, shared.LARGE))
             missed *= exact.miss_probability(*(exact.Draw(magnitude, size) for size in sizes))
         worst = max(worst, missed)
+        if images > 1 and dtype in exact.SIGNIFICAND:
+            real = {name: shared.reals(generator, shape, kind) for name, shape in shapes.items()}
+            found.append(Probe(real, shared.REAL))
     return found, math.log2(worst.numerator) - math.log2(worst.denominator)
 
 
@@ -68,9 +71,33 @@ SUMS: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
 
 
 def _right(probe: Probe) -> dict[str, Rounded]:
-    right = {name: formula(*_parts(probe)) for name, formula in SUMS.items()}
-    return {name: exactly(each.reshape(probe.wide["H"].shape if name == "dH" else each.shape))
-            for name, each in right.items()}  # fmt: skip
+    right = {name: _shaped(probe, name, formula(*_parts(probe))) for name, formula in SUMS.items()}
+    if probe.what != shared.REAL:
+        return {name: exactly(each) for name, each in right.items()}
+    W, H, g, b = (np.abs(each) for each in _parts(probe))
+    # Rounding of direct sums in the dtype, in any order, and of what is held against them.
+    terms, dtype = max(*W.shape, len(H)) + 1, str(probe.arrays["W"].dtype)
+    share = shared.gamma(terms, dtype) + 2 * shared.gamma(terms, "float64")
+    return {name: Rounded(each, share * _shaped(probe, name, SUMS[name](W, H, g, b))) for name, each in right.items()}
+
+
+def _shaped(probe: Probe, name: str, each: Array) -> Array:
+    return each.reshape(probe.wide["H"].shape) if name == "dH" else each
+
+
+MADE_OF = {"s": "WHb", "dW": "gH", "dH": "gW", "db": "g"}
+
+
+def _reach(probe: Probe, letter: str) -> Reach:
+    """Where one entry that is not 0 goes, among ones."""
+    ones = {name: np.ones_like(array) for name, array in probe.wide.items()}
+    if "b" in ones:
+        ones["b"] *= 0
+    ones |= {name: 0 * ones[name] for name in "WH"} if letter == "b" else {}
+    place = ones[letter].size - 1
+    ones[letter] = (np.arange(place + 1) == place).reshape(ones[letter].shape) * 1.0
+    reached = {name: (each.value != 0) & (letter in MADE_OF[name]) for name, each in _right(Probe(ones)).items()}
+    return place, {name: (mask, mask) for name, mask in reached.items()}
 
 
 # names and formulas of entries ----------------------------------------------------------------------------------------
@@ -317,5 +344,6 @@ def layer(*, bias: bool) -> Layer:
         theories=THEORIES,
         names=_names,
         symbols=_symbols,
+        reach=_reach,
         raised={"ValueError": ("", SHAPES)},
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jacobians.audit.layers import shared
-from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Shape, Theory
+from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
 from jacobians.audit.probes import dtype_of
 from jacobians.verify import exact
 from jacobians.verify.reference import Rounded, exactly
@@ -39,6 +39,9 @@ def probes(dtype: str, seed: int) -> Iterator[Probe]:
     for shape in SHAPES:
         drawn = shared.distinct_integers(generator, {"S": shape, "G": shape}, exact.exact_limit(dtype), kind)
         yield Probe({"S": _with_zeros(generator, drawn["S"]), "G": drawn["G"]})
+    if dtype in exact.SIGNIFICAND:
+        real = {letter: shared.reals(generator, (3, 4), kind) for letter in "SG"}
+        yield Probe(real, shared.REAL)
     most = min(exact.exact_limit(dtype), exact.exact_limit("float64"))
     large = [exact.draw_integers(generator, (2, 3, 4, 5), most, kind) for _ in "SG"]
     yield Probe({"S": _with_zeros(generator, large[0]), "G": large[1]}, shared.LARGE)
@@ -56,6 +59,14 @@ def _with_zeros(generator: np.random.Generator, S: Array) -> Array:
 def _right(probe: Probe) -> dict[str, Rounded]:
     S, G = probe.wide["S"], probe.wide["G"]
     return {"dS": exactly(np.where(S > 0, G, 0))}
+
+
+def _reach(probe: Probe, letter: str) -> Reach:
+    """A NaN in G has to come where S > 0; one in S may come where it is."""
+    S = probe.wide["S"]
+    place = int(np.flatnonzero(S.reshape(-1) > 0)[-1])
+    mark = np.arange(S.size).reshape(S.shape) == place
+    return place, {"dS": (mark if letter == "G" else np.zeros_like(mark), mark)}
 
 
 def _names(name: str, shape: Shape) -> list[str]:
@@ -156,4 +167,5 @@ LAYER = Layer(
     theories=tuple(_theories()),
     names=_names,
     symbols=_symbols,
+    reach=_reach,
 )

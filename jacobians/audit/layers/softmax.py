@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from jacobians.audit.layers import shared
-from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Shape, Theory
+from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
 from jacobians.verify import exact, reference
 from jacobians.verify.reference import Rounded
 
@@ -82,6 +82,8 @@ def probes(dtype: str, seed: int, *, mean: bool) -> Iterator[MiniBatch]:
 
     for sizes in SIZES:
         yield draw(*sizes)
+    m = draw(3, 4)
+    yield moved(m, shared.reals(generator, m.s.shape, np.dtype(dtype)), shared.REAL)
     for sizes, level in itertools.product(((1, 2), (2, 3)), (1000, -1000)):
         yield moved(draw(*sizes), level, f"scores around {level}")
     far = -VANISHES[dtype]
@@ -105,6 +107,14 @@ def _right(probe: MiniBatch) -> dict[str, Rounded]:
         loss = weight * mpmath.fsum(-mpmath.log(row[label]) for row, label in zip(p, probe.labels, strict=True))
     values = {"ds": np.array(ds, np.float64), "loss": np.array(loss, np.float64)}
     return {name: Rounded(value, probe.bound(value)) for name, value in values.items()}
+
+
+def _reach(probe: MiniBatch, letter: str) -> Reach | None:
+    """A NaN among the scores has to come in the gradient of its image, and in the loss; labels are 0 or 1."""
+    if letter == "y":
+        return None
+    row = (np.arange(len(probe.s)) == len(probe.s) - 1)[:, None] & np.ones(probe.s.shape, bool)
+    return probe.s.size - 1, {"ds": (row, row), "loss": (np.array(True), np.array(True))}
 
 
 def _names(name: str, shape: Shape) -> list[str]:
@@ -350,6 +360,7 @@ def _layer(*, mean: bool) -> Layer:
         theories=THEORIES,
         names=_names,
         symbols=_symbols,
+        reach=_reach,
         lost=_lost,
         dtypes=("float64", "float32"),
         raised={
