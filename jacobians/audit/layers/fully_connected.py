@@ -30,7 +30,8 @@ SIZES: tuple[tuple[int, Shape, int], ...] = (
 
 def probes(dtype: str, seed: int, *, bias: bool) -> tuple[list[Probe], float]:
     """Draw small numbers, and large ones until a wrong bilinear form is missed with probability 2⁻⁶⁰ at each size."""
-    generator, kind, found, worst = np.random.default_rng(seed), dtype_of(dtype), [], Fraction(0)
+    generator, others = (np.random.default_rng(each) for each in (seed, (seed, 1)))
+    kind, found, worst = dtype_of(dtype), list[Probe](), Fraction(0)
     for images, image, classes in SIZES:
         b = {"b": (classes,)} if bias else {}
         shapes: dict[str, Shape] = {"W": (classes, math.prod(image)), "H": (images, *image), **b}
@@ -47,7 +48,7 @@ def probes(dtype: str, seed: int, *, bias: bool) -> tuple[list[Probe], float]:
             missed *= exact.miss_probability(*(exact.Draw(magnitude, size) for size in sizes))
         worst = max(worst, missed)
         if images > 1 and dtype in exact.SIGNIFICAND:
-            real = {name: shared.reals(generator, shape, kind) for name, shape in shapes.items()}
+            real = {name: shared.reals(others, shape, kind) for name, shape in shapes.items()}
             found.append(Probe(real, shared.REAL))
     return found, math.log2(worst.numerator) - math.log2(worst.denominator)
 

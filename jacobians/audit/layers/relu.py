@@ -27,7 +27,8 @@ SMALLEST = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "b
 
 def probes(dtype: str, seed: int) -> Iterator[Probe]:
     """Yield single numbers of all signs, then arrays in which every sign of S meets every sign of G."""
-    generator, kind = np.random.default_rng(seed), dtype_of(dtype)
+    generator, others = (np.random.default_rng(each) for each in (seed, (seed, 1)))
+    kind = dtype_of(dtype)
     single = {"S": (1, 1), "G": (1, 1)}
     for sign_s, sign_g in itertools.product((0, -1, 1), (1, -1)):
         drawn = shared.distinct_integers(generator, single, 8, kind)
@@ -40,7 +41,7 @@ def probes(dtype: str, seed: int) -> Iterator[Probe]:
         drawn = shared.distinct_integers(generator, {"S": shape, "G": shape}, exact.exact_limit(dtype), kind)
         yield Probe({"S": _with_zeros(generator, drawn["S"]), "G": drawn["G"]})
     if dtype in exact.SIGNIFICAND:
-        real = {letter: shared.reals(generator, (3, 4), kind) for letter in "SG"}
+        real = {letter: shared.reals(others, (3, 4), kind) for letter in "SG"}
         yield Probe(real, shared.REAL)
     most = min(exact.exact_limit(dtype), exact.exact_limit("float64"))
     large = [exact.draw_integers(generator, (2, 3, 4, 5), most, kind) for _ in "SG"]

@@ -69,7 +69,7 @@ class MiniBatch(Probe):
 
 def probes(dtype: str, seed: int, *, mean: bool) -> Iterator[MiniBatch]:
     """Yield scores around 0, then such as code fails for that does not subtract each image's largest score."""
-    generator = np.random.default_rng(seed)
+    generator, others = (np.random.default_rng(each) for each in (seed, (seed, 1)))
 
     def draw(images: int, classes: int) -> MiniBatch:
         # Distinct integers near 0, and labels that are not all the same.
@@ -82,8 +82,10 @@ def probes(dtype: str, seed: int, *, mean: bool) -> Iterator[MiniBatch]:
 
     for sizes in SIZES:
         yield draw(*sizes)
-    m = draw(3, 4)
-    yield moved(m, shared.reals(generator, m.s.shape, np.dtype(dtype)), shared.REAL)
+        real = shared.reals(others, sizes, np.dtype(dtype))
+        yield MiniBatch(
+            real, np.eye(sizes[1], dtype=dtype)[others.integers(sizes[1], size=sizes[0])], shared.REAL, mean=mean
+        )
     for sizes, level in itertools.product(((1, 2), (2, 3)), (1000, -1000)):
         yield moved(draw(*sizes), level, f"scores around {level}")
     far = -VANISHES[dtype]
