@@ -109,9 +109,9 @@ def _reach(probe: Probe, letter: str, at: int) -> dict[str, tuple[Array, Array]]
     for name in {"X": ("dX", "db"), "F": ("dF", "db")}.get(letter, ()):
         wanted[name] = np.zeros_like(wanted[name])
     if letter == "F":
-        # Whole maps and planes: a tap is multiplied by the zeros of a padding, and by those between responses.
+        # A tap is multiplied by the zeros of a padding, and where a matrix is read out by basis images, by theirs.
         axes = tuple(range(2, wanted["S"].ndim))
-        allowed = {name: wanted[name] | wanted[name].any(axis=axes, keepdims=True) for name in ("S", "dX")}
+        allowed = {"S": wanted["S"] | wanted["S"].any(axis=axes, keepdims=True), "dX": np.ones_like(wanted["dX"])}
     else:
         allowed = _windows(ones, wanted)
     masks = {name: (wanted[name], allowed.get(name, wanted[name])) for name in ("S", "dX", "db", "dF")}
