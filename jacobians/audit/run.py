@@ -75,18 +75,7 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     """Run the whole audit of one subject."""
     _check_run(seed, executor)
     relayout.check(subject)
-    given = _cases(subject.options, geometries)
-    if not given:
-        raise ShapeError("geometries is empty; give at least one, or leave it out")
-    exact = [case for case in given if scheme_of(case, subject.options.dtype)]
-    if not exact:
-        raise ShapeError(f"{given[0]} has sums so long that {subject.options.dtype} has no exact integers; use another")
-    cases = exact if geometries is not None else affordable(exact, subject.options.dtype)
-    if not cases:
-        raise ShapeError(
-            f"{subject.options} makes layers with several planes and filters too large to audit in minutes; audit the "
-            "code with less padding, smaller steps or a wider dtype, or take the time with geometries of your own"
-        )
+    cases, left_out = _chosen(subject.options, geometries)
     first = [each for found in (executor.map if executor else map)(_once(subject, seed), cases) for each in found]
     inexact = {each.name for each in first if each.kind == "inexact"}
     failed = [each for each in first if _is_wrong(each, inexact)]
@@ -103,11 +92,7 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
     findings += behaviour.changes(subject)
     return AuditReport(
         tuple(findings),
-        (
-            *_left_out(len(given) - len(exact), f"their sums are too long for {subject.options.dtype}"),
-            *_left_out(len(exact) - len(cases), "these options make them too large to try all in minutes"),
-            *_notes(subject, inexact - broken, None if failed else miss),
-        ),
+        (*left_out, *_notes(subject, inexact - broken, None if failed else miss)),
         tuple(LABELS[name] for name in subject.names),
         str(subject.options),
         len(cases),
@@ -115,6 +100,25 @@ def audit(subject: Subject, geometries: Iterable[Geometry] | None, seed: int, ex
         None if failed or miss is None else math.log2(miss.numerator) - math.log2(miss.denominator),
         seed,
     )
+
+
+def _chosen(options: Options, geometries: Iterable[Geometry] | None) -> tuple[list[Case], list[str]]:
+    """Return the layers to try, and notes on those that are left out."""
+    given = _cases(options, geometries)
+    if not given:
+        raise ShapeError("geometries is empty; give at least one, or leave it out")
+    exact = [case for case in given if scheme_of(case, options.dtype)]
+    if not exact:
+        raise ShapeError(f"{given[0]} has sums so long that {options.dtype} has no exact integers; use another")
+    cases = exact if geometries is not None else affordable(exact, options.dtype)
+    if not cases:
+        raise ShapeError(
+            f"{options} makes layers with several planes and filters too large to audit in minutes; audit the "
+            "code with less padding, smaller steps or a wider dtype, or take the time with geometries of your own"
+        )
+    long = _left_out(len(given) - len(exact), f"their sums are too long for {options.dtype}")
+    large = _left_out(len(exact) - len(cases), "these options make them too large to try all in minutes")
+    return cases, [*long, *large]
 
 
 def _check_run(seed: Any, executor: Any) -> None:
