@@ -11,7 +11,7 @@ from jacobians.audit import Finding
 from jacobians.audit.digits import real_numbers, small_numbers
 from jacobians.audit.entries import observation
 from jacobians.audit.judge import FINE, kind
-from jacobians.audit.memory import LAYOUTS, WRITTEN, Arrangement, of_layout
+from jacobians.audit.memory import LAYOUTS, OVERWRITTEN, WRITTEN, Arrangement, of_layout
 from jacobians.audit.nonfinite import TILE, not_a_number
 from jacobians.audit.probes import Case, Probe, draw, expected
 from jacobians.audit.reproduce import calls, code, script
@@ -56,15 +56,16 @@ def findings(
     probe = draw(case, subject.options, seed)
     # What a cache keeps may look like any other error.
     kept = list(_smallest(lambda each: repeated(subject, cases, each, seed, broken), probe, subject, seed))
-    small = list(small_numbers(subject, cases, seed, {*broken, *_named(kept)}))
-    small += real_numbers(subject, cases, seed, {*broken, *_named([*kept, *small])})
-    skipped = {*broken, *inexact, *_named([*kept, *small])}
+    unsteady = {*broken, *_named(each for each in kept if each.title != OVERWRITTEN[0])}
+    small = list(small_numbers(subject, cases, seed, unsteady))
+    small += real_numbers(subject, cases, seed, {*unsteady, *_named(small)})
+    skipped = {*unsteady, *inexact, *_named(small)}
 
     def lost(probe: Probe) -> Iterator[Finding]:
         return not_a_number(subject, probe, skipped)
 
     checks: tuple[tuple[Case, Callable[[Probe], Iterator[Finding]]], ...] = (
-        (case, lambda each: _layouts(subject, each, {*broken, *_named(kept)})),
+        (case, lambda each: _layouts(subject, each, unsteady)),
         (case, lost),
     )
     # Beyond a tile, a NaN can only spread where there are more responses than one holds.
