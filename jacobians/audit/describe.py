@@ -101,7 +101,7 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
     return {
         "case": str(probe.case),
         "arrays": record(probe, name, each.result.value, each.right),
-        "code": code(subject, probe, name, each.right),
+        "code": code(subject, probe, name, each.right, kind=each.kind),
     }
 
 

@@ -50,7 +50,7 @@ CACHED: Because = (
 )
 SAVED: Because = (
     "depends on the call of forward before",
-    "It takes what forward saved, and not its own X and F.",
+    "It takes what forward saved, and not its own arguments.",
     "Use the arguments, or call forward in it first.",
 )
 ACCUMULATED: Because = (

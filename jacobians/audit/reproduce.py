@@ -20,11 +20,13 @@ __all__ = [
     "code",
     "expression",
     "listed",
-    "paste",
     "plain",
     "record",
     "script",
     "shown",
+    "shown_dtype",
+    "shown_shape",
+    "shown_steady",
     "shown_within",
     "written_out",
 ]
@@ -54,7 +56,15 @@ def record(probe: Probe, name: str, got: Array | None, right: Array | None) -> d
     return lists | results | {"result": name}
 
 
-def code(subject: Subject, probe: Probe, name: str, right: Array, arrange: Mapping[str, str] | None = None) -> str:
+def code(
+    subject: Subject,
+    probe: Probe,
+    name: str,
+    right: Array,
+    arrange: Mapping[str, str] | None = None,
+    *,
+    kind: str = "values",
+) -> str:
     """Return Python that calls the code under audit on a case and prints its result beside the right one.
 
     Parameters
@@ -69,6 +79,8 @@ def code(subject: Subject, probe: Probe, name: str, right: Array, arrange: Mappi
         What that should be.
     arrange : mapping of str to str, optional
         Python that lays an argument out otherwise, by its letter.
+    kind : str
+        In what the result differs: shapes are printed of a wrong shape, dtypes of a wrong dtype.
 
     Returns
     -------
@@ -77,7 +89,8 @@ def code(subject: Subject, probe: Probe, name: str, right: Array, arrange: Mappi
     """
     lines = [f"{letter} = {text}" for letter, text in (arrange or {}).items()]
     side = "forward" if name == "S" else "backward"
-    return script(subject, probe, [*lines, *calls(subject, side), *shown(name, right)], sides=(side,))
+    differs = {"shape": shown_shape(name, right), "dtype": shown_dtype(name, "X")}.get(kind) or shown(name, right)
+    return script(subject, probe, [*lines, *calls(subject, side), *differs], sides=(side,))
 
 
 def calls(subject: Subject, *sides: str) -> list[str]:
@@ -111,37 +124,6 @@ def script(subject: Subject, probe: Probe, lines: Sequence[str], sides: Sequence
     return written_out(functions, given, lines, subject.options.dtype)
 
 
-def paste(
-    function: Any, side: str, given: Mapping[str, Array], gives: Sequence[str], name: str, right: Array, dtype: str
-) -> str:
-    """Return Python that calls one function once, and prints one of its results beside the right one.
-
-    Parameters
-    ----------
-    function : callable
-        The code under audit.
-    side : str
-        What it is called where it has no name that can be imported: forward or backward.
-    given : mapping of str to ndarray
-        Its arguments.
-    gives : sequence of str
-        Its results.
-    name : str
-        The one to print.
-    right : ndarray
-        What that should be.
-    dtype : str
-        Of the arguments.
-
-    Returns
-    -------
-    str
-        As of `script`.
-    """
-    lines = [f"{', '.join(gives)} = {side}({', '.join(given)})", *shown(name, right)]
-    return written_out({side: function}, given, lines, dtype)
-
-
 def written_out(
     functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Array], lines: Sequence[str], dtype: str
 ) -> str:
@@ -173,10 +155,31 @@ def shown(name: str, right: Array) -> list[str]:
     ]
 
 
+def shown_shape(name: str, right: Array) -> list[str]:
+    """Return Python that prints the shape of a result, and what it should be."""
+    return [f"print(np.shape({name}))", f"print({right.shape})  # right"]
+
+
+def shown_dtype(name: str, letter: str, *, wider: bool = False) -> list[str]:
+    """Return Python that prints the dtype of a result, and that of an argument, of which it may be a wider one."""
+    got, given = f"np.asarray({name}).dtype", f"{letter}.dtype"
+    if not wider:
+        return [f"print({got})", f"print({given})  # right"]
+    lines = [f"print({got})", f"print({got}.kind == {given}.kind and {got}.itemsize >= {given}.itemsize)"]
+    return [*lines, "print(True)  # right"]
+
+
+def shown_steady(name: str, call: Sequence[str], times: int) -> list[str]:
+    """Return Python that prints whether the same call gives the same result so many times."""
+    body = ["results = []", f"for _ in range({times}):", *(f"    {line}" for line in call)]
+    body.append(f"    results.append(np.array({name}))")
+    return [*body, "print(all(np.array_equal(each, results[0]) for each in results))", "print(True)  # right"]
+
+
 def shown_within(name: str, right: Array, bound: Array) -> list[str]:
     """Return Python that prints whether a result is as near to what it should be as rounding leaves it."""
     lines = [f"right = {expression(right)}", f"bound = {expression(np.broadcast_to(bound, right.shape))}"]
-    lines.append(f"print(np.all(np.abs({name}.astype(np.float64) - right) <= bound))")
+    lines.append(f"print(np.all(np.abs(np.asarray({name}, np.float64) - right) <= bound))")
     return [*lines, "print(True)  # right"]
 
 

@@ -15,7 +15,7 @@ from jacobians.audit.entries import observation
 from jacobians.audit.judge import FINE, kind
 from jacobians.audit.memory import ACCUMULATED, CACHED, KEPT, LATER, OVERWRITTEN, RANDOM, SAVED, STALE, Because
 from jacobians.audit.probes import Case, Probe, draw, expected, integers
-from jacobians.audit.reproduce import calls, script, shown
+from jacobians.audit.reproduce import calls, script, shown, shown_steady
 from jacobians.audit.subject import Result, Subject
 from jacobians.verify import exact
 
@@ -205,7 +205,7 @@ def _lines(
     if because == ACCUMULATED:
         return [*once, *once, *last]
     if because == RANDOM:
-        return [*start, *once, *same]
+        return shown_steady(name, once, 1 + AGAIN)
     if because in {KEPT, STALE} and other:
         between = [DRAWN, *_called(subject, sides, lambda letter, _: f"draw{other.shapes[letter]}")]
         return [*start, *between, *once, *same] if because == KEPT else [*between, *once, *last]
