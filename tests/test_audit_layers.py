@@ -80,6 +80,7 @@ WRONG_RELUS = {
     "G is multiplied by H": lambda S, G: G * np.maximum(S, 0),
     "G is multiplied by S": lambda S, G: G * S,
     "it is 0 everywhere": lambda S, G: G * 0,
+    "the mask is 0 < S < 6": lambda S, G: G * ((S > 0) & (S < 6)),
     "S is compared with a number above 0": lambda S, G: G * (S > 1e-2),
     "the mask is of another array, neither S nor G": lambda S, G: G * (later(S) > 0),
     "half of the gradient passes where S is 0": lambda S, G: G * np.heaviside(S, 0.5),

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding
-from jacobians.audit.layers.findings import finding
-from jacobians.audit.layers.shared import Code, Comparison, Probe, Reach
-from jacobians.audit.memory import KEPT, LAYOUTS, OVERWRITTEN, RANDOM, WRITTEN, Because, of_layout
+from jacobians.audit.layers.findings import compared, finding, program, written_call
+from jacobians.audit.layers.shared import Code, Comparison, Probe
+from jacobians.audit.memory import LAYOUTS, WRITTEN, of_layout
 from jacobians.audit.nonfinite import shown_masks, spread
-from jacobians.audit.reproduce import expression, shown, shown_within, written_out
 from jacobians.verify import exact
 from jacobians.verify.reference import Rounded
 
-__all__ = ["calls", "layouts", "not_a_number", "state"]
+__all__ = ["calls", "layouts", "not_a_number"]
 
 Array = npt.NDArray[Any]
 
@@ -43,63 +44,43 @@ def calls(code: Code, tried: Sequence[Comparison]) -> Iterator[Finding]:
             letters = " and ".join(sorted({letter for each in changed for letter in each.result.changed}))
             cause, cure = WRITTEN
             letter, case = changed[0].result.changed[0], changed[0].probe
-            lines = [f"before = {letter}.copy()", _call(code, side), f"print({letter})", "print(before)  # right"]
+            lines = [f"before = {letter}.copy()", written_call(code, side)]
+            lines += [f"print({letter})", "print(before)  # right"]
             because: dict[str, Any] = {"cause": cause, "cure": cure, "anchor": "memory"}
-            because["text"] = _program(code, side, case, lines)
+            because["text"] = program(code, case, lines, (side,))
             yield make(changed, title=f"changes {letters} in place", kind="in place", **because)
 
 
-def state(code: Code, probes: Sequence[Probe], tried: Sequence[Comparison]) -> Iterator[Finding]:
-    """Call three times on the same numbers, with calls on others of the same shapes and on other shapes between."""
-    probe = max(probes, key=lambda each: min(array.size for array in each.arrays.values()))
-    known = {each.name for each in tried if each.kind in {"exception", "not written"}}
-    first = {name: result for name, result in code.results(probe).items() if name not in known}
-    code.results(Probe({name: array[::-1].copy() for name, array in probe.arrays.items()}))
-    kept = {name: np.array_equal(np.asarray(each.value), np.asarray(each.returned)) for name, each in first.items()}
-    again = code.results(probe)
-    code.results(probes[0])
-    after = code.results(probe)
-    for name, result in first.items():
-        same = [np.array_equal(np.asarray(result.value), np.asarray(each[name].value)) for each in (again, after)]
-        differs = [not kept[name], *(not each for each in same)]
-        if any(differs):
-            because = (OVERWRITTEN, RANDOM, KEPT)[differs.index(True)]
-            title, cause, cure = because
-            each = Comparison(probe, name, result, code.layer.right(probe)[name])
-            text = _program(code, code.side(name), probe, _between(code, name, because, probes[0]))
-            yield finding(code, [each], 0, title, "state", cause=cause, cure=cure, anchor="memory", text=text)
-
-
-def _call(code: Code, side: str) -> str:
-    return f"{', '.join(code.layer.gives[side])} = {side}({', '.join(code.layer.takes[side])})"
-
-
-def _program(code: Code, side: str, probe: Probe, lines: Sequence[str]) -> str:
-    given = {letter: probe.arrays[letter] for letter in code.layer.takes[side]}
-    return written_out({side: code.functions[side]}, given, lines, code.dtype)
-
-
-def _between(code: Code, name: str, because: Because, other: Probe) -> list[str]:
-    """Return Python that prints a result of a call, before and after another call."""
-    side = code.side(name)
-    once, letters = _call(code, side), code.layer.takes[side]
-    start, same = [once, f"first = {name}.copy()"], [f"print({name})", "print(first)  # right"]
-    if because == OVERWRITTEN:
-        return [*start, f"{side}({', '.join(f'{letter}[::-1].copy()' for letter in letters)})", *same]
-    if because == KEPT:
-        return [*start, f"{side}({', '.join(expression(other.arrays[letter]) for letter in letters)})", once, *same]
-    return [*start, once, *same]
-
-
-def _ample(probes: Sequence[Probe]) -> Probe:
-    """Choose a probe of which every argument has several entries."""
-    plain = [each for each in probes if not each.what]
-    return max(plain, key=lambda each: min(array.size for array in each.arrays.values()))
-
-
-def layouts(code: Code, probes: Sequence[Probe], broken: Collection[str]) -> Iterator[Finding]:
+def layouts(code: Code, probes: Sequence[Probe], broken: Collection[str]) -> Iterable[Finding]:
     """Lay out all arguments otherwise at once; where that matters, one after the other, to find out which."""
-    probe, said = _ample(probes), set[tuple[str, str]]()
+    return _smallest(lambda probe: _laid_out(code, probe, broken), probes)
+
+
+def not_a_number(code: Code, probes: Sequence[Probe], broken: Collection[str]) -> Iterable[Finding]:
+    """Put one NaN into one argument after the other: it has to reach what is made of it, and nothing else."""
+    return _smallest(lambda probe: _spoiled(code, probe, broken), probes) if code.dtype in exact.SIGNIFICAND else ()
+
+
+def _smallest(check: Callable[[Probe], Iterator[Finding]], probes: Sequence[Probe]) -> Iterable[Finding]:
+    """Make the findings of a check, each on the smallest of the probes that show it."""
+    plain = sorted((each for each in probes if not each.what), key=lambda each: each.numbers)
+    ample = max(plain, key=lambda each: min(array.size for array in each.arrays.values()))
+    found = {_key(each): each for each in check(ample)}
+    left = set(found)
+    for probe in plain:
+        for each in check(probe) if left else ():
+            if _key(each) in left:
+                left.remove(_key(each))
+                found[_key(each)] = each
+    return found.values()
+
+
+def _key(finding: Finding) -> tuple[str, str]:
+    return finding.about, re.split(r" \(|:", finding.title)[0]
+
+
+def _laid_out(code: Code, probe: Probe, broken: Collection[str]) -> Iterator[Finding]:
+    said = set[tuple[str, str]]()
     for side, layout in itertools.product(code.functions, LAYOUTS):
         letters = code.layer.takes[side]
         if not _wrong(code, probe, side, dict.fromkeys(letters, layout.arrange), broken):
@@ -109,19 +90,10 @@ def layouts(code: Code, probes: Sequence[Probe], broken: Collection[str]) -> Ite
                 if (each.name, letter) not in said:
                     said.add((each.name, letter))
                     title, cause, cure = of_layout(letter, layout.name, each.result.raised)
-                    lines = [
-                        f"{letter} = {layout.code(letter)}",
-                        _call(code, side),
-                        *_shown(each),
-                    ]
-                    text = _program(code, side, probe, lines)
+                    lines = [f"{letter} = {layout.code(letter)}", written_call(code, side), *compared(each)]
+                    text = program(code, probe, lines, (side,))
                     because: dict[str, Any] = {"cause": cause, "cure": cure, "anchor": "memory", "text": text}
                     yield finding(code, [each], 0, title, "memory layout", **because)
-
-
-def _shown(each: Comparison) -> list[str]:
-    value, error = each.right.value, each.right.error
-    return shown_within(each.name, value, error) if error.any() else shown(each.name, value)
 
 
 def _wrong(
@@ -134,37 +106,32 @@ def _wrong(
     return [each for each in tried if each.kind != "nothing"]
 
 
-def not_a_number(code: Code, probes: Sequence[Probe], broken: Collection[str]) -> Iterator[Finding]:
-    """Put one NaN into one argument after the other: it has to reach what is made of it, and nothing else."""
-    probe = _ample(probes)
-    if code.dtype not in exact.SIGNIFICAND:
-        return
+def _spoiled(code: Code, probe: Probe, broken: Collection[str]) -> Iterator[Finding]:
+    right = code.layer.right(probe)
     for side in code.functions:
         for letter in code.layer.takes[side]:
-            if reach := code.layer.reach(probe, letter):
-                yield from _spoiled(code, probe, side, letter, reach, broken)
+            if not (reach := code.layer.reach(probe, letter)):
+                continue
+            place, masks = reach
+            arrays = {name: array.copy() for name, array in probe.arrays.items()}
+            arrays[letter].reshape(-1)[place] = np.nan
+            given = Probe(arrays, f"a NaN in {letter}")
+            for name, result in code.results(given, side).items():
+                if name not in broken and result.value is not None and result.value.shape == masks[name][0].shape:
+                    yield from _spread(code, Comparison(given, name, result, right[name]), letter, *masks[name])
 
 
-def _spoiled(
-    code: Code, probe: Probe, side: str, letter: str, reach: Reach, broken: Collection[str]
-) -> Iterator[Finding]:
-    place, masks = reach
-    arrays = {name: array.copy() for name, array in probe.arrays.items()}
-    arrays[letter].reshape(-1)[place] = np.nan
-    given, right = Probe(arrays, f"a NaN in {letter}"), code.layer.right(probe)
-    for name, result in code.results(given, side).items():
-        wanted, allowed = masks[name]
-        if name in broken or result.value is None or result.value.shape != wanted.shape:
-            continue
-        if code.dtype == "bfloat16":
-            # Processors multiply such numbers in pairs, of which the second may be a zero.
-            allowed = np.ones_like(wanted)
-        found = np.isnan(result.value.astype(np.float64))
-        if np.any(wanted & ~found) or np.any(found & ~allowed):
-            title, cause, cure = spread(letter, found, wanted, allowed, "that are not made of it")
-            spoiled = Rounded(np.where(wanted, np.nan, right[name].value), right[name].error)
-            text = _program(code, side, given, [_call(code, side), *shown_masks(name, wanted, allowed)])
-            because: dict[str, Any] = {"cause": cause, "cure": cure, "anchor": "nan", "text": text}
-            wrong = (wanted & ~found) | (found & ~allowed)
-            each = Comparison(given, name, result, spoiled)
-            yield finding(code, [each], 0, title, "not a number", at=wrong, **because)
+def _spread(code: Code, each: Comparison, letter: str, wanted: Array, allowed: Array) -> Iterator[Finding]:
+    """Find that a NaN is not where it has to be, or is where it may not be."""
+    if code.dtype == "bfloat16":
+        # Processors multiply such numbers in pairs, of which the second may be a zero.
+        allowed = np.ones_like(wanted)
+    found, side = np.isnan(each.got), code.side(each.name)
+    wrong = (wanted & ~found) | (found & ~allowed)
+    if wrong.any():
+        title, cause, cure = spread(letter, found, wanted, allowed, "that are not made of it")
+        spoiled = Rounded(np.where(wanted, np.nan, each.right.value), each.right.error)
+        lines = [written_call(code, side), *shown_masks(each.name, wanted, allowed)]
+        because: dict[str, Any] = {"cause": cause, "cure": cure, "anchor": "nan"}
+        because["text"] = program(code, each.probe, lines, (side,))
+        yield finding(code, [dataclasses.replace(each, right=spoiled)], 0, title, "not a number", at=wrong, **because)

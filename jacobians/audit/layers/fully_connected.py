@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +52,15 @@ def probes(dtype: str, seed: int, *, bias: bool) -> tuple[list[Probe], float]:
             real = {name: shared.reals(others, shape, kind) for name, shape in shapes.items()}
             found.append(Probe(real, shared.REAL))
     return found, math.log2(worst.numerator) - math.log2(worst.denominator)
+
+
+def _draw(generator: np.random.Generator, dtype: str, at: int, *, bias: bool) -> Probe:
+    image, classes = (((3, 1, 1), 2), ((1, 3, 1), 3), ((1, 1, 3), 4))[at]
+    shapes: dict[str, Shape] = {"W": (classes, 3), "H": (4, *image)}
+    shapes |= {**({"b": (classes,)} if bias else {}), "g": (4, classes)}
+    # Also the results of three calls can be added up.
+    magnitude = min(9, exact.exact_magnitude(dtype, 3 * 5))
+    return Probe(shared.distinct_integers(generator, shapes, magnitude, dtype_of(dtype)))
 
 
 def _flat(H: Array) -> Array:
@@ -345,6 +355,7 @@ def layer(*, bias: bool) -> Layer:
         theories=THEORIES,
         names=_names,
         symbols=_symbols,
+        draw=functools.partial(_draw, bias=bias),
         reach=_reach,
         raised={"ValueError": ("", SHAPES)},
     )

@@ -33,6 +33,8 @@ def probes(dtype: str, seed: int) -> Iterator[Probe]:
     for sign_s, sign_g in itertools.product((0, -1, 1), (1, -1)):
         drawn = shared.distinct_integers(generator, single, 8, kind)
         yield Probe({"S": abs(drawn["S"]) * kind.type(sign_s), "G": abs(drawn["G"]) * kind.type(sign_g)})
+    # Above where a ReLU6 ends.
+    yield Probe({letter: np.full((1, 1), number).astype(kind) for letter, number in (("S", 9), ("G", 5))})
     if dtype in exact.SIGNIFICAND:
         for tiny in (2.0**-10, -(2.0**-10), SMALLEST[dtype]):
             G = shared.distinct_integers(generator, single, 8, kind)["G"]
@@ -46,6 +48,12 @@ def probes(dtype: str, seed: int) -> Iterator[Probe]:
     most = min(exact.exact_limit(dtype), exact.exact_limit("float64"))
     large = [exact.draw_integers(generator, (2, 3, 4, 5), most, kind) for _ in "SG"]
     yield Probe({"S": _with_zeros(generator, large[0]), "G": large[1]}, shared.LARGE)
+
+
+def _draw(generator: np.random.Generator, dtype: str, at: int) -> Probe:
+    shape = ((4, 3), (2, 6), (6, 2))[at]
+    drawn = shared.distinct_integers(generator, {"S": shape, "G": shape}, exact.exact_limit(dtype), dtype_of(dtype))
+    return Probe({"S": _with_zeros(generator, drawn["S"]), "G": drawn["G"]})
 
 
 def _with_zeros(generator: np.random.Generator, S: Array) -> Array:
@@ -62,9 +70,11 @@ def _right(probe: Probe) -> dict[str, Rounded]:
     return {"dS": exactly(np.where(S > 0, G, 0))}
 
 
-def _reach(probe: Probe, letter: str) -> Reach:
+def _reach(probe: Probe, letter: str) -> Reach | None:
     """A NaN in G has to come where S > 0; one in S may come where it is."""
     S = probe.wide["S"]
+    if not np.any(S > 0):
+        return None
     place = int(np.flatnonzero(S.reshape(-1) > 0)[-1])
     mark = np.arange(S.size).reshape(S.shape) == place
     return place, {"dS": (mark if letter == "G" else np.zeros_like(mark), mark)}
@@ -146,6 +156,7 @@ def _theories() -> Iterator[Theory]:
          _where(lambda S, G: S >= 0, lambda S, G: np.where(S == 0, G / 2, G))),
         *((f"the slope is {slope} where S ≤ 0", "It is the gradient of a leaky ReLU.", _leaky(slope))
           for slope in (0.01, 0.1, 0.2)),
+        ("the mask is 0 < S < 6", "It is the gradient of ReLU6.", _where(lambda S, G: (S > 0) & (S < 6))),
         ("S is compared with a number above 0", "A tolerance or another threshold stands for 0.",
          _where(lambda S, G: S >= 1)),
         ("the mask is of another array, neither S nor G",
@@ -168,5 +179,6 @@ LAYER = Layer(
     theories=tuple(_theories()),
     names=_names,
     symbols=_symbols,
+    draw=_draw,
     reach=_reach,
 )

@@ -8,11 +8,17 @@ import numpy as np
 
 from jacobians.audit import AuditReport, Finding
 from jacobians.audit.layers import conduct
-from jacobians.audit.layers.findings import finding, values
-from jacobians.audit.layers.shared import REAL, Code, Comparison, Probe, Theory
+from jacobians.audit.layers.findings import finding, share, values
+from jacobians.audit.layers.shared import LARGE, REAL, Code, Comparison, Probe, Theory
+from jacobians.audit.layers.state import SHAPES, drawn, state
+from jacobians.audit.memory import OVERWRITTEN
 
 __all__ = ["audited"]
 
+# Between errors of one precision, compared with the largest entry, there is no such factor.
+ALIKE = 2**8
+# Numbers of which some stay in a buffer that is not cleared.
+ENOUGH = 12
 # Title, cause and cure of a result that is not a number.
 UNWRITTEN = (
     "is not a number",
@@ -23,17 +29,19 @@ UNWRITTEN = (
 
 def audited(code: Code, probes: Sequence[Probe], log2_miss: float | None = None) -> AuditReport:
     """Run one audit: compare, observe, explain; `log2_miss` is what these probes miss with which probability."""
+    # Before all other calls, as a cache may look like a formula.
+    kept = list(state(code, min((each for each in probes if each.numbers >= ENOUGH), key=lambda each: each.numbers)))
+    unsteady = {each.about for each in kept if each.title != OVERWRITTEN[0]}
+    probes = [*probes, *(drawn(code, 0, shape) for shape in range(SHAPES))]
     tried = [
         Comparison(probe, name, result, right[name])
         for probe in probes
         for right in [code.layer.right(probe)]
         for name, result in code.results(probe).items()
     ]
-    state = list(conduct.state(code, probes, tried))
-    random = {finding.about for finding in state}
-    findings = [found for name in code.names for found in _of_result(code, tried, name, random)]
-    findings += [*conduct.calls(code, tried), *state]
-    broken = {each.name for each in tried if each.kind != "nothing"}
+    findings = [found for name in code.names for found in _of_result(code, tried, name, unsteady)]
+    findings += [*conduct.calls(code, tried), *kept]
+    broken = {each.name for each in tried if each.kind != "nothing" or code.layer.labels[each.name] in unsteady}
     findings += [*conduct.layouts(code, probes, broken), *conduct.not_a_number(code, probes, broken)]
     return AuditReport(
         tuple(findings),
@@ -59,20 +67,23 @@ def _notes(code: Code, tried: Sequence[Comparison]) -> tuple[str, ...]:
     return (f"{label} is inexact but within the rounding bound, of which it takes {worst:.2g} at most",)
 
 
-def _of_result(code: Code, tried: Sequence[Comparison], name: str, random: set[str]) -> Iterator[Finding]:
+def _of_result(code: Code, tried: Sequence[Comparison], name: str, unsteady: set[str]) -> Iterator[Finding]:
     """Find what is wrong with one result, if anything is."""
-    label, mine = code.layer.labels[name], _of(tried, name)
-    wrong, right = _of(mine, name, "values", "shape"), _of(mine, name, "nothing")
-    whole = [each for each in wrong if each.probe.what != REAL]
-    # Formulas are told by integers, whose sums are exact.
-    wrong, right = whole or wrong, [each for each in right if each.probe.what != REAL]
+    mine = _of(tried, name)
+    wrong = _telling(_of(mine, name, "values", "shape"))
+    right = [each for each in _of(mine, name, "nothing") if each.probe.what != REAL]
     lost, others = _of(mine, name, "not written"), _of(mine, name, "dtype")
+    whole = bool(wrong) and wrong[0].probe.what != REAL
     mistakes = [each for each in code.layer.theories if each.about == name] if whole else []
     theory = next((each for each in mistakes if _explains(each, wrong, right)), None)
     why = code.layer.lost(name, [*wrong, *right, *lost]) if lost else None
-    # What was never written, or is random, has wrong values too.
-    if wrong and (theory or not (label in random or (lost and why is None))):
-        yield values(code, wrong, theory, len(mine))
+    # What was never written, or depends on other calls, has wrong values too.
+    if (
+        wrong
+        and code.layer.labels[name] not in unsteady
+        and (theory or why or all(each.probe.what == LARGE for each in lost))
+    ):
+        yield values(code, wrong, theory, len(mine), overflow=bool(lost))
     if lost:
         title, cause, cure = why or UNWRITTEN
         anchor = code.layer.anchor if why else "memory"
@@ -83,6 +94,14 @@ def _of_result(code: Code, tried: Sequence[Comparison], name: str, random: set[s
         cause, cure = "The arrays were converted on the way.", f"Return {needs} for {needed}."
         title = f"has dtype {got}, not {needs}"
         yield finding(code, others, len(mine), title, "dtype", cause=cause, cure=cure, anchor="")
+
+
+def _telling(wrong: Sequence[Comparison]) -> list[Comparison]:
+    """Take integers, whose sums are exact; others where these are right, or wrong as large numbers may be."""
+    real, large = ([each for each in wrong if each.probe.what == what] for what in (REAL, LARGE))
+    if len(real) + len(large) == len(wrong) and share(real) > ALIKE * share(large):
+        return [*real, *large]
+    return [each for each in wrong if each.probe.what != REAL]
 
 
 def _of(tried: Sequence[Comparison], name: str, *kinds: str) -> list[Comparison]:

@@ -59,6 +59,14 @@ class Probe:
         """How many numbers there are."""
         return sum(array.size for array in self.arrays.values())
 
+    def like(self, arrays: dict[str, Array], what: str = "") -> Probe:
+        """Return a probe of the same kind of other numbers."""
+        return Probe(arrays, what)
+
+    def reordered(self) -> Probe:
+        """Other numbers with the same first entry, the same sum and the same shape: a cache may take them for these."""
+        return self.like({name: _reordered(array) for name, array in self.arrays.items()})
+
     def text(self, names: Iterable[str]) -> str:
         """Return the numbers of some arrays where they are few, else the shapes."""
         arrays = {name: self.arrays[name] for name in names}
@@ -66,6 +74,11 @@ class Probe:
             text = ", ".join(f"{name} = {plain(array)}" for name, array in arrays.items())
             return re.sub(r"\.0\b", "", text)
         return ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in arrays.items())
+
+
+def _reordered(array: Array) -> Array:
+    flat = array.reshape(-1)
+    return np.concatenate([flat[:1], flat[:0:-1]]).reshape(array.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +124,10 @@ class Layer:
 
     Further: how a report writes each result; parameters and results of forward and backward; what is right, by result;
     wrong formulas, in the order in which they are tried; the names of a result's entries, and the right and the
-    computed entry in symbols, where they are known. `reach` gives a place in an argument, and where a NaN
-    there has to go, and where it may. `lost` gives title, cause and cure of a result that is not a number
-    somewhere, from all of its comparisons; `raised` has cause and cure of known exceptions.
+    computed entry in symbols, where they are known. `draw` gives a few small numbers of the first, second or third of
+    three shapes that no other probe has. `reach` gives a place in an argument, and where a NaN there has to go, and
+    where it may. `lost` gives title, cause and cure of a result that is
+    not a number somewhere, from all of its comparisons; `raised` has cause and cure of known exceptions.
     """
 
     title: str
@@ -126,6 +140,7 @@ class Layer:
     theories: tuple[Theory, ...]
     names: Callable[[str, Shape], list[str]]
     symbols: Callable[[Code, Comparison, Theory | None, int], tuple[str, str] | None]
+    draw: Callable[[np.random.Generator, str, int], Probe]
     reach: Callable[[Any, str], Reach | None]
     lost: Callable[[str, Sequence[Comparison]], tuple[str, str, str] | None] = lambda name, lost: None
     raised: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
@@ -156,7 +171,8 @@ class Code:
     ) -> dict[str, Result]:
         """Call one of the functions, or all of them, on one probe; `arrange` lays out arguments in memory."""
         found: dict[str, Result] = {}
-        for side in [only] if only else self.functions:
+        # The forward pass goes first, of which a backward pass may have saved something.
+        for side in [only] if only else sorted(self.functions, reverse=True):
             self.calls += 1
             layouts = arrange or {}
             given = {name: layouts.get(name, np.array)(probe.arrays[name]) for name in self.layer.takes[side]}

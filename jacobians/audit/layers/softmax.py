@@ -39,7 +39,11 @@ class MiniBatch(Probe):
         self.p = softmax(self.s, axis=1)
         self.of_class = (self.p * self.y).sum(axis=1)
         self.losses = self.loss_of(log_softmax(self.s, axis=1))
-        self.weight = 1 / len(s) if mean else 1.0
+        self.mean, self.weight = mean, 1 / len(s) if mean else 1.0
+
+    def like(self, arrays: dict[str, Array], what: str = "") -> MiniBatch:
+        """Return a mini-batch of other scores, with the same labels: one-hot they have to be."""
+        return MiniBatch(arrays["s"], self.arrays["y"], what, mean=self.mean)
 
     def loss_of(self, logarithms: Array) -> Array:
         """Return the loss of each image from the logarithms of probabilities."""
@@ -72,10 +76,7 @@ def probes(dtype: str, seed: int, *, mean: bool) -> Iterator[MiniBatch]:
     generator, others = (np.random.default_rng(each) for each in (seed, (seed, 1)))
 
     def draw(images: int, classes: int) -> MiniBatch:
-        # Distinct integers near 0, and labels that are not all the same.
-        s = exact.draw_integers(generator, (images, classes), max(3, images * classes), dtype)
-        labels = generator.permutation(np.arange(images) + generator.integers(classes)) % classes
-        return MiniBatch(s, np.eye(classes, dtype=dtype)[labels], mean=mean)
+        return _drawn(generator, (images, classes), dtype, mean=mean)
 
     def moved(m: MiniBatch, by: Any, what: str) -> MiniBatch:
         return MiniBatch((m.s + by).astype(dtype), m.arrays["y"], what, mean=mean)
@@ -96,6 +97,18 @@ def probes(dtype: str, seed: int, *, mean: bool) -> Iterator[MiniBatch]:
         m = draw(images, classes)
         high = np.eye(classes)[(m.labels + other) % classes]
         yield moved(m, far * (1 - high), f"a class with a probability near {1 - other}")
+
+
+def _drawn(generator: np.random.Generator, sizes: tuple[int, int], dtype: str, *, mean: bool) -> MiniBatch:
+    """Draw integers near 0, and labels that are not all the same."""
+    images, classes = sizes
+    s = exact.draw_integers(generator, sizes, max(3, images * classes), dtype)
+    labels = generator.permutation(np.arange(images) + generator.integers(classes)) % classes
+    return MiniBatch(s, np.eye(classes, dtype=dtype)[labels], mean=mean)
+
+
+def _draw(generator: np.random.Generator, dtype: str, at: int, *, mean: bool) -> MiniBatch:
+    return _drawn(generator, ((4, 3), (3, 4), (2, 6))[at], dtype, mean=mean)
 
 
 def _right(probe: MiniBatch) -> dict[str, Rounded]:
@@ -362,6 +375,7 @@ def _layer(*, mean: bool) -> Layer:
         theories=THEORIES,
         names=_names,
         symbols=_symbols,
+        draw=functools.partial(_draw, mean=mean),
         reach=_reach,
         lost=_lost,
         dtypes=("float64", "float32"),
