@@ -388,6 +388,20 @@ def test_modes_of_other_libraries_are_named(zeros, mode):
     assert first(forward).title.endswith(f'the padding is that of mode "{mode}"')
 
 
+@pytest.mark.parametrize("stride", [2, 3])
+def test_the_zeros_of_tensorflow_are_named(stride):
+    """There are ⌈H ÷ stride⌉ responses, and an odd zero stands behind."""
+
+    def forward(X, F):
+        pixels = np.array(X.shape[2:])
+        missing = np.maximum((-(-pixels // stride) - 1) * stride + F.shape[2:] - pixels, 0)
+        zeros = [(int(number) // 2, int(number + 1) // 2) for number in missing]
+        return Im2col(stride=(stride, stride), padding=zeros).forward(X, F)
+
+    title = first(forward, stride=stride, padding=1).title
+    assert title == 'is wrong: the padding is that of mode "SAME" of TensorFlow and JAX'
+
+
 @pytest.mark.parametrize(
     ("change", "title"),
     [

@@ -29,6 +29,13 @@ def _zeros_of_plain_filter(geometry: Geometry) -> dict[str, Any]:
     return {"padding": tuple(((k - 1) // 2, k // 2) for k in geometry.filters[2:])}
 
 
+def _same(geometry: Geometry) -> dict[str, Any]:
+    """Zeros for ⌈H ÷ stride⌉ responses."""
+    sizes = zip(geometry.image[1:], geometry.extent, geometry.stride, strict=True)
+    zeros = [max((-(-size // step) - 1) * step + extent - size, 0) for size, extent, step in sizes]
+    return {"padding": tuple((total // 2, total - total // 2) for total in zeros)}
+
+
 def _first_axis(geometry: Geometry) -> dict[str, Any]:
     return {name: _all(getattr(geometry, name), 0) for name in ("stride", "padding", "dilation")}
 
@@ -179,12 +186,6 @@ CHANGES: tuple[Change, ...] = (
         lambda g: {"padding": tuple((2 * before, 2 * after) for before, after in g.padding)},
     ),
     (
-        "the padding is that of a filter that is not dilated",
-        "the padding is (k − 1) ÷ 2",
-        "Use the extent K = (k − 1)·δ + 1 of the filter: (K − 1) ÷ 2 zeros.",
-        _zeros_of_plain_filter,
-    ),
-    (
         'the padding is that of mode "full"',
         "the filter moves over all pixels that it can touch",
         'Use mode "valid" of the padded image.',
@@ -201,6 +202,18 @@ CHANGES: tuple[Change, ...] = (
         "there are as many responses as pixels, the odd zero in front",
         'Use mode "valid" of the padded image.',
         lambda g: {"padding": tuple((extent // 2, (extent - 1) // 2) for extent in g.extent)},
+    ),
+    (
+        "the padding is that of a filter that is not dilated",
+        "the padding is (k − 1) ÷ 2",
+        "Use the extent K = (k − 1)·δ + 1 of the filter: (K − 1) ÷ 2 zeros.",
+        _zeros_of_plain_filter,
+    ),
+    (
+        'the padding is that of mode "SAME" of TensorFlow and JAX',
+        "the zeros are counted from the sizes of image, filter and stride: one more behind where their number is odd",
+        "Give each side its zeros, as pairs; this mode puts none in front at stride 2, filter 3 and an even size.",
+        _same,
     ),
 )
 PLACES: dict[About, str] = {"S": "the forward pass", "dX": "∂l/∂X", "dF": "∂l/∂F"}
