@@ -349,6 +349,57 @@ def test_gradients_that_are_wrong_for_the_wrong_forward_pass_are_errors() -> Non
     assert len(audit(flipped, lambda X, F, G: unrotated(X, F, 2 * G)).findings) == 3
 
 
+def without_last_row(X, F):
+    return PLAIN.forward(X, F)[:, :, :-1]
+
+
+def backward_without_last_row(X, F, G):
+    """Refuse a G of the right shape, as what autograd derives does."""
+    if G.shape != without_last_row(X, F).shape:
+        raise ValueError("G does not match S")
+    return PLAIN.backward(X, F, np.concatenate([G, 0 * G[:, :, :1]], axis=2))
+
+
+ROWS = [Geometry((1, 4, 3), (2, 1, 2, 3)), Geometry((2, 5, 6), (2, 2, 3, 2))]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "int32"])
+def test_gradients_of_responses_of_another_shape_follow_them(dtype) -> None:
+    (finding,) = audit(without_last_row, backward_without_last_row, geometries=ROWS, dtype=dtype).findings
+    assert (finding.about, finding.kind, finding.follows) == ("S", "shape", ("∂l/∂X", "∂l/∂F"))
+    assert finding.title.endswith("; ∂l/∂X and ∂l/∂F follow it")
+
+
+def test_gradients_that_are_wrong_for_responses_of_another_shape_are_errors() -> None:
+    def doubled(X, F, G):
+        dX, dF = backward_without_last_row(X, F, G)
+        return dX, 2 * dF
+
+    def untrimmed(X, F, G):
+        dX, dF = backward_without_last_row(X, F, G)
+        return dX[:, :, :-1], dF
+
+    def refused(X, F, G):
+        raise ValueError("never")
+
+    for backward, about in ((doubled, "∂l/∂F"), (untrimmed, "∂l/∂X"), (refused, "backward")):
+        findings = audit(without_last_row, backward, geometries=ROWS).findings
+        assert [each.about for each in findings] == ["S", about]
+    # Of a forward pass that is wrong in its values alone no backward pass may refuse G.
+    findings = audit(lambda X, F: 2 * PLAIN.forward(X, F), refused, geometries=ROWS).findings
+    assert [each.about for each in findings] == ["S", "backward"]
+
+
+def test_an_exception_of_both_passes_is_one_finding() -> None:
+    def refuse(*arrays):
+        raise ValueError("odd")
+
+    (finding,) = audit(refuse, refuse).findings
+    assert (finding.about, finding.follows) == ("S", ("∂l/∂X", "∂l/∂F"))
+    assert finding.known[-1] == "the backward pass raises it too"
+    assert audit(refuse, refuse).to_junit().count("<failure") == 3
+
+
 def test_an_exception_of_the_backward_pass_is_one_finding() -> None:
     def backward(X, F, G):
         return PLAIN.backward(X, F.reshape(*F.shape[:2], F.shape[3], F.shape[3]), G)

@@ -228,6 +228,16 @@ def test_of_gradients_that_autograd_refuses_it_is_said_what_is_needed(change, sa
         from_torch(function_with(change=change).apply)[1](X, F, G)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_responses_of_another_shape_are_the_one_finding(bias):
+    def padded_twice(X, F, *b):
+        return torch.nn.functional.conv2d(X, F, *b, padding=2)
+
+    report = audit(*from_torch(padded_twice, bias=bias), padding=1, bias=bias)
+    (finding,) = report.findings
+    assert "the padding is put on twice; ∂l/∂X" in finding.title
+
+
 def test_what_else_autograd_raises_is_left_as_it_is():
     def in_place(X, F):
         return torch.nn.functional.conv2d(X.mul_(1), F)

@@ -24,6 +24,7 @@ Array = npt.NDArray[Any]
 
 # So small that sums of all products of a layer are exact, and small enough to tell forms apart with a few layers.
 MAGNITUDE = 9
+RAISED_TOO = "the backward pass raises it too"
 ARGUMENTS = {"dX": "X", "dF": "F", "db": "b"}
 
 
@@ -42,17 +43,20 @@ def following(subject: Subject, failed: Sequence[Comparison], seed: int) -> tupl
     Returns
     -------
     tuple of str
-        Those of dX, dF and db that are wrong in their values, and satisfy at every layer where they or S are wrong
-        ``Σ G·(S(…, A) − S(…, 0)) = Σ dA·A`` for integers A in the place of X, F or b. For dA linear in G this is what
-        makes it the gradient of a form that is linear in A.
+        Those of dX, dF and db that are wrong, and satisfy at every layer where they or S are wrong
+        ``Σ G·(S(…, A) − S(…, 0)) = Σ dA·A`` for integers A in the place of X, F or b, and G of the shape of S. For dA
+        linear in G this is what makes it the gradient of a form that is linear in A.
     """
     kinds = {name: {each.kind for each in failed if each.name == name} for name in ("S", *ARGUMENTS)}
-    if kinds["S"] != {"values"}:
+    if not kinds["S"] or kinds["S"] - {"values", "shape"}:
         return ()
+    # What is derived from a forward pass that gives another shape refuses the right upstream gradient.
+    allowed = {"values", "shape", "exception"} if "shape" in kinds["S"] else {"values"}
     return tuple(
         name
         for name in ARGUMENTS
-        if kinds[name] == {"values"}
+        if kinds[name]
+        and kinds[name] <= allowed
         and all(
             _adjoint(subject, name, case, seed)
             for case in dict.fromkeys(each.probe.case for each in failed if each.name in {"S", name})
@@ -67,12 +71,14 @@ def _adjoint(subject: Subject, name: str, case: Case, seed: int) -> bool:
     probe, other = (integers(case, subject.options, magnitude, generator) for _ in range(2))
     A = getattr(other, letter)
     with_A, without = (subject.results(_replaced(probe, letter, each))["S"].value for each in (A, A * 0))
-    gradient = subject.results(probe)[name].value
-    if with_A is None or without is None or gradient is None or gradient.shape != A.shape:
+    if with_A is None or without is None or with_A.shape != without.shape:
         return False
-    G, S, wide = _wide(probe.G), _wide(with_A) - _wide(without), _wide(A)
-    if S.shape != G.shape:
+    same = with_A.shape == probe.G.shape
+    given = probe.G if same else exact.draw_integers(generator, with_A.shape, magnitude, np.int64).astype(probe.G.dtype)
+    gradient = subject.results(_replaced(probe, "G", given))[name].value
+    if gradient is None or gradient.shape != A.shape:
         return False
+    G, S, wide = _wide(given), _wide(with_A) - _wide(without), _wide(A)
     bound = slack(probe, "S") * np.abs(G).sum() * 2 + slack(probe, name) * np.abs(wide).sum()
     return bool(abs(np.sum(G * S) - np.sum(_wide(gradient) * wide)) <= bound)
 
@@ -131,17 +137,22 @@ def raised_once(findings: Sequence[Finding]) -> list[Finding]:
     Returns
     -------
     list of Finding
-        The same, with those about the same exception in the backward pass as one.
+        The same, with those about the same exception as one: of the forward pass, where that raises it too.
     """
     found: list[Finding] = []
     for finding in findings:
-        same = [each for each in found if each.about != LABELS["S"] and _same_exception(each, finding)]
-        if same:
-            first = same[0]
-            follows = (*(first.follows or (first.about,)), finding.about)
-            known = tuple(dict.fromkeys((*first.known, *finding.known)))
-            changed = dataclasses.replace(first, about="backward", follows=follows, known=known)
-            found[found.index(first)] = changed
-        else:
+        first = next((each for each in found if _same_exception(each, finding)), None)
+        if first is None:
             found.append(finding)
+        else:
+            found[found.index(first)] = _both(first, finding)
     return found
+
+
+def _both(first: Finding, other: Finding) -> Finding:
+    known = tuple(dict.fromkeys((*first.known, *other.known)))
+    if first.about == LABELS["S"]:
+        known = tuple(dict.fromkeys((*first.known, RAISED_TOO, *other.known)))
+        return dataclasses.replace(first, follows=(*first.follows, other.about), known=known)
+    follows = (*(first.follows or (first.about,)), other.about)
+    return dataclasses.replace(first, about="backward", follows=follows, known=known)
