@@ -317,6 +317,14 @@ def padding_ignored(X: Array, F: Array, layer: Layer) -> Array:
     return forward(X, F, dataclasses.replace(layer, padding=((0, 0), (0, 0))))
 
 
+@of_forward(Layer(stride=(2, 2), padding=((1, 1), (1, 1))))
+def padding_of_tensorflow(X: Array, F: Array, layer: Layer) -> Array:
+    """The zeros are those of TensorFlow's `padding="SAME"`, at stride 2 and padding 1."""
+    sizes = zip(X.shape[2:], F.shape[2:], layer.stride, strict=True)
+    zeros = [max((-(-size // step) - 1) * step + k - size, 0) for size, k, step in sizes]
+    return forward(X, F, Layer(stride=layer.stride, padding=tuple((each // 2, each - each // 2) for each in zeros)))
+
+
 @of_forward(STRIDED)
 def size_rounded_up(X: Array, F: Array, layer: Layer) -> Array:
     """h' and w' are rounded up at stride 2, and what is too much is 0."""
