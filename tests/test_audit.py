@@ -2,6 +2,7 @@ import functools
 import itertools
 import json
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
@@ -436,8 +437,111 @@ def test_an_exception_that_a_theory_explains_elsewhere() -> None:
         return PLAIN.forward(X, F)
 
     finding = audit(forward, **padded).findings[0]
-    texts = (finding.title, *finding.known, finding.cure)
-    assert any("the padding is ignored" in text for text in texts)
+    title = r"is wrong: the padding is ignored; at \d+ layers it raises IndexError: no window \(forward, line "
+    assert re.match(title, finding.title)
+    assert finding.cause == "In the forward pass, no zeros are put around the image."
+    assert "restrict the audit" not in finding.cure
+
+
+def test_an_exception_that_a_theory_explains_at_few_layers() -> None:
+    def forward(X, F):
+        if X.shape[1] > 1 or F.shape[3] == 1:
+            raise IndexError("no window")
+        return PLAIN.forward(X, turned(F))
+
+    finding = audit(forward).findings[0]
+    assert finding.title.startswith("raises on a legal layer: IndexError: no window")
+    assert finding.known == ("where it raises nothing, the numbers say: the filter is turned by 180°",)
+
+
+def refuses(holds):
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        if holds(X, F, S):
+            raise ValueError("not this one")
+        return S
+
+    return forward
+
+
+def loses_its_last_entry(holds):
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        if holds(X, F, S):
+            S.flat[-1] = S.flat[-1] * S.flat[0] + 12345
+        return S
+
+    return forward
+
+
+CIRCUMSTANCES = {
+    "k ≠ l": lambda X, F, S: F.shape[2] != F.shape[3],
+    "H ≠ W": lambda X, F, S: X.shape[2] != X.shape[3],
+    "h' ≠ w'": lambda X, F, S: S.shape[2] != S.shape[3],
+    "there are several images": lambda X, F, S: len(X) > 1,
+    "there are several planes": lambda X, F, S: X.shape[1] > 1,
+    "there are several filters": lambda X, F, S: len(F) > 1,
+    "there are other numbers of planes and filters": lambda X, F, S: len(F) != X.shape[1],
+    "filters have several taps": lambda X, F, S: F[0, 0].size > 1,
+    "filters have one tap": lambda X, F, S: F[0, 0].size == 1,
+    "filters have an even number of taps on an axis": lambda X, F, S: F.shape[2] % 2 == 0 or F.shape[3] % 2 == 0,
+    "there are several responses": lambda X, F, S: S[0, 0].size > 1,
+    "there is one response": lambda X, F, S: S[0, 0].size == 1,
+}
+
+
+@pytest.mark.parametrize("words", CIRCUMSTANCES)
+def test_what_the_layers_have_in_common_is_said(words) -> None:
+    holds = CIRCUMSTANCES[words]
+    raised = audit(refuses(holds)).findings[0]
+    assert f"it raises where {words}, and is right elsewhere" in raised.known
+    wrong = audit(loses_its_last_entry(holds)).findings[0]
+    assert f"it is wrong where {words}, and is right elsewhere" in wrong.known
+
+
+def test_what_only_some_of_the_layers_have_in_common_is_said_as_that() -> None:
+    def often(X, F, S):
+        return F.shape[2] != F.shape[3] and X.shape[3] % 3 > 0
+
+    (fact,) = (fact for fact in audit(refuses(often)).findings[0].known if "where" in fact)
+    numbers = re.fullmatch(r"it raises only where k ≠ l, there at (\d+) of (\d+) layers", fact)
+    assert 3 <= int(numbers[1]) < int(numbers[2])
+
+
+def test_circumstances_are_not_made_up() -> None:
+    """Layers that have nothing in common, and too few."""
+    mixed = audit(refuses(lambda X, F, S: hash((X.shape, F.shape)) % 3 == 0)).findings[0]
+    assert not any("where" in fact for fact in mixed.known)
+    few = [Geometry((1, 5, 6), (1, 1, 2, 3)), Geometry((1, 5, 6), (1, 1, 2, 2)), Geometry((1, 5, 7), (1, 1, 3, 3))]
+    report = audit(refuses(CIRCUMSTANCES["k ≠ l"]), geometries=few)
+    assert report.findings[0].known == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "holds"),
+    [
+        ({"stride": 2}, "rows or columns are left over (a tail)", lambda g: any(g.tail)),
+        ({"stride": 2}, "no rows or columns are left over (no tail)", lambda g: not any(g.tail)),
+        ({"groups": 2}, "a group has several filters", lambda g: g.filters_per_group > 1),
+        ({"groups": 2}, "a group has several planes", lambda g: g.planes_per_group > 1),
+        ({"padding": 2}, "padding is larger than K − 1 on an axis", lambda g: min(g.extent) <= 2),
+        (
+            {"padding": 2},
+            "filters are larger than the image without its padding",
+            lambda g: any(k > size for k, size in zip(g.extent, g.image[1:], strict=True)),
+        ),
+    ],
+)
+def test_what_the_layers_have_in_common_at_options_is_said(options, words, holds) -> None:
+    layer = Layer(**options)
+
+    def forward(X, F):
+        if holds(Geometry(X.shape[1:], F.shape, **options)):
+            raise ValueError("not this one")
+        return layer.forward(X, F)
+
+    (fact,) = (fact for fact in audit(forward, **options).findings[0].known if "where" in fact)
+    assert fact == f"it raises where {words}, and is right elsewhere"
 
 
 def test_theories_that_explain_a_part_only_say_what_is_left() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding, state
+from jacobians.audit.circumstances import circumstances
 from jacobians.audit.entries import MOST_ENTRIES, counted, entries, numbered, written
 from jacobians.audit.facts import Remainder, facts, parts, remainder
 from jacobians.audit.judge import lower_than, slack, widened
@@ -80,7 +81,7 @@ def finding(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comp
         return _near(subject, failed, tried, counts)
     if what == "dtype":
         return _dtype(subject, alike[0], counts)
-    return _not_written(subject, alike, counts) if what == "not written" else _exception(subject, failed, counts)
+    return _not_written(subject, alike, counts) if what == "not written" else _exception(subject, failed, tried, counts)
 
 
 def _near(
@@ -105,21 +106,36 @@ def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
     }
 
 
-def _exception(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
+def _exception(
+    subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], counts: dict[str, Any]
+) -> Finding:
     said = _type_of(failed[0])
     first = smallest_case(subject, failed[0].name, failed, lambda each: _type_of(each) == said)
     raised = first.result.raised
     title = f"cannot be had: {raised}" if raised.startswith(NO_EXCEPTION) else f"raises on a legal layer: {raised}"
     everywhere = {each.kind for each in failed} == {"exception"} and len(failed) >= counts["tried"] > 1
-    cure = f"It is so at all layers. {_signature(subject, failed[0].name)}" if everywhere else ANY_LAYER
-    theory = _explain([each for each in failed if each.kind in NUMERIC], ())
-    known: tuple[str, ...] = ()
-    if theory:
-        known = (f"where it raises nothing, the numbers say: {theory.title}",)
-        cure = f"{theory.cure} {cure}"
-    anchor = theory.anchor if theory else ""
-    record = _record(subject, first) | counts
-    return Finding(LABELS[first.name], title, "exception", cure=cure, known=known, anchor=anchor, **record)
+    because: dict[str, Any] = {
+        "cure": f"It is so at all layers. {_signature(subject, failed[0].name)}" if everywhere else ANY_LAYER,
+        "known": tuple(circumstances(failed, tried)),
+    }
+    numeric = [each for each in failed if each.kind in NUMERIC]
+    if theory := _explain(numeric, tried):
+        because = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
+        if 2 * len(numeric) > len(failed):
+            count = sum(each.kind == "exception" for each in failed)
+            title = f"is wrong: {theory.title}; at {_layers(count)} it {_raised(raised)}"
+        else:
+            because["known"] = (f"where it raises nothing, the numbers say: {theory.title}",)
+            because["cure"] = f"{theory.cure} {ANY_LAYER}"
+    return Finding(LABELS[first.name], title, "exception", **because, **_record(subject, first), **counts)
+
+
+def _raised(raised: str) -> str:
+    return raised if raised.startswith(NO_EXCEPTION) else f"raises {raised}"
+
+
+def _layers(count: int, of: str = "") -> str:
+    return f"{count} {of}{'layer' if count == 1 else 'layers'}"
 
 
 def _signature(subject: Subject, name: str) -> str:
@@ -161,7 +177,8 @@ def _numeric(
     )
     common = _record(subject, smallest) | counts | {"known": tuple(_elsewhere(theory, failed))}
     if what == "shape":
-        return _shape(smallest, theory, common)
+        where = () if theory else circumstances(failed, tried)
+        return _shape(smallest, theory, common | {"known": (*where, *common["known"])})
     common["entries"] = entries(subject, smallest)
     if theory and theory.anchor == "remainder":
         common["known"] = (*parts(subject, smallest), *common["known"])
@@ -173,7 +190,7 @@ def _numeric(
         return Finding(about, **range_of, kind="range", anchor="precision", **common)
     if _unwritten(subject, smallest):
         return _garbage(subject, smallest, counts)
-    return _unexplained(subject, smallest, alike, tried, common)
+    return _unexplained(subject, smallest, failed, tried, common)
 
 
 def _conduct(
@@ -189,14 +206,16 @@ def _conduct(
 def _unexplained(
     subject: Subject,
     smallest: Comparison,
-    alike: Sequence[Comparison],
+    failed: Sequence[Comparison],
     tried: Sequence[Comparison],
     common: dict[str, Any],
 ) -> Finding:
+    alike = [each for each in failed if each.kind == failed[0].kind]
     if changed := state.stale(subject, alike[0], tried) or state.first(subject, alike[0]):
         return changed
     name = alike[0].name
-    common["known"] = (*parts(subject, smallest), *facts(subject, name, alike, tried), *common["known"])
+    found = (*parts(subject, smallest), *circumstances(failed, tried), *facts(subject, name, alike, tried))
+    common["known"] = (*found, *common["known"])
     return Finding(LABELS[name], "is wrong, and no known formula explains it", "values", **common)
 
 
@@ -210,9 +229,9 @@ def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]
         other = [each for each in other if each.kind != "precision"]
     said = {each.kind: WRONG_IN[each.kind] for each in other}
     if raised := next((each.result.raised for each in other if each.kind == "exception"), ""):
-        said["exception"] = f"it {raised}" if raised.startswith(NO_EXCEPTION) else f"it raises {raised}"
+        said["exception"] = f"it {_raised(raised)}"
     counts = {kind: sum(each.kind == kind for each in other) for kind in said}
-    return [f"at {count} other {'layer' if count == 1 else 'layers'} {said[kind]}" for kind, count in counts.items()]
+    return [f"at {_layers(count, 'other ')} {said[kind]}" for kind, count in counts.items()]
 
 
 def _shape(smallest: Comparison, theory: Theory | None, common: dict[str, Any]) -> Finding:

@@ -146,7 +146,7 @@ def _findings(subject: Subject, failed: Sequence[Comparison], tried: Sequence[Co
     # S first: the others may follow from it.
     names = [name for name in subject.names if name in _names(failed) and name not in follow]
     found = [describe.finding(subject, _of(failed, name), _of(tried, name)) for name in names]
-    if names[:1] == ["S"] and not found[0].cause and found[0].kind in {"shape", "exception"}:
+    if names[:1] == ["S"] and (found[0].kind == "exception" or (found[0].kind == "shape" and not found[0].cause)):
         moved = relayout.relaid(subject, found[0], failed, tried)
         if moved is not found[0]:
             return [moved]
