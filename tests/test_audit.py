@@ -16,6 +16,7 @@ from jacobians.audit import probes, run
 from jacobians.audit.layouts import with_layout
 from jacobians.audit.theories import THEORIES, numbers
 from jacobians.testing import assert_convolution, option_pairs
+from jacobians.verify import exact
 from tests.convolutions import Fft, Layer
 
 PLAIN = Layer()
@@ -115,7 +116,8 @@ SMALL_NUMBERS = [
     (lambda X, F: PLAIN.forward(X.astype(int), F).astype(float), "is rounded to integers"),
     (lambda X, F: np.rint(by_fft(X, F)), "is rounded to integers"),
     (lambda X, F: np.round(PLAIN.forward(X, F), 2), "is wrong for fractions, by up to"),
-    (lambda X, F: PLAIN.forward(X, F) + 1e-9 * np.sign(X).max(), "is wrong for fractions, by up to"),
+    (lambda X, F: PLAIN.forward(X, F) + 1e-9 * np.sign(X).max(), "is not 0 where F is 0, but up to 1e-09"),
+    (lambda X, F: PLAIN.forward(X, F) + 1e-9 * np.sign(X).max() * np.sign(F).max(), "is wrong for fractions, by up to"),
 ]
 
 
@@ -282,7 +284,8 @@ def test_what_no_theory_explains_is_described() -> None:
         (lambda S: S[..., ::-1], "it holds the right numbers in other places: a permutation"),
         (lambda S: 3 * S, "it is 3 times the right one everywhere"),
         (lambda S: np.roll(S, 1, axis=3), "it is the right result shifted by (0, 1) along its spatial axes"),
-        (lambda S: S * np.abs(S), "it is not linear in X"),
+        (lambda S: S * np.abs(S), "it is not linear in X: 2·X does not give 2·S"),
+        (lambda S: S * S, "it is not linear in F: −F does not give −S"),
     ],
 )
 def test_facts(change, fact) -> None:
@@ -305,6 +308,43 @@ def test_theories_do_not_claim_what_is_right_and_differ_from_each_other() -> Non
         assert not made or any(
             predicted.shape != wanted.shape or not np.array_equal(predicted, wanted) for predicted, wanted in made
         ), theory.title
+
+
+# what is added to the products ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("factor", [3.0, 0.2, 0.0625, 0.002])
+def test_a_weight_decay_is_no_lower_precision(factor, dtype) -> None:
+    def decayed(A):
+        return np.asarray(A.dtype.type(factor) * A, A.dtype)
+
+    def backward(X, F, b, G):
+        dX, dF, db = PLAIN.backward(X, F, b, G)
+        return dX, dF + decayed(F), db + decayed(b)
+
+    findings = audit(None, backward, bias=True, dtype=dtype).findings
+    assert [each.about for each in findings] == ["∂l/∂F", "∂l/∂b"]
+    for letter, finding in zip("Fb", findings, strict=True):
+        number = re.fullmatch(rf"is wrong: ([\d.]+)·{letter} is added, as by a weight decay", finding.title)[1]
+        assert abs(float(number) - factor) <= float(exact.unit_roundoff(dtype)) * 4 * factor
+        assert finding.cause.startswith("It is left where G is 0: the gradient of ")
+
+
+def test_what_is_added_besides_a_weight_decay_is_none() -> None:
+    def backward(X, F, G):
+        dX, dF = PLAIN.backward(X, F, G)
+        return dX + 1e-13 * X**3, dF + 1e-13 * np.sign(F)
+
+    for finding in audit(None, backward).findings:
+        assert re.match("is not 0 where G is 0, but up to", finding.title)
+
+
+def test_an_unusual_bias_is_seen_where_all_products_are_0() -> None:
+    def forward(X, F, b):
+        return PLAIN.forward(X, F) + (b * np.abs(b))[:, None, None]
+
+    assert audit(forward, bias=True).findings[0].title.startswith("is not b where X is 0, but off by up to ")
 
 
 # one error, one finding -----------------------------------------------------------------------------------------------
@@ -369,6 +409,28 @@ def test_gradients_of_responses_of_another_shape_follow_them(dtype) -> None:
     (finding,) = audit(without_last_row, backward_without_last_row, geometries=ROWS, dtype=dtype).findings
     assert (finding.about, finding.kind, finding.follows) == ("S", "shape", ("∂l/∂X", "∂l/∂F"))
     assert finding.title.endswith("; ∂l/∂X and ∂l/∂F follow it")
+
+
+def test_gradients_follow_at_layers_where_both_passes_raise_the_same() -> None:
+    def forward(X, F):
+        if F.shape[3] == 3:
+            raise ValueError("three taps")
+        return without_last_row(X, F)
+
+    def backward(X, F, G):
+        forward(X, F)
+        return backward_without_last_row(X, F, G)
+
+    geometries = [*ROWS, Geometry((1, 5, 6), (1, 1, 2, 1))]
+    (finding,) = audit(forward, backward, geometries=geometries).findings
+    assert finding.follows == ("∂l/∂X", "∂l/∂F")
+
+    def other(X, F, G):
+        if F.shape[3] == 3:
+            raise ValueError("never three taps")
+        return backward(X, F, G)
+
+    assert len(audit(forward, other, geometries=geometries).findings) == 2
 
 
 def test_gradients_that_are_wrong_for_responses_of_another_shape_are_errors() -> None:
@@ -482,6 +544,7 @@ CIRCUMSTANCES = {
     "there are several planes": lambda X, F, S: X.shape[1] > 1,
     "there are several filters": lambda X, F, S: len(F) > 1,
     "there are other numbers of planes and filters": lambda X, F, S: len(F) != X.shape[1],
+    "there are other numbers of images and filters": lambda X, F, S: len(F) != len(X),
     "filters have several taps": lambda X, F, S: F[0, 0].size > 1,
     "filters have one tap": lambda X, F, S: F[0, 0].size == 1,
     "filters have an even number of taps on an axis": lambda X, F, S: F.shape[2] % 2 == 0 or F.shape[3] % 2 == 0,
@@ -506,6 +569,16 @@ def test_what_only_some_of_the_layers_have_in_common_is_said_as_that() -> None:
     (fact,) = (fact for fact in audit(refuses(often)).findings[0].known if "where" in fact)
     numbers = re.fullmatch(r"it raises only where k ≠ l, there at (\d+) of (\d+) layers", fact)
     assert 3 <= int(numbers[1]) < int(numbers[2])
+
+
+def test_the_number_of_taps_from_which_on_it_is_wrong_is_said() -> None:
+    unrolled = audit(lambda X, F: PLAIN.forward(X, F * (np.arange(F.shape[3]) < 3))).findings[0]
+    assert "it is right up to 3 taps on an axis, and is wrong at 5 or more" in unrolled.known
+    stored = audit(lambda X, F: PLAIN.forward(X, F * (np.arange(F[0].size).reshape(F[0].shape) < 32))).findings[0]
+    assert any(
+        re.search(r"right up to \d+ taps of a filter, over all planes, and is wrong at 3", each)
+        for each in stored.known
+    )
 
 
 def test_circumstances_are_not_made_up() -> None:

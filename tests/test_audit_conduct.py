@@ -476,6 +476,13 @@ def test_a_function_that_takes_other_arguments(functions, cure):
     assert first(*functions).cure == f"It is so at all layers. {cure}"
 
 
+def test_an_exception_at_all_layers_that_is_none_of_arguments():
+    def refuse(X, F):
+        raise ValueError("no")
+
+    assert first(refuse).cure == "It is so at all layers, whatever their sizes: make the code take one of them."
+
+
 def test_the_layers_hold_every_pair_of_blocks_of_planes_and_filters():
     from jacobians.audit import probes, run
 

@@ -691,6 +691,13 @@ def mean_of_images(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, .
     return dX, dF / len(X)
 
 
+@of_backward()
+def weight_decay(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
+    """∂l/∂F: the gradient of a weight decay is in it, `dF += 2 * 5e-4 * F`."""
+    dX, dF = backward(X, F, G, layer)
+    return dX, dF + 2 * 5e-4 * F
+
+
 @of_backward(bias=True)
 def one_sum(X: Array, F: Array, b: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
     """∂l/∂b: `G.sum()` for `G.sum(axis=(0, 2, 3))`."""

@@ -44,24 +44,25 @@ def following(subject: Subject, failed: Sequence[Comparison], seed: int) -> tupl
     -------
     tuple of str
         Those of dX, dF and db that are wrong, and satisfy at every layer where they or S are wrong
-        ``Σ G·(S(…, A) − S(…, 0)) = Σ dA·A`` for integers A in the place of X, F or b, and G of the shape of S. For dA
-        linear in G this is what makes it the gradient of a form that is linear in A.
+        ``Σ G·(S(…, A) − S(…, 0)) = Σ dA·A`` for integers A in the place of X, F or b, and G of the shape and dtype of
+        S. For dA linear in G this is what makes it the gradient of a form that is linear in A. Layers at which both
+        raise the same exception are left out, if there are others.
     """
     kinds = {name: {each.kind for each in failed if each.name == name} for name in ("S", *ARGUMENTS)}
-    if not kinds["S"] or kinds["S"] - {"values", "shape"}:
+    if not kinds["S"] or kinds["S"] - {"values", "shape", "dtype", "exception"}:
         return ()
-    # What is derived from a forward pass that gives another shape refuses the right upstream gradient.
-    allowed = {"values", "shape", "exception"} if "shape" in kinds["S"] else {"values"}
-    return tuple(
-        name
-        for name in ARGUMENTS
-        if kinds[name]
-        and kinds[name] <= allowed
-        and all(
-            _adjoint(subject, name, case, seed)
-            for case in dict.fromkeys(each.probe.case for each in failed if each.name in {"S", name})
-        )
-    )
+    # What is derived from a forward pass that gives something else refuses the right upstream gradient.
+    allowed = {"values"} if kinds["S"] == {"values"} else {"values", "shape", "exception"}
+    found = (name for name in ARGUMENTS if kinds[name] and kinds[name] <= allowed)
+    return tuple(name for name in found if _follows(subject, name, failed, seed))
+
+
+def _follows(subject: Subject, name: str, failed: Sequence[Comparison], seed: int) -> bool:
+    """Whether a gradient is that of S at all layers, but for those where both passes raise the same."""
+    raised = {(each.probe.case, each.name): each.result.raised for each in failed if each.kind == "exception"}
+    cases = dict.fromkeys(each.probe.case for each in failed if each.name in {"S", name})
+    left = [case for case in cases if not raised.get((case, "S")) or raised[case, "S"] != raised.get((case, name))]
+    return bool(left) and all(_adjoint(subject, name, case, seed) for case in left)
 
 
 def _adjoint(subject: Subject, name: str, case: Case, seed: int) -> bool:
@@ -74,7 +75,8 @@ def _adjoint(subject: Subject, name: str, case: Case, seed: int) -> bool:
     if with_A is None or without is None or with_A.shape != without.shape:
         return False
     same = with_A.shape == probe.G.shape
-    given = probe.G if same else exact.draw_integers(generator, with_A.shape, magnitude, np.int64).astype(probe.G.dtype)
+    given = probe.G if same else exact.draw_integers(generator, with_A.shape, magnitude, np.int64)
+    given = given.astype(with_A.dtype)
     gradient = subject.results(_replaced(probe, "G", given))[name].value
     if gradient is None or gradient.shape != A.shape:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding, state
+from jacobians.audit.added import added, tells
 from jacobians.audit.circumstances import circumstances
 from jacobians.audit.entries import MOST_ENTRIES, counted, entries, numbered, written
 from jacobians.audit.facts import Remainder, facts, parts, remainder
@@ -93,7 +95,9 @@ def _near(
         return _numeric(subject, wrong_formula, tried, counts)
     wrong = [each for each in failed if each.kind in NUMERIC]
     explained = wrong and _explain([each for each in failed if each.kind in EXPLAINED], tried)
-    return _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, counts)
+    return (
+        _numeric(subject, [*wrong, *alike], tried, counts) if explained else _precision(subject, alike, tried, counts)
+    )
 
 
 def _record(subject: Subject, each: Comparison) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _exception(
     title = f"cannot be had: {raised}" if raised.startswith(NO_EXCEPTION) else f"raises on a legal layer: {raised}"
     everywhere = {each.kind for each in failed} == {"exception"} and len(failed) >= counts["tried"] > 1
     because: dict[str, Any] = {
-        "cure": f"It is so at all layers. {_signature(subject, failed[0].name)}" if everywhere else ANY_LAYER,
+        "cure": _at_all_layers(subject, failed[0].name, raised) if everywhere else ANY_LAYER,
         "known": tuple(circumstances(failed, tried)),
     }
     numeric = [each for each in failed if each.kind in NUMERIC]
@@ -138,11 +142,14 @@ def _layers(count: int, of: str = "") -> str:
     return f"{count} {of}{'layer' if count == 1 else 'layers'}"
 
 
-def _signature(subject: Subject, name: str) -> str:
+def _at_all_layers(subject: Subject, name: str, raised: str) -> str:
+    if not raised.startswith((*NO_EXCEPTION, "TypeError")):
+        return "It is so at all layers, whatever their sizes: make the code take one of them."
     b, db = (", b", ", ∂l/∂b") if subject.options.bias else ("", "")
-    if name == "S":
-        return f"It needs a function forward(X, F{b}) that returns the array S."
-    return f"It needs a function backward(X, F{b}, G) that returns the arrays (∂l/∂X, ∂l/∂F{db})."
+    takes, returns = (f"forward(X, F{b})", "array S")
+    if name != "S":
+        takes, returns = (f"backward(X, F{b}, G)", f"arrays (∂l/∂X, ∂l/∂F{db})")
+    return f"It is so at all layers. It needs a function {takes} that returns the {returns}."
 
 
 def _type_of(each: Comparison) -> str:
@@ -213,10 +220,22 @@ def _unexplained(
     alike = [each for each in failed if each.kind == failed[0].kind]
     if changed := state.stale(subject, alike[0], tried) or state.first(subject, alike[0]):
         return changed
+    if alone := _added(subject, alike, tried, common):
+        return dataclasses.replace(alone, known=tuple(circumstances(failed, tried)))
     name = alike[0].name
     found = (*parts(subject, smallest), *circumstances(failed, tried), *facts(subject, name, alike, tried))
     common["known"] = (*found, *common["known"])
     return Finding(LABELS[name], "is wrong, and no known formula explains it", "values", **common)
+
+
+def _added(
+    subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], counts: dict[str, Any]
+) -> Finding | None:
+    """Make the finding of a term that is there where a factor is 0, too."""
+    telling = next((each for each in (*failed, *tried) if tells(each.probe, each.name)), failed[0])
+    alone = (added(subject, [each.name], each.probe, each.probe.case) for each in (telling, failed[0]))
+    found = next(itertools.chain.from_iterable(alone), None)
+    return found and dataclasses.replace(found, wrong=counts["wrong"], tried=counts["tried"])
 
 
 def _elsewhere(theory: Theory | None, failed: Sequence[Comparison]) -> list[str]:
@@ -321,11 +340,15 @@ def _not_written(subject: Subject, failed: Sequence[Comparison], counts: dict[st
     )
 
 
-def _precision(subject: Subject, failed: Sequence[Comparison], counts: dict[str, Any]) -> Finding:
+def _precision(
+    subject: Subject, failed: Sequence[Comparison], tried: Sequence[Comparison], counts: dict[str, Any]
+) -> Finding:
     if random := _random(subject, failed):
         return random
     if _unwritten(subject, failed[0]):
         return _garbage(subject, failed[0], counts)
+    if alone := _added(subject, failed, tried, counts):
+        return alone
     last = failed[-1]
     error = float(np.abs(widened(last.result.value) - last.right).max() / np.abs(last.right).max())
     dtype = last.probe.X.dtype

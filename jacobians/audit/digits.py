@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import Finding, state
+from jacobians.audit.added import UNLIKE, added, tells
 from jacobians.audit.entries import observation
 from jacobians.audit.judge import FINE, kind, rounding_bounds, slack
 from jacobians.audit.probes import Case, Probe, dtype_of, expected, integers, reals
 from jacobians.audit.reproduce import calls, code, script, shown_within
-from jacobians.audit.subject import Result, Subject
+from jacobians.audit.subject import LABELS, Result, Subject
 from jacobians.verify import exact
 
 __all__ = ["real_numbers", "small_numbers"]
@@ -22,10 +23,6 @@ __all__ = ["real_numbers", "small_numbers"]
 Array = npt.NDArray[Any]
 
 # Cause and cure.
-ADDED = (
-    "Something is added to the sums, such as a tolerance; next to large numbers it is rounded away.",
-    "Add the products and the bias, and nothing else.",
-)
 ROUNDED = (
     "The numbers are converted to integers on the way, or the result is.",
     "Keep the dtype of the arrays in all buffers.",
@@ -38,14 +35,13 @@ UNREAL = (
     "Small numbers or last digits are rounded off, replaced or added to.",
     "Multiply and add every number as it is, and keep the dtype of the arrays in all buffers.",
 )
-UNLIKE = ("Their values decide.", "Compute with all numbers alike.")
 # Layers to try small numbers at, and what integers are multiplied by there: no product is subnormal in half precision.
 FEW = 6
 FRACTION = 2.0**-4
 
 
 def small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str]) -> Iterator[Finding]:
-    """Try zeros, and fractions: large integers hide what is small, and integers that they are rounded to integers.
+    """Try zeros, and fractions: large integers hide what is added, and integers that they are rounded to integers.
 
     A fraction is an integer of at most 9 divided by a power of two, so that sums are as exact as those of integers.
 
@@ -69,18 +65,21 @@ def small_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Co
     if dtype_of(dtype).kind in "iu":
         return
     said = set(broken)
-    for case in cases[:: max(len(cases) // FEW, 1)]:
-        most = min(9, exact.exact_magnitude(dtype, case.terms))
-        whole = integers(case, subject.options, most, np.random.default_rng(seed))
+    few = cases[:: max(len(cases) // FEW, 1)]
+    most = {case: min(9, exact.exact_magnitude(dtype, case.terms)) for case in few}
+    drawn = [integers(case, subject.options, most[case], np.random.default_rng(seed)) for case in few]
+    for whole in sorted(drawn, key=lambda each: not all(tells(each, name) for name in subject.names)):
+        for finding in added(subject, {*subject.names} - said, whole, state.largest(cases)):
+            said |= {name for name, label in LABELS.items() if label == finding.about}
+            yield finding
+    for whole in drawn:
         fractions = _scaled(whole, FRACTION)
         right = expected(fractions)
-        for probe, zeros in ((_scaled(whole, 0.0), True), (fractions, False)):
-            for name, result in subject.results(probe).items():
-                wanted = 0 * right[name] if zeros else right[name]
-                if name not in said and kind(result, wanted, probe, name) not in FINE:
-                    said.add(name)
-                    finding = _off(subject, name, probe, result, wanted, zeros=zeros)
-                    yield state.once_only(subject, name, probe, result, wanted, state.largest(cases)) or finding
+        for name, result in subject.results(fractions).items():
+            if name not in said and kind(result, right[name], fractions, name) not in FINE:
+                said.add(name)
+                finding = _off(subject, name, fractions, result, right[name])
+                yield state.once_only(subject, name, fractions, result, right[name], state.largest(cases)) or finding
 
 
 def real_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Collection[str]) -> Iterator[Finding]:
@@ -114,7 +113,7 @@ def real_numbers(subject: Subject, cases: Sequence[Case], seed: int, broken: Col
             bound = np.broadcast_to(np.maximum(bounds[name], slack(probe, name)), right[name].shape)
             if result.value is None or result.value.shape != right[name].shape:
                 said.add(name)
-                yield _off(subject, name, probe, result, right[name], zeros=False)
+                yield _off(subject, name, probe, result, right[name])
             elif not np.all(np.abs(result.value.astype(np.float64) - right[name]) <= bound):
                 said.add(name)
                 finding = _beyond(subject, name, probe, result.value, right[name], bound)
@@ -128,21 +127,19 @@ def _scaled(probe: Probe, factor: float) -> Probe:
     return dataclasses.replace(probe, b=(probe.b.astype(np.float64) * factor**2).astype(dtype), **changed)
 
 
-def _off(subject: Subject, name: str, probe: Probe, result: Result, right: Array, *, zeros: bool) -> Finding:
+def _off(subject: Subject, name: str, probe: Probe, result: Result, right: Array) -> Finding:
     """Make the finding of a result that is not exactly the right one."""
-    title, because = _why(result, right, zeros=zeros)
+    title, because = _why(result, right)
     text = code(subject, probe, name, right)
     return observation(name, title, "values", probe, because, text, got=result.value, right=right, anchor="small")
 
 
-def _why(result: Result, right: Array, *, zeros: bool) -> tuple[str, tuple[str, str]]:
+def _why(result: Result, right: Array) -> tuple[str, tuple[str, str]]:
     if result.value is None or result.value.shape != right.shape:
         said = result.raised or f"it has shape {np.asarray(result.value).shape}, not {right.shape}"
-        return f"is wrong for {'zeros' if zeros else 'fractions'}: {said}", UNLIKE
+        return f"is wrong for fractions: {said}", UNLIKE
     got = np.asarray(result.value, np.float64)
     off = np.abs(got - right).max()
-    if zeros:
-        return f"is not 0 where all numbers are 0, but up to {off:.3g}", ADDED
     if np.array_equal(got, np.rint(right)) or np.array_equal(got, np.trunc(right)):
         return "is rounded to integers", ROUNDED
     most = np.abs(right).max()

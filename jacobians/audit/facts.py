@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.judge import FINE, widened
+from jacobians.audit.judge import FACTORS, FINE, widened
 from jacobians.audit.probes import Case, Probe
 from jacobians.audit.readout import ROLES, Products, named, names, products
-from jacobians.audit.subject import Subject
+from jacobians.audit.subject import LABELS, Subject
 from jacobians.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -134,18 +134,17 @@ def _held(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
 
 
 def _linear(subject: Subject, name: str, probe: Probe) -> Iterator[str]:
-    letters = {"S": "XF", "dX": "GF", "dF": "GX", "db": "G"}[name]
-    once = subject.results(probe)[name].value
-    for letter in letters:
-        given = {each: getattr(probe, each) for each in "XFbG"}
-        given["b"] = given["b"] * 0
-        plain = subject.results(Probe(probe.case, given["X"], given["F"], given["b"], given["G"]))[name].value
-        given[letter] = given[letter] * -1
-        turned = subject.results(Probe(probe.case, given["X"], given["F"], given["b"], given["G"]))[name].value
-        if once is None or plain is None or turned is None:
+    plain = dataclasses.replace(probe, b=probe.b * 0)
+    once = subject.results(plain)[name].value
+    # Twice the largest integers that a dtype sums exactly is more than an integer dtype holds.
+    factors = ((-1, "−"),) if probe.X.dtype.kind in "iu" else ((-1, "−"), (2, "2·"))
+    for letter, (factor, sign) in itertools.product(FACTORS[name], factors):
+        scaled = dataclasses.replace(plain, **{letter: getattr(plain, letter) * probe.X.dtype.type(factor)})
+        value = subject.results(scaled)[name].value
+        if once is None or value is None:
             return
-        if not np.array_equal(widened(turned), -widened(plain)):
-            yield f"it is not linear in {letter}: −{letter} does not give −{name}"
+        if not np.array_equal(widened(value), factor * widened(once)):
+            yield f"it is not linear in {letter}: {sign}{letter} does not give {sign}{LABELS[name]}"
 
 
 def wholes(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
