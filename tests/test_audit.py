@@ -13,7 +13,9 @@ import scipy.signal
 
 from jacobians import AuditError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import probes, run
+from jacobians.audit.circumstances import circumstances
 from jacobians.audit.layouts import with_layout
+from jacobians.audit.subject import Result
 from jacobians.audit.theories import THEORIES, numbers
 from jacobians.testing import assert_convolution, option_pairs
 from jacobians.verify import exact
@@ -109,7 +111,14 @@ def test_fast_algorithms_pass_with_a_hundred_seeds(seed) -> None:
     assert report.ok, str(report)
 
 
+def refuse_zeros(X, F):
+    if not np.any(F):
+        raise ValueError("no filter")
+    return PLAIN.forward(X, F)
+
+
 SMALL_NUMBERS = [
+    (refuse_zeros, "is wrong where all numbers are 0: ValueError: no filter (refuse_zeros, line "),
     (lambda X, F: PLAIN.forward(X, F) + 1e-3, "is not 0 where all numbers are 0, but up to 0.001"),
     (lambda X, F: PLAIN.forward(X, F) + 1e-13, "is not 0 where all numbers are 0, but up to 1e-13"),
     (lambda X, F: by_fft(X, F) + 1e-9, "is not 0 where all numbers are 0, but up to 1e-09"),
@@ -275,7 +284,7 @@ def test_what_no_theory_explains_is_described() -> None:
     finding = audit(forward).findings[0]
     assert finding.title == "is wrong, and no known formula explains it"
     assert any("only columns 16 … " in fact for fact in finding.known)
-    assert any(fact == "it is right up to 16 columns, and wrong from 17 on" for fact in finding.known)
+    assert any(fact == "it is right up to 16 columns, and is wrong from 17 on" for fact in finding.known)
 
 
 @pytest.mark.parametrize(
@@ -573,10 +582,10 @@ def test_what_only_some_of_the_layers_have_in_common_is_said_as_that() -> None:
 
 def test_the_number_of_taps_from_which_on_it_is_wrong_is_said() -> None:
     unrolled = audit(lambda X, F: PLAIN.forward(X, F * (np.arange(F.shape[3]) < 3))).findings[0]
-    assert "it is right up to 3 taps on an axis, and is wrong at 5 or more" in unrolled.known
+    assert "it is right up to 3 taps on an axis, and is wrong from 5 on" in unrolled.known
     stored = audit(lambda X, F: PLAIN.forward(X, F * (np.arange(F[0].size).reshape(F[0].shape) < 32))).findings[0]
     assert any(
-        re.search(r"right up to \d+ taps of a filter, over all planes, and is wrong at 3", each)
+        re.search(r"right up to \d+ taps of a filter, over all planes, and is wrong from 3\d on", each)
         for each in stored.known
     )
 
@@ -587,7 +596,24 @@ def test_circumstances_are_not_made_up() -> None:
     assert not any("where" in fact for fact in mixed.known)
     few = [Geometry((1, 5, 6), (1, 1, 2, 3)), Geometry((1, 5, 6), (1, 1, 2, 2)), Geometry((1, 5, 7), (1, 1, 3, 3))]
     report = audit(refuses(CIRCUMSTANCES["k ≠ l"]), geometries=few)
-    assert report.findings[0].known == ()
+    assert not any("where" in fact for fact in report.findings[0].known)
+
+
+def test_where_some_layers_are_neither_wrong_nor_right_nothing_is_said_of_elsewhere() -> None:
+    options = run.options(1, 0, 1, 1, 2, bias=False, dtype="float64")
+
+    def compared(geometry, change):
+        probe = probes.draw(probes.Case(geometry, 2), options, 0)
+        right = probes.expected(probe)["S"]
+        return run.Comparison(probe, "S", Result(change(np.asarray(right, np.float64))), right)
+
+    failed = [compared(Geometry((d, 4, 5), (2, d, 2, 3)), np.flip) for d in (2, 3, 4)]
+    fine = [compared(Geometry((1, 4, w), (2, 1, 2, 3)), np.copy) for w in (5, 6, 7)]
+    neither = compared(Geometry((1, 4, 8), (2, 1, 2, 3)), lambda S: S.astype(np.float32).astype(np.float64))
+    assert neither.kind == "precision"
+    said = "it is wrong where there are several planes, and is right elsewhere"
+    assert [*circumstances(failed, [*failed, *fine])] == [said]
+    assert [*circumstances(failed, [*failed, *fine, neither])] == []
 
 
 @pytest.mark.parametrize(

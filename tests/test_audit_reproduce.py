@@ -125,6 +125,8 @@ WRONG = {
     "depends on the call of forward before": (SAVED.forward, SAVED.backward),
     "differs from call to call": (forward_with(lambda S, X, F: S + next(COUNTER) % 3), None),
     "is not 0 where all numbers are 0": (forward_with(lambda S, X, F: S + 1e-9), None),
+    "is not 0 where F is 0": (forward_with(lambda S, X, F: S + 1e-9 * np.sign(X).max()), None),
+    "is wrong: 0.001·F is added": (None, backward_with(lambda dX, dF, X, F, G: (dX, dF + 1e-3 * F))),
     "is rounded to integers": (forward_with(lambda S, X, F: np.rint(S)), None),
     "is wrong for real numbers": (forward_with(lambda S, X, F: np.round(S, 9)), None),
     "is wrong for a NaN in X: it misses": (forward_with(lambda S, X, F: np.nan_to_num(S)), None),

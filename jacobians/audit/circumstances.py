@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from jacobians.audit.facts import labels
 from jacobians.audit.judge import FINE
 from jacobians.audit.probes import Case
 
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["circumstances"]
 
 Holds = Callable[[Case], bool]
-Size = Callable[[Case], int]
+Size = Callable[["Comparison"], int]
 
 # So many layers of either kind that a circumstance is no chance.
 LEAST = 3
+ELSEWHERE = "and is right elsewhere"
 
 
 def _unequal(sizes: Sequence[int]) -> bool:
@@ -58,14 +61,19 @@ CIRCUMSTANCES: tuple[tuple[str, Holds], ...] = (
     ("padding is larger than K − 1 on an axis", _long_padding),
     ("filters are larger than the image without its padding", _larger_than_image),
 )
-# From which on it is worth saying that only larger ones are wrong, as no circumstance above says it.
+# Sizes from which on it is worth saying that only larger ones are wrong, as no circumstance above says it.
 MANY = 3
-# What the axes of results do not show.
+# Of the layer, beside those of the axes of a result.
 SIZES: dict[str, Size] = {
-    "taps on an axis": lambda case: max(case.geometry.filters[2:]),
-    "taps of a filter, over all planes": lambda case: case.geometry.taps,
-    "planes": lambda case: case.geometry.image[0],
-    "images": lambda case: case.images,
+    "taps on an axis": lambda each: max(each.probe.geometry.filters[2:]),
+    "taps of a filter, over all planes": lambda each: each.probe.geometry.taps,
+    "planes": lambda each: each.probe.geometry.image[0],
+    "images": lambda each: each.probe.case.images,
+}
+# Above what they may be kept in 16 bits.
+OFFSETS: dict[str, Size] = {
+    "an image has": lambda each: each.probe.geometry.pixels,
+    "the responses to an image have": lambda each: math.prod(each.probe.geometry.responses),
 }
 
 
@@ -82,24 +90,59 @@ def circumstances(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> 
     Yields
     ------
     str
-        The first circumstance of all layers that failed and of none that did not; else, the one that the fewest others
-        have, if it sets some layers that did not fail apart and most that have it failed. Then the sizes from which on
-        it is wrong. Nothing where either are fewer than three layers.
+        A circumstance, if there is one; where that does not say all, the sizes from which on it is wrong. Nothing where
+        some layers are neither, as where rounding cannot be told from a small error.
     """
-    wrong, right = [{each.probe.case for each in some} for some in (failed, [e for e in tried if e.kind in FINE])]
-    right -= wrong
-    if min(len(wrong), len(right)) < LEAST:
+    right = [each for each in tried if each.kind in FINE]
+    wrong, fine, every = ({each.probe.case for each in some} for some in (failed, right, tried))
+    if every - fine - wrong:
         return
     does = "raises" if {each.kind for each in failed} == {"exception"} else "is wrong"
-    for label, size in SIZES.items():
-        most, least = max(map(size, right)), min(map(size, wrong))
-        if max(most, MANY) < least:
-            yield f"it is right up to {most} {label}, and {does} at {least} or more"
-    common = {words: sum(map(holds, right)) for words, holds in CIRCUMSTANCES if all(map(holds, wrong))}
+    common = list(_common(wrong, fine - wrong, does))
+    yield from common
+    if not any(ELSEWHERE in each for each in common):
+        yield from _sizes(failed, right, tried, does)
+    for label, size in OFFSETS.items():
+        if max(map(size, right), default=0) <= 2**15 < min(map(size, failed)):
+            yield f"it {does} only where {label} more than 2^15 entries: an offset may be kept in 16 bits"
+
+
+def _common(wrong: Collection[Case], fine: Collection[Case], does: str) -> Iterator[str]:
+    """Name the first circumstance of all layers that failed and of none that are right; else, that of the fewest right.
+
+    The latter only if it sets some layers that are right apart, and most that have it failed. Nothing where either are
+    few.
+
+    Yields
+    ------
+    str
+        At most one fact.
+    """
+    if min(len(wrong), len(fine)) < LEAST:
+        return
+    common = {words: sum(map(holds, fine)) for words, holds in CIRCUMSTANCES if all(map(holds, wrong))}
     if not common:
         return
     words = min(common, key=common.__getitem__)
     if common[words] == 0:
-        yield f"it {does} where {words}, and is right elsewhere"
-    elif len(right) - common[words] >= LEAST and len(wrong) >= common[words]:
+        yield f"it {does} where {words}, {ELSEWHERE}"
+    elif len(fine) - common[words] >= LEAST and len(wrong) >= common[words]:
         yield f"it {does} only where {words}, there at {len(wrong)} of {len(wrong) + common[words]} layers"
+
+
+def _length(each: Comparison, *, axis: int) -> int:
+    return int(each.right.shape[axis])
+
+
+def _sizes(
+    failed: Sequence[Comparison], right: Sequence[Comparison], tried: Sequence[Comparison], does: str
+) -> Iterator[str]:
+    """Say from which size on it is wrong, of the layer and of the result: columns of responses, not of images."""
+    axes = labels(failed[0].name, failed[0].right.ndim)
+    own = {label: functools.partial(_length, axis=axis) for axis, label in enumerate(axes)}
+    for label, size in (SIZES | own).items():
+        least, most = min(map(size, failed)), max(map(size, right), default=0)
+        if least > MANY and 0 < most < least:
+            yield f"it is right up to {most} {label}, and {does} from {least} on"
+        elif least > MANY and label in own and any(size(each) < least for each in tried):
+            yield f"it {does} at {least} {label} or more only"

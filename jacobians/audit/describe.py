@@ -223,7 +223,7 @@ def _unexplained(
     if alone := _added(subject, alike, tried, common):
         return dataclasses.replace(alone, known=tuple(circumstances(failed, tried)))
     name = alike[0].name
-    found = (*parts(subject, smallest), *circumstances(failed, tried), *facts(subject, name, alike, tried))
+    found = (*parts(subject, smallest), *circumstances(failed, tried), *facts(subject, name, alike))
     common["known"] = (*found, *common["known"])
     return Finding(LABELS[name], "is wrong, and no known formula explains it", "values", **common)
 
@@ -358,7 +358,7 @@ def _precision(
         LABELS[last.name],
         f"is summed in a lower precision than {dtype}",
         "precision",
-        cause=f"The largest error is {error:.1e} of the largest entry, as of sums in {likely}; the formula is right.",
+        cause=f"The largest error is {error:.1e} of the largest entry, as of sums in {likely}.",
         cure=f"Accumulate in {dtype} or wider, or audit in the precision you promise.",
         anchor="precision",
         entries=_in_numbers(failed[0]),

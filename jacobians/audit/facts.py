@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from jacobians.audit.judge import FACTORS, FINE, widened
 from jacobians.audit.probes import Case, Probe
 from jacobians.audit.readout import ROLES, Products, named, names, products
 from jacobians.audit.subject import LABELS, Subject
-from jacobians.geometry import Geometry
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison
 
-__all__ = ["Remainder", "facts", "parts", "remainder", "wholes"]
+__all__ = ["Remainder", "facts", "labels", "parts", "remainder", "wholes"]
 
 Array = npt.NDArray[Any]
 AXES = {
@@ -29,8 +27,6 @@ AXES = {
     "dF": ("filters", "planes", "tap rows", "tap columns"),
     "db": ("filters",),
 }
-# Sizes from which on it is worth saying that only larger ones are wrong.
-MANY = 3
 # Products to name.
 MOST_NAMED = 4
 NO_NUMBER = "NaN or ∞"
@@ -39,8 +35,8 @@ ALL = -1
 STEPS = (256, 128, 64, 32, 16, 8, 6, 4, 3, 2)
 
 
-def facts(subject: Subject, name: str, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> list[str]:
-    """Say what is known: linear or not, a multiple, a permutation, a shift, which indices, since which size.
+def facts(subject: Subject, name: str, failed: Sequence[Comparison]) -> list[str]:
+    """Say what is known: linear or not, a multiple, a permutation, a shift, which indices.
 
     Parameters
     ----------
@@ -50,8 +46,6 @@ def facts(subject: Subject, name: str, failed: Sequence[Comparison], tried: Sequ
         S, dX, dF or db.
     failed : sequence of Comparison
         Where it is wrong, smallest layer first.
-    tried : sequence of Comparison
-        All comparisons of this result.
 
     Returns
     -------
@@ -60,18 +54,7 @@ def facts(subject: Subject, name: str, failed: Sequence[Comparison], tried: Sequ
     """
     pairs = [(widened(each.result.value), each.right) for each in failed if each.result.value is not None]
     found = [*_linear(subject, name, failed[0].probe), *wholes(pairs), *_indices(name, pairs)]
-    return [*found, *_held(pairs), *_sizes(name, failed, tried), *_offsets(failed, tried)]
-
-
-def _sizes(name: str, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator[str]:
-    """Say from which size on a result is wrong, in what it counts itself: columns of responses, not of images."""
-    for axis, label in enumerate(_labels(name, failed[0].right.ndim)):
-        sizes = [each.right.shape[axis] for each in failed]
-        right = [each.right.shape[axis] for each in tried if each.kind in FINE]
-        if min(sizes) > MANY and right and max(right) < min(sizes):
-            yield f"it is right up to {max(right)} {label}, and wrong from {min(sizes)} on"
-        elif min(sizes) > MANY:
-            yield f"it is wrong at {min(sizes)} {label} or more only"
+    return [*found, *_held(pairs)]
 
 
 def parts(subject: Subject, smallest: Comparison) -> Iterator[str]:
@@ -109,19 +92,6 @@ def parts(subject: Subject, smallest: Comparison) -> Iterator[str]:
 def _some(found: Products, name: str, case: Case) -> str:
     shown = list(itertools.islice(named(found, name, case), MOST_NAMED))
     return ", ".join(shown) + (", …" if len(found) > len(shown) else "")
-
-
-def _offsets(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator[str]:
-    """Say that only images, or maps, with more entries than a small integer counts are wrong."""
-    counts: dict[str, Callable[[Geometry], int]] = {
-        "an image has": lambda layer: layer.pixels,
-        "the responses to an image have": lambda layer: math.prod(layer.responses),
-    }
-    for label, count in counts.items():
-        least = min(count(each.probe.geometry) for each in failed)
-        most = max((count(each.probe.geometry) for each in tried if each.kind in FINE), default=0)
-        if most <= 2**15 < least:
-            yield f"it is wrong only where {label} more than 2^15 entries: an offset may be kept in 16 bits"
 
 
 def _held(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
@@ -193,7 +163,7 @@ def _overlaps(got: Array, right: Array, steps: Sequence[int]) -> bool:
 def _indices(name: str, pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
     got, right = pairs[-1]
     wrong = got != right
-    for axis, label in enumerate(_labels(name, got.ndim)):
+    for axis, label in enumerate(labels(name, got.ndim)):
         others = tuple(k for k in range(got.ndim) if k != axis)
         bad = np.flatnonzero(wrong.any(axis=others))
         if len(bad) < wrong.shape[axis]:
@@ -201,7 +171,7 @@ def _indices(name: str, pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
     yield f"at the largest layer {int(wrong.sum())} of {wrong.size} entries are wrong"
 
 
-def _labels(name: str, ndim: int) -> tuple[str, ...]:
+def labels(name: str, ndim: int) -> tuple[str, ...]:
     """Name the axes of a result."""
     if ndim <= 3 and name != "db":
         return (*AXES[name][:2], AXES[name][-1])[:ndim]
@@ -290,7 +260,7 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
     axes: list[tuple[str, str, int | None]] = []
     if len(shape) in {3, 4}:
         letters = letters if len(shape) == 4 else (*letters[:2], letters[3])
-        axes += list(zip(_labels(name, len(shape)), letters, range(len(shape)), strict=True))[::-1]
+        axes += list(zip(labels(name, len(shape)), letters, range(len(shape)), strict=True))[::-1]
         axes += [("positions", f"{letters[-2]}·{letters[-1]}", None)] if len(shape) == 4 and name != "dF" else []
         axes += [("entries", "·".join(letters), ALL)]
     right = [each for each in tried if each.kind in FINE]
