@@ -72,7 +72,7 @@ def _ids(begun: str) -> list[str]:
 
 
 def _names_of_dtypes(begun: str) -> list[str]:
-    from jacobians.audit.probes import DTYPES
+    from jacobians.audit.numbers import DTYPES
 
     return [name for name in DTYPES if name.startswith(begun)]
 
@@ -245,7 +245,7 @@ def audit(
     `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
-    from jacobians.audit.isolation import isolated
+    from jacobians.audit.calling.isolation import isolated
 
     _check_options(context, layer)
     for name, file in (("--json", json_file), ("--junit", junit_file)):
@@ -325,7 +325,7 @@ def _functions(
     functions = _loaded(forward, backward, framework, dtype=dtype, bias=bias)
     if layout is None:
         return functions
-    from jacobians.audit.layouts import with_layout
+    from jacobians.audit.calling.layouts import with_layout
 
     return with_layout(*functions, layout, **options)
 
@@ -336,7 +336,7 @@ def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, b
         raise ValueError(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
     given = None if name == "-" else _load(file, name)
     if framework:
-        from jacobians.audit.frameworks import from_jax, from_torch
+        from jacobians.audit.calling.frameworks import from_jax, from_torch
 
         if backward is not None or given is None:
             raise ValueError(

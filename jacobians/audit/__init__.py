@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from typing import Any
 
-from jacobians import notebook
-from jacobians.audit.layers import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
-from jacobians.errors import AuditError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import Executor
-
-    from jacobians.geometry import Geometry
+from jacobians.audit.calling.frameworks import from_jax, from_torch
+from jacobians.audit.calling.isolation import isolated
+from jacobians.audit.calling.layouts import with_layout
+from jacobians.audit.report import AuditReport, Finding
+from jacobians.geometry import Geometry
 
 __all__ = [
     "AuditReport",
@@ -22,201 +19,13 @@ __all__ = [
     "audit_fully_connected",
     "audit_relu",
     "audit_softmax_cross_entropy",
+    "from_jax",
+    "from_torch",
+    "isolated",
+    "with_layout",
 ]
 
-
-@dataclasses.dataclass(frozen=True)
-class Finding(notebook.Shown):
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    about : str
-        S, ∂l/∂X, ∂l/∂F, ∂l/∂b, forward or backward.
-    title : str
-        What is wrong, in words.
-    kind : str
-        values, shape, dtype, exception, not written, precision, range, in place, state, memory layout, not a number or
-        large batch.
-    case : str
-        The smallest layer that shows it.
-    entries : tuple of str
-        The first wrong entries, in symbols where they are known.
-    cause, cure : str
-        One sentence each; empty where they are not known.
-    anchor : str
-        Where the documentation derives the right formula.
-    known : tuple of str
-        What is known where no theory fits.
-    follows : tuple of str
-        Other results that are wrong because of this, and are no findings of their own.
-    wrong, tried : int
-        At how many of the layers, cases or mini-batches it shows.
-    unit : str
-        What these two count, in the singular.
-    arrays : dict of str to nested lists
-        The smallest case as numbers: inputs, what was computed, and what is right.
-    code : str
-        Python that reproduces it, without this package.
-    """
-
-    about: str
-    title: str
-    kind: str
-    case: str = ""
-    entries: tuple[str, ...] = ()
-    cause: str = ""
-    cure: str = ""
-    anchor: str = ""
-    known: tuple[str, ...] = ()
-    follows: tuple[str, ...] = ()
-    wrong: int = 0
-    tried: int = 0
-    unit: str = "layer"
-    arrays: dict[str, Any] = dataclasses.field(default_factory=dict)
-    code: str = ""
-
-    def __str__(self) -> str:
-        """Return the finding, what is wrong first."""
-        lines = [f"✗ {self.about} {self.title}"]
-        if self.case:
-            lines.append(f"  smallest case: {self.case}")
-        lines += [f"  {entry}" for entry in self.entries]
-        lines += [f"  known: {each}" for each in self.known]
-        lines += [f"  {name}: {text}" for name, text in (("cause", self.cause), ("cure", self.cure)) if text]
-        if self.anchor:
-            lines.append(f"  see: docs/reference/theories.md#{self.anchor}")
-        if self.tried:
-            lines.append(f"  wrong at {self.wrong} of {self.tried} {_several(self.unit)}")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return notebook.story(str(self), self.code)
-
-
-@dataclasses.dataclass(frozen=True)
-class AuditReport(notebook.Shown):
-    """The record of an audit.
-
-    Attributes
-    ----------
-    findings : tuple of Finding
-        What is wrong; empty if nothing is.
-    notes : tuple of str
-        What is worth knowing and not wrong.
-    audited : tuple of str
-        What was looked at: S, ∂l/∂X, ∂l/∂F, ∂l/∂b.
-    options : str
-        The options that the code was fixed to, and its dtype.
-    layers, calls : int
-        How many layers, cases or mini-batches were tried, in how many calls.
-    log2_miss : float or None
-        Logarithm of the probability that a wrong bilinear form passed, at the layer where it is largest.
-    seed : int
-        Of the draws.
-    unit : str
-        What was tried, in the singular: a layer, or a case or a mini-batch of one layer.
-    """
-
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
-    audited: tuple[str, ...]
-    options: str
-    layers: int
-    calls: int
-    log2_miss: float | None
-    seed: int
-    unit: str = "layer"
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong; for reading. Use `check` to act on it."""
-        return not self.findings
-
-    def check(self) -> AuditReport:
-        """Raise if anything is wrong.
-
-        Returns
-        -------
-        AuditReport
-            This report, if nothing is.
-
-        Raises
-        ------
-        AuditError
-            With the whole text otherwise.
-        """
-        if self.findings:
-            raise AuditError(str(self))
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain values, for machines.
-
-        Returns
-        -------
-        dict
-            The attributes, and ``ok``.
-        """
-        return {"ok": self.ok, **dataclasses.asdict(self)}
-
-    def to_junit(self) -> str:
-        """Return the record as JUnit XML: one test case per thing looked at.
-
-        Returns
-        -------
-        str
-            An XML document.
-        """
-        from xml.etree import ElementTree as ET
-
-        suite = ET.Element(
-            "testsuite", name="jacobians audit", tests=str(len(self._subjects)), failures=str(len(self._failed))
-        )
-        for subject in self._subjects:
-            case = ET.SubElement(suite, "testcase", classname=f"audit {self.options}", name=subject)
-            for finding in self.findings:
-                if subject in {finding.about, *finding.follows}:
-                    ET.SubElement(case, "failure", message=f"{finding.about} {finding.title}").text = str(finding)
-        return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-    @property
-    def _failed(self) -> set[str]:
-        return {about for finding in self.findings for about in (finding.about, *finding.follows)}
-
-    @property
-    def _subjects(self) -> list[str]:
-        return list(dict.fromkeys([*self.audited, *(finding.about for finding in self.findings)]))
-
-    def __str__(self) -> str:
-        """Return what is wrong, or on what evidence nothing is."""
-        parts = [str(finding) for finding in self.findings]
-        if not parts:
-            parts.append(
-                f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"
-            )
-            how = "within the rounding bound" if any("inexact" in note for note in self.notes) else "exact"
-            tried = f"{self.layers} {_several(self.unit)}"
-            parts.append(f"  {how} on integers at {tried}, {self.calls} calls, seed {self.seed}")
-        if not self.findings and self.log2_miss is not None:
-            bound = f"2^{_ceil(self.log2_miss)}"
-            parts.append(f"  a wrong bilinear form passes one {self.unit} with probability below {bound}")
-        parts += [f"  note: {note}" for note in self.notes]
-        return "\n".join(parts)
-
-    def _repr_html_(self) -> str:
-        if not self.findings:
-            return notebook.story(str(self))
-        stories = [notebook.story(str(finding), finding.code) for finding in self.findings]
-        return "".join([*stories, *(notebook.story(f"note: {note}") for note in self.notes)])
-
-
-def _several(unit: str) -> str:
-    return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
-
-
-def _ceil(number: float) -> int:
-    return -int(-number // 1)
+# The engine is imported where it is used: it loads sympy and mpmath, and `import jacobians` should not.
 
 
 def audit(
@@ -284,6 +93,165 @@ def audit(
     True
     """
     from jacobians.audit import run
+    from jacobians.audit.layers import convolution
 
-    options = run.options(stride, padding, dilation, groups, spatial_ndim, bias=bias, dtype=dtype)
-    return run.audit(run.Subject(forward, backward, options), geometries, seed, executor)
+    options = convolution.options(stride, padding, dilation, groups, spatial_ndim, bias=bias, dtype=dtype)
+    functions = {"forward": forward, "backward": backward}
+    return run.audited(convolution.Convolution(options.dtype, options), functions, seed, geometries=geometries, executor=executor)
+
+
+def audit_relu(backward: Callable[..., Any], *, dtype: str = "float64", seed: int = 0) -> AuditReport:
+    """Hold the backward pass of somebody's ReLU against L6, and say what is wrong with it.
+
+    Parameters
+    ----------
+    backward : callable
+        ``backward(S, G) -> dS`` on NumPy arrays of one shape, with one axis or more; S went into the ReLU and G is the
+        upstream gradient ∂l/∂H.
+    dtype : str
+        Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
+    seed : int
+        Of all draws.
+
+    Returns
+    -------
+    AuditReport
+        What is wrong, or that nothing is; ``report.check()`` raises where something is wrong.
+
+    Raises
+    ------
+    TypeError
+        If there is nothing to call.
+    ValueError
+        If the dtype is not one of those above, or the seed is not a nonnegative integer.
+
+    Notes
+    -----
+    ∂l/∂S = G where S > 0 and 0 elsewhere, at S = 0 too. Arrays hold negative, zero and positive entries; numbers are
+    integers, so that the comparison is exact; one case has other numbers. Layouts in memory, NaN and repeated calls are
+    observed too.
+
+    Examples
+    --------
+    >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
+    ✗ ∂l/∂S is wrong: ≥ stands where > is needed
+    """
+    from jacobians.audit import run
+    from jacobians.audit.layers import relu
+    from jacobians.audit.numbers import check_dtype
+
+    return run.audited(relu.Relu(check_dtype(dtype)), {"backward": backward}, seed)
+
+
+def audit_fully_connected(
+    forward: Callable[..., Any] | None,
+    backward: Callable[..., Any] | None = None,
+    *,
+    bias: bool = True,
+    dtype: str = "float64",
+    seed: int = 0,
+) -> AuditReport:
+    """Hold somebody's fully connected layer against L3 and L5, and say what is wrong with it.
+
+    Parameters
+    ----------
+    forward : callable or None
+        ``forward(W, H[, b]) -> s`` on NumPy arrays: W (C, m), H (N, d, h, w) with d·h·w = m, which the code flattens
+        itself, planes first, b (C,), s (N, C). None audits the backward pass alone.
+    backward : callable, optional
+        ``backward(W, H, [b,] g) -> (dW, dH[, db])`` with g of the shape of s. Gradients are sums over the mini-batch: a
+        mean belongs to the loss, and reaches them through g.
+    bias : bool
+        Whether the functions take a bias and return its gradient.
+    dtype : str
+        Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
+    seed : int
+        Of all draws.
+
+    Returns
+    -------
+    AuditReport
+        What is wrong, or that nothing is; ``report.check()`` raises where something is wrong.
+
+    Raises
+    ------
+    TypeError
+        If there is nothing to call, or `bias` is not a bool.
+    ValueError
+        If the dtype is not one of those above, or the seed is not a nonnegative integer.
+
+    Notes
+    -----
+    Numbers are integers of which no sum rounds, so that the comparison is exact; there are enough draws that a wrong
+    bilinear form passes a size with probability 2⁻⁶⁰ at most. Real numbers may be off by the rounding bound of direct
+    sums. Layouts in memory, NaN and repeated calls are observed too.
+
+    Examples
+    --------
+    >>> report = audit_fully_connected(lambda W, H, b: H.swapaxes(1, 3).reshape(len(H), -1) @ W.T + b)
+    >>> print(str(report).splitlines()[0])
+    ✗ s is wrong: H is flattened column by column, planes last
+    """
+    from jacobians.audit import run
+    from jacobians.audit.layers import fully_connected
+
+    layer = fully_connected.fully_connected(dtype, bias=bias)
+    return run.audited(layer, {"forward": forward, "backward": backward}, seed)
+
+
+def audit_softmax_cross_entropy(
+    backward: Callable[..., Any] | None,
+    forward: Callable[..., Any] | None = None,
+    *,
+    mean: bool = True,
+    dtype: str = "float64",
+    seed: int = 0,
+) -> AuditReport:
+    """Hold somebody's softmax with cross-entropy against L3 and L4, and say what is wrong with it.
+
+    Parameters
+    ----------
+    backward : callable or None
+        ``backward(s, y) -> ds`` on NumPy arrays: scores s (N, C) and labels y (N, C), one-hot, of the dtype of s.
+        None audits the loss alone.
+    forward : callable, optional
+        ``forward(s, y) -> loss``, one number.
+    mean : bool
+        Whether the loss is the mean over the mini-batch; otherwise it is the sum.
+    dtype : str
+        Of the arrays: float64 or float32.
+    seed : int
+        Of all draws.
+
+    Returns
+    -------
+    AuditReport
+        What is wrong, or that nothing is; ``report.check()`` raises where something is wrong.
+
+    Raises
+    ------
+    TypeError
+        If there is nothing to call, or `mean` is not a bool.
+    ValueError
+        If the dtype is not one of those above, or the seed is not a nonnegative integer.
+
+    Notes
+    -----
+    ∂l/∂s = p − y for each image (L4), over N for a mean. Results are compared with 60 digits, and may be off by the
+    rounding bound of every stable algorithm. Layouts in memory, NaN and repeated calls are observed too.
+
+    Examples
+    --------
+    >>> from scipy.special import softmax
+    >>> report = audit_softmax_cross_entropy(lambda s, y: softmax(s, axis=1) - y)
+    >>> print(str(report).splitlines()[0])
+    ✗ ∂l/∂s is wrong: it is not divided by the number of images
+    """
+    from jacobians.audit import run
+    from jacobians.audit.calling.subject import check_flag
+    from jacobians.audit.layers import softmax
+    from jacobians.audit.numbers import check_dtype
+
+    check_flag("mean", mean)
+    functions = {"backward": backward, "forward": forward}
+    return run.audited(softmax.Softmax(check_dtype(dtype, softmax.DTYPES), mean=mean), functions, seed)

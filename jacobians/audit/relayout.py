@@ -6,25 +6,22 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit import Finding
-from jacobians.audit.judge import kind
-from jacobians.audit.probes import Options, Probe, expected
-from jacobians.audit.subject import LABELS, Result, Subject
+from jacobians.audit.calling.subject import Result
+from jacobians.audit.compare import Comparison, Run
+from jacobians.audit.layer import Probe
+from jacobians.audit.report import Finding
 from jacobians.errors import ShapeError
-
-if TYPE_CHECKING:
-    from jacobians.audit.run import Comparison
+from jacobians.geometry import Geometry
 
 __all__ = ["check", "relaid"]
 
 Array = npt.NDArray[Any]
 
-FINE = {"nothing", "inexact"}
 AXES_OF = {"X": "NC", "F": "OI", "S": "NC"}
 
 
@@ -55,60 +52,60 @@ class Layout:
         return dataclasses.replace(result, value=value if "N" in standard or letter == "F" else value[None])
 
 
-def check(subject: Subject) -> None:
+def check(run: Run, spatial_ndim: int) -> None:
     """Refuse a layout of another number of spatial axes than the audit's.
 
     Parameters
     ----------
-    subject : Subject
-        The code under audit, behind the adapter of `with_layout` or not.
+    run : Run
+        The audit of code that is behind the adapter of `with_layout` or not.
+    spatial_ndim : int
+        Of the audit.
 
     Raises
     ------
     ShapeError
         If they differ.
     """
-    given = _layout_of(subject)
+    given = _layout_of(run)
     spatial = {letter for letter in _parts(given)["X"] if letter in "DHW"}
-    ndim = subject.options.spatial_ndim
-    if given and len(spatial) != ndim:
+    if given and len(spatial) != spatial_ndim:
         raise ShapeError(
-            f'layout is "{given}" with the spatial axes {", ".join(sorted(spatial))}, but spatial_ndim is {ndim}; '
-            f"write {ndim} of D, H, W, or give spatial_ndim={len(spatial)}"
+            f'layout is "{given}" with the spatial axes {", ".join(sorted(spatial))}, but spatial_ndim is '
+            f"{spatial_ndim}; write {spatial_ndim} of D, H, W, or give spatial_ndim={len(spatial)}"
         )
 
 
-def relaid(subject: Subject, responses: Finding, failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Finding:
+def relaid(run: Run, responses: Finding) -> Finding | None:
     """Say which layout makes the responses right, if one does.
 
     Parameters
     ----------
-    subject : Subject
-        The code under audit.
+    run : Run
+        The audit.
     responses : Finding
         What is said of S without that.
-    failed : sequence of Comparison
-        What is wrong.
-    tried : sequence of Comparison
-        All first comparisons.
 
     Returns
     -------
-    Finding
-        One for all results, where S is right in another layout at all layers that were tried; else `responses`.
+    Finding or None
+        One for all results, where S is right in another layout at all layers that were tried.
 
     Notes
     -----
     Images, planes and spatial axes are put in every order, the spatial axes forwards and backwards; so are the filters'
     axes. Code for one image at a time is held against the layers with one image.
     """
-    probes = list({each.probe.case: each.probe for each in tried}.values())
-    found = next(_fitting(subject, probes), None)
+    named = responses.kind == "shape" and responses.formula
+    if "X" not in run.layer.batched or responses.kind not in {"exception", "shape"} or named:
+        return None
+    probes = list({each.probe.case: each.probe for each in run.of("S") if not each.probe.what}.values())
+    found = next(_fitting(run, probes), None)
     if found is None:
-        return responses
-    gradients = {each.name: LABELS[each.name] for each in failed if each.name != "S"}
-    wrong = [label for name, label in gradients.items() if not _is_right(subject, found, probes, (name,))]
-    given = _layout_of(subject)
+        return None
+    gradients = [name for name in run.subject.names if name != "S" and name in run.broken]
+    wrong = [run.label(name) for name in gradients if not _is_right(run, found, probes, name)]
+    given = _layout_of(run)
     layout = _composed(given, found)
     return dataclasses.replace(
         responses,
@@ -117,45 +114,44 @@ def relaid(subject: Subject, responses: Finding, failed: Sequence[Comparison], t
         cause=_differences(given, layout),
         cure=f'If that is meant, audit it with --layout "{layout}" (in Python: with_layout); else change the order.',
         anchor="layout",
-        follows=tuple(gradients.values()),
+        follows=tuple(map(run.label, gradients)),
     )
 
 
-def _layout_of(subject: Subject) -> str:
+def _layout_of(run: Run) -> str:
     """Return the layout that an adapter was made for; empty where there is none."""
-    return "".join(getattr(subject.forward, "layout", "").split())
+    return "".join(getattr(run.subject.functions.get("forward"), "layout", "").split())
 
 
-def _fitting(subject: Subject, probes: Sequence[Probe]) -> Iterator[Layout]:
+def _fitting(run: Run, probes: Sequence[Probe]) -> Iterator[Layout]:
     """Try layouts at the layer whose sizes tell its axes apart best, and those that fit at all others."""
-    forward, given = Subject(subject.forward, None, subject.options), _layout_of(subject)
+    given = _layout_of(run)
     for batched in (True,) if given else (True, False):  # an adapter calls code for one image at a time itself
         possible = [probe for probe in probes if batched or probe.case.images == 1]
         if not possible:
             continue
         telling = max(possible, key=_distinct)
-        right = expected(telling, backward=False)["S"]
-        for X, F in _orders(subject.options.spatial_ndim, given, batched=batched, alike=_alike(subject.options)):
+        right = run.layer.right(telling)["S"]
+        spatial_ndim = telling.arrays["X"].ndim - 2
+        for X, F in _orders(spatial_ndim, given, batched=batched, alike=_alike(telling.case.geometry)):
             asked = Layout(X, F, "")
-            result = forward.results(telling, asked.arrange())["S"]
+            result = run.results(telling, asked.arrange(), "forward")["S"]
             for S in ("".join(axes) for axes in itertools.permutations(X)):
                 layout = dataclasses.replace(asked, S=S)
-                back = layout.back(result, "S")
-                if kind(back, right, telling, "S") in FINE and _is_right(forward, layout, probes, ("S",)):
-                    subject.calls += forward.calls
+                back = Comparison(run.layer, telling, "S", layout.back(result, "S"), right)
+                if not run.is_wrong(back) and _is_right(run, layout, probes, "S"):
                     yield layout
-    subject.calls += forward.calls
 
 
 def _distinct(probe: Probe) -> tuple[int, int]:
     """Count the sizes that no other axis has, and the numbers."""
-    geometry = probe.geometry
+    geometry = probe.case.geometry
     sizes = (probe.case.images, *geometry.image, *geometry.responses)
     return len({*sizes} - {1}), math.prod(sizes)
 
 
-def _alike(options: Options) -> bool:
-    return all(len(set(each)) <= 1 for each in (options.stride, options.padding or (), options.dilation))
+def _alike(layer: Geometry) -> bool:
+    return all(len(set(each)) <= 1 for each in (layer.stride, layer.padding, layer.dilation))
 
 
 def _orders(ndim: int, given: str, *, batched: bool, alike: bool) -> Iterator[tuple[str, str]]:
@@ -185,12 +181,13 @@ def _behind(given: str, order: str, name: str) -> str:
     return "".join(real.get(letter, letter) for letter in _standard(name, order))
 
 
-def _is_right(subject: Subject, layout: Layout, probes: Sequence[Probe], names: Sequence[str]) -> bool:
+def _is_right(run: Run, layout: Layout, probes: Sequence[Probe], name: str) -> bool:
     for probe in probes:
         if "N" not in layout.X and probe.case.images > 1:
             continue
-        right, results = expected(probe), subject.results(probe, layout.arrange())
-        if any(kind(layout.back(results[name], name), right[name], probe, name) not in FINE for name in names):
+        result = run.results(probe, layout.arrange(), run.subject.side(name))[name]
+        each = Comparison(run.layer, probe, name, layout.back(result, name), run.layer.right(probe)[name])
+        if run.is_wrong(each):
             return False
     return True
 

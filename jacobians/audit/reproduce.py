@@ -1,199 +1,70 @@
-"""A case as plain values, and as Python that reproduces it without this package."""
+"""What is wrong as a record, and as Python that reproduces it without this package."""
 
 from __future__ import annotations
 
-import base64
-import re
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from jacobians.audit.compare import Comparison, Run
+from jacobians.audit.layer import Probe
+from jacobians.audit.python import expression, plain, shown, shown_dtype, shown_shape, shown_within, written_out
 
-if TYPE_CHECKING:
-    from jacobians.audit.probes import Probe
-    from jacobians.audit.subject import Subject
-
-__all__ = [
-    "calls",
-    "code",
-    "expression",
-    "listed",
-    "plain",
-    "record",
-    "script",
-    "shown",
-    "shown_dtype",
-    "shown_shape",
-    "shown_steady",
-    "shown_within",
-    "written_out",
-]
-
-Array = npt.NDArray[Any]
-
-# Numbers up to which an array is written as a list; above, compressed.
-MOST_LISTED = 2000
-# Numbers up to which NumPy prints all of an array.
-MOST_PRINTED = 1000
+__all__ = ["calls", "code", "compared", "on_other", "record", "script"]
 
 
-def plain(array: Array) -> Any:
-    """Return an array as plain lists, NaN and ∞ as words; an empty one where there is too much of it to read."""
-    wide = array.astype(np.float64) if array.dtype.kind not in "iu" else array
-    if array.size > MOST_LISTED or np.all(np.isfinite(wide)):
-        return [] if array.size > MOST_LISTED else wide.tolist()
-    named = wide.astype(object)
-    named[~np.isfinite(wide)] = [str(each) for each in wide[~np.isfinite(wide)]]  # JSON has no numbers for them
-    return named.tolist()
-
-
-def record(probe: Probe, name: str, got: Array | None, right: Array | None) -> dict[str, Any]:
+def record(each: Comparison) -> dict[str, Any]:
     """Return a case as plain lists: the arguments, what was computed, and what is right."""
-    lists = {letter: plain(getattr(probe, letter)) for letter in "XFbG"}
-    results = {key: None if each is None else plain(each) for key, each in (("right", right), ("got", got))}
-    return lists | results | {"result": name}
+    lists = {letter: plain(array) for letter, array in each.probe.arrays.items()}
+    got = None if each.result.value is None else plain(each.result.value)
+    return lists | {"right": plain(each.right.value), "got": got, "result": each.name}
 
 
-def code(
-    subject: Subject,
-    probe: Probe,
-    name: str,
-    right: Array,
-    arrange: Mapping[str, str] | None = None,
-    *,
-    kind: str = "values",
-) -> str:
-    """Return Python that calls the code under audit on a case and prints its result beside the right one.
+def calls(run: Run, *sides: str) -> list[str]:
+    """Return Python that calls functions of the code under audit: ``S = forward(X, F)``."""
+    subject = run.subject
+    return [f"{', '.join(subject.gives[side])} = {side}({', '.join(subject.takes[side])})" for side in sides]
+
+
+def on_other(run: Run, probe: Probe, *sides: str) -> list[str]:
+    """Return Python that calls functions on other numbers."""
+    takes = run.subject.takes
+    return [f"{side}({', '.join(expression(probe.arrays[letter]) for letter in takes[side])})" for side in sides]
+
+
+def compared(each: Comparison, kind: str | None = None) -> list[str]:
+    """Return Python that prints a result, or what is wrong of it, and what is right."""
+    right, error, kind = each.right.value, each.right.bound, kind or each.kind
+    if kind == "shape":
+        return shown_shape(each.name, right)
+    if kind == "dtype":
+        return shown_dtype(each.name, next(iter(each.probe.arrays)), wider=each.widens)
+    return shown_within(each.name, right, error) if error.any() else shown(each.name, right)
+
+
+def script(run: Run, probe: Probe, lines: Sequence[str], sides: Sequence[str]) -> str:
+    """Return the whole program: the functions and arrays of a case, then lines that call forward or backward."""
+    letters = dict.fromkeys(letter for side in sides for letter in run.subject.takes[side])
+    given = {letter: probe.arrays[letter] for letter in letters}
+    return written_out({side: run.subject.functions[side] for side in sides}, given, lines, run.layer.dtype)
+
+
+def code(run: Run, each: Comparison, arrange: Mapping[str, str] | None = None) -> str:
+    """Return Python that makes the call of a comparison and prints its result beside the right one.
 
     Parameters
     ----------
-    subject : Subject
-        The code under audit.
-    probe : Probe
-        The numbers.
-    name : str
-        The result: S, dX, dF or db.
-    right : ndarray
-        What that should be.
-    arrange : mapping of str to str, optional
+    run : Run
+        The audit.
+    each : Comparison
+        What is wrong.
+    arrange : dict of str to str, optional
         Python that lays an argument out otherwise, by its letter.
-    kind : str
-        In what the result differs: shapes are printed of a wrong shape, dtypes of a wrong dtype.
 
     Returns
     -------
     str
         As of `script`.
     """
+    side = run.subject.side(each.name)
     lines = [f"{letter} = {text}" for letter, text in (arrange or {}).items()]
-    side = "forward" if name == "S" else "backward"
-    differs = {"shape": shown_shape(name, right), "dtype": shown_dtype(name, "X")}.get(kind) or shown(name, right)
-    return script(subject, probe, [*lines, *calls(subject, side), *differs], sides=(side,))
-
-
-def calls(subject: Subject, *sides: str) -> list[str]:
-    """Return Python that calls functions of the code under audit, as a body of `script`: ``S = forward(X, F)``."""
-    names = {"forward": ("S",), "backward": tuple(name for name in subject.names if name != "S")}
-    return [f"{', '.join(names[side])} = {side}({', '.join(subject.takes(side))})" for side in sides]
-
-
-def script(subject: Subject, probe: Probe, lines: Sequence[str], sides: Sequence[str]) -> str:
-    """Return Python that has the arrays of a case, and then these lines, in which functions are forward and backward.
-
-    Parameters
-    ----------
-    subject : Subject
-        The code under audit.
-    probe : Probe
-        The numbers.
-    lines : sequence of str
-        What to do with them.
-    sides : sequence of str
-        Which functions the lines call: forward, backward.
-
-    Returns
-    -------
-    str
-        Lines that do not need this package. The last two things that they print are equal where the code is right.
-    """
-    letters = dict.fromkeys(letter for side in sides for letter in subject.takes(side))
-    given = {letter: getattr(probe, letter) for letter in letters}
-    functions = {side: getattr(subject, side) for side in sides}
-    return written_out(functions, given, lines, subject.options.dtype)
-
-
-def written_out(
-    functions: Mapping[str, Callable[..., Any]], given: Mapping[str, Array], lines: Sequence[str], dtype: str
-) -> str:
-    """Return the whole program: imports, the functions, their arguments, and lines that use both."""
-    body = [*(f"{letter} = {expression(each)}" for letter, each in given.items()), *lines]
-    packed = any("zlib." in line for line in body)
-    head = [*(["import base64", "import zlib"] if packed else []), "import numpy as np"]
-    head += ["import ml_dtypes"] if dtype == "bfloat16" else []
-    head += [_imported(side, function) for side, function in functions.items()]
-    return "\n".join([*head, *body])
-
-
-def _imported(side: str, function: Any) -> str:
-    """Return the line that imports a function, or says that it is not known from where."""
-    module, called = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if module in {None, "", "__main__", "functools"} or not called.isidentifier():
-        return f"# {side} is the function under audit"
-    return f"from {module} import {called}" + (f" as {side}" if called != side else "")
-
-
-def shown(name: str, right: Array) -> list[str]:
-    """Return Python that prints a result, and what it should be; where there is much of it, where it is wrong."""
-    if right.size <= MOST_PRINTED:
-        return [f"print({name})", f"print(np.array({listed(right)}))  # right"]
-    return [
-        f"right = {expression(right)}",
-        f"print({name}[{name} != right])",
-        f"print(right[{name} != right])  # right",
-    ]
-
-
-def shown_shape(name: str, right: Array) -> list[str]:
-    """Return Python that prints the shape of a result, and what it should be."""
-    return [f"print(np.shape({name}))", f"print({right.shape})  # right"]
-
-
-def shown_dtype(name: str, letter: str, *, wider: bool = False) -> list[str]:
-    """Return Python that prints the dtype of a result, and that of an argument, of which it may be a wider one."""
-    got, given = f"np.asarray({name}).dtype", f"{letter}.dtype"
-    if not wider:
-        return [f"print({got})", f"print({given})  # right"]
-    lines = [f"print({got})", f"print({got}.kind == {given}.kind and {got}.itemsize >= {given}.itemsize)"]
-    return [*lines, "print(True)  # right"]
-
-
-def shown_steady(name: str, call: Sequence[str], times: int) -> list[str]:
-    """Return Python that prints whether the same call gives the same result so many times."""
-    body = ["results = []", f"for _ in range({times}):", *(f"    {line}" for line in call)]
-    body.append(f"    results.append(np.array({name}))")
-    return [*body, "print(all(np.array_equal(each, results[0]) for each in results))", "print(True)  # right"]
-
-
-def shown_within(name: str, right: Array, bound: Array) -> list[str]:
-    """Return Python that prints whether a result is as near to what it should be as rounding leaves it."""
-    lines = [f"right = {expression(right)}", f"bound = {expression(np.broadcast_to(bound, right.shape))}"]
-    lines.append(f"print(np.all(np.abs(np.asarray({name}, np.float64) - right) <= bound))")
-    return [*lines, "print(True)  # right"]
-
-
-def expression(array: Array) -> str:
-    """Return Python that makes an array again, exactly."""
-    bfloat16 = array.dtype.name == "bfloat16"
-    kind = "ml_dtypes.bfloat16" if bfloat16 else f"np.{array.dtype.name}"
-    if array.size <= MOST_LISTED:
-        return f"np.array({listed(array)}, {kind})"
-    packed = base64.b64encode(zlib.compress(array.tobytes())).decode("ascii")
-    return f'np.frombuffer(zlib.decompress(base64.b64decode("{packed}")), {kind}).reshape({array.shape})'
-
-
-def listed(array: Array) -> str:
-    """Return Python that lists the numbers of an array."""
-    numbers = array if array.dtype.kind in "biu" else array.astype(np.float64)
-    return re.sub(r"\b(nan|inf)\b", r"np.\1", str(numbers.tolist()))
+    return script(run, each.probe, [*lines, *calls(run, side), *compared(each)], (side,))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.cases import Case
+from jacobians.audit.numbers import ConvolutionProbe
+from jacobians.audit.sums import expected, slack
 from jacobians.errors import AuditError, DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry
+from jacobians.testing.story import Mismatch
 from jacobians.verify import exact
-
-if TYPE_CHECKING:
-    from jacobians.audit.probes import Probe
 
 __all__ = ["assert_bias_gradient", "assert_filter_gradient", "assert_forward", "assert_input_gradient"]
 
@@ -55,7 +54,7 @@ def assert_forward(
     Raises
     ------
     AuditError
-        If it is wrong: with the first wrong entries in symbols, and the known mistake that gives these numbers.
+        If it is wrong: with the first wrong entries, and the formulas of the right ones.
     ShapeError, DtypeError
         If the inputs do not fit the layer, or are no numbers.
     OverflowError
@@ -156,61 +155,10 @@ def assert_bias_gradient(db: npt.ArrayLike, G: npt.ArrayLike, geometry: Geometry
 # the comparison -------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Mismatch:
-    """A result that is wrong: what was given, what came back, and how far it may be off.
-
-    Its text is made when it is read: a search for a smaller case meets hundreds and shows one.
-    """
-
-    name: str
-    probe: Probe
-    # With a leading axis of images, also where there was none: then `single`.
-    got: Array
-    right: Array
-    bound: Array
-    single: bool
-
-    @functools.cached_property
-    def text(self) -> str:
-        """What is wrong, the layer, the first wrong entries in symbols, cause and cure."""
-        from jacobians.testing import story
-
-        return story.tell(self)
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The shape of the result and the right one, as the code under test sees them."""
-        return self.got.shape[self.single :], self.right.shape[self.single :]
-
-    @property
-    def has_right_dtype(self) -> bool:
-        """Whether the result has the dtype of what was given, or is an integer of integers."""
-        given = self.probe.X.dtype
-        return self.got.dtype.kind in "iu" if given.kind in "iu" else self.got.dtype == given
-
-    @property
-    def wrong(self) -> Array:
-        """Flat indices of the wrong entries of a result of the right shape and dtype."""
-        if self.right.dtype.kind in "iu":
-            return np.flatnonzero(self.got != self.right)
-        # Not "more than the bound", which a NaN is not.
-        return np.flatnonzero(~(np.abs(self.got.astype(np.float64) - self.right) <= self.bound))
-
-    def __str__(self) -> str:
-        """Return the text."""
-        return self.text
-
-    __repr__ = __str__
-
-
 def _check(
     name: str, result: npt.ArrayLike, given: Mapping[str, npt.ArrayLike], geometry: Geometry, *, fast: bool
 ) -> None:
     __tracebackhide__ = True
-    from jacobians.audit.judge import slack
-    from jacobians.audit.probes import expected
-
     probe, batched = _probe(given, check_geometry(geometry))
     single = not batched and name in {"S", "dX"}
     got = np.asarray(result)[None] if single else np.asarray(result)
@@ -222,10 +170,8 @@ def _check(
         raise AuditError(mismatch)
 
 
-def _probe(given: Mapping[str, npt.ArrayLike], geometry: Geometry) -> tuple[Probe, bool]:
+def _probe(given: Mapping[str, npt.ArrayLike], geometry: Geometry) -> tuple[ConvolutionProbe, bool]:
     """Check the inputs, and put them in a batch with zeros for what was not given; say whether they were in one."""
-    from jacobians.audit.probes import Case, Probe
-
     arrays = {letter: _numeric(letter, array) for letter, array in given.items()}
     batches = {letter: array for letter, array in arrays.items() if letter in "XG"}
     batched = all(array.ndim == geometry.spatial_ndim + 2 for array in batches.values())
@@ -244,10 +190,10 @@ def _probe(given: Mapping[str, npt.ArrayLike], geometry: Geometry) -> tuple[Prob
         "G": (images, *geometry.responses),
     }
     dtype = np.result_type(*arrays.values())
-    X, F, b, G = (
-        np.reshape(arrays.get(letter, np.zeros(shapes[letter])), shapes[letter]).astype(dtype) for letter in "XFbG"
-    )
-    return Probe(Case(geometry, images), X, F, b, G), batched
+    given_or_0 = {
+        letter: np.reshape(arrays.get(letter, np.zeros(shape)), shape).astype(dtype) for letter, shape in shapes.items()
+    }
+    return ConvolutionProbe(Case(geometry, images), given_or_0), batched
 
 
 def _numeric(letter: str, array: npt.ArrayLike) -> Array:
@@ -261,18 +207,16 @@ def _numeric(letter: str, array: npt.ArrayLike) -> Array:
     )
 
 
-def _bound(name: str, probe: Probe, given: tuple[str, ...]) -> Array:
+def _bound(name: str, probe: ConvolutionProbe, given: tuple[str, ...]) -> Array:
     """Bound the error of every entry: 0 where nothing rounds."""
-    from jacobians.audit.probes import expected
-
     dtype, terms = probe.X.dtype, _terms(name, probe)
-    absolute = {letter: np.abs(getattr(probe, letter).astype(np.float64)) for letter in "XFbG"}
+    absolute = {letter: np.abs(probe.arrays[letter].astype(np.float64)) for letter in "XFbG"}
     whole = all(np.all(absolute[letter] % 1 == 0) for letter in given)
     # No sum is larger than if each of its products were the largest one.
     largest = terms * math.prod(max(1.0, absolute[letter].max()) for letter in given)
     if whole and largest <= exact.exact_limit("int64" if dtype.kind in "iu" else dtype):
         return np.zeros(1)
-    sizes = expected(dataclasses.replace(probe, **absolute), backward=name != "S")[name]
+    sizes = expected(probe.replaced(**absolute), backward=name != "S")[name]
     if dtype.kind in "iu":
         if sizes.max() > np.iinfo(np.int64).max:
             raise OverflowError(f"the right sums reach {sizes.max():.3g}, beyond int64; make the integers smaller")
@@ -283,7 +227,7 @@ def _bound(name: str, probe: Probe, given: tuple[str, ...]) -> Array:
     return np.where(whole & (sizes <= exact.exact_limit(dtype)), 0.0, bound)
 
 
-def _terms(name: str, probe: Probe) -> int:
+def _terms(name: str, probe: ConvolutionProbe) -> int:
     """Products, and single numbers, in the longest sum."""
     geometry = probe.geometry
     to_image = geometry.filters_per_group * math.prod(geometry.filters[2:])

@@ -2,52 +2,80 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import sympy
 
 from jacobians import symbolic
-from jacobians.audit import Finding
-from jacobians.audit.judge import slack
-from jacobians.audit.readout import ROLES, names
-from jacobians.audit.subject import LABELS
-from jacobians.audit.theories import explain
+from jacobians.audit.layers.convolution import Convolution, entry_names
+from jacobians.audit.numbers import ConvolutionProbe
+from jacobians.audit.report import Finding
+from jacobians.audit.sums import slack
 
-if TYPE_CHECKING:
-    from jacobians.audit.theories import Theory
-    from jacobians.symbolic import Role
-    from jacobians.testing.compare import Mismatch
+__all__ = ["Mismatch"]
 
-__all__ = ["tell"]
+Array = npt.NDArray[Any]
 
-# Wrong entries to print, characters of the formula of one, and products of a layer up to which formulas and known
-# mistakes are looked for.
+# Wrong entries to print, characters of the formula of one, and products of a layer up to which formulas are written.
 MOST_ENTRIES = 4
 MOST_CHARACTERS = 60
 MOST_PRODUCTS = 50_000
-NAMED: dict[str, tuple[str, Role]] = {
-    "X": ("X", "image"),
-    "F": ("F", "filters"),
-    "G": ("g", "responses"),
-    "b": ("b", "bias"),
-}
+LABELS = Convolution.labels
 
 
-def tell(mismatch: Mismatch) -> str:
-    """Say what is wrong.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mismatch:
+    """A result that is wrong: what was given, what came back, and how far it may be off.
 
-    Parameters
-    ----------
-    mismatch : Mismatch
-        A result that is wrong.
-
-    Returns
-    -------
-    str
-        What is wrong, the layer, the first wrong entries beside the right ones, and a cure.
+    Its text is made when it is read: a search for a smaller case meets hundreds and shows one.
     """
+
+    name: str
+    probe: ConvolutionProbe
+    # With a leading axis of images, also where there was none: then `single`.
+    got: Array
+    right: Array
+    bound: Array
+    single: bool
+
+    @functools.cached_property
+    def text(self) -> str:
+        """What is wrong, the layer, the first wrong entries in symbols, cause and cure."""
+        return _told(self)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shape of the result and the right one, as the code under test sees them."""
+        return self.got.shape[self.single :], self.right.shape[self.single :]
+
+    @property
+    def has_right_dtype(self) -> bool:
+        """Whether the result has the dtype of what was given, or is an integer of integers."""
+        given = self.probe.X.dtype
+        return self.got.dtype.kind in "iu" if given.kind in "iu" else self.got.dtype == given
+
+    @property
+    def wrong(self) -> Array:
+        """Flat indices of the wrong entries of a result of the right shape and dtype."""
+        if self.right.dtype.kind in "iu":
+            return np.flatnonzero(self.got != self.right)
+        # Not "more than the bound", which a NaN is not.
+        return np.flatnonzero(~(np.abs(self.got.astype(np.float64) - self.right) <= self.bound))
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.text
+
+    __repr__ = __str__
+
+
+def _told(mismatch: Mismatch) -> str:
+    """Say what is wrong, the layer, the first wrong entries beside the right ones, and a cure."""
     about, probe, got = LABELS[mismatch.name], mismatch.probe, mismatch.got
     layer = f"layer: {probe.case}, {probe.X.dtype}"
     if got.shape != mismatch.right.shape:
@@ -60,33 +88,12 @@ def tell(mismatch: Mismatch) -> str:
         return str(Finding(about, title, "dtype", entries=(layer,), cure=cure))
     small = probe.case.images * math.prod(probe.geometry.responses) * probe.geometry.taps <= MOST_PRODUCTS
     entries = (layer, *_entries(mismatch, formulas=small))
-    # Theories compute in float64, where larger integers are not told apart.
-    theory = _theory(mismatch) if small and np.abs(mismatch.right).max() <= 2**53 else None
-    if theory:
-        title = f"is wrong; these numbers fit: {theory.title}"
-        return str(
-            Finding(about, title, "values", "", entries, cause=theory.cause, cure=theory.cure, anchor=theory.anchor)
-        )
-    return str(
-        Finding(
-            about, "is wrong, and no known formula gives these numbers", "values", "", entries, cure=_cure(mismatch)
-        )
-    )
+    return str(Finding(about, "is wrong", "values", "", entries, cure=_cure(mismatch)))
 
 
 def _shape(mismatch: Mismatch, layer: str) -> Finding:
-    about, (got, needed), theory = LABELS[mismatch.name], mismatch.shapes, _theory(mismatch)
-    title = f"has shape {got}, not {needed}"
-    if theory is None:
-        return Finding(about, title, "shape", entries=(layer,), anchor="shapes")
-    because: dict[str, Any] = {"cause": theory.cause, "cure": theory.cure, "anchor": theory.anchor}
-    return Finding(about, f"{title}: {theory.title}", "shape", entries=(layer,), **because)
-
-
-def _theory(mismatch: Mismatch) -> Theory | None:
-    """Return the first known mistake that gives these numbers."""
-    about: Any = mismatch.name
-    return explain(about, [(mismatch.probe, mismatch.got)], lambda *_: float(mismatch.bound.max()))
+    got, needed = mismatch.shapes
+    return Finding(LABELS[mismatch.name], f"has shape {got}, not {needed}", "shape", entries=(layer,), anchor="shapes")
 
 
 def _cure(mismatch: Mismatch) -> str:
@@ -98,7 +105,7 @@ def _cure(mismatch: Mismatch) -> str:
 
 def _entries(mismatch: Mismatch, *, formulas: bool) -> list[str]:
     """Write the first wrong entries, each with the formula of the right one."""
-    named, wrong = names(*ROLES[mismatch.name], mismatch.probe.case), mismatch.wrong
+    named, wrong = entry_names(mismatch.name, mismatch.probe.case), mismatch.wrong
     got, right, bound = (np.ravel(each) for each in (mismatch.got, mismatch.right, mismatch.bound))
     width = max(len(named[at]) for at in wrong[:MOST_ENTRIES]) + 1
     lines = []
@@ -114,7 +121,7 @@ def _entries(mismatch: Mismatch, *, formulas: bool) -> list[str]:
 def _formula(mismatch: Mismatch, at: int) -> str:
     """Write the sum of products that an entry is, cut where it is long."""
     case, name = mismatch.probe.case, mismatch.name
-    symbols = {letter: [sympy.Symbol(each) for each in names(*NAMED[letter], case)] for letter in NAMED}
+    symbols = {letter: [sympy.Symbol(each) for each in entry_names(letter, case)] for letter in "XFGb"}
     X, F, G, b = (symbols[letter] for letter in "XFGb")
     r, p, q = symbolic.triples(case.geometry)
     pixels, outs = case.geometry.pixels, math.prod(case.geometry.responses)

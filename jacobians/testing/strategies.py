@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import symbolic
-from jacobians.audit.probes import Case, check_dtype, dtype_of
+from jacobians.audit.cases import Case
+from jacobians.audit.numbers import check_dtype, dtype_of
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.verify import exact

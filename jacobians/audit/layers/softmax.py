@@ -1,4 +1,4 @@
-"""Softmax with cross-entropy: which formulas, factors and ranges codes are known to take instead of those of L3 and L4.
+"""Softmax with cross-entropy: what codes compute, solved for its coefficients from what the loss and p are made of.
 
 A gradient p − y, and a loss −log yᵀp, is compared with 60 digits, within a bound that every stable algorithm keeps.
 """
@@ -9,48 +9,180 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, ClassVar
 
 import mpmath
 import numpy as np
+import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 
-from jacobians.audit.layers import shared
-from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
+from jacobians.audit.calling.subject import Subject
+from jacobians.audit.compare import Comparison, Run, written
+from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
 from jacobians.verify import exact, reference
-from jacobians.verify.reference import Rounded
 
-__all__ = ["LAYERS", "probes"]
+__all__ = ["DTYPES", "MiniBatch", "Sizes", "Softmax"]
 
+Array = npt.NDArray[Any]
+
+DTYPES = ("float64", "float32")
 # Images, classes. One image alone hides a missing 1/N, and N = C an exchanged axis.
 SIZES: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (1, 17), (2, 9), (4, 5))
+# A small one, a larger one, and two more, all unused.
+FRESH: tuple[tuple[int, int], ...] = ((3, 4), (4, 3), (5, 2), (2, 6))
 # Differences at which exp is 0.
 VANISHES = {"float64": 2000, "float32": 400}
+SHIFT = "Subtract each image's largest score first: exp(s − s.max(axis=1, keepdims=True))."
+AROUND, APART, NEAR = "scores around", "images whose scores are far apart", "a class with a probability near"
 
 
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Images, classes, and what is special about the scores."""
+
+    images: int
+    classes: int
+    special: str = ""
+    level: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in s and y."""
+        return 2 * self.images * self.classes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class MiniBatch(Probe):
     """Scores s and one-hot labels y of N images and C classes, and what their losses are made of."""
 
-    def __init__(self, s: Array, y: Array, what: str = "", *, mean: bool) -> None:
-        super().__init__({"s": s, "y": y}, what)
-        self.s, self.y, self.dtype = self.wide["s"], self.wide["y"], str(s.dtype)
-        self.labels = self.y.argmax(axis=1)
-        self.p = softmax(self.s, axis=1)
-        self.of_class = (self.p * self.y).sum(axis=1)
-        self.losses = self.loss_of(log_softmax(self.s, axis=1))
-        self.mean, self.weight = mean, 1 / len(s) if mean else 1.0
+    @property
+    def s(self) -> Array:
+        """The scores."""
+        return np.asarray(self.arrays["s"], np.float64)
 
-    def like(self, arrays: dict[str, Array], what: str = "") -> MiniBatch:
-        """Return a mini-batch of other scores, with the same labels: one-hot they have to be."""
-        return MiniBatch(arrays["s"], self.arrays["y"], what, mean=self.mean)
+    @property
+    def y(self) -> Array:
+        """The labels."""
+        return np.asarray(self.arrays["y"], np.float64)
+
+    @property
+    def labels(self) -> Array:
+        """The class of each image."""
+        return np.asarray(self.y.argmax(axis=1))
+
+    @functools.cached_property
+    def p(self) -> Array:
+        """The probabilities."""
+        return np.asarray(softmax(self.s, axis=1))
+
+    @property
+    def of_class(self) -> Array:
+        """The probability of each image's class, as a column."""
+        return np.asarray((self.p * self.y).sum(axis=1, keepdims=True))
 
     def loss_of(self, logarithms: Array) -> Array:
         """Return the loss of each image from the logarithms of probabilities."""
         return np.asarray(-logarithms[np.arange(len(self.s)), self.labels])
 
+    def reordered(self) -> MiniBatch:
+        """Other scores with the same labels: one-hot they have to be."""
+        found: MiniBatch = super().reordered().replaced(y=self.arrays["y"])
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Softmax(Layer):
+    """Softmax with cross-entropy, the mean over the mini-batch or the sum."""
+
+    mean: bool
+
+    unit: ClassVar[str] = "mini-batch"
+    anchor: ClassVar[str] = "softmax"
+    labels: ClassVar[dict[str, str]] = {"loss": "l", "ds": "∂l/∂s"}
+    takes: ClassVar[dict[str, tuple[str, ...]]] = {"forward": ("s", "y"), "backward": ("s", "y")}  # type: ignore[assignment]  # the same for all
+    gives: ClassVar[dict[str, tuple[str, ...]]] = {"forward": ("loss",), "backward": ("ds",)}  # type: ignore[assignment]
+    batched: ClassVar[str] = "sy"
+    widens: ClassVar[bool] = True
+    raised: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "OverflowError": ("exp of a large score is beyond all floats.", SHIFT),
+        "ZeroDivisionError": ("A probability, or a sum of exponentials, underflows to 0.", SHIFT),
+    }
+
     @property
-    def share(self) -> float:
+    def title(self) -> str:
+        """The layer and its dtype."""
+        return f"softmax with cross-entropy, {'mean' if self.mean else 'sum'} over the mini-batch, {self.dtype}"
+
+    def weight(self, probe: Probe) -> float:
+        """What the loss of an image is multiplied by."""
+        return 1 / probe.case.images if self.mean else 1.0
+
+    # which numbers --------------------------------------------------------------------------------------------------
+
+    def curriculum(self) -> Sequence[Sizes]:
+        """Return scores around 0, then such as code fails for that does not subtract each image's largest score."""
+        found = [Sizes(*sizes, what) for sizes in SIZES for what in ("", REAL)]
+        found += [Sizes(*sizes, AROUND, level) for sizes in ((1, 2), (2, 3)) for level in (1000, -1000)]
+        found += [Sizes(n, c, APART) for n in (2, 3) for c in (2, 3)]
+        found += [Sizes(*sizes, NEAR, level) for sizes in ((1, 2), (2, 3)) for level in (1, 0)]
+        return sorted(found, key=lambda case: case.numbers)
+
+    def draw(self, case: Sizes, seed: int, number: int = 0) -> MiniBatch:
+        """Draw integers near 0 or real numbers, and labels that are not all the same; then move the scores."""
+        key = (seed, case.images, case.classes, len(case.special), abs(case.level), number)
+        generator, sizes = np.random.default_rng(key), (case.images, case.classes)
+        if case.special == REAL:
+            size = generator.uniform(1, 2, sizes) * 2.0 ** generator.integers(-6, 2, sizes)
+            s = size * generator.choice([-1, 1], sizes)
+        else:
+            s = exact.draw_integers(generator, sizes, max(3, math.prod(sizes)), self.dtype)
+        labels = generator.permutation(np.arange(case.images) + generator.integers(case.classes)) % case.classes
+        far, what = -VANISHES[self.dtype], case.special
+        if what == AROUND:
+            s, what = s + case.level, f"{AROUND} {case.level}"
+        elif what == APART:
+            s = s + far * np.eye(case.images)[:, [generator.integers(case.images)]]
+        elif what == NEAR:
+            high = (labels + 1 - case.level) % case.classes
+            s, what = s + far * (1 - np.eye(case.classes)[high]), f"{NEAR} {case.level}"
+        y = np.eye(case.classes, dtype=self.dtype)[labels]
+        return MiniBatch(case, {"s": np.asarray(s).astype(self.dtype), "y": y}, what)
+
+    def small(self, case: Sizes, seed: int) -> MiniBatch:
+        """Draw integers near 0."""
+        return self.draw(Sizes(case.images, case.classes), seed)
+
+    def fresh(self, cases: Sequence[Sizes]) -> tuple[Sizes, Sizes, Sizes, Sizes]:
+        """Choose mini-batches that the curriculum does not have."""
+        small, large, second, third = itertools.starmap(Sizes, FRESH)
+        return small, large, second, third
+
+    def observed(self, cases: Sequence[Sizes]) -> Sequence[Sizes]:
+        """Choose a mini-batch of several images and classes."""
+        return [Sizes(4, 5)]
+
+    def smallest(self) -> Sequence[Sizes]:
+        """Return small mini-batches."""
+        return [Sizes(*sizes) for sizes in SIZES[:6]]
+
+    # what is right --------------------------------------------------------------------------------------------------
+
+    def right(self, probe: Probe) -> dict[str, Right]:
+        """Compute both results with 60 digits."""
+        labels = probe.arrays["y"].argmax(axis=1)
+        with mpmath.workdps(reference.DIGITS):
+            powers = [[mpmath.exp(mpmath.mpf(float(score))) for score in row] for row in probe.arrays["s"]]
+            p = [[power / mpmath.fsum(row) for power in row] for row in powers]
+            weight = mpmath.mpf(1) / len(p) if self.mean else mpmath.mpf(1)
+            rows = list(zip(p, labels, strict=True))
+            ds = [[weight * (each - int(c == label)) for c, each in enumerate(row)] for row, label in rows]
+            loss = weight * mpmath.fsum(-mpmath.log(row[label]) for row, label in rows)
+        values = {"ds": np.array(ds, np.float64), "loss": np.array(loss, np.float64)}
+        return {name: Right(value, self.bound(probe, value, self.dtype)) for name, value in values.items()}
+
+    def share(self, probe: Probe, dtype: str) -> float:
         """How far any stable algorithm can be off, for a loss and a gradient of one image, relative to 1 + |value|.
 
         With m = max|s|, z = s − max s in a row, and L = log C: the difference to the row's largest score, or to the
@@ -59,128 +191,218 @@ class MiniBatch(Probe):
         all; a probability is off by a factor of at most e^{Ku}, its logarithm by Ku. The product of −yᵀ/(yᵀp) and
         diag(p) − ppᵀ adds fewer than eight roundings of numbers of at most 2; a logarithm 4·ULPS, and the mean N + 3.
         """
-        (images, classes), logarithm = self.s.shape, math.log(self.s.shape[1])
-        z = float(np.abs(self.s - self.s.max(axis=1, keepdims=True)).max())
-        count = float(np.abs(self.s).max()) + 2 * z + (3 + 2 * reference.ULPS) * logarithm + classes + images
-        return shared.gamma(math.ceil(count) + 8 * reference.ULPS + 22, self.dtype)
+        s = np.asarray(probe.arrays["s"], np.float64)
+        (images, classes), logarithm = s.shape, math.log(s.shape[1])
+        z = float(np.abs(s - s.max(axis=1, keepdims=True)).max())
+        count = float(np.abs(s).max()) + 2 * z + (3 + 2 * reference.ULPS) * logarithm + classes + images
+        return float(exact.gamma(math.ceil(count) + 8 * reference.ULPS + 22, dtype))
 
-    def bound(self, value: Array) -> Array:
+    def bound(self, probe: Probe, value: Array, dtype: str) -> Array:
         """Return how far a gradient, or a loss, of this value can be off."""
         tiny = float(np.finfo(self.dtype).smallest_normal)
-        parts = self.weight * (1 if value.shape else len(self.s))
-        return np.asarray(self.share * (parts + np.abs(value)) + tiny)
+        parts = self.weight(probe) * (1 if value.shape else probe.case.images)
+        return np.asarray(self.share(probe, dtype) * (parts + np.abs(value)) + tiny)
+
+    def lower(self, probe: Probe, name: str, dtype: str, right: Right) -> Array:
+        """Bound the errors of a lower precision, whose u is larger: 2²⁹ times for float64 and float32."""
+        return right.bound * float(exact.unit_roundoff(dtype) / exact.unit_roundoff(self.dtype))
+
+    def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
+        """A NaN among the scores has to come in the gradient of its image, and in the loss; labels are 0 or 1."""
+        if letter == "y":
+            return None
+        s = probe.arrays["s"].copy()
+        s[-1, -1] = np.nan
+        row = (np.arange(len(s)) == len(s) - 1)[:, None] & np.ones(s.shape, bool)
+        return probe.replaced(s=s), {"ds": (row, row), "loss": (np.array(True), np.array(True))}
+
+    # how it is written ----------------------------------------------------------------------------------------------
+
+    def names(self, name: str, case: Sizes) -> list[str]:
+        """Number the classes; those of image 2 end in ^(2)."""
+        if name == "loss":
+            return ["l"]
+        ends = [f"^({image + 1})" if case.images > 1 else "" for image in range(case.images)]
+        return [f"ds{c + 1}{end}" for end in ends for c in range(case.classes)]
+
+    def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
+        """Write the right formula with its number."""
+        if name == "loss":
+            return None
+        image, c = divmod(at, probe.case.classes)
+        p = f"p{c + 1}" + (f"^({image + 1})" if probe.case.images > 1 else "")
+        own = bool(probe.arrays["y"][image, c])
+        text = f"{p} − 1" if own else p
+        if self.mean and probe.case.images > 1:
+            text = f"({text})/{probe.case.images}" if own else f"{text}/{probe.case.images}"
+        right, found = (written(float(np.ravel(each)[at])) for each in (self.right(probe)[name].value, got))
+        return (f"{text} = {right}", found) if right != found else None
+
+    # what else codes compute ----------------------------------------------------------------------------------------
+
+    def explain(self, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
+        """Solve for the coefficients of what the result may be made of."""
+        return _solved(self, comparisons) or _inside(self, comparisons)
+
+    def lost(self, name: str, comparisons: Sequence[Comparison]) -> tuple[str, str, str] | None:
+        """Find the algorithm that gives no number for the same images."""
+        return _lost(name, comparisons)
 
 
-def probes(dtype: str, seed: int, *, mean: bool) -> Iterator[MiniBatch]:
-    """Yield scores around 0, then such as code fails for that does not subtract each image's largest score."""
-    generator, others = (np.random.default_rng(each) for each in (seed, (seed, 1)))
+# solving for coefficients ---------------------------------------------------------------------------------------------
 
-    def draw(images: int, classes: int) -> MiniBatch:
-        return _drawn(generator, (images, classes), dtype, mean=mean)
-
-    def moved(m: MiniBatch, by: Any, what: str) -> MiniBatch:
-        return MiniBatch((m.s + by).astype(dtype), m.arrays["y"], what, mean=mean)
-
-    for sizes in SIZES:
-        yield draw(*sizes)
-        real = shared.reals(others, sizes, np.dtype(dtype))
-        yield MiniBatch(
-            real, np.eye(sizes[1], dtype=dtype)[others.integers(sizes[1], size=sizes[0])], shared.REAL, mean=mean
-        )
-    for sizes, level in itertools.product(((1, 2), (2, 3)), (1000, -1000)):
-        yield moved(draw(*sizes), level, f"scores around {level}")
-    far = -VANISHES[dtype]
-    for images, classes in itertools.product((2, 3), (2, 3)):
-        one = np.eye(images)[:, [generator.integers(images)]]
-        yield moved(draw(images, classes), far * one, "images whose scores are far apart")
-    for (images, classes), other in itertools.product(((1, 2), (2, 3)), (0, 1)):
-        m = draw(images, classes)
-        high = np.eye(classes)[(m.labels + other) % classes]
-        yield moved(m, far * (1 - high), f"a class with a probability near {1 - other}")
+Basis = dict[str, Callable[[MiniBatch], Array]]
+Coefficients = dict[str, Fraction]
 
 
-def _drawn(generator: np.random.Generator, sizes: tuple[int, int], dtype: str, *, mean: bool) -> MiniBatch:
-    """Draw integers near 0, and labels that are not all the same."""
-    images, classes = sizes
-    s = exact.draw_integers(generator, sizes, max(3, images * classes), dtype)
-    labels = generator.permutation(np.arange(images) + generator.integers(classes)) % classes
-    return MiniBatch(s, np.eye(classes, dtype=dtype)[labels], mean=mean)
+def _other_sums(m: MiniBatch) -> Array:
+    """Divide by the sums of other images, as NumPy does where a column of N sums is taken for a row of C = N."""
+    powers = np.exp(m.s - m.s.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1)) if len(m.s) == m.s.shape[1] else m.p
 
 
-def _draw(generator: np.random.Generator, dtype: str, at: int, *, mean: bool) -> MiniBatch:
-    return _drawn(generator, ((4, 3), (3, 4), (2, 6))[at], dtype, mean=mean)
-
-
-def _right(probe: MiniBatch) -> dict[str, Rounded]:
-    """Compute both results with 60 digits."""
-    with mpmath.workdps(reference.DIGITS):
-        powers = [[mpmath.exp(mpmath.mpf(score)) for score in row] for row in probe.s]
-        p = [[power / mpmath.fsum(row) for power in row] for row in powers]
-        weight = mpmath.mpf(1) / len(p) if probe.weight < 1 else mpmath.mpf(1)
-        ds = [[weight * (each - int(c == label)) for c, each in enumerate(row)]
-              for row, label in zip(p, probe.labels, strict=True)]  # fmt: skip
-        loss = weight * mpmath.fsum(-mpmath.log(row[label]) for row, label in zip(p, probe.labels, strict=True))
-    values = {"ds": np.array(ds, np.float64), "loss": np.array(loss, np.float64)}
-    return {name: Rounded(value, probe.bound(value)) for name, value in values.items()}
-
-
-def _reach(probe: MiniBatch, letter: str) -> Reach | None:
-    """A NaN among the scores has to come in the gradient of its image, and in the loss; labels are 0 or 1."""
-    if letter == "y":
-        return None
-    row = (np.arange(len(probe.s)) == len(probe.s) - 1)[:, None] & np.ones(probe.s.shape, bool)
-    return probe.s.size - 1, {"ds": (row, row), "loss": (np.array(True), np.array(True))}
-
-
-def _names(name: str, shape: Shape) -> list[str]:
-    return shared.of_images([f"ds{c + 1}" for c in range(shape[1])], shape[0]) if name == "ds" else ["l"]
-
-
-def _symbols(_code: Code, each: Comparison, theory: Theory | None, at: int) -> tuple[str, str] | None:
-    """Write the right formula and that of the theory with their numbers."""
-    if each.name == "loss":
-        return None
-    right, got = shared.in_numbers(each, at)
-    wanted = _over(_text(RIGHT, each.probe, at), 1 / each.probe.weight)
-    found = theory.write(each.probe, at) if theory and theory.write and np.isfinite(each.got.flat[at]) else ""
-    # Of what is a number already, one is enough.
-    return f"{wanted} = {right}", f"{found} = {got}" if "p" in found or "s" in found else got
-
-
-# An entry of the image's class, and one of another; p and s are its own, q is the probability of the image's class.
-Texts = tuple[str, str]
-RIGHT: Texts = ("{p} − 1", "{p}")
-
-
-def _text(texts: Texts, probe: MiniBatch, at: int) -> str:
-    image, c = divmod(at, probe.s.shape[1])
-    of, label = (f"^({image + 1})" if len(probe.s) > 1 else ""), probe.labels[image]
-    return texts[int(label != c)].format(p=f"p{c + 1}{of}", s=f"s{c + 1}{of}", q=f"p{label + 1}{of}")
-
-
-def _over(text: str, divisor: float) -> str:
-    bare = not any(sign in text[1:] for sign in "+−·")
-    whole = text if bare or divisor == 1 else f"({text})"
-    if divisor == round(divisor):
-        return whole if divisor == 1 else f"{whole}/{round(divisor)}"
-    return f"{1 / divisor:.6g}·{whole}"
-
-
-# wrong formulas -------------------------------------------------------------------------------------------------------
+# What the gradient of an image may be made of. q is the probability of its class.
+GRADIENT: Basis = {
+    "p": lambda m: m.p,
+    "y": lambda m: m.y,
+    "p²": lambda m: m.p**2,
+    "p³": lambda m: m.p**3,
+    "y·p": lambda m: m.y * m.p,
+    "y·p²": lambda m: m.y * m.p**2,
+    "q·p": lambda m: m.of_class * m.p,
+    "q·y": lambda m: m.of_class * m.y,
+    "1": lambda m: np.ones_like(m.p),
+    "s": lambda m: m.s,
+    "p of the whole mini-batch": lambda m: softmax(m.s),
+    "p over the images": lambda m: softmax(m.s, axis=0),
+    "p of p": lambda m: softmax(m.p, axis=1),
+    "p by other sums": _other_sums,
+    "N·p": lambda m: len(m.s) * m.p,
+    "the sum of all y": lambda m: np.broadcast_to(m.y.sum(axis=0), m.y.shape),
+}
+# And its loss.
+LOSS: Basis = {
+    "−log q": lambda m: m.loss_of(log_softmax(m.s, axis=1)),
+    "q": lambda m: m.of_class[:, 0],
+    "1": lambda m: np.ones(len(m.s)),
+    "−Σ log p": lambda m: -log_softmax(m.s, axis=1).sum(axis=1),
+    "−log q of the whole mini-batch": lambda m: m.loss_of(log_softmax(m.s)),
+    "−log q over the images": lambda m: m.loss_of(log_softmax(m.s, axis=0)),
+    "−log q of p": lambda m: m.loss_of(log_softmax(m.p, axis=1)),
+    "the sum of −log p over all pairs": lambda m: -log_softmax(m.s, axis=1) @ m.y.sum(axis=0),
+}
+# What an image may be weighed by, of N images and C classes.
+WEIGHTS: dict[str, Callable[[int, int], float]] = {
+    "": lambda n, c: 1.0,
+    "1/N": lambda n, c: 1 / n,
+    "1/N²": lambda n, c: 1 / n**2,
+    "1/C": lambda n, c: 1 / c,
+    "1/(N·C)": lambda n, c: 1 / (n * c),
+    "N": lambda n, c: float(n),
+    "C": lambda n, c: float(c),
+}
+# Factors of coefficients that are no fractions, with what they are the factor of.
+BASES = {2: 1 / math.log(2), 10: 1 / math.log(10)}
+MOST_DENOMINATOR = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Mistake:
-    """What code computes of each image, or by what it weighs the images; `texts` write an entry in symbols."""
+class Solution:
+    """A weight, a factor that is no fraction if there is one, and the coefficients of what is summed."""
 
-    title: str
-    cause: str
-    cure: str
-    of: Callable[[MiniBatch], Any]
-    texts: Texts | None = None
+    weight: str
+    base: int | None
+    coefficients: Coefficients
+
+    def formula(self, label: str) -> str:
+        """Write it."""
+        terms = ""
+        for name, c in self.coefficients.items():
+            size = "" if abs(c) == 1 else f"{abs(c)}·"
+            sign = (" − " if c < 0 else " + ") if terms else ("−" if c < 0 else "")
+            terms += f"{sign}{size}{name}" if not (sign in {"", "−"} and name.startswith("−")) else f"{sign}{size}({name})"
+        log = f" ÷ log {self.base}" if self.base else ""
+        return f"{label} = {self.weight or '1'}·({terms}){log}"
+
+
+def _solved(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
+    """Explain a result that is a weighted sum of the basis."""
+    name = comparisons[0].name
+    basis = GRADIENT if name == "ds" else LOSS
+    usable = [each for each in comparisons if each.kind in {"values", "nothing"}]
+    plain = [each for each in usable if each.probe.what in {"", REAL}]
+    if not plain:
+        return None
+    for label in WEIGHTS:
+        for base, factor in ((None, 1.0), *BASES.items()):
+            coefficients = _coefficients(layer, plain, basis, label, factor)
+            if coefficients and all(_fits(layer, each, basis, coefficients, label, factor) for each in usable):
+                return _said(layer, name, Solution(label, base, coefficients))
+            if name == "ds":
+                break
+    return None
+
+
+def _coefficients(
+    layer: Softmax, plain: Sequence[Comparison], basis: Basis, label: str, factor: float
+) -> Coefficients | None:
+    """Solve for simple fractions: of two to five of the basis at most."""
+    columns, right = [], []
+    for each in plain:
+        weight = WEIGHTS[label](each.probe.case.images, each.probe.case.classes) * factor
+        parts = [weight * np.asarray(of(each.probe)) for of in basis.values()]  # type: ignore[arg-type]  # a mini-batch
+        scalar = not each.got.shape
+        columns.append(np.stack([np.atleast_1d(part.sum()) if scalar else part.ravel() for part in parts], axis=1))
+        right.append(np.atleast_1d(each.got.ravel()))
+    matrix, wanted = np.concatenate(columns), np.concatenate(right)
+    # What is summed over one image is the same twice: take what depends on the others alone out, first.
+    for few in (list(basis)[:10], [*list(basis)[:2], *list(basis)[10:]]) if len(basis) > 8 else (list(basis),):
+        at = [list(basis).index(each) for each in few]
+        found, _, rank, _ = np.linalg.lstsq(matrix[:, at], wanted, rcond=None)
+        if rank < len(at):
+            continue
+        near = [Fraction(float(c)).limit_denominator(MOST_DENOMINATOR) for c in found]
+        rounded = np.array([float(c) for c in near])
+        if any(near) and np.allclose(rounded, found, rtol=0, atol=_room(layer.dtype)):
+            return {each: c for each, c in zip(few, near, strict=True) if c}
+    return None
+
+
+def _room(dtype: str) -> float:
+    """How far solving may take a coefficient; what it is decides whether the formula fits, not this."""
+    return math.sqrt(float(exact.unit_roundoff(dtype))) * 8
+
+
+def _fits(
+    layer: Softmax, each: Comparison, basis: Basis, coefficients: Coefficients, label: str, factor: float
+) -> bool:
+    """Whether a formula gives a result; four times the bound is allowed for, since terms differ from the right ones."""
+    m: Any = each.probe
+    weight = WEIGHTS[label](m.case.images, m.case.classes) * factor
+    with np.errstate(all="ignore"):
+        parts = [float(c) * np.asarray(basis[name](m)) for name, c in coefficients.items()]
+    rows = weight * np.sum(parts, axis=0)
+    value = rows if each.got.shape else rows.sum()
+    size = weight * np.sum(np.abs(parts), axis=0)
+    room = 4 * layer.share(m, layer.dtype) * (size if each.got.shape else size.sum() + weight * m.case.images)
+    room = room + 4 * layer.bound(m, np.asarray(value), layer.dtype) * max(1.0, weight / layer.weight(m))
+    return Right(np.asarray(value), np.asarray(room)).allows(each.got)
 
 
 EACH_ITS_OWN = "Give each image its own softmax: sum over the classes (axis=1), with keepdims=True."
+STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs no logarithm of a probability."
+DIFFERENCE, LOGARITHM = "∂l/∂s = p − y for each image.", "l = −log(yᵀp) for each image."
+# In the place of p, or of q in a loss: what it means, why, and what to do.
+OTHER_P = {
+    "of the whole mini-batch": ("softmax runs over the whole mini-batch", "All N·C exponentials are summed.", EACH_ITS_OWN),
+    "over the images": ("softmax runs over the images, not over the classes", "The wrong axis is summed.", EACH_ITS_OWN),
+    "of p": ("softmax is taken twice", "The scores that are taken are probabilities already.", "Apply softmax once."),
+    "by other sums": (
+        "exponentials are divided by the sums of other images",
+        "A column of N sums is taken for a row of C, which NumPy allows where N = C.",
+        EACH_ITS_OWN,
+    ),
+}  # fmt: skip
 PAIRS = (
     "all N × N pairs of an image and a label are summed",
     "An N × C array times the transpose of another gives N × N numbers, of which only the diagonal counts.",
@@ -188,131 +410,123 @@ PAIRS = (
 )
 
 
-def _other_sums(m: MiniBatch) -> Array | None:
-    """Divide by the sums of other images, as NumPy does where a column of N sums is taken for a row of C = N."""
-    powers = np.exp(m.s - m.s.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1)) - m.y if len(m.s) == m.s.shape[1] else None
+def _said(layer: Softmax, name: str, found: Solution) -> Explanation:
+    """Say in what the coefficients and the weight differ from the right ones."""
+    label, wanted = ("∂l/∂s", {"p": 1, "y": -1}) if name == "ds" else ("l", {"−log q": 1})
+    coefficients, scale = _scaled(found.coefficients, wanted)
+    parts = [each for each in (_differs(name, coefficients, found.base), _weighed(layer, found.weight, scale)) if each]
+    title, cause, cure = (glue.join(texts) for glue, texts in zip((", and ", " ", " "), zip(*parts, strict=True), strict=True))
+    right = f"{label} = {'1/N' if layer.mean else '1'}·({'p − y' if name == 'ds' else '−log q'})"
+    return Explanation(title, found.formula(label), right, cause, cure, "softmax")
 
 
-def _gradients() -> tuple[Mistake, ...]:
-    right, jacobian = "∂l/∂s = p − y for each image.", "Use diag(p) − ppᵀ (L4), or p − y."
-    return (
-        Mistake("y − p stands where p − y is needed", "The minus of l = −log(yᵀp) is lost.", right,
-                lambda m: m.y - m.p, ("1 − {p}", "−{p}")),
-        Mistake("−y is missing", "The probabilities are returned.", right, lambda m: m.p, ("{p}", "{p}")),
-        Mistake("the Jacobian of softmax lacks −ppᵀ", "−y/(yᵀp) is multiplied by diag(p) alone.", jacobian,
-                lambda m: -m.y, ("−1", "0")),
-        Mistake("only the diagonal p(1 − p) of the Jacobian of softmax is used",
-                "Each probability is taken to depend on its own score alone.", jacobian,
-                lambda m: m.y * (m.p - 1), ("{p} − 1", "0")),
-        Mistake("p(1 − p) is multiplied on once more", "p − y is the gradient of the scores already.", right,
-                lambda m: (m.p - m.y) * m.p * (1 - m.p), ("({p} − 1)·{p}(1 − {p})", "{p}·{p}(1 − {p})")),
-        Mistake("the derivative of the logarithm is missing", "−y is multiplied by diag(p) − ppᵀ without 1/(yᵀp).",
-                "Start with −yᵀ/(yᵀp), or use p − y.", lambda m: (m.p - m.y) * m.of_class[:, None],
-                ("({p} − 1)·{q}", "{p}·{q}")),
-        Mistake("the scores stand where probabilities are needed", "s − y is returned.", right, lambda m: m.s - m.y,
-                ("{s} − 1", "{s}")),
-        Mistake("softmax runs over the whole mini-batch", "All N·C exponentials are summed.", EACH_ITS_OWN,
-                lambda m: softmax(m.s) - m.y),
-        Mistake("softmax runs over the images, not over the classes", "The wrong axis is summed.", EACH_ITS_OWN,
-                lambda m: softmax(m.s, axis=0) - m.y),
-        Mistake("softmax is taken twice", "The scores that are taken are probabilities already.", "Apply softmax once.",
-                lambda m: softmax(m.p, axis=1) - m.y),
-        Mistake("exponentials are divided by the sums of other images",
-                "A column of N sums is taken for a row of C, which NumPy allows where N = C.", EACH_ITS_OWN,
-                _other_sums),
-        Mistake(*PAIRS, lambda m: len(m.s) * m.p - m.y.sum(axis=0)),
-    )  # fmt: skip
+def _scaled(found: Coefficients, wanted: Mapping[str, int]) -> tuple[Coefficients, Fraction]:
+    """Divide by a positive factor, where what is left is what is wanted, or what is smallest is 1 then."""
+    least = min(abs(c) for c in found.values())
+    if {name: c / least for name, c in found.items()} == wanted:
+        return {name: c / least for name, c in found.items()}, least
+    return found, Fraction(1)
 
 
-STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs no logarithm of a probability."
-
-
-def _losses() -> Iterator[Mistake]:
-    right = "l = −log(yᵀp) for each image."
-    yield from (
-        Mistake("its sign is wrong", "The minus of l = −log(yᵀp) is lost.", right, lambda m: -m.losses),
-        Mistake("the logarithm is missing: −yᵀp", "The probability is returned.", right, lambda m: -m.of_class),
-        Mistake("the logarithm is missing: 1 − yᵀp", "The probability is returned.", right, lambda m: 1 - m.of_class),
-        Mistake("the logarithm is to base 2", "log2 is used.", "Use the natural logarithm.",
-                lambda m: m.losses / math.log(2)),
-        Mistake("the logarithm is to base 10", "log10 is used.", "Use the natural logarithm.",
-                lambda m: m.losses / math.log(10)),
-        Mistake("y is missing: all classes are summed", "−Σ log p is returned.", right,
-                lambda m: -log_softmax(m.s, axis=1).sum(axis=1)),
-        Mistake("softmax runs over the whole mini-batch", "All N·C exponentials are summed.", EACH_ITS_OWN,
-                lambda m: m.loss_of(log_softmax(m.s))),
-        Mistake("softmax runs over the images, not over the classes", "The wrong axis is summed.", EACH_ITS_OWN,
-                lambda m: m.loss_of(log_softmax(m.s, axis=0))),
-        Mistake("softmax is taken twice", "The scores that are taken are probabilities already.", "Apply softmax once.",
-                lambda m: m.loss_of(log_softmax(m.p, axis=1))),
-        Mistake(*PAIRS, lambda m: -log_softmax(m.s, axis=1) @ m.y.sum(axis=0)),
-    )  # fmt: skip
-    for eps in (10.0**-digits for digits in range(5, 21)):
-        added, cause = f"{eps:g} is added inside the logarithm", "It avoids log(0), and changes the loss."
-        yield Mistake(added, cause, STABLE, functools.partial(_log_of, 0.0, 1.0, eps))
-        for low, high, ends in ((eps, 1.0, f"{eps:g} … 1"), (eps, 1 - eps, f"{eps:g} … 1 − {eps:g}")):
-            clipped = f"probabilities are clipped to {ends}"
-            yield Mistake(clipped, cause, STABLE, functools.partial(_log_of, low, high, 0.0))
-
-
-def _log_of(low: float, high: float, plus: float, m: MiniBatch) -> Array:
-    return np.asarray(-np.log(np.clip(m.of_class, low, high) + plus))
-
-
-def _weights() -> tuple[Mistake, ...]:
-    """List what the loss of an image may be weighed by; that of a mean and of a sum is right for one of them."""
-    once = "Divide once, by N: in the loss or in its gradient, not in both."
-    return (
-        Mistake("it is not divided by the number of images", "A mean over the mini-batch was asked for.",
-                "Divide by N. Is your loss a sum? Audit with mean=False (--sum).",
-                lambda m: 1),
-        Mistake("it is divided by the number of images", "The mean is taken, and a sum was asked for.",
-                "Divide by nothing. Is your loss a mean? Audit with mean=True (no --sum).", lambda m: 1 / len(m.s)),
-        Mistake("it is divided by the number of images twice", "It is divided by N·N.", once,
-                lambda m: 1 / len(m.s) ** 2),
-        Mistake("it is divided by the number of classes", "The mean is taken over the wrong axis.",
-                "A mean is over N, the number of rows; a sum is divided by nothing.", lambda m: 1 / m.s.shape[1]),
-        Mistake("it is divided by images times classes", "The mean is over all N·C numbers.",
-                "A mean is over N, the number of rows; a sum is divided by nothing.", lambda m: 1 / m.s.size),
-        Mistake("it is multiplied by the number of images", "A factor N is too many.", "Leave it out.",
-                lambda m: len(m.s) * m.weight),
-        Mistake("it is twice what it should be", "It is added twice, or is the gradient of a square.",
-                "Leave the 2 out.", lambda m: 2 * m.weight),
-        Mistake("it is half of what it should be", "A factor ½ is too many.", "Leave the ½ out.",
-                lambda m: m.weight / 2),
-    )  # fmt: skip
-
-
-def _theories() -> Iterator[Theory]:
-    """Yield single mistakes, then a wrong formula with a wrong weight."""
-    for about, formulas in (("ds", _gradients()), ("loss", tuple(_losses()))):
-        pairs = list(itertools.product((None, *formulas), (None, *_weights())))
-        for formula, weight in sorted(pairs, key=lambda pair: sum(part is not None for part in pair))[1:]:
-            given = [part for part in (formula, weight) if part]
-            yield Theory(
-                about,
-                ", and ".join(part.title for part in given),
-                " ".join(part.cause for part in given),
-                " ".join(part.cure for part in given),
-                shared.matches(functools.partial(_predicted, about, formula, weight)),
-                functools.partial(_written, formula, weight),
-            )
-
-
-def _predicted(about: str, formula: Mistake | None, weight: Mistake | None, m: MiniBatch) -> Rounded | None:
-    """Weigh a formula; four times the bound is allowed for, since terms differ from the right ones."""
-    each = formula.of(m) if formula else m.p - m.y if about == "ds" else m.losses
-    if each is None:
+def _differs(name: str, c: Coefficients, base: int | None) -> tuple[str, str, str] | None:
+    """Say which terms are missing, too many, or in the place of others."""
+    if base:
+        return f"the logarithm is to base {base}", f"log{base} is used.", "Use the natural logarithm."
+    if c == ({"p": 1, "y": -1} if name == "ds" else {"−log q": 1}):
         return None
-    by = weight.of(m) if weight else m.weight
-    value = np.asarray((each if about == "ds" else each.sum()) * by)
-    return Rounded(value, 4 * m.bound(value) * max(1.0, by / m.weight))
+    for term, words in OTHER_P.items():
+        if f"p {term}" in c or f"−log q {term}" in c:
+            return words
+    if "the sum of all y" in c or "the sum of −log p over all pairs" in c:
+        return PAIRS
+    if name == "loss":
+        return _other_loss(c)
+    return _other_gradient(c)
 
 
-def _written(formula: Mistake | None, weight: Mistake | None, m: MiniBatch, at: int) -> str:
-    texts = formula.texts if formula else RIGHT
-    return _over(_text(texts, m, at), 1 / (weight.of(m) if weight else m.weight)) if texts else ""
+def _other_loss(c: Coefficients) -> tuple[str, str, str]:
+    if c == {"−log q": -1}:
+        return "its sign is wrong", "The minus of l = −log(yᵀp) is lost.", LOGARITHM
+    if set(c) <= {"q", "1"} and c.get("q") == -1:
+        return f"the logarithm is missing: {'1 − yᵀp' if '1' in c else '−yᵀp'}", "The probability is returned.", LOGARITHM
+    if c == {"−Σ log p": 1}:
+        return "y is missing: all classes are summed", "−Σ log p is returned.", LOGARITHM
+    return f"it is {Solution('', None, c).formula('l').partition('·')[2]}", "Other terms are summed.", LOGARITHM
+
+
+def _other_gradient(c: Coefficients) -> tuple[str, str, str]:
+    """Factor the coefficients: p − y with another sign, without a term, or times another factor."""
+    jacobian = "Use diag(p) − ppᵀ (L4), or p − y."
+    if c == {"p": -1, "y": 1}:
+        return "y − p stands where p − y is needed", "The minus of l = −log(yᵀp) is lost.", DIFFERENCE
+    if c == {"p": 1}:
+        return "−y is missing", "The probabilities are returned.", DIFFERENCE
+    if c == {"y": -1}:
+        return "the Jacobian of softmax lacks −ppᵀ", "−y/(yᵀp) is multiplied by diag(p) alone.", jacobian
+    if c == {"y·p": 1, "y": -1}:
+        title = "only the diagonal p(1 − p) of the Jacobian of softmax is used"
+        return title, "Each probability is taken to depend on its own score alone.", jacobian
+    if c == {"p²": 1, "p³": -1, "y·p": -1, "y·p²": 1}:
+        return "p(1 − p) is multiplied on once more", "p − y is the gradient of the scores already.", DIFFERENCE
+    if c == {"q·p": 1, "q·y": -1}:
+        cause = "−y is multiplied by diag(p) − ppᵀ without 1/(yᵀp)."
+        return "the derivative of the logarithm is missing", cause, "Start with −yᵀ/(yᵀp), or use p − y."
+    if "s" in c:
+        return "the scores stand where probabilities are needed", "s − y is returned.", DIFFERENCE
+    return f"it is {Solution('', None, c).formula('').partition('·')[2]}", "Other terms are summed.", DIFFERENCE
+
+
+def _weighed(layer: Softmax, weight: str, scale: Fraction) -> tuple[str, str, str] | None:
+    """Say by what the mini-batch is weighed, if that is wrong."""
+    once = "Divide once, by N: in the loss or in its gradient, not in both."
+    wrong_axis = "A mean is over N, the number of rows; a sum is divided by nothing."
+    said: tuple[str, str, str] | None = None
+    if weight != ("1/N" if layer.mean else ""):
+        said = {
+            "": ("it is not divided by the number of images", "A mean over the mini-batch was asked for.",
+                 "Divide by N. Is your loss a sum? Audit with mean=False (--sum)."),
+            "1/N": ("it is divided by the number of images", "The mean is taken, and a sum was asked for.",
+                    "Divide by nothing. Is your loss a mean? Audit with mean=True (no --sum)."),
+            "1/N²": ("it is divided by the number of images twice", "It is divided by N·N.", once),
+            "1/C": ("it is divided by the number of classes", "The mean is taken over the wrong axis.", wrong_axis),
+            "1/(N·C)": ("it is divided by images times classes", "The mean is over all N·C numbers.", wrong_axis),
+            "N": ("it is multiplied by the number of images", "A factor N is too many.", "Leave it out."),
+            "C": ("it is multiplied by the number of classes", "A factor C is too many.", "Leave it out."),
+        }[weight]  # fmt: skip
+    if scale == 1:
+        return said
+    title = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(scale, f"{scale} times")
+    factor = (f"it is {title} what it should be", f"A factor {scale} is too many.", "Leave it out.")
+    return factor if said is None else (f"{said[0]}, and {factor[0]}", f"{said[1]} {factor[1]}", f"{said[2]} {factor[2]}")
+
+
+def _inside(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
+    """Find what is added to a probability before its logarithm is taken, or what it is clipped to."""
+    if comparisons[0].name != "loss":
+        return None
+    usable = [each for each in comparisons if each.kind in {"values", "nothing"}]
+    single = [each for each in usable if each.probe.case.images == 1]
+    near_0 = next((each for each in single if each.probe.what == f"{NEAR} 0"), None)
+    if near_0 is None or near_0.kind == "nothing":
+        return None
+    eps = float(f"{math.exp(-float(near_0.got)):.6g}")
+    for title, inside in (
+        (f"{eps:g} is added inside the logarithm", lambda q: q + eps),
+        (f"probabilities are clipped to {eps:g} … 1", lambda q: np.clip(q, eps, 1)),
+        (f"probabilities are clipped to {eps:g} … 1 − {eps:g}", lambda q: np.clip(q, eps, 1 - eps)),
+    ):
+        if eps < 1 and all(_is_inside(layer, each, inside) for each in usable):
+            formula = "l = −log(q + ε)" if "added" in title else "l = −log(clip(q))"
+            cause = "It avoids log(0), and changes the loss."
+            return Explanation(title, formula.replace("ε", f"{eps:g}"), "l = −log q", cause, STABLE, "softmax")
+    return None
+
+
+def _is_inside(layer: Softmax, each: Comparison, inside: Callable[[Array], Array]) -> bool:
+    m: Any = each.probe
+    with np.errstate(all="ignore"):
+        value = np.asarray(layer.weight(m) * -np.log(inside(m.of_class)).sum())
+    return Right(value, 4 * layer.bound(m, value, layer.dtype)).allows(each.got)
 
 
 # what is not a number -------------------------------------------------------------------------------------------------
@@ -331,7 +545,6 @@ NOT_EACH = (
     ),
     ("", "", lambda s: s.max(axis=1, keepdims=True)),
 )
-SHIFT = "Subtract each image's largest score first: exp(s − s.max(axis=1, keepdims=True))."
 # Of a gradient and of a loss: title, cause and cure of dividing by, or of the logarithm of, a probability of 0.
 UNDERFLOW = {
     "ds": ("−y/(yᵀp) divides by a probability of 0", "The probability of the image's class underflows.",
@@ -352,7 +565,7 @@ def _lost(name: str, mine: Sequence[Comparison]) -> tuple[str, str, str] | None:
 
 
 def _is_lost(each: Comparison, shift: Callable[[Array], Any], zero: str | None) -> bool:
-    s, y = each.probe.arrays["s"], each.probe.y
+    s, y = each.probe.arrays["s"], each.probe.arrays["y"]
     with np.errstate(all="ignore"):
         powers = np.exp(s - shift(s))
         p = powers / powers.sum(axis=1, keepdims=True)
@@ -361,30 +574,3 @@ def _is_lost(each: Comparison, shift: Callable[[Array], Any], zero: str | None) 
         none |= ((p == 0) & ((y > 0) | (zero == "of any"))).any(axis=1)
     bad = ~np.isfinite(each.got)
     return np.array_equal(none, bad.any(axis=1)) if bad.shape else bool(none.any() == bad)
-
-
-def _layer(*, mean: bool) -> Layer:
-    return Layer(
-        title=f"softmax with cross-entropy, {'mean' if mean else 'sum'} over the mini-batch",
-        unit="mini-batch",
-        anchor="softmax",
-        labels={"loss": "l", "ds": "∂l/∂s"},
-        takes={"forward": ("s", "y"), "backward": ("s", "y")},
-        gives={"forward": ("loss",), "backward": ("ds",)},
-        right=_right,
-        theories=THEORIES,
-        names=_names,
-        symbols=_symbols,
-        draw=functools.partial(_draw, mean=mean),
-        reach=_reach,
-        lost=_lost,
-        dtypes=("float64", "float32"),
-        raised={
-            "OverflowError": ("exp of a large score is beyond all floats.", SHIFT),
-            "ZeroDivisionError": ("A probability, or a sum of exponentials, underflows to 0.", SHIFT),
-        },
-    )
-
-
-THEORIES = tuple(_theories())
-LAYERS = {mean: _layer(mean=mean) for mean in (True, False)}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.blame import place
-from jacobians.audit.probes import Options, Probe
+from jacobians.audit.calling.blame import place
 
 __all__ = [
-    "LABELS",
     "Call",
     "Elsewhere",
     "Result",
@@ -27,7 +26,6 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-LABELS = {"S": "S", "dX": "∂l/∂X", "dF": "∂l/∂F", "db": "∂l/∂b"}
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
 
@@ -39,48 +37,66 @@ class Result:
     value: Array | None
     returned: Any = None
     raised: str = ""
+    traceback: str = ""
     changed: tuple[str, ...] = ()
 
 
 class Subject:
-    """Functions to audit.
+    """Functions to audit, called with fresh arrays in poisoned memory.
 
     Parameters
     ----------
-    forward, backward : callable or None
-        As `jacobians.audit.audit` takes them.
-    options : Options
-        What they were fixed to.
+    functions : dict of str to callable or None
+        forward and backward, in the order in which they are called.
+    takes : dict of str to tuple of str
+        The letters of their arguments, in their order.
+    gives : dict of str to tuple of str
+        The names of their results.
+    labels : dict of str to str
+        How a report writes a result.
     """
 
     def __init__(
-        self, forward: Callable[..., Any] | None, backward: Callable[..., Any] | None, options: Options
+        self,
+        functions: Mapping[str, Callable[..., Any] | None],
+        takes: Mapping[str, tuple[str, ...]],
+        gives: Mapping[str, tuple[str, ...]],
+        labels: Mapping[str, str],
     ) -> None:
-        check_functions(forward=forward, backward=backward)
-        self.forward, self.backward, self.options = forward, backward, options
+        check_functions(**functions)
+        # A backward pass may need what forward saved.
+        self.functions = {side: functions[side] for side in sorted(functions, reverse=True) if functions[side]}
+        self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
-        self.writes: dict[str, tuple[tuple[str, ...], Probe]] = {}
+        # The first call of each function that changed its arguments.
+        self.writes: dict[str, tuple[tuple[str, ...], Any]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The arrays that the functions give."""
-        backward = ("dX", "dF", *(("db",) if self.options.bias else ()))
-        return (*(("S",) if self.forward else ()), *(backward if self.backward else ()))
+        return tuple(name for side in self.functions for name in self.gives[side])
 
-    def takes(self, side: str) -> str:
-        """Return the letters of the arguments of forward or backward, in their order."""
-        return f"XF{'b' if self.options.bias else ''}{'G' if side == 'backward' else ''}"
+    def side(self, name: str) -> str:
+        """Return which function gives a result."""
+        return next(side for side in self.functions if name in self.gives[side])
 
-    def results(self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None) -> dict[str, Result]:
-        """Call both functions on one probe.
+    def results(
+        self,
+        arrays: Mapping[str, Array],
+        arrange: Mapping[str, Callable[[Array], Array]] | None = None,
+        only: str | None = None,
+    ) -> dict[str, Result]:
+        """Call the functions, or one of them, on the same arrays.
 
         Parameters
         ----------
-        probe : Probe
-            The numbers.
-        arrange : mapping of str to callable, optional
-            How to lay out some of X, F, b and G in memory; by default all are contiguous. Every call gets new arrays,
-            so that nothing that the functions do to them goes on to another call.
+        arrays : dict of str to ndarray
+            By their letters.
+        arrange : dict of str to callable, optional
+            How to lay out some of them in memory; by default all are contiguous. Every call gets new arrays, so that
+            nothing that the functions do to them goes on to another call.
+        only : str, optional
+            The one function to call.
 
         Returns
         -------
@@ -88,25 +104,15 @@ class Subject:
             One per array that the functions give.
         """
         found: dict[str, Result] = {}
-        if self.forward:
-            found |= self._call("forward", probe, arrange or {})
-        if self.backward:
-            found |= self._call("backward", probe, arrange or {})
-        return found
-
-    def backward_alone(self, probe: Probe) -> dict[str, Result]:
-        """Call the backward pass without the forward pass before it."""
-        return self._call("backward", probe, {})
-
-    def _call(self, side: str, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]]) -> dict[str, Result]:
-        self.calls += 1
-        given = {letter: arrange.get(letter, np.array)(getattr(probe, letter)) for letter in self.takes(side)}
-        spoiled = [(each.shape, each.dtype) for each in (probe.X, probe.F, probe.G, probe.b)]
-        labels = {name: LABELS[name] for name in self.names if (name == "S") == (side == "forward")}
-        found = call(getattr(self, side), Call(given, labels, spoiled, self.calls))
-        changed = next(iter(found.values())).changed
-        if changed:
-            self.writes.setdefault(side, (changed, probe))
+        for side in [only] if only else self.functions:
+            self.calls += 1
+            given = {letter: (arrange or {}).get(letter, np.array)(arrays[letter]) for letter in self.takes[side]}
+            labels = {name: self.labels[name] for name in self.gives[side]}
+            spoiled = [(each.shape, each.dtype) for each in arrays.values()]
+            found |= call(self.functions[side], Call(given, labels, spoiled, self.calls))
+            changed = next((each.changed for each in found.values() if each.changed), ())
+            if changed:
+                self.writes.setdefault(side, (changed, arrays))
         return found
 
 
@@ -198,9 +204,9 @@ def called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
         with np.errstate(all="ignore"):
             returned = function(*asked.given.values())
     except (Exception, SystemExit) as error:  # whatever the code under audit raises is the finding
-        where = place(error, function)
+        where, lines = place(error), traceback.format_exception(error)
         said = printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
-        return {name: Result(None, raised=said) for name in labels}
+        return {name: Result(None, raised=said, traceback=printable("".join(lines))) for name in labels}
     changed = tuple(name for name, array in asked.given.items() if not _same(before[name], array))
     results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple) else returned
     if not isinstance(results, tuple | list) or len(results) != len(labels):

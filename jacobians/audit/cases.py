@@ -1,0 +1,126 @@
+"""A convolution as an audit knows it: the options that code was fixed to, and a layer with a number of images."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from jacobians.geometry import Geometry
+
+__all__ = ["Case", "Options"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the code under audit was fixed to."""
+
+    spatial_ndim: int
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...] | None
+    dilation: tuple[int, ...]
+    groups: int
+    bias: bool
+    dtype: str
+
+    def __str__(self) -> str:
+        """Return the options in words."""
+        parts = [f"{self.spatial_ndim} spatial {'axis' if self.spatial_ndim == 1 else 'axes'}"]
+        parts += [
+            f"stride {_short(self.stride)}",
+            f"padding {'same' if self.padding is None else _short_pairs(self.padding)}",
+        ]
+        parts += [f"dilation {_short(self.dilation)}"] if set(self.dilation) != {1} else []
+        parts += [f"groups {self.groups}"] if self.groups > 1 else []
+        return ", ".join([*parts, *(["bias"] if self.bias else []), self.dtype])
+
+    def zeros(self, taps: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Padding before and after on each axis; of "same", it depends on the filter."""
+        if self.padding is not None:
+            return self.padding
+        return tuple(((extent - 1) // 2, extent // 2) for extent in self.extent(taps))
+
+    def extent(self, taps: Sequence[int]) -> tuple[int, ...]:
+        """Pixels from the first to the last tap, one per axis."""
+        return tuple((k - 1) * step + 1 for k, step in zip(taps, self.dilation, strict=True))
+
+    def geometry(self, image: Sequence[int], filters: Sequence[int]) -> Geometry:
+        """Return the layer of these sizes."""
+        return Geometry(
+            image,
+            filters,
+            stride=self.stride,
+            padding=self.zeros(filters[2:]),
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def case(
+        self, images: int, planes: int, filters: int, taps: Sequence[int], out: Sequence[int], tail: Sequence[int]
+    ) -> Case | None:
+        """Return the layer with these responses and, where the stride allows, this tail; None if there is no image."""
+        sizes = [
+            (count - 1) * step + extent + min(rest, step - 1) - before - after
+            for count, step, extent, rest, (before, after) in zip(
+                out, self.stride, self.extent(taps), tail, self.zeros(taps), strict=True
+            )
+        ]
+        if min(sizes) < 1:
+            return None
+        g = self.groups
+        return Case(self.geometry((g * planes, *sizes), (g * filters, planes, *taps)), images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A layer and a number of images."""
+
+    geometry: Geometry
+    images: int
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Those of X, F, b and G."""
+        g = self.geometry
+        return {"X": (self.images, *g.image), "F": g.filters, "b": g.filters[:1], "G": (self.images, *g.responses)}
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in X, F and S."""
+        geometry = self.geometry
+        return self.images * (geometry.pixels + math.prod(geometry.responses)) + math.prod(geometry.filters)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several images, planes and filters of a group, taps and responses."""
+        geometry = self.geometry
+        counts = self.images, geometry.planes_per_group, geometry.filters_per_group
+        return min(*counts, math.prod(geometry.filters[2:]), geometry.positions) > 1
+
+    @property
+    def terms(self) -> int:
+        """Products, and single numbers, in the longest sum of S, ∂l/∂X, ∂l/∂F and ∂l/∂b."""
+        geometry = self.geometry
+        to_image = geometry.filters_per_group * math.prod(geometry.filters[2:])
+        return max(geometry.taps + 1, self.images * geometry.positions, to_image)
+
+    def __str__(self) -> str:
+        """Return the sizes and options in words."""
+        g = self.geometry
+        image = "×".join(map(str, g.image if self.images == 1 else (self.images, *g.image)))
+        parts = [f"X {image}", f"F {'×'.join(map(str, g.filters))}", f"stride {_short(g.stride)}"]
+        parts.append(f"padding {_short_pairs(g.padding)}")
+        if set(g.dilation) != {1}:
+            parts.append(f"dilation {_short(g.dilation)}")
+        if g.groups > 1:
+            parts.append(f"groups {g.groups}")
+        return ", ".join(parts)
+
+
+def _short_pairs(pairs: tuple[tuple[int, int], ...]) -> str:
+    even = all(before == after for before, after in pairs)
+    return _short(tuple(before for before, _ in pairs)) if even else str(pairs)
+
+
+def _short(entries: tuple[int, ...]) -> str:
+    return str(entries[0] if len(set(entries)) == 1 else entries)

@@ -1,0 +1,184 @@
+"""Results held against the right ones: in what they differ, and in which entries."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit.calling.subject import Result, Subject
+from jacobians.audit.layer import Layer, Probe, Right, widened
+
+__all__ = ["FINE", "Comparison", "Run", "aligned", "counted", "listed", "numbered", "written"]
+
+Array = npt.NDArray[Any]
+
+# Kinds of results that are right.
+FINE = {"nothing", "inexact"}
+# Entries to print of a case.
+MOST_ENTRIES = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """One result of one call, held against the right one."""
+
+    layer: Layer
+    probe: Probe
+    name: str
+    result: Result
+    right: Right
+
+    @property
+    def got(self) -> Array:
+        """What was computed, in int64 or float64."""
+        return widened(self.result.value)
+
+    @property
+    def widens(self) -> bool:
+        """Whether a result of a wider dtype is right: of integers that are summed, and of a single number."""
+        return self.layer.widens and (self.probe.dtype.kind == "i" or not self.right.value.shape)
+
+    @functools.cached_property
+    def kind(self) -> str:
+        """In what it differs: nothing; inexact, within the bound of fast algorithms; else the kind of a finding."""
+        value, given = self.result.value, self.probe.dtype
+        if value is None:
+            return "exception"
+        if value.shape != self.right.value.shape:
+            return "shape"
+        wider = self.widens and value.dtype.kind == given.kind and value.dtype.itemsize >= given.itemsize
+        if value.dtype != given and not wider:
+            return "dtype"
+        if self.right.allows(self.got):
+            return "nothing"
+        if not np.all(np.isfinite(self.got)):
+            return "not written"
+        error = float(np.abs(self.got - self.right.value).max())
+        return "inexact" if error <= self.layer.slack(self.probe, self.name) else "values"
+
+    @property
+    def wrong(self) -> Array:
+        """Which entries are not the right ones."""
+        if self.got.shape != self.right.value.shape:
+            return np.ones(self.right.value.shape, bool)
+        return np.asarray(~(np.abs(self.got - self.right.value) <= self.right.error))
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """One audit: the code, the layer, what is tried, and what is known so far.
+
+    Attributes
+    ----------
+    subject : Subject
+        The code under audit.
+    layer : Layer
+        What it should compute.
+    cases : sequence
+        What is tried, smallest first.
+    seed : int
+        Of all draws.
+    restricted : bool
+        Whether these cases were given: then nothing else is tried.
+    tried : list of Comparison
+        All comparisons with what the curriculum draws.
+    inexact : set of str
+        Results of fast algorithms.
+    unsteady : set of str
+        Results that depend on other calls.
+    """
+
+    subject: Subject
+    layer: Layer
+    cases: Sequence[Any]
+    seed: int
+    restricted: bool = False
+    tried: list[Comparison] = dataclasses.field(default_factory=list)
+    inexact: set[str] = dataclasses.field(default_factory=set)
+    unsteady: set[str] = dataclasses.field(default_factory=set)
+
+    def results(
+        self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None, only: str | None = None
+    ) -> dict[str, Result]:
+        """Call the functions, or one of them, on one probe; `arrange` lays out arguments in memory."""
+        return self.subject.results(probe.arrays, arrange, only)
+
+    def again(self, probe: Probe, name: str) -> Result:
+        """Call for one result."""
+        return self.results(probe, only=self.subject.side(name))[name]
+
+    def compared(
+        self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None, only: str | None = None
+    ) -> list[Comparison]:
+        """Call the functions, or one of them, and hold each result against the right one."""
+        right = self.layer.right(probe)
+        found = self.results(probe, arrange, only)
+        return [Comparison(self.layer, probe, name, result, right[name]) for name, result in found.items()]
+
+    def is_wrong(self, each: Comparison) -> bool:
+        """Whether it is a finding; of a fast algorithm, long sums cannot be judged where the bound allows anything."""
+        judged = each.kind != "values" or each.layer.slack(each.probe, each.name) > 0
+        return each.kind not in FINE and (judged or not self.inexact)
+
+    def of(self, name: str) -> list[Comparison]:
+        """Return all comparisons of one result, smallest case first."""
+        return [each for each in self.tried if each.name == name]
+
+    @property
+    def broken(self) -> set[str]:
+        """Results that are wrong at some case, or unsteady."""
+        return {each.name for each in self.tried if self.is_wrong(each)} | self.unsteady
+
+    def label(self, name: str) -> str:
+        """Return how a report writes a result; a function is called by its own name."""
+        return self.layer.labels.get(name, name)
+
+
+def numbered(each: Comparison, wrong: Array | None = None) -> tuple[str, ...]:
+    """Write the first wrong entries in numbers; `wrong` says which they are, where it is not those that differ."""
+    right = np.asarray(each.right.value)
+    if each.result.value is None or each.got.shape != right.shape:
+        return ()
+    at = np.flatnonzero(each.wrong if wrong is None else wrong)
+    named, got = each.layer.names(each.name, each.probe.case), np.ravel(each.got)
+    rows = [(named[k], *_apart(np.ravel(right)[k], got[k])) for k in at[:MOST_ENTRIES]]
+    return aligned(rows, len(at), right.size)
+
+
+def _apart(right: np.generic, got: np.generic) -> tuple[str, str]:
+    """Write two numbers, with all digits where they differ in the last ones only."""
+    short = written(right), written(got)
+    return short if short[0] != short[1] else (repr(right.item()), repr(got.item()))
+
+
+def aligned(rows: Sequence[tuple[str, str, str]], wrong: int, total: int) -> tuple[str, ...]:
+    """Write the names of entries, what they should be and what they are, in columns."""
+    width = max((len(wanted) for _, wanted, _ in rows), default=0)
+    size = max((len(entry) for entry, _, _ in rows), default=0)
+    lines = [f"{entry + ':':<{size + 1}} expected {wanted:<{width}}   got {found}" for entry, wanted, found in rows]
+    return (*lines, *([f"… {wrong} of {total} entries are wrong"] if wrong > len(rows) else []))
+
+
+def counted(number: int, what: str = "entry", several: str = "entries") -> str:
+    """Write a number of things."""
+    return f"{number} {what if number == 1 else several}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Join words by commas and, before the last, by "and"."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def written(value: Any) -> str:
+    """Write a number in a few digits."""
+    if isinstance(value, int | np.integer):
+        return str(value)
+    number = float(value)
+    return str(int(number)) if math.isfinite(number) and number.is_integer() else f"{number:.6g}"

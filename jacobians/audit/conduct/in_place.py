@@ -1,0 +1,38 @@
+"""Whether calls write into the arrays that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jacobians.audit.compare import Run, listed
+from jacobians.audit.findings import finding
+from jacobians.audit.report import Finding
+from jacobians.audit.reproduce import calls, script
+
+__all__ = ["in_place"]
+
+CAUSE, CURE = "It writes into arrays that it was given.", "Copy what you change."
+
+
+def in_place(run: Run) -> Iterator[Finding]:
+    """Say what any call so far has changed.
+
+    Parameters
+    ----------
+    run : Run
+        The audit, after all other calls.
+
+    Yields
+    ------
+    Finding
+        One per function, on a call that did.
+    """
+    for side, (letters, arrays) in run.subject.writes.items():
+        probe = next((each.probe for each in run.tried if each.probe.arrays is arrays), None)
+        probe = probe or run.tried[0].probe.replaced(**arrays)
+        each = next(each for each in run.compared(probe, only=side))
+        lines = [f"before = {letters[0]}.copy()", *calls(run, side), f"print({letters[0]})", "print(before)  # right"]
+        text = script(run, probe, lines, (side,))
+        title = f"changes {listed(letters)} in place"
+        because = {"cause": CAUSE, "cure": CURE, "anchor": "memory"}
+        yield finding(run, each, title, "in place", about=side, text=text, entries=(), **because)

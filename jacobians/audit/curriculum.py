@@ -1,0 +1,267 @@
+"""Which layers and which numbers an audit tries, and why those.
+
+One configuration never suffices: a tail hides errors in the last column, a square image hides exchanged axes, a stride
+of 1 hides the spread of the upstream gradient. The options are what the code under audit was fixed to; the sizes are
+chosen here so that every circumstance in which convolution code is known to fail comes up, small enough for slow code.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from jacobians.audit.cases import Case, Options
+from jacobians.audit.numbers import MOST_DRAWS, TARGET, miss_of, scheme_of
+from jacobians.errors import ShapeError
+
+__all__ = ["affordable", "curriculum", "large_batch", "small_cases", "smaller_cases", "unused"]
+
+# Numbers and products in one call at each layer and for each draw, of all layers together: some ten seconds.
+MOST_WORK = 100_000_000
+# Small layers to try for the smallest case.
+MOST_CASES = 200
+# Images, planes and filters per group, then taps, responses and tail on the first axis, the axes between and the last.
+SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = (
+    (1, 1, 1, (1, 1, 1), (1, 1, 2), (0, 0, 0)),
+    (1, 1, 1, (1, 1, 2), (1, 1, 1), (0, 0, 0)),
+    (1, 1, 1, (2, 1, 1), (2, 1, 1), (0, 0, 0)),
+    (1, 1, 1, (1, 1, 2), (1, 1, 2), (0, 0, 0)),
+    (1, 1, 1, (2, 1, 3), (2, 1, 3), (0, 0, 0)),
+    (1, 1, 1, (3, 2, 2), (2, 2, 3), (1, 0, 0)),
+    (1, 1, 1, (2, 2, 3), (3, 1, 2), (0, 0, 1)),
+    (1, 1, 1, (2, 1, 3), (2, 2, 1), (2, 1, 0)),
+    (1, 1, 1, (3, 1, 2), (1, 2, 2), (0, 0, 2)),
+    (1, 2, 1, (1, 1, 1), (1, 1, 1), (0, 0, 0)),
+    (1, 1, 2, (1, 1, 1), (1, 1, 1), (0, 0, 0)),
+    (2, 1, 1, (1, 1, 1), (1, 1, 2), (0, 0, 0)),
+    (1, 2, 2, (1, 1, 1), (1, 1, 1), (0, 0, 0)),
+    (1, 2, 1, (2, 1, 1), (2, 1, 3), (0, 0, 1)),
+    (1, 1, 3, (1, 2, 2), (3, 1, 2), (1, 1, 0)),
+    (2, 1, 1, (2, 2, 1), (1, 2, 3), (0, 0, 2)),
+    (2, 2, 2, (3, 2, 2), (2, 1, 3), (1, 0, 1)),
+    (3, 2, 3, (2, 1, 3), (3, 2, 2), (2, 0, 0)),
+    (2, 3, 2, (2, 2, 2), (2, 2, 2), (0, 0, 0)),
+    (1, 2, 2, (3, 2, 2), (1, 1, 1), (0, 0, 0)),
+    (1, 1, 1, (2, 2, 2), (2, 1, 3), (0, 0, 0)),
+    (2, 2, 1, (3, 3, 3), (1, 2, 2), (1, 0, 0)),
+    (1, 2, 2, (4, 1, 5), (2, 1, 3), (1, 0, 2)),
+    (1, 1, 2, (5, 1, 4), (3, 1, 2), (0, 0, 1)),
+    (1, 5, 4, (1, 1, 2), (2, 1, 2), (0, 0, 0)),
+    (1, 3, 9, (2, 1, 1), (1, 1, 3), (0, 0, 0)),
+    (5, 2, 3, (1, 1, 2), (2, 1, 1), (0, 0, 1)),
+)
+# Kernels that work in vectors or tiles go wrong in what is left over: just below, at and just above a tile.
+WIDTHS = (4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33)
+# Wider than the blocks of processors with many threads, and than 8 bits count.
+WIDE = (65, 129, 257)
+# Taps of large filters.
+TAPS = ((6, 1, 7), (7, 1, 6), (1, 1, 11), (11, 1, 8))
+# Layers with long sums are tried where so many draws reach the target, and where padding does not make them large.
+FEW_DRAWS, MOST_NUMBERS = 64, 20_000
+# Of longer sums, the rounding bound of fast algorithms does not tell right from wrong.
+MOST_TERMS = {"float32": 300, "float16": 64, "bfloat16": 64}
+# Images, planes and filters per group, just below, at and just above such a tile; and more than larger blocks hold.
+CHANNELS = (
+    (1, 4, 7),
+    (1, 7, 8),
+    (2, 8, 15),
+    (1, 9, 16),
+    (1, 15, 17),
+    (1, 16, 2),
+    (1, 17, 31),
+    (1, 33, 1),
+    (9, 1, 32),
+    (17, 2, 1),
+    (33, 1, 2),
+    (1, 2, 33),
+    (1, 65, 2),
+    (1, 2, 65),
+    (1, 129, 1),
+    (1, 257, 1),
+    (1, 1, 129),
+    (1, 1, 257),
+)
+# Rows and columns of which every size of a tile leaves others over.
+SIDES = (15, 1, 18)
+
+
+def curriculum(options: Options) -> list[Case]:
+    """Return the layers that an audit tries, smallest first.
+
+    Parameters
+    ----------
+    options : Options
+        What the code under audit was fixed to.
+
+    Returns
+    -------
+    list of Case
+        With and without a tail, tails of two, h ≠ w in image, filter and responses, several planes, filters, images and
+        filters per group, even and odd filters, filters as large as the padded image, 1×1; widths, planes, filters and
+        images around 4, 8, 16 and 32, widths, planes and filters above 64, 128 and 256, and filters
+        of up to 11 taps on an axis.
+    """
+    cases = [options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES]
+    grown = [options.case(n, d, f, *_grown(options, *shape)) for n, d, f, *shape in SHAPES]
+    wide = [
+        options.case(1, 1 + width % 2, 1, *_grown(options, (1, 1, 3), (2, 1, width), (0, 0, width % 3)))
+        for width in WIDTHS
+    ]
+    tall = [options.case(1, 1, 2, *_grown(options, (2, 1, 1), (width, 1, 2), (1, 0, 0))) for width in WIDTHS[1::3]]
+    blocks = [options.case(1, 1, 1, *_grown(options, (1, 1, 1), (1, 1, width), (0, 0, 0))) for width in WIDE]
+    deep = [options.case(n, d, f, *_grown(options, (1, 1, 1), (1, 1, 2), (0, 0, 0))) for n, d, f in CHANNELS]
+    tiled = options.case(1, 1, 1, *_grown(options, (2, 1, 3), SIDES, (0, 0, 0)))
+    # One response: filters as large as the image with its padding, on all axes and on the last.
+    whole = tuple(
+        -(-sum(zeros) // step) + 1 for zeros, step in zip(options.padding or (), options.dilation, strict=False)
+    )
+    ones = (1,) * options.spatial_ndim
+    whole_cases = [options.case(n, d, f, whole or ones, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3))]
+    large = [options.case(1, 1, 1, *_grown(options, taps, (2, 1, 2), (0, 0, 0))) for taps in TAPS]
+    long = [case for case in (*blocks, *deep, *large, tiled) if case and _is_cheap(case, options.dtype)]
+    found = {case: None for case in (*cases, *grown, *wide, *tall, *whole_cases, *long) if case}
+    return sorted(found, key=lambda case: case.numbers)
+
+
+def _is_cheap(case: Case, dtype: str) -> bool:
+    scheme = scheme_of(case, dtype)
+    short = case.numbers <= MOST_NUMBERS and case.terms <= MOST_TERMS.get(dtype, MOST_NUMBERS)
+    return short and scheme is not None and scheme.miss**FEW_DRAWS <= TARGET
+
+
+def affordable(cases: Sequence[Case], dtype: str) -> list[Case]:
+    """Leave out the most expensive layers where padding or steps make them so large that an audit takes minutes.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Layers that have a scheme in the dtype.
+    dtype : str
+        In which the code under audit sums.
+
+    Returns
+    -------
+    list of Case
+        In their order. Empty where the cheapest layer with several of everything is too expensive, without which a
+        verdict would be worth little.
+    """
+    work = {case: _work(case, dtype) for case in cases}
+    several = min((case for case in cases if case.several), key=work.__getitem__, default=None)
+    ordered = sorted(cases, key=lambda case: (case != several, work[case]))
+    totals = itertools.accumulate(work[case] for case in ordered)
+    kept = {case for case, total in zip(ordered, totals, strict=True) if total <= MOST_WORK}
+    return [case for case in cases if case in kept]
+
+
+def _work(case: Case, dtype: str) -> int:
+    """Count the numbers and the products of one call, times the draws until a wrong form is missed rarely enough."""
+    geometry, miss = case.geometry, miss_of(case, dtype)
+    products = case.images * geometry.groups * geometry.positions * geometry.taps
+    bits = math.log2(miss.denominator) - math.log2(miss.numerator)
+    wanted = math.log2(TARGET.denominator)
+    draws = math.ceil(wanted / bits) if bits * MOST_DRAWS > wanted else MOST_DRAWS
+    return draws * (case.numbers + products)
+
+
+def large_batch(options: Options, images: int) -> Case | None:
+    """Return the layer with 1×1 everything, or as little as there can be behind the padding, and many images."""
+    return options.case(images, 1, 1, *_grown(options, (1, 1, 1), (1, 1, 1), (0, 0, 0)))
+
+
+def _grown(
+    options: Options, taps: tuple[int, ...], out: tuple[int, ...], tail: tuple[int, ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Make the image large enough that there is one behind all of the padding."""
+    taps, out, tail = (_axes(each, options) for each in (taps, out, tail))
+    more = [
+        max(count, -(-(before + after - extent + 1 + step) // step) + 1)
+        for count, step, extent, (before, after) in zip(
+            out, options.stride, options.extent(taps), options.zeros(taps), strict=True
+        )
+    ]
+    return taps, tuple(more), tail
+
+
+def _axes(pattern: tuple[int, ...], options: Options) -> tuple[int, ...]:
+    """Take the last axis, then the first, then those between from a pattern of three."""
+    first, between, last = pattern
+    count = options.spatial_ndim
+    return (last,) if count == 1 else (first, *(between,) * (count - 2), last)
+
+
+def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:
+    """Return a small layer, a larger one and two others with numbers of images that the curriculum does not have."""
+    sizes = (
+        (2, 1, 1, (2, 1, 2), (2, 1, 2)),
+        (4, 2, 3, (3, 1, 2), (4, 1, 5)),
+        (6, 2, 2, (2, 1, 3), (3, 1, 2)),
+        (7, 1, 3, (2, 1, 2), (2, 1, 3)),
+    )
+    found = [options.case(n, d, f, *_grown(options, taps, out, (0, 0, 0))) for n, d, f, taps, out in sizes]
+    small, large, second, third = found
+    return (small, large, second, third) if small and large and second and third else None
+
+
+@functools.lru_cache(maxsize=16)
+def small_cases(options: Options) -> list[Case]:
+    """Enumerate small layers for these options, fewest numbers first.
+
+    Parameters
+    ----------
+    options : Options
+        What the code under audit was fixed to.
+
+    Returns
+    -------
+    list of Case
+        One or two images, planes and filters per group, one to three taps on the first and the last axis, and images
+        from a single pixel on.
+    """
+    axes = options.spatial_ndim
+    taps = [_spread(each, axes) for each in itertools.product(range(1, 4), repeat=min(axes, 2))]
+    sizes = [_spread(each, axes) for each in itertools.product(range(1, 8), repeat=min(axes, 2)) if sum(each) <= 9]
+    found = {
+        case
+        for n, d, f in itertools.product((1, 2), repeat=3)
+        for k, size in itertools.product(taps, sizes)
+        if (case := _case(options, n, d, f, k, size))
+    }
+    return sorted(found, key=lambda case: (case.numbers, str(case)))[:MOST_CASES]
+
+
+def _spread(pattern: tuple[int, ...], axes: int) -> tuple[int, ...]:
+    return pattern if axes == len(pattern) else (pattern[0], *(1,) * (axes - 2), pattern[-1])
+
+
+def _case(
+    options: Options, images: int, planes: int, filters: int, taps: Sequence[int], size: Sequence[int]
+) -> Case | None:
+    g = options.groups
+    try:
+        return Case(options.geometry((g * planes, *size), (g * filters, planes, *taps)), images)
+    except ShapeError:
+        return None
+
+
+def smaller_cases(case: Case, options: Options) -> Iterator[Case]:
+    """Yield layers with fewer numbers: one size less, the largest steps first."""
+    g = case.geometry
+    planes, filters, taps, size = g.planes_per_group, g.filters_per_group, g.filters[2:], g.image[1:]
+    now = [case.images, planes, filters, *taps, *size]
+    axes = len(taps)
+    for at, value in enumerate(now):
+        for less in sorted({1, value // 2, value // 2 + 1, value - 1} - {0, value}):
+            changed = [*now]
+            changed[at] = less
+            # Fewer taps: once with the image as it is, and once with the responses as they are.
+            shifts = {0, (value - less) * options.dilation[at - 3]} if 3 <= at < 3 + axes else {0}
+            for shift in sorted(shifts, reverse=True):
+                cut = [*changed]
+                if shift:
+                    cut[at + axes] -= shift
+                n, d, f, *rest = cut
+                found = _case(options, n, d, f, rest[:axes], rest[axes:]) if min(cut) > 0 else None
+                if found and found.numbers < case.numbers:
+                    yield found

@@ -1,0 +1,448 @@
+"""What is wrong with results, and why: one ordered list of explainers, of which the first that can tells."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit import relayout
+from jacobians.audit.compare import Comparison, Run, aligned, counted, numbered, written
+from jacobians.audit.conduct.digits import LOWER, added
+from jacobians.audit.conduct.state import repeated
+from jacobians.audit.facts import facts, where
+from jacobians.audit.findings import finding
+from jacobians.audit.follows import following, merged, raised_once
+from jacobians.audit.layer import REAL, Explanation
+from jacobians.audit.numbers import DTYPES
+from jacobians.audit.remainders import Remainder, remainder
+from jacobians.audit.report import Finding
+from jacobians.audit.smallest import smallest_case
+from jacobians.verify import exact
+
+__all__ = ["EXPLAINERS", "explained"]
+
+Array = npt.NDArray[Any]
+# Takes all comparisons of one result, of which some are wrong.
+Explainer = Callable[[Run, Sequence[Comparison]], Finding | None]
+
+# Entries to print in symbols.
+MOST_ENTRIES = 4
+# Bits of integers that sums may wrap in.
+INTEGERS = (32, 16, 8)
+NUMERIC = {"values", "shape"}
+NO_EXCEPTION = ("returned", "the process ended")
+CLEARED = (
+    "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
+    "Start from zeros, write every entry, and stay within the arrays.",
+)
+
+
+def explained(run: Run) -> list[Finding]:
+    """Make the findings of all results that are wrong at some case.
+
+    Parameters
+    ----------
+    run : Run
+        The audit, with all that was tried.
+
+    Returns
+    -------
+    list of Finding
+        One per root cause: gradients that follow from a wrong S, and results that one exception leaves without a value,
+        are said with it.
+    """
+    follow = following(run)
+    names = [name for name in run.subject.names if name in run.broken - run.unsteady and name not in follow]
+    found = [each for name in names for each in _of_result(run, run.of(name))]
+    responses = run.label(run.layer.gives.get("forward", ("",))[0])
+    if found and found[0].about == responses and (moved := relayout.relaid(run, found[0])):
+        return [moved]
+    if follow:
+        first = next(at for at, each in enumerate(found) if each.about == responses)
+        found[first] = merged(run, found[first], follow)
+    return raised_once(found, responses)
+
+
+def _of_result(run: Run, tried: Sequence[Comparison]) -> Iterator[Finding]:
+    """Say what is wrong with the numbers, then what else is: nothing hides anything."""
+    kinds = {each.kind for each in tried if run.is_wrong(each)}
+    numeric = next((found for each in EXPLAINERS if (found := each(run, tried))), None) if kinds & NUMERIC else None
+    lost = _not_written(run, tried) if "not written" in kinds else None
+    # What was never written has wrong values, too.
+    if numeric and not (lost and numeric.title == UNEXPLAINED):
+        yield numeric
+    if lost and not (numeric and numeric.kind == "not written"):
+        yield lost
+    if "dtype" in kinds:
+        yield _dtype(run, tried)
+    if "exception" in kinds:
+        yield from _exceptions(run, tried)
+
+
+def _of(run: Run, tried: Sequence[Comparison], *kinds: str) -> list[Comparison]:
+    return [each for each in tried if each.kind in kinds and run.is_wrong(each)]
+
+
+def _counts(wrong: Sequence[Comparison], tried: Sequence[Comparison]) -> dict[str, Any]:
+    cases = ({each.probe.case for each in some} for some in (wrong, tried))
+    bad, every = (len(each) for each in cases)
+    return {"wrong": bad, "tried": every}
+
+
+# explainers -----------------------------------------------------------------------------------------------------------
+
+
+def _unwritten(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell memory that was never written, by numbers that are none in another call, or that nothing changes."""
+    values = _of(run, tried, "values")
+    if not values:
+        return None
+    again = run.again(values[0].probe, values[0].name).value
+    garbage = again is None or not np.all(np.isfinite(np.asarray(again, np.float64)))
+    if not garbage and not _is_constant(run, values):
+        return None
+    each = smallest_case(run, values, lambda one: one.kind == "values") if not garbage else values[0]
+    cause, cure = CLEARED
+    because = {"cause": cause, "cure": cure, "anchor": "memory"}
+    return finding(run, each, "holds memory that was never written", "not written", **because, **_counts(values, tried))
+
+
+def _is_constant(run: Run, values: Sequence[Comparison]) -> bool:
+    """Whether wrong entries, which should be 0, do not change with the numbers but from call to call, as memory does."""
+    for each in values[:2]:
+        if not run.layer.factors or np.any(each.right.value[each.wrong]):
+            return False
+        turned = {letter: -each.probe.arrays[letter] for letter in run.layer.factors[each.name][:1]}
+        found = run.again(each.probe.replaced(**turned), each.name).value
+        if found is None or found.shape != each.got.shape:
+            return True
+        wrong = np.asarray(found, np.float64)[each.wrong]
+        if np.array_equal(wrong, -each.got[each.wrong]) or np.array_equal(wrong, each.got[each.wrong]):
+            return False
+    return True
+
+
+def _range(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell the interval that results are clipped to, or the integers that they wrap in."""
+    wrong = _of(run, tried, "values")
+    if not wrong or len(wrong) < len(_of(run, tried, *NUMERIC)):
+        return None
+    found = _clipping(wrong) or next((_wrapping(bits) for bits in INTEGERS if all(_wraps(each, bits) for each in wrong)), None)
+    if found is None:
+        return None
+    title, cause, cure = found
+    each = smallest_case(run, wrong, lambda one: one.kind == "values")
+    because = {"cause": cause, "cure": cure, "anchor": "precision"}
+    return finding(run, each, title, "range", entries=_entries(run, each), **because, **_counts(wrong, tried))
+
+
+def _clipping(wrong: Sequence[Comparison]) -> tuple[str, str, str] | None:
+    """Describe an interval where all that is wrong lies on its ends."""
+    pairs = [(each.got, each.right.value) for each in wrong]
+    low, high = min(float(got.min()) for got, _ in pairs), max(float(got.max()) for got, _ in pairs)
+    if len(pairs) < 2 or not all(np.array_equal(got, np.clip(right, low, high)) for got, right in pairs):
+        return None
+    below = any(float(right.min()) < low for _, right in pairs)
+    above = any(float(right.max()) > high for _, right in pairs)
+    if low == high or (below and not above and low == 0):
+        return None  # a constant, and a ReLU
+    ends = f"{written(low) if below else '−∞'} … {written(high) if above else '∞'}"
+    return f"is clipped to {ends}", "Values beyond the range are cut off.", "Return the sum itself, in a wider dtype."
+
+
+def _wrapping(bits: int) -> tuple[str, str, str]:
+    cure = "Sum in the dtype of the arrays, or in integers that hold the sums."
+    return f"wraps at {bits} bits", f"Sums are kept in integers of {bits} bits.", cure
+
+
+def _wraps(each: Comparison, bits: int) -> bool:
+    got, right = each.got, each.right.value
+    inside = np.all((got >= -(2 ** (bits - 1))) & (got < 2**bits))
+    return bool(inside and not np.any((got - right) % 2**bits))
+
+
+def _relu(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell a maximum with 0 that is taken of the right result."""
+    wrong = _of(run, tried, "values")
+    numeric = _of(run, tried, *NUMERIC)
+    if not run.layer.factors or not wrong or len(wrong) < len(numeric):
+        return None
+    if not all(np.array_equal(each.got, np.maximum(each.right.value, 0)) for each in wrong):
+        return None
+    each = smallest_case(run, wrong, lambda one: one.kind == "values")
+    cure = "Return the sums themselves; a ReLU is a layer of its own."
+    because = {"cause": "max(0, ·) is taken of the sums.", "cure": cure, "anchor": "relu"}
+    title = "is wrong: a ReLU is left in"
+    return finding(run, each, title, "values", entries=_entries(run, each), **because, **_counts(wrong, tried))
+
+
+def _lower(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell a lower precision, of which all errors are, and no wrong formula that is near the right numbers by chance."""
+    wrong = _of(run, tried, *NUMERIC)
+    known = [dtype for dtype in LOWER if _bits(dtype) < _bits(run.layer.dtype)]
+    if not all(each.kind == "values" for each in wrong) or not any(
+        all(_is_rounded(each, dtype) for each in wrong) for dtype in known
+    ):
+        return None
+    if other := repeated(run, tried) or _left(run, wrong) or _unlike_small(run, wrong):
+        return other if isinstance(other, Finding) else None
+    last = wrong[-1]
+    error = float(np.abs(last.got - last.right.value).max() / np.abs(last.right.value).max())
+    # A rounding error is half of the last place.
+    likely = min(known, key=lambda dtype: abs(math.log2(error) + _bits(dtype) + 1))
+    dtype = run.layer.dtype
+    because = {
+        "cause": f"The largest error is {error:.1e} of the largest entry, as of sums in {LOWER[likely]}.",
+        "cure": f"Accumulate in {dtype} or wider, or audit in the precision you promise.",
+        "anchor": "precision",
+    }
+    title = f"is {run.layer.verb} in a lower precision than {dtype}"
+    return finding(run, wrong[0], title, "precision", **because, **_counts(wrong, tried))
+
+
+def _bits(dtype: str) -> int:
+    """Bits of the significand; integers have more than any."""
+    return exact.SIGNIFICAND.get(dtype, 64)
+
+
+def _is_rounded(each: Comparison, dtype: str) -> bool:
+    """Whether every entry is the right one but for its last digits, as no wrong formula is."""
+    error, right = np.abs(each.got - each.right.value), each.right.value
+    bound = each.layer.lower(each.probe, each.name, dtype, each.right)
+    near = np.all(error <= 2.0**-4 * np.abs(right).max()) and np.all(np.sign(each.got) * np.sign(right) >= 0)
+    return bool(near and np.all(error <= np.maximum(bound, each.right.bound)))
+
+
+def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
+    """Whether integers that lower precisions sum exactly are wrong, too: then the formula is."""
+    cases = dict.fromkeys(each.probe.case for each in wrong) if run.layer.factors else ()
+    for case in cases:
+        if 81 * getattr(case, "terms", 1) <= exact.exact_limit("bfloat16") and (probe := run.layer.small(case, run.seed)):
+            found = run.compared(probe, only=run.subject.side(wrong[0].name))
+            if any(each.name == wrong[0].name and each.kind in NUMERIC for each in found):
+                return True
+    return False
+
+
+def _left(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell a term that is there where a factor is 0, too."""
+    for each in tried[:1] + tried[-1:]:
+        probe = run.layer.small(each.probe.case, run.seed) if run.layer.factors else None
+        for _, found in added(run, [each.name], probe) if probe else ():
+            return found
+    return None
+
+
+def _added(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell a term that is there where a factor is 0, too."""
+    wrong = _of(run, tried, *NUMERIC)
+    return _left(run, wrong) if all(each.kind == "values" for each in wrong) else None
+
+
+def _formula(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell the formula that the code computes."""
+    wrong = _of(run, tried, *NUMERIC)
+    explanation = run.layer.explain(run, tried)
+    if explanation is None:
+        return None
+    agree = [each for each in wrong if run.layer.agrees(explanation, each)] or wrong
+    each = smallest_case(run, agree, lambda one: one.kind == agree[0].kind and run.layer.agrees(explanation, one))
+    title = f"is wrong: {explanation.title}"
+    if each.kind == "shape":
+        title = f"has shape {each.got.shape}, not {each.right.value.shape}: {explanation.title}"
+    fields = {
+        "cause": explanation.cause,
+        "cure": explanation.cure,
+        "anchor": explanation.anchor or run.layer.anchor,
+        "formula": explanation.formula,
+        "right": explanation.right,
+        "known": (*explanation.observed, *_elsewhere(run, tried, explanation)),
+        "predictor": explanation.predict,
+        "predicts": explanation.predicts,
+        "of": explanation.of,
+    }
+    entries = () if each.kind == "shape" else _entries(run, each)
+    return finding(run, each, title, each.kind, entries=entries, **fields, **_counts(wrong, tried))
+
+
+def _elsewhere(run: Run, tried: Sequence[Comparison], explanation: Explanation | None) -> list[str]:
+    """Say where values or shapes are wrong that a finding does not speak of."""
+    wrong = _of(run, tried, *NUMERIC)
+    if explanation:
+        other = [each for each in wrong if not run.layer.agrees(explanation, each)]
+    else:
+        other = [each for each in wrong if each.kind != wrong[0].kind]
+    unit = run.layer.unit
+    return [
+        f"at {counted(count, f'other {unit}', f'other {unit}s')} its {what} wrong, which this does not explain"
+        for kind, what in (("values", "values are"), ("shape", "shape is"))
+        if (count := sum(each.kind == kind for each in other))
+    ]
+
+
+def _only_real(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell code that is right for integers."""
+    wrong = _of(run, tried, *NUMERIC)
+    if {each.probe.what for each in wrong} != {REAL}:
+        return None
+    cause = "Small digits are rounded off or added to: by np.round, a conversion to integers, or a constant."
+    because = {"cause": cause, "cure": "Keep the dtype of the arrays in all buffers, and add nothing.", "anchor": "small"}
+    title = "is right for integers, and wrong for other numbers"
+    return finding(run, wrong[0], title, "values", **because, **_counts(wrong, tried))
+
+
+def _remainder(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Tell the remainder of a loop in steps."""
+    failed = _of(run, tried, "values", "shape", "not written")
+    if not all(each.kind in {"values", "not written"} for each in failed) or not (rest := remainder(failed, tried)):
+        return None
+    return _of_remainder(run, tried, failed, rest)
+
+
+def _of_remainder(run: Run, tried: Sequence[Comparison], failed: Sequence[Comparison], rest: Remainder) -> Finding:
+    each = smallest_case(run, failed, rest.explains)
+    again = run.again(each.probe, each.name).value
+    unlike = again is None or not np.array_equal(np.asarray(again, np.float64), each.got, equal_nan=False)
+    held = "memory that was never written" if rest.unwritten or unlike else rest.held
+    because = {
+        "cause": f"A loop that takes {rest.step} {rest.label} at once leaves out the remainder.",
+        "cure": "Let a second loop take the remainder, or mask the last step of the first.",
+        "anchor": "remainder",
+    }
+    title = f"is wrong: {rest} are not computed; they hold {held}"
+    entries = _entries(run, each) if each.kind == "values" else numbered(each)
+    return finding(run, each, title, "values", entries=entries, **because, **_counts(failed, tried))
+
+
+def _shape(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Say which shape is wrong."""
+    wrong = _of(run, tried, *NUMERIC)
+    alike = _of(run, tried, "shape")
+    if not alike or wrong[0].kind != "shape":
+        return None
+    each = smallest_case(run, alike, lambda one: one.kind == "shape")
+    got, needed = each.got.shape, each.right.value.shape
+    known = [*where(wrong, tried), *_elsewhere(run, tried, None)]
+    if sorted(got) == sorted(needed):
+        known.insert(0, "its sizes are right, in another order, and its numbers are wrong too")
+    fields = {"cure": f"Return an array of shape {needed} there.", "anchor": run.layer.anchor or "shapes"}
+    title = f"has shape {got}, not {needed}"
+    return finding(run, each, title, "shape", entries=(), known=tuple(known), **fields, **_counts(wrong, tried))
+
+
+UNEXPLAINED = "is wrong, and no formula was read"
+
+
+def _unexplained(run: Run, tried: Sequence[Comparison]) -> Finding | None:
+    """Say what is known."""
+    values, wrong = _of(run, tried, "values"), _of(run, tried, *NUMERIC)
+    each = smallest_case(run, values, lambda one: one.kind == "values")
+    known = (*where(wrong, tried), *facts(run, values), *_elsewhere(run, tried, None))
+    counts = _counts(wrong, tried)
+    anchor = {"anchor": run.layer.anchor} if run.layer.anchor else {}
+    return finding(run, each, UNEXPLAINED, "values", entries=_entries(run, each), known=known, **anchor, **counts)
+
+
+# The first that can tell does.
+EXPLAINERS: tuple[Explainer, ...] = (
+    _unwritten,
+    _range,
+    _relu,
+    _lower,
+    _formula,
+    _only_real,
+    _shape,
+    _remainder,
+    repeated,
+    _added,
+    _unexplained,
+)
+
+
+# what is no number, another dtype, and exceptions ---------------------------------------------------------------------
+
+
+def _not_written(run: Run, tried: Sequence[Comparison]) -> Finding:
+    failed = _of(run, tried, "not written", "values")
+    if len(failed) == len(_of(run, tried, "not written", "values", "shape")) and (rest := remainder(failed, tried)):
+        return _of_remainder(run, tried, failed, rest)
+    lost = _of(run, tried, "not written")
+    if why := run.layer.lost(lost[0].name, tried):
+        title, cause, cure = why
+        because = {"cause": cause, "cure": cure, "anchor": run.layer.anchor}
+        return finding(run, lost[0], title, "not written", wrong=~np.isfinite(lost[0].got), **because, **_counts(lost, tried))
+    each = smallest_case(run, lost, lambda one: one.kind == "not written")
+    bad = ~np.isfinite(each.got)
+    cause, cure = CLEARED
+    title = f"is NaN or ∞ in {counted(int(bad.sum()))}, of finite numbers: memory that was never written, or a sum that overflows"
+    because = {
+        "cause": f"{cause.removesuffix('.')}, or a sum overflows.",
+        "cure": f"{cure} Sum in a dtype that holds the sum.",
+        "anchor": "memory",
+    }
+    return finding(run, each, title, "not written", wrong=bad, **because, **_counts(lost, tried))
+
+
+def _dtype(run: Run, tried: Sequence[Comparison]) -> Finding:
+    wrong = _of(run, tried, "dtype")
+    got, needed = np.asarray(wrong[0].result.value).dtype, run.layer.dtype
+    needs = needed if wrong[0].right.value.shape else "a floating-point one"
+    otherwise = f", or audit with dtype={str(got)!r}." if str(got) in DTYPES else "."
+    because = {"cause": "The arrays were converted on the way.", "cure": f"Return {needs} for {needed}{otherwise}"}
+    title = f"has dtype {got}, not {needs}"
+    return finding(run, wrong[0], title, "dtype", entries=(), **because, **_counts(wrong, tried))
+
+
+def _exceptions(run: Run, tried: Sequence[Comparison]) -> Iterator[Finding]:
+    """Say what is raised, each type of exception once."""
+    failed = _of(run, tried, "exception")
+    for said, mine in itertools.groupby(sorted(failed, key=_type), _type):
+        yield _exception(run, tried, list(mine), said)
+
+
+def _type(each: Comparison) -> str:
+    """Name the exception of a call; empty where there is none."""
+    return each.result.raised.partition(":")[0]
+
+
+def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Comparison], said: str) -> Finding:
+    each, layer = smallest_case(run, failed, lambda one: _type(one) == said), run.layer
+    raised, side = each.result.raised, run.subject.side(each.name)
+    if raised.startswith(NO_EXCEPTION):
+        title = raised if layer.by_function else f"cannot be had: {raised}"
+    else:
+        title = f"raises on {each.probe.what or layer.legal}: {raised}"
+    counts = _counts(failed, tried)
+    everywhere = counts["wrong"] == counts["tried"] > 1
+    cause, cure = layer.raised.get(said, ("", f"This {layer.unit} is legal; make the code take it{layer.otherwise}."))
+    known = tuple(where(failed, tried))
+    if everywhere:
+        gives = [layer.labels[name] for name in layer.gives[side]]
+        what = f"the array {gives[0]}" if len(gives) == 1 else f"the arrays ({', '.join(gives)})"
+        signature = f"{side}({', '.join(layer.takes[side])})"
+        cure = (
+            f"It is so at all {layer.unit}{'e' * layer.unit.endswith('ch')}s: check the signature, the adapter and the "
+            f"options. It needs a function {signature} that returns {what}."
+        )
+        known = (f"the traceback of the call\n{each.result.traceback.rstrip()}",) if each.result.traceback else ()
+    about = side if layer.by_function else None
+    because = {"cause": cause, "cure": cure, "anchor": layer.anchor}
+    return finding(run, each, title, "exception", about=about, entries=(), known=known, **because, **counts)
+
+
+def _entries(run: Run, each: Comparison) -> tuple[str, ...]:
+    """Write the first wrong entries, in symbols where the code can be read out."""
+    right, wrong = np.ravel(each.right.value), np.flatnonzero(each.wrong)
+    named = run.layer.names(each.name, each.probe.case)
+    rows = []
+    for at in wrong[:MOST_ENTRIES]:
+        symbols = run.layer.symbols(run.subject, each.probe, each.name, int(at), each.got)
+        rows.append((named[at], *symbols) if symbols else None)
+    if None in rows:
+        return numbered(each)
+    return aligned([row for row in rows if row], len(wrong), len(right))

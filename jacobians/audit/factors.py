@@ -1,0 +1,52 @@
+"""Numbers by which an array was multiplied, written as shortly as they can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit.layer import widened
+from jacobians.verify import exact
+
+__all__ = ["differ", "multiple"]
+
+Array = npt.NDArray[Any]
+
+# With so many digits every float64 is itself.
+DIGITS = 17
+
+
+def differ(A: Array) -> bool:
+    """Whether an array has several magnitudes; of one number everything is a multiple."""
+    return len(np.unique(np.abs(widened(A)))) > 1
+
+
+def multiple(got: Array, A: Array, dtype: str) -> float | None:
+    """Return the shortest number that an array was multiplied by, if that is what is there, up to rounding.
+
+    Parameters
+    ----------
+    got, A : ndarray, of one shape
+        The products, and the array.
+    dtype : str
+        In which it was multiplied.
+
+    Returns
+    -------
+    float or None
+        None where there is no such number, or it is 0, or nearly everything would be one.
+    """
+    got, wide = widened(got).ravel(), widened(A).ravel()
+    if not differ(A):
+        return None
+    at = np.argmax(np.abs(wide))
+    # The factor holds the rounding of one product and of this division; every entry has that of its own product, and
+    # of this one: four times u, of integers none.
+    unit = float(exact.unit_roundoff(dtype)) if dtype in exact.SIGNIFICAND else 0.0
+    for digits in range(1, DIGITS + 1):
+        factor = float(f"{got[at] / wide[at]:.{digits}g}")
+        if factor and np.all(np.abs(got - factor * wide) <= 4 * unit * np.abs(got)):
+            return factor
+    return None

@@ -1,0 +1,109 @@
+"""Making a finding of one comparison, on the smallest of the cases that show it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit.compare import Comparison, Run, numbered
+from jacobians.audit.layer import Probe
+from jacobians.audit.report import Finding
+from jacobians.audit.reproduce import code, record
+
+__all__ = ["Check", "finding", "first_on_small"]
+
+Array = npt.NDArray[Any]
+# What looks for one kind of conduct on one probe.
+Check = Callable[[Probe], Iterator[Finding]]
+
+# Small cases to try for the smallest one.
+MOST_CASES = 40
+
+
+def finding(
+    run: Run,
+    each: Comparison,
+    title: str,
+    kind: str,
+    *,
+    about: str | None = None,
+    text: str | None = None,
+    wrong: Array | None = None,
+    entries: tuple[str, ...] | None = None,
+    **more: Any,
+) -> Finding:
+    """Make a finding.
+
+    Parameters
+    ----------
+    run : Run
+        The audit.
+    each : Comparison
+        What shows it.
+    title, kind : str
+        As of a finding.
+    about : str, optional
+        What it is about; by default the result.
+    text : str, optional
+        Python that shows it; by default the call beside what is right.
+    wrong : ndarray of bool, optional
+        Which entries are wrong; by default those that are not the right ones.
+    entries : tuple of str, optional
+        The first of them; by default in numbers.
+    **more
+        Other fields.
+
+    Returns
+    -------
+    Finding
+        With its case.
+    """
+    return Finding(
+        run.label(about or each.name),
+        title,
+        kind,
+        run.layer.text(each.probe, run.subject.side(each.name)),
+        numbered(each, wrong) if entries is None else entries,
+        arrays=record(each),
+        code=code(run, each) if text is None else text,
+        unit=run.layer.unit,
+        **more,
+    )
+
+
+def first_on_small(run: Run, check: Check, probe: Probe) -> Iterable[Finding]:
+    """Make the findings of a check, each on the first of the small cases that shows it, too.
+
+    Parameters
+    ----------
+    run : Run
+        The audit; where its cases were given, no others are tried.
+    check : callable
+        Makes the findings of one probe.
+    probe : Probe
+        Large enough to show what there is.
+
+    Returns
+    -------
+    iterable of Finding
+        One per thing that is wrong.
+    """
+    found = {_key(each): each for each in check(probe)}
+    left = set(found)
+    cases = run.cases if run.restricted else run.layer.smallest()
+    for case in cases[:MOST_CASES] if left else ():
+        if not left or case.numbers >= probe.case.numbers:
+            break
+        for each in check(run.layer.draw(case, run.seed)):
+            if _key(each) in left:
+                left.remove(_key(each))
+                found[_key(each)] = each
+    return found.values()
+
+
+def _key(each: Finding) -> tuple[str, str]:
+    return each.about, re.split(r" \(|:", each.title)[0]
