@@ -484,10 +484,11 @@ def test_an_exception_at_all_layers_that_is_none_of_arguments():
 
 
 def test_the_layers_hold_every_pair_of_blocks_of_planes_and_filters():
-    from jacobians.audit import probes, run
+    from jacobians.audit import curriculum
+    from jacobians.audit.layers import convolution
 
-    fixed = run.options(1, 0, 1, 1, 2, bias=False, dtype="float64")
-    cases = probes.curriculum(fixed)
+    fixed = convolution.options(1, 0, 1, 1, 2, bias=False, dtype="float64")
+    cases = curriculum.curriculum(fixed)
     for step, place in itertools.product((4, 8, 16, 32), ("planes", "filters", "images")):
         sizes = {
             "planes": {each.geometry.image[0] for each in cases},

@@ -8,7 +8,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from jacobians import Geometry, audit
-from jacobians.audit.memory import LAYOUTS
+from jacobians.audit.conduct.layouts import LAYOUTS
 from tests.convolutions import Im2col, Layer
 
 PLAIN, LOOPS = Im2col(), Layer()

@@ -375,7 +375,7 @@ def _not_written(run: Run, tried: Sequence[Comparison]) -> Finding:
     if why := run.layer.lost(lost[0].name, tried):
         title, cause, cure = why
         because = {"cause": cause, "cure": cure, "anchor": run.layer.anchor}
-        return finding(run, lost[0], title, "not written", wrong=~np.isfinite(lost[0].got), **because, **_counts(lost, tried))
+        return finding(run, lost[0], title, "not written", at=~np.isfinite(lost[0].got), **because, **_counts(lost, tried))
     each = smallest_case(run, lost, lambda one: one.kind == "not written")
     bad = ~np.isfinite(each.got)
     cause, cure = CLEARED
@@ -385,7 +385,7 @@ def _not_written(run: Run, tried: Sequence[Comparison]) -> Finding:
         "cure": f"{cure} Sum in a dtype that holds the sum.",
         "anchor": "memory",
     }
-    return finding(run, each, title, "not written", wrong=bad, **because, **_counts(lost, tried))
+    return finding(run, each, title, "not written", at=bad, **because, **_counts(lost, tried))
 
 
 def _dtype(run: Run, tried: Sequence[Comparison]) -> Finding:

@@ -32,7 +32,7 @@ def finding(
     *,
     about: str | None = None,
     text: str | None = None,
-    wrong: Array | None = None,
+    at: Array | None = None,
     entries: tuple[str, ...] | None = None,
     **more: Any,
 ) -> Finding:
@@ -50,7 +50,7 @@ def finding(
         What it is about; by default the result.
     text : str, optional
         Python that shows it; by default the call beside what is right.
-    wrong : ndarray of bool, optional
+    at : ndarray of bool, optional
         Which entries are wrong; by default those that are not the right ones.
     entries : tuple of str, optional
         The first of them; by default in numbers.
@@ -67,7 +67,7 @@ def finding(
         title,
         kind,
         run.layer.text(each.probe, run.subject.side(each.name)),
-        numbered(each, wrong) if entries is None else entries,
+        numbered(each, at) if entries is None else entries,
         arrays=record(each),
         code=code(run, each) if text is None else text,
         unit=run.layer.unit,

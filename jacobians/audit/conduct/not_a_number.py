@@ -85,7 +85,7 @@ def _spread(run: Run, each: Comparison, letter: str, wanted: Array, allowed: Arr
     wrong = (wanted & ~found) | (found & ~allowed)
     text = script(run, each.probe, [*calls(run, side), *_shown_masks(each.name, wanted, allowed)], (side,))
     title = f"is wrong for a NaN in {letter}: it {said}"
-    return finding(run, each, title, "not a number", text=text, wrong=wrong, cause=cause, cure=cure, anchor="nan")
+    return finding(run, each, title, "not a number", text=text, at=wrong, cause=cause, cure=cure, anchor="nan")
 
 
 def _shown_masks(name: str, wanted: Array, allowed: Array) -> list[str]:

@@ -88,6 +88,7 @@ class History:
     mixed_first: tuple[Probe, Results]
     other_first: tuple[Probe, Results]
     alone: Results
+    right: dict[int, dict[str, Right]] = dataclasses.field(default_factory=dict)
 
     @property
     def everything(self) -> Iterator[Results]:
@@ -121,7 +122,7 @@ def state(run: Run) -> Iterator[Finding]:
             title, cause, cure = because
             said: dict[str, Any] = {"cause": cause, "cure": cure, "anchor": "memory"}
             said["text"] = _text(run, history, name, because, each)
-            yield finding(run, each, title, "state", wrong=each.wrong, **said)
+            yield finding(run, each, title, "state", at=each.wrong, **said)
 
 
 def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
@@ -185,7 +186,9 @@ def _reasons(run: Run, of: History, name: str) -> Iterator[tuple[Because, Compar
     """Say on what a result depends, surest first, with a call that shows it."""
 
     def held_against(probe: Probe, result: Result) -> Comparison:
-        return Comparison(run.layer, probe, name, result, run.layer.right(probe)[name])
+        if id(probe) not in of.right:
+            of.right[id(probe)] = run.layer.right(probe)
+        return Comparison(run.layer, probe, name, result, of.right[id(probe)][name])
 
     again, first = [each[name] for each in of.again], of.first[name]
     late = held_against(of.new, again[-1])

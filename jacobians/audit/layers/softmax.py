@@ -270,7 +270,6 @@ GRADIENT: Basis = {
     "y·p": lambda m: m.y * m.p,
     "y·p²": lambda m: m.y * m.p**2,
     "q·p": lambda m: m.of_class * m.p,
-    "q·y": lambda m: m.of_class * m.y,
     "1": lambda m: np.ones_like(m.p),
     "s": lambda m: m.s,
     "p of the whole mini-batch": lambda m: softmax(m.s),
@@ -356,7 +355,7 @@ def _coefficients(
         right.append(np.atleast_1d(each.got.ravel()))
     matrix, wanted = np.concatenate(columns), np.concatenate(right)
     # What is summed over one image is the same twice: take what depends on the others alone out, first.
-    for few in (list(basis)[:10], [*list(basis)[:2], *list(basis)[10:]]) if len(basis) > 8 else (list(basis),):
+    for few in (list(basis)[:9], [*list(basis)[:2], *list(basis)[9:]]) if len(basis) > 8 else (list(basis),):
         at = [list(basis).index(each) for each in few]
         found, _, rank, _ = np.linalg.lstsq(matrix[:, at], wanted, rcond=None)
         if rank < len(at):
@@ -468,7 +467,7 @@ def _other_gradient(c: Coefficients) -> tuple[str, str, str]:
         return title, "Each probability is taken to depend on its own score alone.", jacobian
     if c == {"p²": 1, "p³": -1, "y·p": -1, "y·p²": 1}:
         return "p(1 − p) is multiplied on once more", "p − y is the gradient of the scores already.", DIFFERENCE
-    if c == {"q·p": 1, "q·y": -1}:
+    if c == {"q·p": 1, "y·p": -1}:
         cause = "−y is multiplied by diag(p) − ppᵀ without 1/(yᵀp)."
         return "the derivative of the logarithm is missing", cause, "Start with −yᵀ/(yᵀp), or use p − y."
     if "s" in c:
