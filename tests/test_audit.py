@@ -12,11 +12,13 @@ import pytest
 import scipy.signal
 
 from jacobians import AuditError, Geometry, ShapeError, audit, convolve
-from jacobians.audit import probes, run
-from jacobians.audit.circumstances import circumstances
+from jacobians.audit import curriculum
+from jacobians.audit.calling.subject import Result
+from jacobians.audit.cases import Case
+from jacobians.audit.compare import Comparison
+from jacobians.audit.facts import where
+from jacobians.audit.layers import convolution
 from jacobians.audit.layouts import with_layout
-from jacobians.audit.subject import Result
-from jacobians.audit.theories import THEORIES, numbers
 from jacobians.testing import assert_convolution, option_pairs
 from jacobians.verify import exact
 from tests.convolutions import Fft, Layer
@@ -305,20 +307,6 @@ def test_facts(change, fact) -> None:
     assert any(each.startswith(fact) for each in finding.known), finding.known
 
 
-def test_theories_do_not_claim_what_is_right_and_differ_from_each_other() -> None:
-    """On the layers of awkward options, and of plain ones, no theory predicts the right numbers everywhere."""
-    awkward = run.options((2, 3), ((1, 0), (0, 2)), (2, 1), 2, 2, bias=True, dtype="float64")
-    plain = run.options(1, 0, 1, 1, 2, bias=True, dtype="float64")
-    layers = [(options, case) for options in (awkward, plain) for case in probes.curriculum(options)]
-    right = [(probe := probes.draw(case, options, 3), probes.expected(probe)) for options, case in layers]
-    for theory in THEORIES:
-        pairs = [(theory.predict(numbers(probe)), each[theory.about]) for probe, each in right]
-        made = [(predicted, wanted) for predicted, wanted in pairs if predicted is not None]
-        assert not made or any(
-            predicted.shape != wanted.shape or not np.array_equal(predicted, wanted) for predicted, wanted in made
-        ), theory.title
-
-
 # what is added to the products ---------------------------------------------------------------------------------------
 
 
@@ -571,15 +559,6 @@ def test_what_the_layers_have_in_common_is_said(words) -> None:
     assert f"it is wrong where {words}, and is right elsewhere" in wrong.known
 
 
-def test_what_only_some_of_the_layers_have_in_common_is_said_as_that() -> None:
-    def often(X, F, S):
-        return F.shape[2] != F.shape[3] and X.shape[3] % 3 > 0
-
-    (fact,) = (fact for fact in audit(refuses(often)).findings[0].known if "where" in fact)
-    numbers = re.fullmatch(r"it raises only where k ≠ l, there at (\d+) of (\d+) layers", fact)
-    assert 3 <= int(numbers[1]) < int(numbers[2])
-
-
 def test_the_number_of_taps_from_which_on_it_is_wrong_is_said() -> None:
     unrolled = audit(lambda X, F: PLAIN.forward(X, F * (np.arange(F.shape[3]) < 3))).findings[0]
     assert "it is right up to 3 taps on an axis, and is wrong from 5 on" in unrolled.known
@@ -600,20 +579,20 @@ def test_circumstances_are_not_made_up() -> None:
 
 
 def test_where_some_layers_are_neither_wrong_nor_right_nothing_is_said_of_elsewhere() -> None:
-    options = run.options(1, 0, 1, 1, 2, bias=False, dtype="float64")
+    options = convolution.options(1, 0, 1, 1, 2, bias=False, dtype="float64")
+    layer = convolution.Convolution("float64", options)
 
     def compared(geometry, change):
-        probe = probes.draw(probes.Case(geometry, 2), options, 0)
-        right = probes.expected(probe)["S"]
-        return run.Comparison(probe, "S", Result(change(np.asarray(right, np.float64))), right)
+        probe = layer.draw(Case(geometry, 2), 0)
+        right = layer.right(probe)["S"]
+        return Comparison(layer, probe, "S", Result(change(np.asarray(right.value, np.float64))), right)
 
-    failed = [compared(Geometry((d, 4, 5), (2, d, 2, 3)), np.flip) for d in (2, 3, 4)]
-    fine = [compared(Geometry((1, 4, w), (2, 1, 2, 3)), np.copy) for w in (5, 6, 7)]
-    neither = compared(Geometry((1, 4, 8), (2, 1, 2, 3)), lambda S: S.astype(np.float32).astype(np.float64))
-    assert neither.kind == "precision"
-    said = "it is wrong where there are several planes, and is right elsewhere"
-    assert [*circumstances(failed, [*failed, *fine])] == [said]
-    assert [*circumstances(failed, [*failed, *fine, neither])] == []
+    sizes = [(1, 5, 6), (1, 6, 5), (1, 5, 7)]
+    fine = [compared(Geometry(size, (1, 1, 2, 3)), lambda S: S) for size in sizes]
+    failed = [compared(Geometry((2, *size[1:]), (1, 2, 2, 3)), lambda S: -S) for size in sizes]
+    neither = compared(Geometry((2, 4, 4), (1, 2, 2, 3)), lambda S: S + 1e-300 + 1e-9 * np.abs(S))
+    assert [*where(failed, [*failed, *fine])] == ["it is wrong where there are several planes, and is right elsewhere"]
+    assert [*where(failed, [*failed, *fine, neither])] == []
 
 
 @pytest.mark.parametrize(
@@ -919,7 +898,7 @@ def test_option_pairs_hold_every_pair() -> None:
 
 
 def test_the_curriculum_holds_what_it_promises() -> None:
-    cases = probes.curriculum(run.options(3, 1, 2, 2, 2, bias=False, dtype="float64"))
+    cases = curriculum.curriculum(convolution.options(3, 1, 2, 2, 2, bias=False, dtype="float64"))
     layers = [case.geometry for case in cases]
     assert {min(max(layer.tail), 2) for layer in layers} == {0, 1, 2}
     assert any(layer.filters_per_group > 1 and layer.planes_per_group > 1 for layer in layers)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, audit, cli
-from jacobians.audit import probes
-from jacobians.audit import run as run_of_audit
-from jacobians.audit.isolation import MOST_CRASHES, _array, _flat, isolated
-from jacobians.audit.subject import Subject
+from jacobians.audit.calling.isolation import MOST_CRASHES, _array, _flat, isolated
+from jacobians.audit.calling.subject import Subject
+from jacobians.audit.cases import Case
+from jacobians.audit.layers.convolution import Convolution, options
 from tests import crashing
 from tests.test_cli import run
 
@@ -115,8 +115,9 @@ def test_a_process_that_does_not_load_again_loses_no_report(tmp_path):
 
 def test_a_process_that_dies_between_calls_is_told_of_by_the_next_call_and_loses_nothing():
     forward, backward = isolated(crashing.right)
-    subject = Subject(forward, backward, run_of_audit.options(1, 0, 1, 1, 2, bias=False, dtype="float64"))
-    probe = probes.draw(probes.Case(FEW[0], 2), subject.options, 0)
+    layer = Convolution("float64", options(1, 0, 1, 1, 2, bias=False, dtype="float64"))
+    subject = Subject({"forward": forward, "backward": backward}, layer.takes, layer.gives, layer.labels)
+    probe = layer.draw(Case(FEW[0], 2), 0).arrays
     first = subject.results(probe)
     forward.worker.process.kill()
     forward.worker.process.join()

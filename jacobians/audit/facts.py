@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,31 +157,30 @@ def where(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator
     fine -= wrong
     if every - fine - wrong or min(len(wrong), len(fine)) < LEAST:
         return
-    layer = failed[0].layer
-    sizes = {case: layer.sizes(case) for case in (*wrong, *fine)}
+    sizes = {case: failed[0].layer.sizes(case) for case in (*wrong, *fine)}
     does = "raises" if {each.kind for each in failed} == {"exception"} else "is wrong"
-    # One size against a number, then one against another.
-    names = list(next(iter(sizes.values())))
-    for name in names:
-        low, high = ([sizes[case][name] for case in some] for some in (wrong, fine))
-        if min(low) > max(high):
-            yield f"it {does} where there are {min(low)} {name} or more, and is right up to {max(high)}"
-            return
-        if max(low) < min(high):
-            yield f"it {does} where there are {max(low)} {name} or fewer, and is right from {min(high)} on"
-            return
-    for (one, two), (sign, holds) in itertools.product(itertools.combinations(names, 2), COMPARED.items()):
-        if all(holds(sizes[case][one], sizes[case][two]) for case in wrong) and not any(
-            holds(sizes[case][one], sizes[case][two]) for case in fine
-        ):
-            yield f"it {does} where the number of {one} is {sign} that of {two}, and is right elsewhere"
+    bad, good = ([sizes[case] for case in some] for some in (wrong, fine))
+    for words, holds in _conditions(bad):
+        if all(map(holds, bad)) and not any(map(holds, good)):
+            yield f"it {does} where {words}, and is right elsewhere"
             return
 
 
-COMPARED = {
-    "not": lambda a, b: a != b,
-    "more than": lambda a, b: a > b,
-    "less than": lambda a, b: a < b,
-    "at most": lambda a, b: a <= b,
-    "at least": lambda a, b: a >= b,
-}
+def _conditions(bad: Sequence[dict[str, tuple[str, int]]]) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+    """Yield what sizes may be: at least, or at most, what they are where it is wrong; even; or one beside another."""
+    for name, (letter, _) in bad[0].items():
+        values = [sizes[name][1] for sizes in bad]
+        least, most = min(values), max(values)
+        several = f"there are several {name}" if least == 2 else f"there are {least} {name} or more"
+        yield several, lambda sizes, name=name, least=least: sizes[name][1] >= least
+        few = f"there are no {name}" if most == 0 else f"there are {most} {name} at most"
+        few = f"{letter} = 1, of {name}" if most == 1 else few
+        yield few, lambda sizes, name=name, most=most: sizes[name][1] <= most
+        yield f"{letter} is even, of {name}", lambda sizes, name=name: sizes[name][1] % 2 == 0
+    for (one, (a, _)), (two, (b, _)) in itertools.combinations(bad[0].items(), 2):
+        for sign, holds in COMPARED.items():
+            words = f"{a} {sign} {b}"
+            yield words, lambda sizes, one=one, two=two, holds=holds: holds(sizes[one][1], sizes[two][1])
+
+
+COMPARED = {"≠": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt, "≥": operator.ge, "≤": operator.le}

@@ -289,9 +289,9 @@ class Layer:
         del name, ndim
         return ()
 
-    def sizes(self, case: Any) -> dict[str, int]:
-        """Name the sizes of a case, of which some may decide whether code is right."""
-        return {"numbers": case.numbers}
+    def sizes(self, case: Any) -> dict[str, tuple[str, int]]:
+        """Name the sizes of a case, of which some may decide whether code is right, each with its letter."""
+        return {"numbers": ("their number", case.numbers)}
 
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Write the right and the computed entry in symbols, where they are known."""

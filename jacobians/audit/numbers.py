@@ -184,6 +184,7 @@ def draw(case: Case, options: Options, seed: int, number: int = 0) -> Convolutio
     return drawn(case, options, _needed_scheme(case, options.dtype), generator)
 
 
+@functools.lru_cache(maxsize=4096)
 def miss_of(case: Case, dtype: str) -> Fraction:
     """Return the probability that one draw misses that a bilinear form is a wrong one, at most (`Scheme.miss`)."""
     return _needed_scheme(case, dtype).miss

@@ -84,7 +84,7 @@ def relaid(run: Run, responses: Finding) -> Finding | None:
     run : Run
         The audit.
     responses : Finding
-        What is said of S without that.
+        Of an exception or a wrong shape of S.
 
     Returns
     -------
@@ -96,8 +96,7 @@ def relaid(run: Run, responses: Finding) -> Finding | None:
     Images, planes and spatial axes are put in every order, the spatial axes forwards and backwards; so are the filters'
     axes. Code for one image at a time is held against the layers with one image.
     """
-    named = responses.kind == "shape" and responses.formula
-    if "X" not in run.layer.batched or responses.kind not in {"exception", "shape"} or named:
+    if "X" not in run.layer.batched:
         return None
     probes = list({each.probe.case: each.probe for each in run.of("S") if not each.probe.what}.values())
     found = next(_fitting(run, probes), None)

@@ -67,7 +67,7 @@ def expected(probe: ConvolutionProbe, *, backward: bool = True) -> dict[str, Arr
     return result
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=256)
 def places(layer: Geometry) -> Array:
     """Build M_X^im of one group whose pixels are 1, 2, 3, …: which of them a tap reads, 0 for padding.
 

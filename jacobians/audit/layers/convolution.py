@@ -291,17 +291,22 @@ class Convolution(Layer):
         """Name entries as the lecture does."""
         return entry_names(name, case)
 
-    def sizes(self, case: Case) -> dict[str, int]:
+    def sizes(self, case: Case) -> dict[str, tuple[str, int]]:
         """Name the sizes of a layer, whole ones before those of single axes."""
         g = case.geometry
-        found = {"images": case.images, "planes": g.planes_per_group, "filters": g.filters_per_group}
-        found |= {"taps of a plane": math.prod(g.filters[2:]), "responses": g.positions}
-        found |= {"rows or columns in a tail": max(g.tail), "numbers of an image": g.pixels}
-        names = (("rows", "columns") if g.spatial_ndim == 2 else tuple(f"entries of axis {k}" for k in range(g.spatial_ndim)))
-        for k, axis in enumerate(names):
-            found |= {f"{axis} of taps": g.filters[2 + k], f"{axis} of responses": g.responses[1 + k]}
-            found |= {f"{axis} of the image": g.image[1 + k], f"{axis} that a filter spans": g.extent[k]}
-            found |= {f"{axis} of padding": max(g.padding[k])}
+        found = {"images": ("N", case.images), "planes": ("d", g.image[0]), "filters": ("n", g.filters[0])}
+        if g.groups > 1:
+            found |= {"planes of a group": ("d/groups", g.planes_per_group)}
+            found |= {"filters of a group": ("n/groups", g.filters_per_group)}
+        found |= {"taps of a plane": ("k·l", math.prod(g.filters[2:])), "responses": ("h'·w'", g.positions)}
+        found |= {"taps of a filter": ("d·k·l", g.taps), "left-over rows or columns (a tail)": ("the tail", max(g.tail))}
+        plane = g.spatial_ndim == 2
+        for k in range(g.spatial_ndim):
+            axis, at = ("rows", "columns")[k] if plane else f"entries of axis {k}", "" if plane else f"{k}"
+            size, tap, out = (("H", "W")[k], "kl"[k], ("h'", "w'")[k]) if plane else (f"H{at}", f"k{at}", f"h'{at}")
+            found |= {f"{axis} of taps": (tap, g.filters[2 + k]), f"{axis} of responses": (out, g.responses[1 + k])}
+            found |= {f"{axis} of the image": (size, g.image[1 + k]), f"{axis} of a filter": ("KL"[k % 2] + at, g.extent[k])}
+            found |= {f"{axis} of padding": (f"the padding {'above' if k == 0 else 'left'}", max(g.padding[k]))}
         return found
 
     def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
