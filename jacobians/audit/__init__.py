@@ -97,7 +97,9 @@ def audit(
 
     options = convolution.options(stride, padding, dilation, groups, spatial_ndim, bias=bias, dtype=dtype)
     functions = {"forward": forward, "backward": backward}
-    return run.audited(convolution.Convolution(options.dtype, options), functions, seed, geometries=geometries, executor=executor)
+    return run.audited(
+        convolution.Convolution(options.dtype, options), functions, seed, geometries=geometries, executor=executor
+    )
 
 
 def audit_relu(backward: Callable[..., Any], *, dtype: str = "float64", seed: int = 0) -> AuditReport:

@@ -89,10 +89,8 @@ def _of(run: Run, tried: Sequence[Comparison], *kinds: str) -> list[Comparison]:
     return [each for each in tried if each.kind in kinds and run.is_wrong(each)]
 
 
-def _counts(wrong: Sequence[Comparison], tried: Sequence[Comparison]) -> dict[str, Any]:
-    cases = ({each.probe.case for each in some} for some in (wrong, tried))
-    bad, every = (len(each) for each in cases)
-    return {"wrong": bad, "tried": every}
+def _counts(wrong: Sequence[Comparison], tried: Sequence[Comparison]) -> tuple[int, int]:
+    return len({each.probe.case for each in wrong}), len({each.probe.case for each in tried})
 
 
 # explainers -----------------------------------------------------------------------------------------------------------
@@ -108,13 +106,12 @@ def _unwritten(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     if not garbage and not _is_constant(run, values):
         return None
     each = smallest_case(run, values, lambda one: one.kind == "values") if not garbage else values[0]
-    cause, cure = CLEARED
-    because = {"cause": cause, "cure": cure, "anchor": "memory"}
-    return finding(run, each, "holds memory that was never written", "not written", **because, **_counts(values, tried))
+    because, counts = (*CLEARED, "memory"), _counts(values, tried)
+    return finding(run, each, "holds memory that was never written", "not written", because, counts=counts)
 
 
 def _is_constant(run: Run, values: Sequence[Comparison]) -> bool:
-    """Whether wrong entries, which should be 0, do not change with the numbers but from call to call, as memory does."""
+    """Whether wrong entries, which should be 0, change with no number, but from call to call, as memory does."""
     for each in values[:2]:
         if not run.layer.factors or np.any(each.right.value[each.wrong]):
             return False
@@ -133,13 +130,14 @@ def _range(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     wrong = _of(run, tried, "values")
     if not wrong or len(wrong) < len(_of(run, tried, *NUMERIC)):
         return None
-    found = _clipping(wrong) or next((_wrapping(bits) for bits in INTEGERS if all(_wraps(each, bits) for each in wrong)), None)
+    wrapping = (bits for bits in INTEGERS if all(_wraps(each, bits) for each in wrong))
+    found = _clipping(wrong) or next(map(_wrapping, wrapping), None)
     if found is None:
         return None
-    title, cause, cure = found
+    title, *why = found
     each = smallest_case(run, wrong, lambda one: one.kind == "values")
-    because = {"cause": cause, "cure": cure, "anchor": "precision"}
-    return finding(run, each, title, "range", entries=_entries(run, each), **because, **_counts(wrong, tried))
+    because, counts = (why[0], why[1], "precision"), _counts(wrong, tried)
+    return finding(run, each, title, "range", because, entries=_entries(run, each), counts=counts)
 
 
 def _clipping(wrong: Sequence[Comparison]) -> tuple[str, str, str] | None:
@@ -177,13 +175,13 @@ def _relu(run: Run, tried: Sequence[Comparison]) -> Finding | None:
         return None
     each = smallest_case(run, wrong, lambda one: one.kind == "values")
     cure = "Return the sums themselves; a ReLU is a layer of its own."
-    because = {"cause": "max(0, ·) is taken of the sums.", "cure": cure, "anchor": "relu"}
+    because, counts = ("max(0, ·) is taken of the sums.", cure, "relu"), _counts(wrong, tried)
     title = "is wrong: a ReLU is left in"
-    return finding(run, each, title, "values", entries=_entries(run, each), **because, **_counts(wrong, tried))
+    return finding(run, each, title, "values", because, entries=_entries(run, each), counts=counts)
 
 
 def _lower(run: Run, tried: Sequence[Comparison]) -> Finding | None:
-    """Tell a lower precision, of which all errors are, and no wrong formula that is near the right numbers by chance."""
+    """Tell a lower precision, of which all errors are, from a wrong formula that is near the right numbers by chance."""
     wrong = _of(run, tried, *NUMERIC)
     known = [dtype for dtype in LOWER if _bits(dtype) < _bits(run.layer.dtype)]
     if not all(each.kind == "values" for each in wrong) or not any(
@@ -197,13 +195,13 @@ def _lower(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     # A rounding error is half of the last place.
     likely = min(known, key=lambda dtype: abs(math.log2(error) + _bits(dtype) + 1))
     dtype = run.layer.dtype
-    because = {
-        "cause": f"The largest error is {error:.1e} of the largest entry, as of sums in {LOWER[likely]}.",
-        "cure": f"Accumulate in {dtype} or wider, or audit in the precision you promise.",
-        "anchor": "precision",
-    }
+    because = (
+        f"The largest error is {error:.1e} of the largest entry, as of sums in {LOWER[likely]}.",
+        f"Accumulate in {dtype} or wider, or audit in the precision you promise.",
+        "precision",
+    )
     title = f"is {run.layer.verb} in a lower precision than {dtype}"
-    return finding(run, wrong[0], title, "precision", **because, **_counts(wrong, tried))
+    return finding(run, wrong[0], title, "precision", because, counts=_counts(wrong, tried))
 
 
 def _bits(dtype: str) -> int:
@@ -223,7 +221,9 @@ def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
     """Whether integers that lower precisions sum exactly are wrong, too: then the formula is."""
     cases = dict.fromkeys(each.probe.case for each in wrong) if run.layer.factors else ()
     for case in cases:
-        if 81 * getattr(case, "terms", 1) <= exact.exact_limit("bfloat16") and (probe := run.layer.small(case, run.seed)):
+        if 81 * getattr(case, "terms", 1) <= exact.exact_limit("bfloat16") and (
+            probe := run.layer.small(case, run.seed)
+        ):
             found = run.compared(probe, only=run.subject.side(wrong[0].name))
             if any(each.name == wrong[0].name and each.kind in NUMERIC for each in found):
                 return True
@@ -232,7 +232,7 @@ def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
 
 def _left(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     """Tell a term that is there where a factor is 0, too."""
-    for each in tried[:1] + tried[-1:]:
+    for each in (*tried[:1], *tried[-1:]):
         probe = run.layer.small(each.probe.case, run.seed) if run.layer.factors else None
         for _, found in added(run, [each.name], probe) if probe else ():
             return found
@@ -256,19 +256,12 @@ def _formula(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     title = f"is wrong: {explanation.title}"
     if each.kind == "shape":
         title = f"has shape {each.got.shape}, not {each.right.value.shape}: {explanation.title}"
-    fields = {
-        "cause": explanation.cause,
-        "cure": explanation.cure,
-        "anchor": explanation.anchor or run.layer.anchor,
-        "formula": explanation.formula,
-        "right": explanation.right,
-        "known": (*explanation.observed, *_elsewhere(run, tried, explanation)),
-        "predictor": explanation.predict,
-        "predicts": explanation.predicts,
-        "of": explanation.of,
-    }
+    because = (explanation.cause, explanation.cure, explanation.anchor or run.layer.anchor)
+    read: dict[str, Any] = {"formula": explanation.formula, "right": explanation.right}
+    read |= {"predictor": explanation.predict, "predicts": explanation.predicts, "of": explanation.of}
+    read["known"] = (*explanation.observed, *_elsewhere(run, tried, explanation))
     entries = () if each.kind == "shape" else _entries(run, each)
-    return finding(run, each, title, each.kind, entries=entries, **fields, **_counts(wrong, tried))
+    return finding(run, each, title, each.kind, because, entries=entries, counts=_counts(wrong, tried), **read)
 
 
 def _elsewhere(run: Run, tried: Sequence[Comparison], explanation: Explanation | None) -> list[str]:
@@ -292,9 +285,9 @@ def _only_real(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     if {each.probe.what for each in wrong} != {REAL}:
         return None
     cause = "Small digits are rounded off or added to: by np.round, a conversion to integers, or a constant."
-    because = {"cause": cause, "cure": "Keep the dtype of the arrays in all buffers, and add nothing.", "anchor": "small"}
+    because = (cause, "Keep the dtype of the arrays in all buffers, and add nothing.", "small")
     title = "is right for integers, and wrong for other numbers"
-    return finding(run, wrong[0], title, "values", **because, **_counts(wrong, tried))
+    return finding(run, wrong[0], title, "values", because, counts=_counts(wrong, tried))
 
 
 def _remainder(run: Run, tried: Sequence[Comparison]) -> Finding | None:
@@ -310,14 +303,14 @@ def _of_remainder(run: Run, tried: Sequence[Comparison], failed: Sequence[Compar
     again = run.again(each.probe, each.name).value
     unlike = again is None or not np.array_equal(np.asarray(again, np.float64), each.got, equal_nan=False)
     held = "memory that was never written" if rest.unwritten or unlike else rest.held
-    because = {
-        "cause": f"A loop that takes {rest.step} {rest.label} at once leaves out the remainder.",
-        "cure": "Let a second loop take the remainder, or mask the last step of the first.",
-        "anchor": "remainder",
-    }
+    because = (
+        f"A loop that takes {rest.step} {rest.label} at once leaves out the remainder.",
+        "Let a second loop take the remainder, or mask the last step of the first.",
+        "remainder",
+    )
     title = f"is wrong: {rest} are not computed; they hold {held}"
     entries = _entries(run, each) if each.kind == "values" else numbered(each)
-    return finding(run, each, title, "values", entries=entries, **because, **_counts(failed, tried))
+    return finding(run, each, title, "values", because, entries=entries, counts=_counts(failed, tried))
 
 
 def _shape(run: Run, tried: Sequence[Comparison]) -> Finding | None:
@@ -331,9 +324,9 @@ def _shape(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     known = [*where(wrong, tried), *_elsewhere(run, tried, None)]
     if sorted(got) == sorted(needed):
         known.insert(0, "its sizes are right, in another order, and its numbers are wrong too")
-    fields = {"cure": f"Return an array of shape {needed} there.", "anchor": run.layer.anchor or "shapes"}
-    title = f"has shape {got}, not {needed}"
-    return finding(run, each, title, "shape", entries=(), known=tuple(known), **fields, **_counts(wrong, tried))
+    because = ("", f"Return an array of shape {needed} there.", run.layer.anchor or "shapes")
+    title, counts = f"has shape {got}, not {needed}", _counts(wrong, tried)
+    return finding(run, each, title, "shape", because, entries=(), known=tuple(known), counts=counts)
 
 
 UNEXPLAINED = "is wrong, and no formula was read"
@@ -344,9 +337,8 @@ def _unexplained(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     values, wrong = _of(run, tried, "values"), _of(run, tried, *NUMERIC)
     each = smallest_case(run, values, lambda one: one.kind == "values")
     known = (*where(wrong, tried), *facts(run, values), *_elsewhere(run, tried, None))
-    counts = _counts(wrong, tried)
-    anchor = {"anchor": run.layer.anchor} if run.layer.anchor else {}
-    return finding(run, each, UNEXPLAINED, "values", entries=_entries(run, each), known=known, **anchor, **counts)
+    because, counts = ("", "", run.layer.anchor), _counts(wrong, tried)
+    return finding(run, each, UNEXPLAINED, "values", because, entries=_entries(run, each), known=known, counts=counts)
 
 
 # The first that can tell does.
@@ -374,19 +366,15 @@ def _not_written(run: Run, tried: Sequence[Comparison]) -> Finding:
         return _of_remainder(run, tried, failed, rest)
     lost = _of(run, tried, "not written")
     if why := run.layer.lost(lost[0].name, tried):
-        title, cause, cure = why
-        because = {"cause": cause, "cure": cure, "anchor": run.layer.anchor}
-        return finding(run, lost[0], title, "not written", at=~np.isfinite(lost[0].got), **because, **_counts(lost, tried))
+        title, *known = why
+        because, bad = (known[0], known[1], run.layer.anchor), ~np.isfinite(lost[0].got)
+        return finding(run, lost[0], title, "not written", because, at=bad, counts=_counts(lost, tried))
     each = smallest_case(run, lost, lambda one: one.kind == "not written")
-    bad = ~np.isfinite(each.got)
-    cause, cure = CLEARED
-    title = f"is NaN or ∞ in {counted(int(bad.sum()))}, of finite numbers: memory that was never written, or a sum that overflows"
-    because = {
-        "cause": f"{cause.removesuffix('.')}, or a sum overflows.",
-        "cure": f"{cure} Sum in a dtype that holds the sum.",
-        "anchor": "memory",
-    }
-    return finding(run, each, title, "not written", at=bad, **because, **_counts(lost, tried))
+    bad, (cause, cure) = ~np.isfinite(each.got), CLEARED
+    what = "of finite numbers: memory that was never written, or a sum that overflows"
+    title = f"is NaN or ∞ in {counted(int(bad.sum()))}, {what}"
+    cause, cure = f"{cause.removesuffix('.')}, or a sum overflows.", f"{cure} Sum in a dtype that holds the sum."
+    return finding(run, each, title, "not written", (cause, cure, "memory"), at=bad, counts=_counts(lost, tried))
 
 
 def _dtype(run: Run, tried: Sequence[Comparison]) -> Finding:
@@ -394,9 +382,9 @@ def _dtype(run: Run, tried: Sequence[Comparison]) -> Finding:
     got, needed = np.asarray(wrong[0].result.value).dtype, run.layer.dtype
     needs = needed if wrong[0].right.value.shape else "a floating-point one"
     otherwise = f", or audit with dtype={str(got)!r}." if str(got) in DTYPES else "."
-    because = {"cause": "The arrays were converted on the way.", "cure": f"Return {needs} for {needed}{otherwise}"}
+    because = ("The arrays were converted on the way.", f"Return {needs} for {needed}{otherwise}", "")
     title = f"has dtype {got}, not {needs}"
-    return finding(run, wrong[0], title, "dtype", entries=(), **because, **_counts(wrong, tried))
+    return finding(run, wrong[0], title, "dtype", because, entries=(), counts=_counts(wrong, tried))
 
 
 def _exceptions(run: Run, tried: Sequence[Comparison]) -> Iterator[Finding]:
@@ -419,7 +407,7 @@ def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Compariso
     else:
         title = f"raises on {each.probe.what or layer.legal}: {raised}"
     counts = _counts(failed, tried)
-    everywhere = counts["wrong"] == counts["tried"] > 1
+    everywhere = counts[0] == counts[1] > 1
     cause, cure = layer.raised.get(said, ("", f"This {layer.unit} is legal; make the code take it{layer.otherwise}."))
     known = tuple(where(failed, tried))
     if everywhere:
@@ -432,8 +420,8 @@ def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Compariso
         )
         known = (f"the traceback of the call\n{each.result.traceback.rstrip()}",) if each.result.traceback else ()
     about = side if layer.by_function else None
-    because = {"cause": cause, "cure": cure, "anchor": layer.anchor}
-    return finding(run, each, title, "exception", about=about, entries=(), known=known, **because, **counts)
+    because = (cause, cure, layer.anchor)
+    return finding(run, each, title, "exception", because, about=about, entries=(), known=known, counts=counts)
 
 
 def _entries(run: Run, each: Comparison) -> tuple[str, ...]:

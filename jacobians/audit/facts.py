@@ -117,7 +117,8 @@ def _indices(each: Comparison) -> Iterator[str]:
         others = tuple(k for k in range(wrong.ndim) if k != axis)
         bad = np.flatnonzero(wrong.any(axis=others))
         if len(bad) < wrong.shape[axis]:
-            yield f"at the largest {each.layer.unit} only {label} {_ranges(bad.tolist())} of 0 … {wrong.shape[axis] - 1} are wrong"
+            which = f"{label} {_ranges(bad.tolist())} of 0 … {wrong.shape[axis] - 1}"
+            yield f"at the largest {each.layer.unit} only {which} are wrong"
     yield f"at the largest {each.layer.unit} {int(wrong.sum())} of {wrong.size} entries are wrong"
 
 
@@ -166,21 +167,30 @@ def where(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator
             return
 
 
-def _conditions(bad: Sequence[dict[str, tuple[str, int]]]) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+Sizes = dict[str, tuple[str, int]]
+Condition = Callable[[Sizes], bool]
+
+
+def _conditions(bad: Sequence[Sizes]) -> Iterator[tuple[str, Condition]]:
     """Yield what sizes may be: at least, or at most, what they are where it is wrong; even; or one beside another."""
     for name, (letter, _) in bad[0].items():
         values = [sizes[name][1] for sizes in bad]
         least, most = min(values), max(values)
         several = f"there are several {name}" if least == 2 else f"there are {least} {name} or more"
-        yield several, lambda sizes, name=name, least=least: sizes[name][1] >= least
+        yield several, _compares(name, operator.ge, least)
         few = f"there are no {name}" if most == 0 else f"there are {most} {name} at most"
-        few = f"{letter} = 1, of {name}" if most == 1 else few
-        yield few, lambda sizes, name=name, most=most: sizes[name][1] <= most
-        yield f"{letter} is even, of {name}", lambda sizes, name=name: sizes[name][1] % 2 == 0
+        yield (f"{letter} = 1, of {name}" if most == 1 else few), _compares(name, operator.le, most)
+        yield f"{letter} is even, of {name}", _compares(name, lambda value, two: value % two == 0, 2)
     for (one, (a, _)), (two, (b, _)) in itertools.combinations(bad[0].items(), 2):
         for sign, holds in COMPARED.items():
-            words = f"{a} {sign} {b}"
-            yield words, lambda sizes, one=one, two=two, holds=holds: holds(sizes[one][1], sizes[two][1])
+            yield f"{a} {sign} {b}", _compares(one, holds, two)
 
 
-COMPARED = {"≠": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt, "≥": operator.ge, "≤": operator.le}
+def _compares(one: str, holds: Callable[[int, int], bool], other: str | int) -> Condition:
+    """Return whether a size stands in a relation to a number, or to another size."""
+    return lambda sizes: holds(sizes[one][1], sizes[other][1] if isinstance(other, str) else other)
+
+
+COMPARED: dict[str, Callable[[int, int], bool]] = {
+    "≠": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt, "≥": operator.ge, "≤": operator.le,
+}  # fmt: skip

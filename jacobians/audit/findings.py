@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.compare import Comparison, Run, numbered
@@ -14,9 +13,11 @@ from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
 from jacobians.audit.reproduce import code, record
 
-__all__ = ["Check", "finding", "first_on_small"]
+__all__ = ["Because", "Check", "finding", "first_on_small"]
 
 Array = npt.NDArray[Any]
+# Cause, cure and anchor.
+Because = tuple[str, str, str]
 # What looks for one kind of conduct on one probe.
 Check = Callable[[Probe], Iterator[Finding]]
 
@@ -29,7 +30,9 @@ def finding(
     each: Comparison,
     title: str,
     kind: str,
+    because: Because = ("", "", ""),
     *,
+    counts: tuple[int, int] = (0, 0),
     about: str | None = None,
     text: str | None = None,
     at: Array | None = None,
@@ -46,6 +49,10 @@ def finding(
         What shows it.
     title, kind : str
         As of a finding.
+    because : (str, str, str)
+        Cause, cure, and where the documentation derives the right formula.
+    counts : (int, int)
+        At how many cases it is wrong, of how many.
     about : str, optional
         What it is about; by default the result.
     text : str, optional
@@ -68,9 +75,12 @@ def finding(
         kind,
         run.layer.text(each.probe, run.subject.side(each.name)),
         numbered(each, at) if entries is None else entries,
+        *because,
         arrays=record(each),
         code=code(run, each) if text is None else text,
         unit=run.layer.unit,
+        wrong=counts[0],
+        tried=counts[1],
         **more,
     )
 

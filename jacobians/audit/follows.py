@@ -36,7 +36,11 @@ def following(run: Run) -> tuple[str, ...]:
     failed = [each for each in run.tried if run.is_wrong(each) and each.name not in run.unsteady]
     kinds = {name: {each.kind for each in failed if each.name == name} for name in run.subject.names}
     responses = run.layer.gives.get("forward", ("",))[0]
-    if not run.layer.factors or not kinds.get(responses) or kinds[responses] - {"values", "shape", "dtype", "exception"}:
+    if (
+        not run.layer.factors
+        or not kinds.get(responses)
+        or kinds[responses] - {"values", "shape", "dtype", "exception"}
+    ):
         return ()
     # What is derived from a forward pass that gives something else refuses the right upstream gradient.
     allowed = {"values"} if kinds[responses] == {"values"} else {"values", "shape", "exception"}
@@ -125,7 +129,9 @@ def raised_once(findings: Sequence[Finding], responses: str) -> list[Finding]:
     """
     found: list[Finding] = []
     for each in findings:
-        same = (at for at, other in enumerate(found) if each.kind == other.kind == "exception" and each.title == other.title)
+        same = (
+            at for at, other in enumerate(found) if each.kind == other.kind == "exception" and each.title == other.title
+        )
         at = next(same, None)
         if at is None:
             found.append(each)

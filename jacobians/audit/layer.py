@@ -154,7 +154,7 @@ class Layer:
     widens: ClassVar[bool] = False
     # Whether fast algorithms, which mix all entries of an axis, are in use.
     transforms: ClassVar[bool] = False
-    # Whether what is raised is said of a function, not of a result, what is legal, and what to do where it should not be.
+    # Whether what is raised is said of a function, not of a result; what is legal; what else can be done.
     by_function: ClassVar[bool] = True
     legal: ClassVar[str] = "legal input"
     otherwise: ClassVar[str] = ""
@@ -194,6 +194,7 @@ class Layer:
     def miss(self, case: Any) -> Fraction | None:
         """Bound the probability that one draw misses that a bilinear form is a wrong one; None for other layers."""
         del case
+        return None
 
     def near_miss(self, probe: Probe) -> Fraction:
         """Bound the same where results of fast algorithms are accepted."""
@@ -207,14 +208,17 @@ class Layer:
     def small(self, case: Any, seed: int) -> Probe | None:
         """Draw integers of which many sums can be added up; None where there are none."""
         del case, seed
+        return None
 
     def fractions(self, case: Any, seed: int) -> Probe | None:
         """Draw small multiples of a power of two, whose sums are exact; None where there are none."""
         del case, seed
+        return None
 
     def reals(self, case: Any, seed: int) -> Probe | None:
         """Draw numbers with all digits; None where they are among the others already, or are none."""
         del case, seed
+        return None
 
     def fresh(self, cases: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
         """Choose four cases to look for what is kept between calls: a small one, a larger one, two that are unused."""
@@ -227,6 +231,7 @@ class Layer:
     def large_batch(self, images: int) -> Probe | None:
         """Draw numbers for as little as there can be of each of many images; None where it is not tried."""
         del images
+        return None
 
     # what is right --------------------------------------------------------------------------------------------------
 
@@ -246,23 +251,12 @@ class Layer:
     def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
         """Put a NaN into an array, and say for every result where it has to go and where it may; None for nothing."""
         del probe, letter
+        return None
 
     def explain(self, run: Any, comparisons: Sequence[Any]) -> Explanation | None:
-        """Read which formula the code computes for one result.
-
-        Parameters
-        ----------
-        run : Run
-            The audit.
-        comparisons : sequence of Comparison
-            All comparisons of the result.
-
-        Returns
-        -------
-        Explanation or None
-            None where none was read.
-        """
+        """Read which formula the code computes, from all comparisons of one result; None where none was read."""
         del run, comparisons
+        return None
 
     def agrees(self, explanation: Explanation, each: Any) -> bool:
         """Whether a formula that was read gives what a comparison has; where it cannot be evaluated, it may."""
@@ -272,6 +266,7 @@ class Layer:
     def lost(self, name: str, comparisons: Sequence[Any]) -> tuple[str, str, str] | None:
         """Return title, cause and cure of a result that is no number somewhere, where an algorithm explains it."""
         del name, comparisons
+        return None
 
     # how it is written ----------------------------------------------------------------------------------------------
 
@@ -296,6 +291,7 @@ class Layer:
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Write the right and the computed entry in symbols, where they are known."""
         del subject, probe, name, at, got
+        return None
 
     # smaller cases --------------------------------------------------------------------------------------------------
 

@@ -138,7 +138,7 @@ def _fitting(run: Run, probes: Sequence[Probe]) -> Iterator[Layout]:
             for S in ("".join(axes) for axes in itertools.permutations(X)):
                 layout = dataclasses.replace(asked, S=S)
                 back = Comparison(run.layer, telling, "S", layout.back(result, "S"), right)
-                if not run.is_wrong(back) and _is_right(run, layout, probes, "S"):
+                if back.fine and _is_right(run, layout, probes, "S"):
                     yield layout
 
 
@@ -186,7 +186,7 @@ def _is_right(run: Run, layout: Layout, probes: Sequence[Probe], name: str) -> b
             continue
         result = run.results(probe, layout.arrange(), run.subject.side(name))[name]
         each = Comparison(run.layer, probe, name, layout.back(result, name), run.layer.right(probe)[name])
-        if run.is_wrong(each):
+        if not each.fine:
             return False
     return True
 

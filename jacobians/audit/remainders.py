@@ -85,7 +85,8 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
     first = failed[0]
     shape = first.right.value.shape
     named = first.layer.axes(first.name, len(shape))
-    axes: list[tuple[str, str, int | None]] = [(label, size, k) for k, (label, size) in enumerate(named)][::-1]
+    axes: list[tuple[str, str, int | None]] = []
+    axes += reversed([(label, size, k) for k, (label, size) in enumerate(named)])
     letters = [size for _, size in named]
     if len(shape) == 4 and named[0][0] == "images":
         axes.append(("positions", "·".join(letters[2:]), None))

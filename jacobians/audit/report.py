@@ -274,8 +274,8 @@ def _ceil(number: float) -> int:
 def _marks(formula: str, right: str) -> str:
     """Return ^ under what of the right formula the code's has otherwise, and under where it has more."""
     marks = [" "] * (len(right) + 1)
-    words = [re.findall(r"\w+|\s+|.", text) for text in (formula, right)]
-    for what, _, _, low, high in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+    words: list[list[str]] = [re.findall(r"\w+|\s+|.", text) for text in (formula, right)]
+    for what, _, _, low, high in difflib.SequenceMatcher(None, words[0], words[1], autojunk=False).get_opcodes():
         start, stop = (len("".join(words[1][:at])) for at in (low, high))
         if what != "equal":
             marks[start : max(stop, start + 1)] = "^" * max(stop - start, 1)

@@ -24,7 +24,7 @@ from jacobians.audit.curriculum import affordable
 from jacobians.audit.explain import explained
 from jacobians.audit.layer import REAL, Layer
 from jacobians.audit.layers.convolution import Convolution
-from jacobians.audit.numbers import MOST_DRAWS, TARGET, check_dtype, scheme_of
+from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry

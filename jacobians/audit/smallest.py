@@ -39,8 +39,8 @@ def smallest_case(run: Run, failed: Sequence[Comparison], shows: Shows) -> Compa
     name = best.name
     if run.restricted:
         fewer = [case for case in run.layer.smaller(best.probe.case) if case.geometry == best.probe.case.geometry]
-        found = (_shown(run, name, case, shows, MANY) for case in (*fewer, best.probe.case))
-        return next((each for each in found if each), best)
+        shown = (_shown(run, name, case, shows, MANY) for case in (*fewer, best.probe.case))
+        return next((each for each in shown if each), best)
     for case in run.layer.smallest():
         if case.numbers >= best.probe.case.numbers:
             break
@@ -65,8 +65,6 @@ def _cut_down(run: Run, name: str, best: Comparison, shows: Shows) -> Comparison
 
 def _shown(run: Run, name: str, case: Any, shows: Shows, count: int = FEW) -> Comparison | None:
     compared: Iterator[Comparison] = (
-        each
-        for probe in run.layer.readable(case, count)
-        for each in run.compared(probe, only=run.subject.side(name))
+        each for probe in run.layer.readable(case, count) for each in run.compared(probe, only=run.subject.side(name))
     )
     return next((each for each in compared if each.name == name and shows(each)), None)

@@ -231,5 +231,6 @@ def _terms(name: str, probe: ConvolutionProbe) -> int:
     """Products, and single numbers, in the longest sum."""
     geometry = probe.geometry
     to_image = geometry.filters_per_group * math.prod(geometry.filters[2:])
-    to_filters = probe.case.images * geometry.positions
-    return {"S": geometry.taps + 1, "dX": to_image, "dF": to_filters, "db": to_filters}[name]
+    to_filters: int = probe.case.images * geometry.positions
+    terms: dict[str, int] = {"S": geometry.taps + 1, "dX": to_image, "dF": to_filters, "db": to_filters}
+    return terms[name]

@@ -1,0 +1,1 @@
+"""Calling foreign code: in this process or another one, of any framework, in any layout."""

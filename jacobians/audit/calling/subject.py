@@ -65,7 +65,8 @@ class Subject:
     ) -> None:
         check_functions(**functions)
         # A backward pass may need what forward saved.
-        self.functions = {side: functions[side] for side in sorted(functions, reverse=True) if functions[side]}
+        given = {side: function for side, function in functions.items() if function is not None}
+        self.functions = {side: given[side] for side in sorted(given, reverse=True)}
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
         # The first call of each function that changed its arguments.

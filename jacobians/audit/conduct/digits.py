@@ -63,14 +63,14 @@ def digits(run: Run) -> Iterator[Finding]:
     for probes, found_in in ((fractions, _of_fractions), (reals, _of_reals)):
         for probe in probes:
             for each in run.compared(probe):
-                if each.name not in said and run.is_wrong(each):
+                if each.name not in said and not each.fine:
                     said.add(each.name)
                     yield found_in(run, each)
 
 
 def _of_fractions(run: Run, each: Comparison) -> Finding:
-    title, (cause, cure) = _why(each)
-    return finding(run, each, title, "values", cause=cause, cure=cure, anchor="small")
+    title, because = _why(each)
+    return finding(run, each, title, "values", (*because, "small"))
 
 
 def _why(each: Comparison) -> tuple[str, tuple[str, str]]:
@@ -92,8 +92,7 @@ def _of_reals(run: Run, each: Comparison) -> Finding:
     at = np.unravel_index(np.argmax(np.where(each.wrong, error, 0)), error.shape)
     explained = each.right.bound[at]
     title = f"is wrong for real numbers: it is off by {error[at]:.3g} where rounding explains {explained:.3g}"
-    cause, cure = UNREAL
-    return finding(run, each, title, "values", cause=cause, cure=cure, anchor="small")
+    return finding(run, each, title, "values", (*UNREAL, "small"))
 
 
 # what is added to the products ----------------------------------------------------------------------------------------
@@ -125,11 +124,11 @@ def added(run: Run, names: Collection[str], probe: Probe) -> Iterator[tuple[str,
         for each in run.compared(zeroed):
             name = each.name
             its = name in factors and name not in said and (letters[0] in factors[name] or len(letters) > 1)
-            if its and run.is_wrong(each) and not _is_lower(run, each):
+            if its and not each.fine and not _is_lower(run, each):
                 said.add(name)
                 where = f"{letters[0]} is" if len(letters) == 1 else "all numbers are"
-                title, (cause, cure) = _left(run, each, where)
-                yield name, finding(run, each, title, "values", cause=cause, cure=cure, anchor="small")
+                title, because = _left(run, each, where)
+                yield name, finding(run, each, title, "values", (*because, "small"))
 
 
 def _is_lower(run: Run, each: Comparison) -> bool:
@@ -161,8 +160,8 @@ def _decay(run: Run, each: Comparison, where: str, factor: float) -> tuple[str, 
     label, letter = run.label(each.name), OF_SHAPE[each.name]
     return (
         f"It is left where {where} 0: the gradient of {written(factor / 2)}·Σ{letter}².",
-        f"Add it where the loss is made, or in the optimizer: {label} has the upstream gradient in every product. Or is "
-        f"the gradient read off an update, as {letter} before − {letter} after, which holds the learning rate, too?",
+        f"Add it to the loss, or in the optimizer: {label} has the upstream gradient in every product. Is it "
+        f"read off an update, as {letter} before − {letter} after? That holds the decay and the rate.",
     )
 
 

@@ -11,7 +11,7 @@ from jacobians.audit.reproduce import calls, script
 
 __all__ = ["in_place"]
 
-CAUSE, CURE = "It writes into arrays that it was given.", "Copy what you change."
+BECAUSE = "It writes into arrays that it was given.", "Copy what you change.", "memory"
 
 
 def in_place(run: Run) -> Iterator[Finding]:
@@ -34,5 +34,4 @@ def in_place(run: Run) -> Iterator[Finding]:
         lines = [f"before = {letters[0]}.copy()", *calls(run, side), f"print({letters[0]})", "print(before)  # right"]
         text = script(run, probe, lines, (side,))
         title = f"changes {listed(letters)} in place"
-        because = {"cause": CAUSE, "cure": CURE, "anchor": "memory"}
-        yield finding(run, each, title, "in place", about=side, text=text, entries=(), **because)
+        yield finding(run, each, title, "in place", BECAUSE, about=side, text=text, entries=())

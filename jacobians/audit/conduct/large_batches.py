@@ -41,15 +41,13 @@ def large_batches(run: Run) -> Iterator[Finding]:
 
 
 def _wrong(run: Run, probe: Probe) -> dict[str, Comparison]:
-    return {each.name: each for each in run.compared(probe) if run.is_wrong(each)}
+    return {each.name: each for each in run.compared(probe) if not each.fine}
 
 
 def _finding(run: Run, each: Comparison) -> Finding:
     images = each.probe.case.images
     title = f"is wrong for {images} images{f': {each.result.raised}' if each.result.raised else ''}"
-    cause, cure = _why(images)
-    because = {"cause": cause, "cure": cure, "anchor": "memory"}
-    return finding(run, each, title, "large batch", text=_code(run, each), **because)
+    return finding(run, each, title, "large batch", (*_why(images), "memory"), text=_code(run, each))
 
 
 def _code(run: Run, each: Comparison) -> str:

@@ -99,7 +99,7 @@ def _wrong(
     run: Run, probe: Probe, side: str, arrange: dict[str, Callable[[Array], Array]], broken: Iterable[str]
 ) -> list[Comparison]:
     """Return the results that are wrong for a layout of these arguments."""
-    return [each for each in run.compared(probe, arrange, side) if each.name not in broken and run.is_wrong(each)]
+    return [each for each in run.compared(probe, arrange, side) if each.name not in broken and not each.fine]
 
 
 def _of_layout(run: Run, each: Comparison, letter: str, layout: Arrangement) -> Finding:
@@ -111,7 +111,7 @@ def _of_layout(run: Run, each: Comparison, letter: str, layout: Arrangement) -> 
     else:
         title = f"depends on the memory layout of {letter} (wrong for {layout.name})"
         cause, cure = f"The strides of {letter} are ignored.", f"Use the strides, or copy first: {copied}."
-    return finding(run, each, title, "memory layout", text=text, cause=cause, cure=cure, anchor="memory")
+    return finding(run, each, title, "memory layout", (cause, cure, "memory"), text=text)
 
 
 def _refusal(refused: list[Finding]) -> Finding:
@@ -120,10 +120,11 @@ def _refusal(refused: list[Finding]) -> Finding:
     words = [each.title.removeprefix("refuses ").split(": ")[0].split(" as ", 1) for each in refused]
     letters, layouts = ([*dict.fromkeys(each)] for each in zip(*words, strict=True))
     error = first.title.split(": ", 1)[1]
+    copied = "; ".join(f"{each} = np.ascontiguousarray({each})" for each in letters)
     labels = tuple(dict.fromkeys(each.about for each in refused))
     return dataclasses.replace(
         first,
         title=f"refuses {listed(letters)} as {listed(layouts)}: {error}",
-        cure=f"If that is not meant, copy first: {'; '.join(f'{each} = np.ascontiguousarray({each})' for each in letters)}.",
+        cure=f"If that is not meant, copy first: {copied}.",
         follows=labels[1:],
     )

@@ -81,11 +81,11 @@ def _spread(run: Run, each: Comparison, letter: str, wanted: Array, allowed: Arr
     found, side = np.isnan(each.got), run.subject.side(each.name)
     missing, beyond = int((wanted & ~found).sum()), int((found & ~allowed).sum())
     said = f"misses {counted(missing)}" if missing else f"reaches {counted(beyond)} that no product with it is in"
-    cause, cure = SWALLOWED if missing else MULTIPLIED
     wrong = (wanted & ~found) | (found & ~allowed)
     text = script(run, each.probe, [*calls(run, side), *_shown_masks(each.name, wanted, allowed)], (side,))
     title = f"is wrong for a NaN in {letter}: it {said}"
-    return finding(run, each, title, "not a number", text=text, at=wrong, cause=cause, cure=cure, anchor="nan")
+    because = (*(SWALLOWED if missing else MULTIPLIED), "nan")
+    return finding(run, each, title, "not a number", because, text=text, at=wrong)
 
 
 def _shown_masks(name: str, wanted: Array, allowed: Array) -> list[str]:
@@ -99,7 +99,10 @@ def _shown_masks(name: str, wanted: Array, allowed: Array) -> list[str]:
 
 def _mixes(run: Run, probe: Probe) -> bool:
     """Whether it transforms whole rows or planes, in a wider dtype whose errors are rounded away."""
-    if not run.layer.transforms or run.layer.dtype not in {"float32", "float16"}:  # in bfloat16, a NaN may spread anyhow
+    if not run.layer.transforms or run.layer.dtype not in {
+        "float32",
+        "float16",
+    }:  # in bfloat16, a NaN may spread anyhow
         return False
     # In a transform, a NaN in one entry reaches what NaNs in all entries of a line through it reach.
     single = _reached(run, probe, {})

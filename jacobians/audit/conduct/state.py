@@ -119,10 +119,9 @@ def state(run: Run) -> Iterator[Finding]:
         for because, each in itertools.islice(_reasons(run, history, name) if known else (), 1):
             if because != OVERWRITTEN:
                 run.unsteady.add(name)
-            title, cause, cure = because
-            said: dict[str, Any] = {"cause": cause, "cure": cure, "anchor": "memory"}
-            said["text"] = _text(run, history, name, because, each)
-            yield finding(run, each, title, "state", at=each.wrong, **said)
+            title, *why = because
+            text = _text(run, history, name, because, each)
+            yield finding(run, each, title, "state", (why[0], why[1], "memory"), text=text, at=each.wrong)
 
 
 def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
@@ -136,12 +135,12 @@ def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
         if all(same.allows(widened(result.value)) for result in again):
             continue
         steady = all(Right(widened(again[0].value)).allows(widened(result.value)) for result in again)
-        title, cause, cure = KEPT if steady else RANDOM
+        title, *why = KEPT if steady else RANDOM
         side = run.subject.side(each.name)
         once = calls(run, side)
         lines = [*once, *shown(each.name, each.right.value)] if steady else shown_steady(each.name, once, TIMES)
         text = script(run, each.probe, lines, (side,))
-        return finding(run, each, title, "state", text=text, cause=cause, cure=cure, anchor="memory")
+        return finding(run, each, title, "state", (why[0], why[1], "memory"), text=text)
     return None
 
 
@@ -204,9 +203,7 @@ def _reasons(run: Run, of: History, name: str) -> Iterator[tuple[Because, Compar
         (CACHED, of.mixed, of.reordered, of.mixed_first),
     ):
         # A formula that is wrong for these numbers is wrong for them at once.
-        fine = all(
-            held_against(*each).kind in FINE for each in ((of.new, first), (alone_probe, alone[name]))
-        )
+        fine = all(held_against(*each).kind in FINE for each in ((of.new, first), (alone_probe, alone[name])))
         if fine and held_against(probe, results[name]).kind not in FINE:
             yield because, held_against(probe, results[name])
     if _differ(of.before[name], of.after[name], held_against(of.small, of.before[name]).right.bound):
@@ -250,14 +247,14 @@ def _text(run: Run, of: History, name: str, because: Because, each: Comparison) 
     side, sides = run.subject.side(name), tuple(run.subject.functions)
     once, right = calls(run, side), compared(each, "values")
     start, same = [*once, f"first = np.array({name})"], [f"print({name})", "print(first)  # right"]
+    between = [line for probe in (of.new, of.mixed, of.other) for line in on_other(run, probe, side)]
     lines = {
         ACCUMULATED: [*once, *once, *right],
         RANDOM: shown_steady(name, once, TIMES),
         OVERWRITTEN: [*start, *on_other(run, of.other, side), *same],
         LATER: [*on_other(run, of.new, side), *once, *right],
         CACHED: [*on_other(run, of.new, side), *once, *right],
-        KEPT: [*start, *(line for probe in (of.new, of.mixed, of.other) for line in on_other(run, probe, side)), *once]
-        + same,
+        KEPT: [*start, *between, *once, *same],
         SAVED: [*on_other(run, of.mixed, "forward"), *once, *right] if len(sides) > 1 else [],
     }[because]
     return script(run, each.probe, lines, ("forward", side) if because == SAVED else (side,))

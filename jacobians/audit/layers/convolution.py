@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -299,13 +298,19 @@ class Convolution(Layer):
             found |= {"planes of a group": ("d/groups", g.planes_per_group)}
             found |= {"filters of a group": ("n/groups", g.filters_per_group)}
         found |= {"taps of a plane": ("k·l", math.prod(g.filters[2:])), "responses": ("h'·w'", g.positions)}
-        found |= {"taps of a filter": ("d·k·l", g.taps), "left-over rows or columns (a tail)": ("the tail", max(g.tail))}
+        found |= {
+            "taps of a filter": ("d·k·l", g.taps),
+            "left-over rows or columns (a tail)": ("the tail", max(g.tail)),
+        }
         plane = g.spatial_ndim == 2
         for k in range(g.spatial_ndim):
             axis, at = ("rows", "columns")[k] if plane else f"entries of axis {k}", "" if plane else f"{k}"
             size, tap, out = (("H", "W")[k], "kl"[k], ("h'", "w'")[k]) if plane else (f"H{at}", f"k{at}", f"h'{at}")
             found |= {f"{axis} of taps": (tap, g.filters[2 + k]), f"{axis} of responses": (out, g.responses[1 + k])}
-            found |= {f"{axis} of the image": (size, g.image[1 + k]), f"{axis} of a filter": ("KL"[k % 2] + at, g.extent[k])}
+            found |= {
+                f"{axis} of the image": (size, g.image[1 + k]),
+                f"{axis} of a filter": ("KL"[k % 2] + at, g.extent[k]),
+            }
             found |= {f"{axis} of padding": (f"the padding {'above' if k == 0 else 'left'}", max(g.padding[k]))}
         return found
 

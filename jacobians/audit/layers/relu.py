@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,8 +57,8 @@ class Relu(Layer):
 
     anchor: ClassVar[str] = "relu"
     labels: ClassVar[dict[str, str]] = {"dS": "∂l/∂S"}
-    takes: ClassVar[dict[str, tuple[str, ...]]] = {"backward": ("S", "G")}  # type: ignore[assignment]  # the same for all
-    gives: ClassVar[dict[str, tuple[str, ...]]] = {"backward": ("dS",)}  # type: ignore[assignment]
+    takes: ClassVar[dict[str, tuple[str, ...]]] = {"backward": ("S", "G")}
+    gives: ClassVar[dict[str, tuple[str, ...]]] = {"backward": ("dS",)}
     widens: ClassVar[bool] = True
 
     @property
@@ -97,14 +97,15 @@ class Relu(Layer):
 
     def small(self, case: Sizes, seed: int) -> Probe | None:
         """Draw small integers."""
-        return self.draw(dataclasses.replace(case, S=None, G=None), seed)
+        return self.draw(Sizes(case.shape), seed)
 
     def fractions(self, case: Sizes, seed: int) -> Probe | None:
         """Draw integers times a power of two."""
         probe = self.small(case, seed)
         if self.dtype not in exact.SIGNIFICAND or probe is None or case.shape == SHAPES[-1]:
             return None
-        return probe.replaced(**{letter: (each / 16).astype(each.dtype) for letter, each in probe.arrays.items()})
+        scaled = {letter: (each / 16).astype(each.dtype) for letter, each in probe.arrays.items()}
+        return dataclasses.replace(probe, arrays=scaled)
 
     def reals(self, case: Sizes, seed: int) -> Probe | None:
         """Draw numbers with all digits, of magnitudes from small to a few."""
@@ -200,7 +201,7 @@ class Passing:
     by_signs: dict[tuple[int, int], float]
 
     @property
-    def by_S(self) -> tuple[float, float, float] | None:
+    def of_scores(self) -> tuple[float, float, float] | None:
         """The coefficients where S is below, at and above 0; None where they depend on the sign of G."""
         pairs = [(self.by_signs[sign, -1], self.by_signs[sign, 1]) for sign in (-1, 0, 1)]
         return (pairs[0][0], pairs[1][0], pairs[2][0]) if all(low == high for low, high in pairs) else None
@@ -208,19 +209,16 @@ class Passing:
 
 def explain(run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
     """Read off which coefficient stands where S and G are negative, 0 and positive, and say what that is."""
-    judged = [each for each in comparisons if each.result.value is not None and each.got.shape == each.right.value.shape]
+    judged = [
+        each for each in comparisons if each.result.value is not None and each.got.shape == each.right.value.shape
+    ]
     judged = [each for each in judged if each.probe.what != REAL and np.all(np.isfinite(each.got))]
-    S, G, got = (
-        np.concatenate([np.ravel(part) for part in parts])
-        for parts in zip(*((each.probe.wide["S"], each.probe.wide["G"], each.got) for each in judged), strict=True)
-    )
+    parts = [(each.probe.wide["S"], each.probe.wide["G"], each.got) for each in judged]
+    S, G, got = (np.concatenate([np.ravel(part[at]) for part in parts]) for at in range(3))
     found = _passing(S, G, got, run.layer.dtype)
-    if found and found.of == "G" and found.by_S == (0, 0, 1):
-        return None
     if found:
         title, cause = _words(found)
-        by_S = found.by_S
-        formula = _formula(found, by_S)
+        formula = _formula(found, found.of_scores)
     elif threshold := _threshold(S, G, got):
         title, cause, formula = threshold
     elif np.all((got == G) | (got == 0)) and not _agree_on(S, got, np.abs(S) >= 1):
@@ -229,6 +227,8 @@ def explain(run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
         formula = ""
     else:
         return None
+    if formula == RIGHT:
+        return None  # what is wrong are shapes
     right = RIGHT if formula else ""
     return Explanation(title, formula, right, cause, CURE, "relu")
 
@@ -267,38 +267,34 @@ def _coefficient(basis: Array, got: Array, dtype: str) -> float | None:
 
 def _words(found: Passing) -> tuple[str, str]:
     """Derive the words from the coefficients, of which (0, 0, 1) times G are right."""
-    below, at, above = found.by_S or (math.nan,) * 3
     if not any(found.by_signs.values()):
         return "it is 0 everywhere", "Nothing passes."
-    if found.by_S is None:
-        return _by_sign_of_G(found)
+    if found.of_scores is None:
+        return _by_both_signs(found)
+    below, at, above = found.of_scores
     if found.of in {"S", "G·S"}:
-        return _of_S(found.of, below, above)
+        return _of_score(found.of, below, above)
     mask = _mask(below, at, above)
     if found.of == "1":
         more = f", and {mask}" if mask else ""
         return f"the mask itself is returned, without G{more}", "The step function of S is returned; G is not used."
-    if mask:
-        return mask, _cause(below, at, above)
-    if above == -1:
-        return "its sign is wrong", "−G stands for G."
-    return f"it is {written(above)} times what it should be", f"{written(above)}·G passes where S > 0."
+    factor = "its sign is wrong" if above == -1 else f"it is {written(above)} times what it should be"
+    return mask or factor, _cause(below, at, above)
 
 
 def _mask(below: float, at: float, above: float) -> str:
     """Say what passes that should not, or does not that should; empty where only a factor differs."""
-    where = {(0, 0): "", (0, 1): "≥ stands where > is needed", (1, 1): "the mask is missing"}
+    where: dict[tuple[float, float], str] = {
+        (0, 0): "",
+        (0, 1): "≥ stands where > is needed",
+        (1, 1): "the mask is missing",
+    }
+    where |= {(1, 0): "the mask is S ≠ 0", (0, 0.5): "half of the gradient passes where S is 0"}
     if above == 0:
-        if below and at:
-            return "the mask is inverted: S ≤ 0"
-        return "the mask is inverted: S < 0" if below else "only where S is 0 does it pass"
+        return f"the mask is inverted: S {'≤' if below and at else '<' if below else '='} 0"
     share = below / above, at / above
     if share in where:
         return where[share]
-    if share == (1, 0):
-        return "the mask is S ≠ 0"
-    if share == (0, 0.5):
-        return "half of the gradient passes where S is 0"
     if share[0]:
         return f"the slope is {written(below)} where S {'≤' if share[1] else '<'} 0"
     return f"{written(share[1])} of the gradient passes where S is 0"
@@ -310,7 +306,7 @@ def _cause(below: float, at: float, above: float) -> str:
     return f"It passes {', and '.join(passes)}."
 
 
-def _by_sign_of_G(found: Passing) -> tuple[str, str]:
+def _by_both_signs(found: Passing) -> tuple[str, str]:
     of_both = {(s, g): float(s > 0 and g > 0) for s, g in found.by_signs}
     of_G = {(s, g): float(g > 0) for s, g in found.by_signs}
     if found.of == "G" and found.by_signs == of_G:
@@ -320,7 +316,7 @@ def _by_sign_of_G(found: Passing) -> tuple[str, str]:
     return f"the signs of S and G decide how often {found.of} passes", "The sign of the gradient is asked."
 
 
-def _of_S(of: str, below: float, above: float) -> tuple[str, str]:
+def _of_score(of: str, below: float, above: float) -> tuple[str, str]:
     if of == "S" and (below, above) == (0, 1):
         return "it is the ReLU itself", "max(0, S) is returned."
     if of == "G·S" and above == 1 and below in {0, 1}:
@@ -329,13 +325,15 @@ def _of_S(of: str, below: float, above: float) -> tuple[str, str]:
     return f"{of} stands in the place of G", f"{written(above)}·{of} is returned where S > 0."
 
 
-def _formula(found: Passing, by_S: tuple[float, float, float] | None) -> str:
-    if by_S is None:
+def _formula(found: Passing, of_scores: tuple[float, float, float] | None) -> str:
+    if of_scores is None:
         signs = {-1: "< 0", 0: "= 0", 1: "> 0"}
-        rows = (f"{written(c)}·{found.of} where S {signs[s]}, G {signs[g]}" for (s, g), c in found.by_signs.items() if c)
+        rows = (
+            f"{written(c)}·{found.of} where S {signs[s]}, G {signs[g]}" for (s, g), c in found.by_signs.items() if c
+        )
         return f"∂l/∂S = {', '.join(rows)}, 0 elsewhere"
-    rows = (f"{written(c)}·{found.of} where S {sign} 0" for c, sign in zip(by_S, "<=>", strict=True) if c)
-    return "∂l/∂S = " + ", ".join([*rows, *(["0 elsewhere"] if 0 in by_S else [])])
+    rows = (f"{written(c)}·{found.of} where S {sign} 0" for c, sign in zip(of_scores, "<=>", strict=True) if c)
+    return "∂l/∂S = " + ", ".join([*rows, *(["0 elsewhere"] if 0 in of_scores else [])])
 
 
 def _threshold(S: Array, G: Array, got: Array) -> tuple[str, str, str] | None:
@@ -350,7 +348,11 @@ def _threshold(S: Array, G: Array, got: Array) -> tuple[str, str, str] | None:
     beyond, before = stopped[stopped > high], stopped[(stopped > 0) & (stopped < low)]
     if len(beyond) and low > 0 and not len(before):
         title = "the mask is 0 < S < 6" if high < 6 <= beyond.min() else f"the mask ends above S = {written(high)}"
-        return title, "It is the gradient of a ReLU with an upper end, as ReLU6 has.", f"∂l/∂S = 1·G where 0 < S < {written(float(beyond.min()))}, 0 elsewhere"
+        return (
+            title,
+            "It is the gradient of a ReLU with an upper end, as ReLU6 has.",
+            f"∂l/∂S = 1·G where 0 < S < {written(float(beyond.min()))}, 0 elsewhere",
+        )
     if len(before) and not len(beyond):
         title = "S is compared with a number above 0"
         limits = f"between {written(float(before.max()))} and {written(low)}"

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -101,8 +101,8 @@ class Softmax(Layer):
     unit: ClassVar[str] = "mini-batch"
     anchor: ClassVar[str] = "softmax"
     labels: ClassVar[dict[str, str]] = {"loss": "l", "ds": "∂l/∂s"}
-    takes: ClassVar[dict[str, tuple[str, ...]]] = {"forward": ("s", "y"), "backward": ("s", "y")}  # type: ignore[assignment]  # the same for all
-    gives: ClassVar[dict[str, tuple[str, ...]]] = {"forward": ("loss",), "backward": ("ds",)}  # type: ignore[assignment]
+    takes: ClassVar[dict[str, tuple[str, ...]]] = {"forward": ("s", "y"), "backward": ("s", "y")}
+    gives: ClassVar[dict[str, tuple[str, ...]]] = {"forward": ("loss",), "backward": ("ds",)}
     batched: ClassVar[str] = "sy"
     widens: ClassVar[bool] = True
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {
@@ -183,14 +183,13 @@ class Softmax(Layer):
         return {name: Right(value, self.bound(probe, value, self.dtype)) for name, value in values.items()}
 
     def share(self, probe: Probe, dtype: str) -> float:
-        """How far any stable algorithm can be off, for a loss and a gradient of one image, relative to 1 + |value|.
-
-        With m = max|s|, z = s − max s in a row, and L = log C: the difference to the row's largest score, or to the
-        logarithm of its denominator, is off by at most u·(m + 2 max|z| + L). Powers and logarithms (2·ULPS units in the
-        last place each, the latter of L), the sum of C powers and three divisions or products make that K roundings in
-        all; a probability is off by a factor of at most e^{Ku}, its logarithm by Ku. The product of −yᵀ/(yᵀp) and
-        diag(p) − ppᵀ adds fewer than eight roundings of numbers of at most 2; a logarithm 4·ULPS, and the mean N + 3.
-        """
+        """Bound the error of any stable algorithm, for a loss and a gradient of one image, relative to 1 + |value|."""
+        # With m = max|s|, z = s − max s in a row, and L = log C: the difference to the row's largest score, or to the
+        # logarithm of its denominator, is off by at most u·(m + 2 max|z| + L). Powers and logarithms (2·ULPS units in
+        # the last place each, the latter of L), the sum of C powers and three divisions or products make that K
+        # roundings in all; a probability is off by a factor of at most e^{Ku}, its logarithm by Ku. The product of
+        # −yᵀ/(yᵀp) and diag(p) − ppᵀ adds fewer than eight roundings of numbers of at most 2; a logarithm 4·ULPS, and
+        # the mean N + 3.
         s = np.asarray(probe.arrays["s"], np.float64)
         (images, classes), logarithm = s.shape, math.log(s.shape[1])
         z = float(np.abs(s - s.max(axis=1, keepdims=True)).max())
@@ -319,7 +318,9 @@ class Solution:
         for name, c in self.coefficients.items():
             size = "" if abs(c) == 1 else f"{abs(c)}·"
             sign = (" − " if c < 0 else " + ") if terms else ("−" if c < 0 else "")
-            terms += f"{sign}{size}{name}" if not (sign in {"", "−"} and name.startswith("−")) else f"{sign}{size}({name})"
+            terms += (
+                f"{sign}{size}{name}" if not (sign in {"", "−"} and name.startswith("−")) else f"{sign}{size}({name})"
+            )
         log = f" ÷ log {self.base}" if self.base else ""
         return f"{label} = {self.weight or '1'}·({terms}){log}"
 
@@ -393,8 +394,12 @@ STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs 
 DIFFERENCE, LOGARITHM = "∂l/∂s = p − y for each image.", "l = −log(yᵀp) for each image."
 # In the place of p, or of q in a loss: what it means, why, and what to do.
 OTHER_P = {
-    "of the whole mini-batch": ("softmax runs over the whole mini-batch", "All N·C exponentials are summed.", EACH_ITS_OWN),
-    "over the images": ("softmax runs over the images, not over the classes", "The wrong axis is summed.", EACH_ITS_OWN),
+    "of the whole mini-batch": (
+        "softmax runs over the whole mini-batch", "All N·C exponentials are summed.", EACH_ITS_OWN,
+    ),
+    "over the images": (
+        "softmax runs over the images, not over the classes", "The wrong axis is summed.", EACH_ITS_OWN,
+    ),
     "of p": ("softmax is taken twice", "The scores that are taken are probabilities already.", "Apply softmax once."),
     "by other sums": (
         "exponentials are divided by the sums of other images",
@@ -414,7 +419,9 @@ def _said(layer: Softmax, name: str, found: Solution) -> Explanation:
     label, wanted = ("∂l/∂s", {"p": 1, "y": -1}) if name == "ds" else ("l", {"−log q": 1})
     coefficients, scale = _scaled(found.coefficients, wanted)
     parts = [each for each in (_differs(name, coefficients, found.base), _weighed(layer, found.weight, scale)) if each]
-    title, cause, cure = (glue.join(texts) for glue, texts in zip((", and ", " ", " "), zip(*parts, strict=True), strict=True))
+    title, cause, cure = (
+        glue.join(texts) for glue, texts in zip((", and ", " ", " "), zip(*parts, strict=True), strict=True)
+    )
     right = f"{label} = {'1/N' if layer.mean else '1'}·({'p − y' if name == 'ds' else '−log q'})"
     return Explanation(title, found.formula(label), right, cause, cure, "softmax")
 
@@ -447,7 +454,11 @@ def _other_loss(c: Coefficients) -> tuple[str, str, str]:
     if c == {"−log q": -1}:
         return "its sign is wrong", "The minus of l = −log(yᵀp) is lost.", LOGARITHM
     if set(c) <= {"q", "1"} and c.get("q") == -1:
-        return f"the logarithm is missing: {'1 − yᵀp' if '1' in c else '−yᵀp'}", "The probability is returned.", LOGARITHM
+        return (
+            f"the logarithm is missing: {'1 − yᵀp' if '1' in c else '−yᵀp'}",
+            "The probability is returned.",
+            LOGARITHM,
+        )
     if c == {"−Σ log p": 1}:
         return "y is missing: all classes are summed", "−Σ log p is returned.", LOGARITHM
     return f"it is {Solution('', None, c).formula('l').partition('·')[2]}", "Other terms are summed.", LOGARITHM
@@ -456,20 +467,30 @@ def _other_loss(c: Coefficients) -> tuple[str, str, str]:
 def _other_gradient(c: Coefficients) -> tuple[str, str, str]:
     """Factor the coefficients: p − y with another sign, without a term, or times another factor."""
     jacobian = "Use diag(p) − ppᵀ (L4), or p − y."
-    if c == {"p": -1, "y": 1}:
-        return "y − p stands where p − y is needed", "The minus of l = −log(yᵀp) is lost.", DIFFERENCE
-    if c == {"p": 1}:
-        return "−y is missing", "The probabilities are returned.", DIFFERENCE
-    if c == {"y": -1}:
-        return "the Jacobian of softmax lacks −ppᵀ", "−y/(yᵀp) is multiplied by diag(p) alone.", jacobian
-    if c == {"y·p": 1, "y": -1}:
-        title = "only the diagonal p(1 − p) of the Jacobian of softmax is used"
-        return title, "Each probability is taken to depend on its own score alone.", jacobian
-    if c == {"p²": 1, "p³": -1, "y·p": -1, "y·p²": 1}:
-        return "p(1 − p) is multiplied on once more", "p − y is the gradient of the scores already.", DIFFERENCE
-    if c == {"q·p": 1, "y·p": -1}:
-        cause = "−y is multiplied by diag(p) − ppᵀ without 1/(yᵀp)."
-        return "the derivative of the logarithm is missing", cause, "Start with −yᵀ/(yᵀp), or use p − y."
+    known = {
+        ("−p", "y"): ("y − p stands where p − y is needed", "The minus of l = −log(yᵀp) is lost.", DIFFERENCE),
+        ("p",): ("−y is missing", "The probabilities are returned.", DIFFERENCE),
+        ("−y",): ("the Jacobian of softmax lacks −ppᵀ", "−y/(yᵀp) is multiplied by diag(p) alone.", jacobian),
+        ("−y", "y·p"): (
+            "only the diagonal p(1 − p) of the Jacobian of softmax is used",
+            "Each probability is taken to depend on its own score alone.",
+            jacobian,
+        ),
+        ("p²", "−p³", "−y·p", "y·p²"): (
+            "p(1 − p) is multiplied on once more",
+            "p − y is the gradient of the scores already.",
+            DIFFERENCE,
+        ),
+        ("−y·p", "q·p"): (
+            "the derivative of the logarithm is missing",
+            "−y is multiplied by diag(p) − ppᵀ without 1/(yᵀp).",
+            "Start with −yᵀ/(yᵀp), or use p − y.",
+        ),
+    }
+    if all(abs(value) == 1 for value in c.values()) and (
+        words := known.get(tuple(f"{'−' * (value < 0)}{term}" for term, value in c.items()))
+    ):
+        return words
     if "s" in c:
         return "the scores stand where probabilities are needed", "s − y is returned.", DIFFERENCE
     return f"it is {Solution('', None, c).formula('').partition('·')[2]}", "Other terms are summed.", DIFFERENCE
@@ -496,7 +517,9 @@ def _weighed(layer: Softmax, weight: str, scale: Fraction) -> tuple[str, str, st
         return said
     title = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(scale, f"{scale} times")
     factor = (f"it is {title} what it should be", f"A factor {scale} is too many.", "Leave it out.")
-    return factor if said is None else (f"{said[0]}, and {factor[0]}", f"{said[1]} {factor[1]}", f"{said[2]} {factor[2]}")
+    return (
+        factor if said is None else (f"{said[0]}, and {factor[0]}", f"{said[1]} {factor[1]}", f"{said[2]} {factor[2]}")
+    )
 
 
 def _inside(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
