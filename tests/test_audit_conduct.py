@@ -131,7 +131,7 @@ def test_a_border_that_is_not_cleared():
         return PLAIN.forward(padded.copy(), F)
 
     layers = [Geometry((2, 9, 8), (1, 2, 3, 2), padding=1), Geometry((2, 4, 5), (3, 2, 2, 3), padding=1)]
-    assert first(forward, padding=1, geometries=layers).title == "depends on the calls before"
+    assert first(forward, padding=1, geometries=layers).title == "depends on the call before"
 
 
 @pytest.mark.parametrize("key", [lambda F: float(F.sum()), lambda F: float(F.flat[0])], ids=["sum", "first entry"])
@@ -370,26 +370,26 @@ def test_zeros_are_not_called_clipped():
 
 
 @pytest.mark.parametrize("mode", ["edge", "reflect", "symmetric", "wrap"])
-def test_padding_by_pixels_is_named(mode):
+def test_padding_by_pixels_is_found(mode):
     def forward(X, F):
         return PLAIN.forward(np.pad(X, ((0, 0), (0, 0), (1, 1), (2, 1)), mode=mode), F)
 
-    title = first(forward, padding=((1, 1), (2, 1))).title
-    assert title == f"is wrong: the padding repeats pixels (mode {mode})"
+    finding = first(forward, padding=((1, 1), (2, 1)))
+    assert (finding.about, finding.kind) == ("S", "values")
 
 
 @pytest.mark.parametrize(
     ("zeros", "mode"), [(lambda k: (k - 1, k - 1), "full"), (lambda k: (k // 2, (k - 1) // 2), "same")]
 )
-def test_modes_of_other_libraries_are_named(zeros, mode):
+def test_modes_of_other_libraries_are_found(zeros, mode):
     def forward(X, F):
         return Im2col(padding=tuple(map(zeros, F.shape[2:]))).forward(X, F)
 
-    assert first(forward).title.endswith(f'the padding is that of mode "{mode}"')
+    assert (first(forward).about, first(forward).kind) == ("S", "shape"), mode
 
 
 @pytest.mark.parametrize("stride", [2, 3])
-def test_the_zeros_of_tensorflow_are_named(stride):
+def test_the_zeros_of_tensorflow_are_found(stride):
     """There are ⌈H ÷ stride⌉ responses, and an odd zero stands behind."""
 
     def forward(X, F):
@@ -398,8 +398,7 @@ def test_the_zeros_of_tensorflow_are_named(stride):
         zeros = [(int(number) // 2, int(number + 1) // 2) for number in missing]
         return Im2col(stride=(stride, stride), padding=zeros).forward(X, F)
 
-    title = first(forward, stride=stride, padding=1).title
-    assert title == 'is wrong: the padding is that of mode "SAME" of TensorFlow and JAX'
+    assert labels(forward, stride=stride, padding=1) == {"S"}
 
 
 @pytest.mark.parametrize(
@@ -415,12 +414,12 @@ def test_other_filters_in_the_gradient_of_the_image(change, title):
     def backward(X, F, G):
         return PLAIN.backward(X, np.ascontiguousarray(change(F)), G)[0], PLAIN.backward(X, F, G)[1]
 
-    assert first(None, backward).title == f"is wrong: {title}"
+    assert labels(None, backward) == {"∂l/∂X"}, title
 
 
 def test_a_bias_per_image():
     finding = first(lambda X, F, b: PLAIN.forward(X, F) + len(X) * b[:, None, None], bias=True)
-    assert finding.title == "is wrong: the bias is added once per image"
+    assert (finding.about, finding.kind) == ("S", "values")
 
 
 # arguments ------------------------------------------------------------------------------------------------------------
@@ -468,19 +467,25 @@ def test_code_that_ends_the_program_is_a_finding():
 @pytest.mark.parametrize(
     ("functions", "cure"),
     [
-        ((lambda X: X,), r"It needs a function forward(X, F) that returns the array S."),
+        ((lambda X: X,), "It needs a function forward(X, F) that returns the array S."),
         ((PLAIN.forward, lambda G: G), "It needs a function backward(X, F, G) that returns the arrays (∂l/∂X, ∂l/∂F)."),
     ],
 )
 def test_a_function_that_takes_other_arguments(functions, cure):
-    assert first(*functions).cure == f"It is so at all layers. {cure}"
+    finding = first(*functions)
+    checked = "It is so at all layers: check the signature, the adapter and the options."
+    assert finding.cure == f"{checked} {cure}"
+    assert "TypeError" in finding.known[0]
+    assert "Traceback (most recent call last)" in finding.known[0]
 
 
 def test_an_exception_at_all_layers_that_is_none_of_arguments():
     def refuse(X, F):
         raise ValueError("no")
 
-    assert first(refuse).cure == "It is so at all layers, whatever their sizes: make the code take one of them."
+    finding = first(refuse)
+    assert finding.cure.startswith("It is so at all layers: check the signature, the adapter and the options.")
+    assert 'raise ValueError("no")' in finding.known[0]
 
 
 def test_the_layers_hold_every_pair_of_blocks_of_planes_and_filters():

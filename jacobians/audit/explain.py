@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -35,6 +34,8 @@ MOST_ENTRIES = 4
 # Bits of integers that sums may wrap in.
 INTEGERS = (32, 16, 8)
 NUMERIC = {"values", "shape"}
+# Roundings of the dtype itself, of which some come together where numbers are scaled and scaled back.
+OWN = 8
 NO_EXCEPTION = ("returned", "the process ended")
 CLEARED = (
     "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
@@ -66,7 +67,8 @@ def explained(run: Run) -> list[Finding]:
     if follow:
         first = next(at for at, each in enumerate(found) if each.about == responses)
         found[first] = merged(run, found[first], follow)
-    return raised_once(found, responses)
+    # What is wrong with numbers says more than that there are none.
+    return sorted(raised_once(found, responses), key=lambda each: each.kind == "exception")
 
 
 def _of_result(run: Run, tried: Sequence[Comparison]) -> Iterator[Finding]:
@@ -181,7 +183,7 @@ def _relu(run: Run, tried: Sequence[Comparison]) -> Finding | None:
 
 
 def _lower(run: Run, tried: Sequence[Comparison]) -> Finding | None:
-    """Tell a lower precision, of which all errors are, from a wrong formula that is near the right numbers by chance."""
+    """Tell a lower precision, of which all errors are, from a wrong formula that is near by chance."""
     wrong = _of(run, tried, *NUMERIC)
     known = [dtype for dtype in LOWER if _bits(dtype) < _bits(run.layer.dtype)]
     if not all(each.kind == "values" for each in wrong) or not any(
@@ -192,6 +194,10 @@ def _lower(run: Run, tried: Sequence[Comparison]) -> Finding | None:
         return other if isinstance(other, Finding) else None
     last = wrong[-1]
     error = float(np.abs(last.got - last.right.value).max() / np.abs(last.right.value).max())
+    if error <= OWN * 2.0 ** -_bits(run.layer.dtype):
+        because = (f"The largest error is {error:.1e} of the largest entry.", "Round nothing.", "precision")
+        title = "is rounded in its last digits"
+        return finding(run, last, title, "precision", because, counts=_counts(wrong, tried))
     # A rounding error is half of the last place.
     likely = min(known, key=lambda dtype: abs(math.log2(error) + _bits(dtype) + 1))
     dtype = run.layer.dtype
@@ -388,19 +394,22 @@ def _dtype(run: Run, tried: Sequence[Comparison]) -> Finding:
 
 
 def _exceptions(run: Run, tried: Sequence[Comparison]) -> Iterator[Finding]:
-    """Say what is raised, each type of exception once."""
-    failed = _of(run, tried, "exception")
-    for said, mine in itertools.groupby(sorted(failed, key=_type), _type):
-        yield _exception(run, tried, list(mine), said)
+    """Say what is raised, each type of exception once; those that have one cure are one."""
+    roots: dict[str, list[Comparison]] = {}
+    for each in _of(run, tried, "exception"):
+        roots.setdefault(_root(each), []).append(each)
+    for root, mine in roots.items():
+        yield _exception(run, tried, mine, root)
 
 
-def _type(each: Comparison) -> str:
-    """Name the exception of a call; empty where there is none."""
-    return each.result.raised.partition(":")[0]
+def _root(each: Comparison) -> str:
+    """Return the cure of the exception of a call, or its type; empty where there is none."""
+    said = each.result.raised.partition(":")[0]
+    return each.layer.raised.get(said, ("", said))[1]
 
 
-def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Comparison], said: str) -> Finding:
-    each, layer = smallest_case(run, failed, lambda one: _type(one) == said), run.layer
+def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Comparison], root: str) -> Finding:
+    each, layer = smallest_case(run, failed, lambda one: _root(one) == root), run.layer
     raised, side = each.result.raised, run.subject.side(each.name)
     if raised.startswith(NO_EXCEPTION):
         title = raised if layer.by_function else f"cannot be had: {raised}"
@@ -408,7 +417,9 @@ def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Compariso
         title = f"raises on {each.probe.what or layer.legal}: {raised}"
     counts = _counts(failed, tried)
     everywhere = counts[0] == counts[1] > 1
-    cause, cure = layer.raised.get(said, ("", f"This {layer.unit} is legal; make the code take it{layer.otherwise}."))
+    cause, cure = layer.raised.get(
+        raised.partition(":")[0], ("", f"This {layer.unit} is legal; make the code take it{layer.otherwise}.")
+    )
     known = tuple(where(failed, tried))
     if everywhere:
         gives = [layer.labels[name] for name in layer.gives[side]]

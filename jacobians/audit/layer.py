@@ -280,9 +280,9 @@ class Layer:
         raise NotImplementedError
 
     def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
-        """Name the axes of a result, and their sizes; none where it has other ones."""
-        del name, ndim
-        return ()
+        """Name the axes of a result, and their sizes."""
+        del name
+        return tuple((f"entries of axis {k}", f"size {k}") for k in range(ndim))
 
     def sizes(self, case: Any) -> dict[str, tuple[str, int]]:
         """Name the sizes of a case, of which some may decide whether code is right, each with its letter."""

@@ -319,7 +319,7 @@ class Convolution(Layer):
         axes = AXES[name]
         if ndim == 3 and name != "db":
             axes = (*axes[:2], axes[-1])
-        return axes if ndim == len(axes) else tuple((f"entries of axis {k}", f"size {k}") for k in range(ndim))
+        return axes if ndim == len(axes) else super().axes(name, ndim)
 
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Read both sums of products out."""
@@ -329,18 +329,16 @@ class Convolution(Layer):
         return wanted, found
 
     def _sum(self, subject: Subject | None, case: Case, name: str, at: int) -> str | None:
-        factors = self.factors[name]
-        zeros = self._zeros(case)
+        """Read the sum out; of responses, the bias too."""
+        zeros, b = self._zeros(case), self.notation["b"]
         value = functools.partial(self._entry, subject, zeros, name, at)
-        found = readout.products(value, {letter: zeros.arrays[letter].size for letter in factors}, self.dtype)
-        return readout.text(found, {letter: self.names(letter, case) for letter in factors})
-
-    def products(self, subject: Subject | None, case: Case, name: str, at: int) -> readout.Products | None:
-        """Read out of which products an entry is the sum; what is right where there is no subject."""
-        zeros = self._zeros(case)
-        value = functools.partial(self._entry, subject, zeros, name, at)
-        sizes = {letter: zeros.arrays[letter].size for letter in self.factors[name]}
-        return readout.products(value, sizes, self.dtype)
+        texts = []
+        for letters in (self.factors[name], *([(b,)] if self.options.bias and name == self.notation["S"] else [])):
+            found = readout.products(value, {letter: zeros.arrays[letter].size for letter in letters}, self.dtype)
+            texts.append(readout.text(found, {letter: self.names(letter, case) for letter in letters}))
+        if None in texts:
+            return None
+        return " + ".join(text for text in texts if text and text != "0").replace("+ -", "- ") or "0"
 
     def _zeros(self, case: Case) -> Probe:
         dtype = dtype_of(self.dtype)

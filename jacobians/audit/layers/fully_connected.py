@@ -153,7 +153,7 @@ class FullyConnected(Convolution):
 
     def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
         """Name the axes of a result, and their sizes."""
-        return AXES[name] if ndim == len(AXES[name]) else tuple((f"axis {k}", f"size {k}") for k in range(ndim))
+        return AXES[name] if ndim == len(AXES[name]) else super(Convolution, self).axes(name, ndim)
 
     def smaller(self, case: Case) -> Iterator[Case]:
         """Cut one size."""

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -333,20 +333,16 @@ def _solved(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | 
     plain = [each for each in usable if each.probe.what in {"", REAL}]
     if not plain:
         return None
-    for label in WEIGHTS:
-        for base, factor in ((None, 1.0), *BASES.items()):
-            coefficients = _coefficients(layer, plain, basis, label, factor)
-            if coefficients and all(_fits(layer, each, basis, coefficients, label, factor) for each in usable):
+    bases = {None: 1.0} if name == "ds" else {None: 1.0, **BASES}
+    for label, (base, factor) in itertools.product(WEIGHTS, bases.items()):
+        for coefficients in _coefficients(plain, basis, label, factor):
+            if all(_fits(layer, each, basis, coefficients, label, factor) for each in usable):
                 return _said(layer, name, Solution(label, base, coefficients))
-            if name == "ds":
-                break
     return None
 
 
-def _coefficients(
-    layer: Softmax, plain: Sequence[Comparison], basis: Basis, label: str, factor: float
-) -> Coefficients | None:
-    """Solve for simple fractions: of two to five of the basis at most."""
+def _coefficients(plain: Sequence[Comparison], basis: Basis, label: str, factor: float) -> Iterator[Coefficients]:
+    """Solve for simple fractions, which fit or do not."""
     columns, right = [], []
     for each in plain:
         weight = WEIGHTS[label](each.probe.case.images, each.probe.case.classes) * factor
@@ -356,21 +352,12 @@ def _coefficients(
         right.append(np.atleast_1d(each.got.ravel()))
     matrix, wanted = np.concatenate(columns), np.concatenate(right)
     # What is summed over one image is the same twice: take what depends on the others alone out, first.
-    for few in (list(basis)[:9], [*list(basis)[:2], *list(basis)[9:]]) if len(basis) > 8 else (list(basis),):
-        at = [list(basis).index(each) for each in few]
-        found, _, rank, _ = np.linalg.lstsq(matrix[:, at], wanted, rcond=None)
-        if rank < len(at):
-            continue
+    names = list(basis)
+    for few in (names[:9], [*names[:2], *names[9:]]) if len(names) > 8 else (names,):
+        found, _, rank, _ = np.linalg.lstsq(matrix[:, [names.index(each) for each in few]], wanted, rcond=None)
         near = [Fraction(float(c)).limit_denominator(MOST_DENOMINATOR) for c in found]
-        rounded = np.array([float(c) for c in near])
-        if any(near) and np.allclose(rounded, found, rtol=0, atol=_room(layer.dtype)):
-            return {each: c for each, c in zip(few, near, strict=True) if c}
-    return None
-
-
-def _room(dtype: str) -> float:
-    """How far solving may take a coefficient; what it is decides whether the formula fits, not this."""
-    return math.sqrt(float(exact.unit_roundoff(dtype))) * 8
+        if rank == len(few) and any(near):
+            yield {each: c for each, c in zip(few, near, strict=True) if c}
 
 
 def _fits(
