@@ -226,14 +226,12 @@ def test_a_filter_that_is_not_rotated_is_shown_on_two_taps():
 
     error = failure(test)
     assert str(error).splitlines() == [
-        "✗ ∂l/∂X is wrong; these numbers fit: the filter is not rotated by 180°",
+        "✗ ∂l/∂X is wrong",
         "  layer: X 1×1×2, F 1×1×1×2, stride 1, padding 0, float64",
         "  v1: expected g1F11 = 11, got 12",
         "  v2: expected g1F12 = 12, got 11",
         "  2 of 2 entries are wrong",
-        "  cause: The zero-padded upstream gradient is convolved with F itself.",
-        "  cure: Turn the filter by 180°: ∂l/∂X = G^zero-pad ∗ F^rot180.",
-        "  see: docs/reference/theories.md#rotation",
+        "  cure: Audit the function, which reads out the formula that it computes: jacobians.audit(forward, backward).",
     ]
     (note, *_) = error.__notes__
     assert "Geometry((1, 1, 2), (1, 1, 1, 2))" in note
@@ -311,7 +309,7 @@ def test_batches_are_summed_where_the_gradient_is_of_a_parameter(lead):
     assert_filter_gradient(sum(each), X, G, RICH)
     assert_bias_gradient(sum(bias_gradient(g) for g in G), G, RICH)
     if lead > 1:
-        with pytest.raises(AuditError, match="∂l/∂F is wrong; these numbers fit: "):
+        with pytest.raises(AuditError, match="∂l/∂F is wrong"):
             assert_filter_gradient(each[-1], X, G, RICH)
 
 
@@ -319,15 +317,15 @@ LINE = np.array([[[1.0, 5, 7]]]), np.array([[[[2.0, 3]]]]), np.array([[[4.0, 9]]
 WRONG = {
     "one entry of S": (
         lambda X, F, G: assert_forward([[[17.0, 38]]], X, F, SMALL),
-        ["S is wrong, and no known formula", "S12: expected X12F11 + X13F12 = 31, got 38", "1 of 2 entries are wrong"],
+        ["S is wrong", "S12: expected X12F11 + X13F12 = 31, got 38", "1 of 2 entries are wrong"],
     ),
     "a bias": (
         lambda X, F, G: assert_forward(convolve(X, F, SMALL), X, F, SMALL, bias=np.array([6.0])),
-        ["these numbers fit: the bias is left out", "S11: expected X11F11 + X12F12 + b1 = 23, got 17"],
+        ["S is wrong", "S11: expected X11F11 + X12F12 + b1 = 23, got 17"],
     ),
     "a mean": (
         lambda X, F, G: assert_filter_gradient(filter_gradient(X, G, SMALL) / 2, X, G, SMALL),
-        ["∂l/∂F is wrong; these numbers fit: ", "v1: expected g1X11 + g2X12 = 49, got 24.5", "cure: "],
+        ["∂l/∂F is wrong", "v1: expected g1X11 + g2X12 = 49, got 24.5", "cure: "],
     ),
     "a NaN": (
         lambda X, F, G: assert_input_gradient([[[8.0, np.nan, 27]]], G, F, SMALL),
@@ -343,7 +341,7 @@ WRONG = {
     ),
     "a vector": (
         lambda X, F, G: assert_input_gradient(input_gradient(G, F, SMALL).ravel(), G, F, SMALL),
-        ["∂l/∂X has shape (3,), not (1, 1, 3): it is not reshaped", "cause: It is a matrix or a vector still."],
+        ["∂l/∂X has shape (3,), not (1, 1, 3)"],
     ),
     "a dtype": (
         lambda X, F, G: assert_forward(convolve(X, F, SMALL).astype(np.float32), X, F, SMALL),

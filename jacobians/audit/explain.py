@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from jacobians.audit import relayout
 from jacobians.audit.compare import Comparison, Run, aligned, counted, numbered, written
-from jacobians.audit.conduct.digits import LOWER, added
+from jacobians.audit.conduct.digits import LOWER, added, tells
 from jacobians.audit.conduct.state import repeated
 from jacobians.audit.facts import facts, where
 from jacobians.audit.findings import finding
@@ -238,7 +238,8 @@ def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
 
 def _left(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     """Tell a term that is there where a factor is 0, too."""
-    for each in (*tried[:1], *tried[-1:]):
+    telling = next((each for each in tried if tells(run, each.probe)), tried[0])
+    for each in (telling, tried[0]):
         probe = run.layer.small(each.probe.case, run.seed) if run.layer.factors else None
         for _, found in added(run, [each.name], probe) if probe else ():
             return found

@@ -176,7 +176,9 @@ def _conditions(bad: Sequence[Sizes]) -> Iterator[tuple[str, Condition]]:
     for name, (letter, _) in bad[0].items():
         values = [sizes[name][1] for sizes in bad]
         least, most = min(values), max(values)
-        several = f"there are several {name}" if least == 2 else f"there are {least} {name} or more"
+        several = {1: f"there are {name}", 2: f"there are several {name}"}.get(
+            least, f"there are {least} {name} or more"
+        )
         yield several, _compares(name, operator.ge, least)
         few = f"there are no {name}" if most == 0 else f"there are {most} {name} at most"
         yield (f"{letter} = 1, of {name}" if most == 1 else few), _compares(name, operator.le, most)

@@ -13,7 +13,7 @@ from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
 from jacobians.verify import exact
 
-__all__ = ["LOWER", "added", "digits"]
+__all__ = ["LOWER", "added", "digits", "tells"]
 
 # Cause and cure.
 ROUNDED = (
@@ -55,7 +55,7 @@ def digits(run: Run) -> Iterator[Finding]:
     said, cases = set(run.broken), run.layer.few(run.cases)
     fractions = [probe for case in cases if (probe := run.layer.fractions(case, run.seed))]
     zeroed = [probe for case in cases if (probe := run.layer.small(case, run.seed))] if fractions else []
-    for probe in sorted(zeroed, key=lambda each: not _tells(run, each)):
+    for probe in sorted(zeroed, key=lambda each: not tells(run, each)):
         for name, found in added(run, {*run.subject.names} - said, probe):
             said.add(name)
             yield found
@@ -165,7 +165,7 @@ def _decay(run: Run, each: Comparison, where: str, factor: float) -> tuple[str, 
     )
 
 
-def _tells(run: Run, probe: Probe) -> bool:
+def tells(run: Run, probe: Probe) -> bool:
     """Whether multiples of what results are gradients of can be told: not of one number."""
     letters = [OF_SHAPE[name] for name in run.subject.names if name in OF_SHAPE]
     return all(differ(probe.arrays[letter]) for letter in letters if letter in probe.arrays)

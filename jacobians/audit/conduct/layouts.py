@@ -83,15 +83,16 @@ def memory_layouts(run: Run) -> Iterator[Finding]:
 
 
 def _laid_out(run: Run, broken: Iterable[str], probe: Probe) -> Iterator[Finding]:
-    said = set[tuple[str, str]]()
+    said = set[tuple[str, str, bool]]()
     for side, layout in itertools.product(run.subject.functions, LAYOUTS):
         letters = run.subject.takes[side]
         if not _wrong(run, probe, side, dict.fromkeys(letters, layout.arrange), broken):
             continue
         for letter in letters:
             for each in _wrong(run, probe, side, {letter: layout.arrange}, broken):
-                if (each.name, letter) not in said:
-                    said.add((each.name, letter))
+                key = each.name, letter, bool(each.result.raised)
+                if key not in said:
+                    said.add(key)
                     yield _of_layout(run, each, letter, layout)
 
 

@@ -333,7 +333,7 @@ def _solved(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | 
     plain = [each for each in usable if each.probe.what in {"", REAL}]
     if not plain:
         return None
-    bases = {None: 1.0} if name == "ds" else {None: 1.0, **BASES}
+    bases: dict[int | None, float] = {None: 1.0} if name == "ds" else {None: 1.0, **BASES}
     for label, (base, factor) in itertools.product(WEIGHTS, bases.items()):
         for coefficients in _coefficients(plain, basis, label, factor):
             if all(_fits(layer, each, basis, coefficients, label, factor) for each in usable):
