@@ -333,8 +333,8 @@ def _solved(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | 
     plain = [each for each in usable if each.probe.what in {"", REAL}]
     if not plain:
         return None
-    bases: dict[int | None, float] = {None: 1.0} if name == "ds" else {None: 1.0, **BASES}
-    for label, (base, factor) in itertools.product(WEIGHTS, bases.items()):
+    bases: list[tuple[int | None, float]] = [(None, 1.0), *(BASES.items() if name == "loss" else ())]
+    for label, (base, factor) in itertools.product(WEIGHTS, bases):
         for coefficients in _coefficients(plain, basis, label, factor):
             if all(_fits(layer, each, basis, coefficients, label, factor) for each in usable):
                 return _said(layer, name, Solution(label, base, coefficients))
