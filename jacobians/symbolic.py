@@ -382,21 +382,19 @@ def _matrix(plane: Array) -> sympy.Matrix:
 
 def place_image(X: Array, geometry: Geometry, group: int) -> Array:
     """Place entries of any type as M_X^im, dense, shape (positions, taps)."""
-    stripe = matrices.Stripe(geometry.filters_of(group).start, 0, geometry.positions, column=0)
-    return dense(matrices.place_pixels(X, geometry, [stripe], columns=geometry.taps, max_bytes=None))
+    return dense(matrices.pixel_entries(X, geometry, group), (geometry.positions, geometry.taps))
 
 
 def place_filter(F: Array, geometry: Geometry, i: int) -> Array:
     """Place entries of any type as M_Fi^filter, dense, shape (positions, pixels)."""
-    stripe = matrices.Stripe(i, 0, geometry.positions, column=0)
-    return dense(matrices.place_taps(F, geometry, [stripe], columns=geometry.pixels, max_bytes=None))
+    entries = matrices.tap_entries(F[i], geometry, geometry.group_of(i))
+    return dense(entries, (geometry.positions, geometry.pixels))
 
 
-def dense(parts: matrices.Parts) -> Array:
-    """Return CSR arrays with entries of any type as a dense array, 0 where nothing is stored."""
-    result = np.zeros(parts.shape, parts.data.dtype)
-    rows = np.repeat(np.arange(parts.shape[0]), np.diff(parts.indptr))
-    result[rows, parts.indices] = parts.data
+def dense(entries: matrices.Entries, shape: tuple[int, int]) -> Array:
+    """Return entries of any type as a dense array, 0 where there are none."""
+    result = np.zeros(shape, entries.values.dtype)
+    result[entries.rows, entries.columns] = entries.values
     return result
 
 

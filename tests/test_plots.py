@@ -160,8 +160,8 @@ def expected_corner(rows, columns):
 
 def test_wrong_placement_shows_in_the_picture(monkeypatch):
     """There is no second implementation behind the pictures: if the builders are wrong, so is what is drawn."""
-    right = matrices.place_taps
-    monkeypatch.setattr(matrices, "place_taps", lambda F, *a, **b: right(convolution.turn(F), *a, **b))
+    right = matrices.tap_entries
+    monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: right(convolution.turn(F_i[None])[0], *rest))
     assert drawn(plots.filter_matrix(LECTURE)).tolist() != expected(LECTURE, 0).tolist()
 
 

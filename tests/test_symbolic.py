@@ -104,11 +104,11 @@ def test_triples_are_the_pixel_table(geometry) -> None:
 
 def test_what_is_printed_is_what_is_computed(monkeypatch) -> None:
     """A wrong placement shows in the symbols: there is no second implementation behind them."""
-    right = matrices.place_taps
-    monkeypatch.setattr(
-        matrices, "place_taps", lambda F, *rest, **options: right(convolution.turn(F), *rest, **options)
-    )
-    assert symbolic.filter_matrix(Geometry((1, 1, 2), (1, 1, 1, 2)))[0, 0] == sympy.Symbol("F12")
+    geometry = Geometry((1, 1, 2), (1, 1, 1, 2))
+    right = matrices.tap_entries
+    monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: right(convolution.turn(F_i[None])[0], *rest))
+    assert symbolic.filter_matrix(geometry)[0, 0] == sympy.Symbol("F12")
+    assert matrices.filter_matrix([[[1, 2]]], geometry)[0, 0] == 2
 
 
 @pytest.mark.parametrize(
