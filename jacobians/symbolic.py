@@ -1,8 +1,8 @@
-"""The matrices of a layer with symbols as entries, and the literal triple sum of L1.
+"""The matrices of a layer with symbols as entries.
 
-Symbols are just another dtype: every matrix here is placed by the code of `jacobians.matrices` that places numbers, so
-that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. Where there is
-more than one plane or filter, its number comes first, behind it a comma: ``X_2,13`` is plane 2, row 1, column 3 and
+Symbols are just another dtype: every matrix here is filled by the code of `jacobians.matrices` that fills in numbers,
+so that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. Where there
+is more than one plane or filter, its number comes first, behind it a comma: ``X_2,13`` is plane 2, row 1, column 3 and
 ``F_12,13`` is filter 1, plane 2, row 1, column 3. Where an index has two digits, commas stand between all: ``X_10,3``.
 """
 
@@ -13,7 +13,7 @@ import itertools
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,6 @@ __all__ = [
     "responses",
     "rot180",
     "stack_matrix",
-    "triples",
     "view",
     "write",
     "zero_pad",
@@ -396,60 +395,6 @@ def dense(entries: matrices.Entries, shape: tuple[int, int]) -> Array:
     result = np.zeros(shape, entries.values.dtype)
     result[entries.rows, entries.columns] = entries.values
     return result
-
-
-# the triple sum -------------------------------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=512)
-def triples(geometry: Geometry) -> tuple[Array, Array, Array]:
-    """Write out the triple sum of L1: which pixel times which tap is added to which response.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        The layer.
-
-    Returns
-    -------
-    r, p, q : ndarray of int64
-        One entry per product of L1, in the order of its sums: ``vec(S)[r] += vec(X)[p] · vec(F)[q]``.
-
-    Notes
-    -----
-    The oracle of this project: literal loops over the indices of L1, sharing nothing with the pixel table or with
-    strided windows. Since ``l = Σ g_r S_r``, ∂l/∂F and ∂l/∂X are the same triples, summed by ``q`` and by ``p``.
-    """
-    found = [
-        (
-            _flat((i, *lm), geometry.responses),
-            _flat((k, *pixel), geometry.image),
-            _flat((i, k - first, *tap), geometry.filters),
-        )
-        for i, lm, k, first, tap, pixel in _products(geometry)
-    ]
-    r, p, q = np.array(found, np.int64).reshape(-1, 3).T
-    return r, p, q
-
-
-def _products(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
-    n, per_filter, *sizes = geometry.filters
-    before = [first for first, _ in geometry.padding]
-    for i in range(n):
-        first = per_filter * (i // (n // geometry.groups))
-        for lm in itertools.product(*map(range, geometry.responses[1:])):
-            for k in range(first, first + per_filter):
-                for tap in itertools.product(*map(range, sizes)):
-                    pixel = [
-                        at * s + a * step - p
-                        for at, a, s, step, p in zip(lm, tap, geometry.stride, geometry.dilation, before, strict=True)
-                    ]
-                    if all(0 <= y < size for y, size in zip(pixel, geometry.image[1:], strict=True)):
-                        yield i, lm, k, first, tap, pixel
-
-
-def _flat(index: Sequence[int], shape: Sequence[int]) -> int:
-    return functools.reduce(lambda flat, step: flat * step[1] + step[0], zip(index, shape, strict=True), 0)
 
 
 # text -----------------------------------------------------------------------------------------------------------------

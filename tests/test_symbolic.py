@@ -88,20 +88,6 @@ def test_products_are_derivatives_of_the_triple_sum(geometry) -> None:
     assert list(symbolic.input_gradient(geometry)) == [sympy.diff(loss, pixel) for pixel in X.ravel()]
 
 
-@pytest.mark.parametrize("geometry", AWKWARD, ids=repr)
-def test_triples_are_the_pixel_table(geometry) -> None:
-    r, p, q = symbolic.triples(geometry)
-    t = geometry.positions
-    tables = [geometry.pixel_table(group=geometry.group_of(i)) for i in range(geometry.filters[0])]
-    expected = {
-        (i * t + row, int(table[row, c]), i * geometry.taps + c)
-        for i, table in enumerate(tables)
-        for row, c in zip(*np.nonzero(table >= 0), strict=True)
-    }
-    assert set(zip(r.tolist(), p.tolist(), q.tolist(), strict=True)) == expected
-    assert len(r) == len(expected)
-
-
 def test_what_is_printed_is_what_is_computed(monkeypatch) -> None:
     """A wrong placement shows in the symbols: there is no second implementation behind them."""
     geometry = Geometry((1, 1, 2), (1, 1, 1, 2))

@@ -304,9 +304,8 @@ def _check_reals(statements: Sequence[_Statement], geometry: Geometry, seed: int
         identity = exactly[0].identity
         floats, numerators, scale = _reals(identity.inputs, geometry, _generator(seed, geometry, -1 - number), dtype)
         sides, values, sizes = _Sides(floats), _Sides(numerators), _Sides(_absolute(numerators))
-        room = exact.gamma(identity.terms(geometry), dtype)
         for statement in exactly:
-            share, failure = _compare_reals(statement, sides, values, sizes, room, scale, seed)
+            share, failure = _compare_reals(statement, sides, values, sizes, scale, seed)
             worst[statement.identity.id] = max(worst[statement.identity.id], share)
             if failure:
                 failures.setdefault(statement.identity.id, failure)
@@ -324,11 +323,12 @@ def _check_reals(statements: Sequence[_Statement], geometry: Geometry, seed: int
 
 
 def _compare_reals(
-    statement: _Statement, sides: _Sides, values: _Sides, sizes: _Sides, room: Fraction, scale: int, seed: int
+    statement: _Statement, sides: _Sides, values: _Sides, sizes: _Sides, scale: int, seed: int
 ) -> tuple[Fraction, Failure | None]:
-    """Return the largest error as a fraction of its bound ``room · Σ|terms|``, and the first that is beyond it."""
+    """Return the largest error as a fraction of its bound, and the first that is beyond it."""
     _, reference = statement.reference
-    expected, bounds = values(reference), [room * int(size) for size in sizes(reference)]
+    terms, dtype = statement.identity.terms(sides.draw.geometry), sides.draw.X.dtype
+    expected, bounds = values(reference), exact.rounding_bound(sizes(reference), terms, dtype)
     worst = Fraction(0)
     for other, side in statement.others:
         result, complaint = _computed(side, sides, expected.size)
