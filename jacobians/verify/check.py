@@ -17,7 +17,7 @@ from sympy import ZZ, Symbol
 from sympy.polys.rings import ring
 
 from jacobians import symbolic
-from jacobians.evidence import exact
+from jacobians.evidence import exact, readout
 from jacobians.geometry import Geometry
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 
@@ -462,20 +462,18 @@ def read_out(side: Side, inputs: str, geometry: Geometry, entry: int) -> str | N
     str or None
         The entry as a sum of products of symbols; None where reading it would take too many calls.
     """
-    letters = inputs.replace("b", "")
-    shapes = [_shape(letter, geometry) for letter in letters]
-    if math.prod(math.prod(shape) for shape in shapes) > MOST_READINGS:
+    sizes = {letter: math.prod(_shape(letter, geometry)) for letter in inputs.replace("b", "")}
+    if math.prod(sizes.values()) > MOST_READINGS:
         return None
+
+    def value(basis: dict[str, Array]) -> Any:
+        return np.ravel(side(_draw(geometry, functools.partial(_entries, basis))))[entry]
+
     roles: dict[str, tuple[str, Role]] = {"X": ("X", "image"), "F": ("F", "filters"), "G": ("g", "responses")}
-    named = [symbolic.symbols(*roles[letter], geometry).ravel() for letter in letters]
+    named = [symbolic.symbols(*roles[letter], geometry).ravel() for letter in sizes]
     total = 0
-    for index in np.ndindex(*(each.size for each in named)):
-        basis = {letter: np.zeros(math.prod(shape)) for letter, shape in zip(letters, shapes, strict=True)}
-        for letter, at in zip(letters, index, strict=True):
-            basis[letter][at] = 1
-        coefficient = np.ravel(side(_draw(geometry, functools.partial(_entries, basis))))[entry]
-        if coefficient:
-            total = total + _plain(coefficient) * math.prod(each[at] for each, at in zip(named, index, strict=True))
+    for places, number in (readout.products(value, sizes) or {}).items():
+        total = total + _plain(number) * math.prod(each[at] for each, at in zip(named, places, strict=True))
     return symbolic.write(total, "text")
 
 
