@@ -1,11 +1,15 @@
 """The zoo of wrong programs: its right computations are right, and each of its mistakes is one."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from jacobians import bias_gradient, convolve, filter_gradient, input_gradient
 from tests import oracle
 from tests.zoo import Program, programs
+from tests.zoo import __main__ as zoo
 from tests.zoo.programs import draw_options
 
 RESULTS = ("S", "dX", "dF", "db")
@@ -86,3 +90,57 @@ def test_programs_work_at_large_layers_in_every_dtype():
             as_integers = {name: each.astype(np.int64) for name, each in arrays.items()}
             assert program.value(as_integers).shape == value.shape
             assert program.value({name: each.astype(np.float32) for name, each in arrays.items()}).dtype == np.float32
+
+
+# what the zoo counts --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Foretold:
+    """A finding whose formula is a function of the arrays."""
+
+    value: Callable
+
+    def predict(self, geometry, **arrays):
+        return self.value(arrays)
+
+
+def programs_with(family, count=1):
+    return next(
+        program
+        for program in (programs(count, seed) for seed in range(1000))
+        if family in {each.family for each in program.made}
+    )
+
+
+@pytest.mark.parametrize("family", ["turned", "size_factor", "winner", "order", "added"])
+def test_a_prediction_counts_only_where_it_gives_the_programs_numbers(family):
+    program = programs_with(family)
+    large = program.layers("large")
+    assert list(zoo.misses(Foretold(program.value), program)) == []
+    for wrong in (
+        Program(program.options, program.result, ()).value,
+        lambda arrays: program.value(arrays) * (1 + 1e-9),
+        lambda arrays: program.value(arrays)[..., :1],
+        lambda arrays: 1 / 0,
+    ):
+        assert len(list(zoo.misses(Foretold(wrong), program))) == len(large)
+
+
+def test_rounding_is_allowed_where_a_coefficient_rounds_and_nowhere_else():
+    divided = next(
+        program for program in map(programs, [1] * 1000, range(1000)) if program.mistakes == ("divided by N·h'·w'",)
+    )
+    layer = divided.layers("large")[0]
+    share = 1 / (layer.images * layer.geometry.positions)
+    arrays = layer.draw(1)
+    right = Program(divided.options, divided.result, ()).value(arrays)
+    assert not np.array_equal(right * share, divided.value(arrays))
+    assert np.all(np.abs(right * share - divided.value(arrays)) <= zoo.bound(divided, layer, arrays))
+    assert zoo.bound(programs_with("turned"), programs_with("turned").layers("large")[0], arrays) == 0
+
+
+def test_a_record_tells_what_the_audit_made_of_a_program():
+    record = zoo.examined(1, 4)
+    assert record["found"] is True
+    assert set(zoo.CRITERIA) <= record.keys()

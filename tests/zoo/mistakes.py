@@ -5,7 +5,7 @@ its slot tells what it changes, so that two mistakes of one program never change
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Mistake:
     slot: str
     text: str
     change: Callable
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -746,7 +747,7 @@ def constant(draw):
     """A constant factor."""
     which = draw.one(CONSTANTS)
     top, bottom = CONSTANTS[which]
-    return Mistake(SCALE, "constant", f"{which} times too large", lambda nest: nest.scale.append((top, bottom)))
+    return Mistake(SCALE, "constant", f"multiplied with {which}", lambda nest: nest.scale.append((top, bottom)))
 
 
 def size_factor(draw):
@@ -851,8 +852,7 @@ def bias(draw):
     """The bias in another place, or number."""
     if draw.result != "S" or not draw.bias:
         return None
-    how, layers = draw.one([*BIASES, "per tap", "per plane"]), draw.chance(0.5)
-    del layers
+    how = draw.one([*BIASES, "per tap", "per plane"])
 
     def change(nest):
         z = nest.sizes
@@ -987,6 +987,7 @@ def mistake(draw):
     families, weights = zip(*FAMILIES.items(), strict=True)
     chances = np.array(weights) / sum(weights)
     while True:
-        found = families[int(draw.rng.choice(len(families), p=chances))](draw)
+        family = families[int(draw.rng.choice(len(families), p=chances))]
+        found = family(draw)
         if found is not None:
-            return found
+            return replace(found, family=family.__name__)

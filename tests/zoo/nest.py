@@ -162,6 +162,11 @@ class Plan:
         """Whether integers give numbers that do not round, short of sums that are too long."""
         return all(_powers_of_two(bottom) for _, bottom in self.nest.scale)
 
+    @property
+    def terms(self):
+        """Products in the longest sum."""
+        return int(np.bincount(self.target, np.abs(self.coefficient), 1).max())
+
     def run(self, arrays, *, absolute=False):
         """Sum the products of these arrays; absolute: Σ|terms|, where the arrays are absolute values."""
         nest, kind = self.nest, np.result_type(*arrays.values())

@@ -77,6 +77,10 @@ class Program:
         """Whether integers give numbers that do not round there."""
         return self._plan(self.result, self._sizes(**layer.draw())).is_exact
 
+    def terms(self, layer: Layer) -> int:
+        """Products in the longest sum of that result."""
+        return self._plan(self.result, self._sizes(**layer.draw())).terms
+
     def layers(self, kind: str) -> tuple[Layer, ...]:
         """Layers of the program's options: "small" ones, or "large" ones of other sizes."""
         return layers(kind, **{name: value for name, value in self.options.items() if name != "bias"})
