@@ -317,6 +317,22 @@ def loop_size(draw):
     return Mistake(STEPS, f"loop {letter}", f"the loop over {words} of {on(axes, draw.axes)} ends at {rule}", change)
 
 
+def further(draw):
+    """A loop that goes one step too far, and takes the last or the first entry again."""
+    variable, again = draw.one(draw.variables()), draw.chance(0.5)
+    own = {"S": "nil", "dX": "nq", "dF": "iqa", "db": "i"}[draw.result]
+    if variable[0] in own:
+        return None
+
+    def change(nest):
+        size = nest.count[variable]
+        nest.count[variable] = size + 1
+        nest.further[variable] = (lambda v: np.minimum(v, size - 1)) if again else lambda v: v % size
+
+    text = f"the loop over {say(variable)} goes one step too far, and takes the {'last' if again else 'first'} again"
+    return Mistake(STEPS, f"further {variable}", text, change)
+
+
 def repeated(draw):
     """G or F spread by repeating entries instead of by zeros between them."""
     if draw.result == "db":
@@ -361,6 +377,17 @@ LOST = {
     "without the middle one": lambda v, size: v != size // 2,
     "the first three only": lambda v, size: v < 3,
 }
+
+
+def doubled(draw):
+    """Products that are counted twice."""
+    variable, last = draw.one(draw.variables()), draw.chance(0.5)
+
+    def change(nest):
+        v = nest.at[variable]
+        nest.coefficient = nest.coefficient * np.where(v == (nest.count[variable] - 1 if last else 0), 2, 1)
+
+    return Mistake(RANGES, variable, f"{say(variable)}: the {'last' if last else 'first'} counts twice", change)
 
 
 def triangle(draw):
@@ -954,8 +981,10 @@ FAMILIES = {
     padding: 3,
     result_size: 3,
     loop_size: 2,
+    further: 1.5,
     repeated: 1,
     lost: 4,
+    doubled: 1,
     triangle: 0.5,
     remainder: 3,
     positions_remainder: 0.7,
@@ -974,7 +1003,7 @@ FAMILIES = {
     size_factor: 2,
     overlap: 1.5,
     added: 2,
-    bias: 4,
+    bias: 12,
     bias_axes: 1,
     after: 1.5,
     transposed: 1,

@@ -84,12 +84,13 @@ class Nest:
     count: dict[str, int] = field(default_factory=dict)
     at: dict[str, np.ndarray] = field(default_factory=dict)
     index: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    # Loops that go one step too far, and which entry of F, G and the planes they take there.
+    further: dict[str, Callable] = field(default_factory=dict)
     ones: set[str] = field(default_factory=set)
-    border: list[str] = field(default_factory=list)
     scale: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     added: list[Callable] = field(default_factory=list)
     after: list[Callable] = field(default_factory=list)
-    # ((lambda b, shape), …): how the bias is put to S, and whether it is.
+    # What is added to S of this shape, from b.
     bias: Callable | None = None
 
     def __post_init__(self):
@@ -103,7 +104,6 @@ class Nest:
         self.before, self.behind = ([zeros[side] for zeros in z.padding] for side in (0, 1))
         self.offset = [0] * z.axes
         self.shape = list(z.shapes[TARGET[self.result]])
-        self.border = ["zero"] * z.axes
 
     def build(self):
         names = list(self.count)
@@ -112,16 +112,20 @@ class Nest:
         at, axes = self.at, range(self.sizes.axes)
         self.coefficient = np.ones(len(at["n"]), np.int64)
         self.keep = np.ones(len(at["n"]), bool)
-        self.index = {"G": [at["n"], at["i"], *(at[f"l{axis}"] for axis in axes)], "b": [at["i"]]}
+        take = {name: self.further.get(name, lambda each: each)(each) for name, each in at.items()}
+        self.index = {"G": [take["n"], take["i"], *(take[f"l{axis}"] for axis in axes)], "b": [take["i"]]}
         if self.result != "db":
-            plane = at["i"] // self.sizes.filters * self.sizes.planes + at["q"]
+            plane = take["i"] // self.sizes.filters * self.sizes.planes + take["q"]
             pixel = [
                 self.step[axis] * at[f"l{axis}"]
                 + self.spacing[axis] * at[f"a{axis}"]
                 + (self.offset[axis] - self.before[axis] + at[f"r{axis}"])
                 for axis in axes
             ]
-            self.index |= {"X": [at["n"], plane, *pixel], "F": [at["i"], at["q"], *(at[f"a{axis}"] for axis in axes)]}
+            self.index |= {
+                "X": [take["n"], plane, *pixel],
+                "F": [take["i"], take["q"], *(take[f"a{axis}"] for axis in axes)],
+            }
 
     def shape_of(self, array):
         """Shape of an array of the nest: of the result, the one it is given."""
