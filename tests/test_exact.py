@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])

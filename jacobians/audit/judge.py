@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jacobians.audit.probes import Probe, expected, scheme_of
 from jacobians.audit.subject import Result
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["FACTORS", "FINE", "kind", "lower_than", "near_miss", "rounding_bounds", "slack", "widened"]
 

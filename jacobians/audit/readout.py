@@ -15,7 +15,7 @@ from jacobians import symbolic
 from jacobians.audit.judge import FACTORS, slack
 from jacobians.audit.probes import Case, Probe, dtype_of, expected
 from jacobians.audit.subject import Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["MOST_READINGS", "ROLES", "Products", "named", "names", "products", "text"]
 

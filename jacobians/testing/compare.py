@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.errors import AuditError, DtypeError, ShapeError
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.probes import Probe

@@ -17,8 +17,8 @@ from sympy import ZZ, Symbol
 from sympy.polys.rings import ring
 
 from jacobians import symbolic
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 
 __all__ = ["Failure", "Outcome", "Task", "check", "first_difference", "read_out"]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import symbolic
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 
 __all__ = ["Rounded", "cost", "derivatives", "high_precision", "rounded_network"]
 
