@@ -19,8 +19,8 @@ from jacobians.audit.compare import Comparison
 from jacobians.audit.facts import where
 from jacobians.audit.layers import convolution
 from jacobians.audit.layouts import with_layout
+from jacobians.evidence import exact
 from jacobians.testing import assert_convolution, option_pairs
-from jacobians.verify import exact
 from tests.convolutions import Fft, Layer
 
 PLAIN = Layer()

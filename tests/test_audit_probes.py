@@ -1,6 +1,5 @@
 """What an audit draws: sums that stay exact in every dtype, and the probability that they miss something wrong."""
 
-import dataclasses
 import itertools
 import math
 from fractions import Fraction
@@ -9,9 +8,11 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, ShapeError, audit
-from jacobians.audit import probes, run
+from jacobians.audit import curriculum, numbers, sums
+from jacobians.audit.cases import Case
+from jacobians.audit.layers import convolution
+from jacobians.evidence import exact
 from jacobians.testing import option_pairs
-from jacobians.verify import exact
 from tests import oracle
 from tests.convolutions import Im2col
 
@@ -20,7 +21,7 @@ DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 
 def options_of(dtype, spatial_ndim=2, **options):
     given = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | options
-    return run.options(*given.values(), spatial_ndim, bias=True, dtype=dtype)
+    return convolution.options(*given.values(), spatial_ndim, bias=True, dtype=dtype)
 
 
 # the bound, against all draws of tiny forms ---------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def test_what_results_are_held_against_is_the_triple_sum(ndim, dtype):
     for options in option_pairs(ndim):
         fixed = options_of(dtype, ndim, **options)
         image, filters = (2, *(5, 7, 6)[-ndim:]), (4, 2 // options["groups"], *(3, 1, 2)[-ndim:])
-        probe = probes.draw(probes.Case(Geometry(image, filters, **options), 3), fixed, 0)
+        probe = numbers.draw(Case(Geometry(image, filters, **options), 3), fixed, 0)
         plain = oracle.plain(probe.geometry)
         pairs = list(zip(probe.X, probe.G, strict=True))
         bias = probe.b.astype(object).reshape(-1, *(1,) * ndim)
@@ -83,18 +84,18 @@ def test_what_results_are_held_against_is_the_triple_sum(ndim, dtype):
             "dF": sum(oracle.filter_gradient(X, G, **plain) for X, G in pairs),
             "db": np.sum(probe.G.astype(object), axis=(0, *range(2, ndim + 2))),
         }
-        given = probes.expected(probe)
+        given = sums.expected(probe)
         assert given.keys() == right.keys()
-        for name, sums in given.items():
-            oracle.assert_same(sums, right[name])
+        for name, value in given.items():
+            oracle.assert_same(value, right[name])
 
 
 # what is drawn --------------------------------------------------------------------------------------------------------
 
 LONG = {
-    "many responses": probes.Case(Geometry((3, 32, 32), (4, 3, 5, 5)), 2),
-    "many taps": probes.Case(Geometry((64, 3, 4), (2, 64, 3, 3), padding=1), 1),
-    "both": probes.Case(Geometry((48, 20, 21), (2, 48, 3, 3)), 1),
+    "many responses": Case(Geometry((3, 32, 32), (4, 3, 5, 5)), 2),
+    "many taps": Case(Geometry((64, 3, 4), (2, 64, 3, 3), padding=1), 1),
+    "both": Case(Geometry((48, 20, 21), (2, 48, 3, 3)), 1),
 }
 
 
@@ -108,25 +109,25 @@ def test_of_long_sums_no_partial_sum_is_beyond_what_the_dtype_holds(case, dtype)
 @pytest.mark.parametrize("options", option_pairs()[1::4], ids=str)
 def test_no_partial_sum_of_the_curriculum_is_beyond_what_the_dtype_holds(options, dtype):
     fixed = options_of(dtype, **options)
-    for case in probes.curriculum(fixed):
+    for case in curriculum.curriculum(fixed):
         assert_exact(case, fixed, dtype)
 
 
 def assert_exact(case, options, dtype):
     """The sums of the magnitudes of all products bound all partial sums, in any order."""
-    assert 0 < probes.miss_of(case, dtype) < 1
-    probe = probes.draw(case, options, 3)
-    sizes = {letter: np.abs(getattr(probe, letter).astype(object)) for letter in "XFbG"}
-    wide = dataclasses.replace(probe, **{letter: size.astype(np.float64) for letter, size in sizes.items()})
-    assert max(float(sums.max()) for sums in probes.expected(wide).values()) <= exact.exact_limit(dtype)
+    assert 0 < numbers.miss_of(case, dtype) < 1
+    probe = numbers.draw(case, options, 3)
+    sizes = {letter: np.abs(probe.arrays[letter].astype(object)) for letter in "XFbG"}
+    wide = probe.replaced(**{letter: size.astype(np.float64) for letter, size in sizes.items()})
+    assert max(float(sums.max()) for sums in sums.expected(wide).values()) <= exact.exact_limit(dtype)
 
 
 def test_supports_are_of_the_size_that_the_scheme_says_and_hold_every_entry_alike():
     case, options = LONG["both"], options_of("bfloat16")
-    scheme = probes.scheme_of(case, "bfloat16")
+    scheme = numbers.scheme_of(case, "bfloat16")
     assert scheme.F.share < 1
     assert scheme.G.share < 1
-    drawn = [probes.draw(case, options, 0, number) for number in range(300)]
+    drawn = [numbers.draw(case, options, 0, number) for number in range(300)]
     for letter, rows in (("F", [each.F for each in drawn]), ("G", [each.G.swapaxes(0, 1) for each in drawn])):
         draw = getattr(scheme, letter)
         filled = np.stack(rows).reshape(len(rows), rows[0].shape[0], -1).astype(float) != 0
@@ -144,11 +145,11 @@ def test_draws_miss_a_wrong_entry_no_more_often_than_they_say():
     case, options = LONG["both"], options_of("bfloat16")
     missed, count = dict.fromkeys(("F", "X", "S"), 0), 2000
     for number in range(count):
-        probe = probes.draw(case, options, 1, number)
+        probe = numbers.draw(case, options, 1, number)
         x, f, g = probe.X[0, 5, 3, 4], probe.F[1, 7, 2, 0], probe.G[0, 1, 9, 8]
         for name, product in (("F", g * x), ("X", g * f), ("S", x * f)):
             missed[name] += product == 0
-    scheme = probes.scheme_of(case, "bfloat16")
+    scheme = numbers.scheme_of(case, "bfloat16")
     pairs = {"F": (scheme.G, scheme.X), "X": (scheme.G, scheme.F), "S": (scheme.X, scheme.F)}
     bounds = {name: exact.miss_probability(*pair) for name, pair in pairs.items()}
     assert max(bounds.values()) == scheme.miss
@@ -158,17 +159,17 @@ def test_draws_miss_a_wrong_entry_no_more_often_than_they_say():
 
 
 def test_a_support_of_responses_is_worth_less_than_all_of_them():
-    few, many = (probes.scheme_of(LONG[name], "bfloat16") for name in ("many taps", "many responses"))
+    few, many = (numbers.scheme_of(LONG[name], "bfloat16") for name in ("many taps", "many responses"))
     assert few.G.share == 1
     assert many.G.share < 1
     assert many.miss > few.miss
 
 
 def test_layers_without_exact_integers_are_refused():
-    case = probes.Case(Geometry((1, 1, 2), (600, 1, 1, 1)), 1)
-    assert probes.scheme_of(case, "bfloat16") is None
+    case = Case(Geometry((1, 1, 2), (600, 1, 1, 1)), 1)
+    assert numbers.scheme_of(case, "bfloat16") is None
     with pytest.raises(ShapeError, match="has sums of 600 terms, for which bfloat16 has no exact integers"):
-        probes.draw(case, options_of("bfloat16"), 0)
+        numbers.draw(case, options_of("bfloat16"), 0)
 
 
 # what a default audit can miss ----------------------------------------------------------------------------------------
@@ -178,8 +179,8 @@ def test_layers_without_exact_integers_are_refused():
 @pytest.mark.parametrize("spatial_ndim", [1, 2, 3])
 def test_default_audits_reach_the_target_in_every_dtype(dtype, spatial_ndim):
     for options in option_pairs(spatial_ndim):
-        for case in probes.curriculum(options_of(dtype, spatial_ndim, **options)):
-            assert probes.scheme_of(case, dtype).miss ** run.MOST_DRAWS <= run.TARGET
+        for case in curriculum.curriculum(options_of(dtype, spatial_ndim, **options)):
+            assert numbers.scheme_of(case, dtype).miss ** numbers.MOST_DRAWS <= numbers.TARGET
 
 
 # layers that are too large --------------------------------------------------------------------------------------------
@@ -189,16 +190,16 @@ def test_default_audits_reach_the_target_in_every_dtype(dtype, spatial_ndim):
 @pytest.mark.parametrize("spatial_ndim", [1, 2, 3])
 def test_no_layer_of_usual_options_is_left_out(dtype, spatial_ndim):
     for options in option_pairs(spatial_ndim):
-        cases = probes.curriculum(options_of(dtype, spatial_ndim, **options))
-        assert probes.affordable(cases, dtype) == cases
+        cases = curriculum.curriculum(options_of(dtype, spatial_ndim, **options))
+        assert curriculum.affordable(cases, dtype) == cases
     for steps in ({"padding": 20}, {"dilation": 20}, {"stride": 40}):
-        cases = probes.curriculum(options_of("float64", 2, **steps))
-        assert probes.affordable(cases, "float64") == cases
+        cases = curriculum.curriculum(options_of("float64", 2, **steps))
+        assert curriculum.affordable(cases, "float64") == cases
 
 
 def test_of_layers_that_padding_makes_large_cheap_ones_are_kept_and_one_with_several_of_everything():
-    cases = probes.curriculum(options_of("float64", padding=300))
-    kept = probes.affordable(cases, "float64")
+    cases = curriculum.curriculum(options_of("float64", padding=300))
+    kept = curriculum.affordable(cases, "float64")
     assert kept == [case for case in cases if case in kept]
     assert 10 <= len(kept) < len(cases)
     assert any(case.several for case in kept)
@@ -206,9 +207,9 @@ def test_of_layers_that_padding_makes_large_cheap_ones_are_kept_and_one_with_sev
 
 
 def test_layers_that_are_left_out_are_said(monkeypatch):
-    monkeypatch.setattr(probes, "MOST_WORK", 3000)
+    monkeypatch.setattr(curriculum, "MOST_WORK", 3000)
     report = audit(Im2col().forward)
-    left_out = len(probes.curriculum(options_of("float64"))) - report.check().layers
+    left_out = len(curriculum.curriculum(options_of("float64"))) - report.check().layers
     assert left_out > 1
     said = f"{left_out} layers were left out: these options make them too large to try all in minutes"
     assert report.notes == (said,)

@@ -21,7 +21,7 @@ from jacobians.audit.numbers import DTYPES
 from jacobians.audit.remainders import Remainder, remainder
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["EXPLAINERS", "explained"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.layer import widened
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["differ", "multiple"]
 

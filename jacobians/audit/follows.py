@@ -10,7 +10,7 @@ import numpy as np
 
 from jacobians.audit.compare import Comparison, Run, listed
 from jacobians.audit.report import Finding
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["following", "merged", "raised_once"]
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.layer import REAL, Probe
 from jacobians.errors import ShapeError, nearest
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 
 __all__ = [
     "DTYPES",

@@ -12,15 +12,14 @@ import numpy.typing as npt
 import sympy
 
 from jacobians import symbolic
-from jacobians.verify import exact
+from jacobians.evidence import exact, readout
+from jacobians.evidence.readout import Products
 
-__all__ = ["Products", "products", "text"]
+__all__ = ["products", "text"]
 
 Array = npt.NDArray[Any]
-# How often each product is in a sum, by the places of its factors.
-Products = dict[tuple[int, ...], float]
 # Gives an entry of a result for some flat arrays, where the others are 0; None where there is no number.
-Value = Callable[[Mapping[str, Array]], float | None]
+Value = Callable[[dict[str, Array]], float | None]
 
 # Pairs of basis elements to give, and entries of one factor where the other one has distinct numbers.
 MOST_READINGS = 64
@@ -50,23 +49,8 @@ def products(value: Value, sizes: Mapping[str, int], dtype: str) -> Products | N
         does not give one number.
     """
     if math.prod(sizes.values()) <= MOST_READINGS:
-        return _by_pairs(value, sizes)
+        return readout.products(value, sizes)
     return _by_distinct(value, sizes, dtype) if len(sizes) == 2 and min(sizes.values()) <= MOST_CALLS else None
-
-
-def _unit(size: int, place: int) -> Array:
-    return np.asarray(np.arange(size) == place, np.float64)
-
-
-def _by_pairs(value: Value, sizes: Mapping[str, int]) -> Products | None:
-    found: Products = {}
-    for places in np.ndindex(*sizes.values()):
-        number = value({letter: _unit(size, at) for (letter, size), at in zip(sizes.items(), places, strict=True)})
-        if number is None:
-            return None
-        if number:
-            found[places] = number
-    return found
 
 
 def _by_distinct(value: Value, sizes: Mapping[str, int], dtype: str) -> Products | None:
@@ -80,7 +64,7 @@ def _by_distinct(value: Value, sizes: Mapping[str, int], dtype: str) -> Products
     where = {float(number): place for place, number in enumerate(numbers)}
     found: Products = {}
     for place in range(sizes[few]):
-        number = value({few: _unit(sizes[few], place), many: numbers})
+        number = value({few: readout.unit(sizes[few], place), many: numbers})
         if number is None or (number and abs(number) not in where):
             return None
         if number:

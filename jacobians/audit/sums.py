@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from jacobians import matrices
 from jacobians.audit.numbers import ConvolutionProbe, scheme_of
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 
 __all__ = ["FACTORS", "expected", "near_miss", "norms", "places", "rounding_bounds", "slack", "transform_bound"]
 
@@ -148,8 +148,7 @@ def rounding_bounds(probe: ConvolutionProbe) -> dict[str, Array]:
     terms, dtype = probe.case.terms + 1, str(probe.dtype)
     if terms * 2.0 ** -exact.SIGNIFICAND[dtype] >= 1:
         return {name: np.full(size.shape, np.inf) for name, size in sizes.items()}
-    share = float(exact.gamma(terms, dtype)) + 2 * float(exact.gamma(terms, "float64"))
-    return {name: share * (1 + float(exact.gamma(terms, "float64"))) * size for name, size in sizes.items()}
+    return {name: exact.rounding_bound(size, terms, dtype, against="float64") for name, size in sizes.items()}
 
 
 def near_miss(probe: ConvolutionProbe) -> Fraction:

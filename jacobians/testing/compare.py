@@ -13,9 +13,9 @@ from jacobians.audit.cases import Case
 from jacobians.audit.numbers import ConvolutionProbe
 from jacobians.audit.sums import expected, slack
 from jacobians.errors import AuditError, DtypeError, ShapeError
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.testing.story import Mismatch
-from jacobians.verify import exact
 
 __all__ = ["assert_bias_gradient", "assert_filter_gradient", "assert_forward", "assert_input_gradient"]
 
@@ -221,9 +221,7 @@ def _bound(name: str, probe: ConvolutionProbe, given: tuple[str, ...]) -> Array:
         if sizes.max() > np.iinfo(np.int64).max:
             raise OverflowError(f"the right sums reach {sizes.max():.3g}, beyond int64; make the integers smaller")
         return np.zeros(1)
-    share = exact.gamma(terms, dtype) + exact.gamma(terms, "float64")
-    # The sizes are rounded sums themselves.
-    bound = float(share) * (1 + float(exact.gamma(terms + 1, "float64"))) * sizes
+    bound = exact.rounding_bound(sizes, terms, dtype, against="float64")
     return np.where(whole & (sizes <= exact.exact_limit(dtype)), 0.0, bound)
 
 

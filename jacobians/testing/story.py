@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from jacobians import symbolic
+from jacobians import oracle, symbolic
 from jacobians.audit.layers.convolution import Convolution, entry_names
 from jacobians.audit.numbers import ConvolutionProbe
 from jacobians.audit.report import Finding
@@ -123,7 +123,7 @@ def _formula(mismatch: Mismatch, at: int) -> str:
     case, name = mismatch.probe.case, mismatch.name
     symbols = {letter: [sympy.Symbol(each) for each in entry_names(letter, case)] for letter in "XFGb"}
     X, F, G, b = (symbols[letter] for letter in "XFGb")
-    r, p, q = symbolic.triples(case.geometry)
+    r, p, q = oracle.triples(case.geometry)
     pixels, outs = case.geometry.pixels, math.prod(case.geometry.responses)
     if name == "S":
         image, at = divmod(at, outs)

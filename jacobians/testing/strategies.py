@@ -21,8 +21,8 @@ from jacobians import symbolic
 from jacobians.audit.cases import Case
 from jacobians.audit.numbers import check_dtype, dtype_of
 from jacobians.errors import ShapeError
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import exact
 
 try:
     from hypothesis import strategies as st

@@ -11,7 +11,7 @@ from jacobians.audit.factors import differ, multiple
 from jacobians.audit.findings import finding
 from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["LOWER", "added", "digits", "tells"]
 

@@ -15,7 +15,7 @@ from jacobians.audit.layer import Probe, Right, widened
 from jacobians.audit.python import listed
 from jacobians.audit.report import Finding
 from jacobians.audit.reproduce import calls, script
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["not_a_number"]
 

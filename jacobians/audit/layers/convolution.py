@@ -22,8 +22,8 @@ from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right,
 from jacobians.audit.layers import spreading
 from jacobians.audit.numbers import ConvolutionProbe, check_dtype, draw, dtype_of, integers, miss_of, reals
 from jacobians.errors import ShapeError
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 
 __all__ = ["Convolution", "entry_names", "options"]
 

@@ -16,7 +16,7 @@ from jacobians.audit.compare import Comparison, Run, written
 from jacobians.audit.factors import multiple
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
 from jacobians.audit.numbers import dtype_of
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["Relu", "Sizes"]
 

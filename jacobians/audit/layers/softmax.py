@@ -21,7 +21,8 @@ from scipy.special import log_softmax, softmax
 from jacobians.audit.calling.subject import Subject
 from jacobians.audit.compare import Comparison, Run, written
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
-from jacobians.verify import exact, reference
+from jacobians.evidence import exact
+from jacobians.verify import reference
 
 __all__ = ["DTYPES", "MiniBatch", "Sizes", "Softmax"]
 
