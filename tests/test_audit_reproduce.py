@@ -121,7 +121,7 @@ WRONG = {
     "is that of the call before": (Cache(lambda F: float(F.sum())), None),
     "depends on the calls before: it is right for the first numbers": (Cache(lambda F: 0), None),
     "depends on the call before": (Last(2), None),
-    "depends on the calls before": (Last(1), None),
+    "depends on the call": (Last(1), None),
     "depends on the call of forward before": (SAVED.forward, SAVED.backward),
     "differs from call to call": (forward_with(lambda S, X, F: S + next(COUNTER) % 3), None),
     "is not 0 where all numbers are 0": (forward_with(lambda S, X, F: S + 1e-9), None),

@@ -107,12 +107,17 @@ class Run:
     tried: list[Comparison] = dataclasses.field(default_factory=list)
     inexact: set[str] = dataclasses.field(default_factory=set)
     unsteady: set[str] = dataclasses.field(default_factory=set)
+    # The first probe that each function changed.
+    changed: dict[str, Probe] = dataclasses.field(default_factory=dict)
 
     def results(
         self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None, only: str | None = None
     ) -> dict[str, Result]:
         """Call the functions, or one of them, on one probe; `arrange` lays out arguments in memory."""
-        return self.subject.results(probe.arrays, arrange, only)
+        found = self.subject.results(probe.arrays, arrange, only)
+        for side in self.subject.writes:
+            self.changed.setdefault(side, probe)
+        return found
 
     def again(self, probe: Probe, name: str) -> Result:
         """Call for one result."""

@@ -195,7 +195,7 @@ def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:
     """Return a small layer, a larger one and two others with numbers of images that the curriculum does not have."""
     sizes = (
         (2, 1, 1, (2, 1, 2), (2, 1, 2)),
-        (4, 2, 3, (3, 1, 2), (4, 1, 5)),
+        (4, 2, 3, (3, 1, 2), (11, 1, 13)),
         (6, 2, 2, (2, 1, 3), (3, 1, 2)),
         (7, 1, 3, (2, 1, 2), (2, 1, 3)),
     )

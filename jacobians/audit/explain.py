@@ -249,7 +249,15 @@ def _left(run: Run, tried: Sequence[Comparison]) -> Finding | None:
 def _added(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     """Tell a term that is there where a factor is 0, too."""
     wrong = _of(run, tried, *NUMERIC)
-    return _left(run, wrong) if all(each.kind == "values" for each in wrong) else None
+    found = _left(run, wrong) if all(each.kind == "values" for each in wrong) else None
+    if found is None or found.arrays["got"] is None:
+        return found
+    # A term is what is wrong with the products beside it, too.
+    case = next(each.probe.case for each in wrong if run.layer.text(each.probe, "") == found.case)
+    probe = run.layer.small(case, run.seed)
+    each = next(each for each in run.compared(probe) if each.name == wrong[0].name) if probe else wrong[0]
+    error, alone = each.got - each.right.value, np.array(found.arrays["got"]) - np.array(found.arrays["right"])
+    return found if error.shape == alone.shape and np.array_equal(error, alone) else None
 
 
 def _formula(run: Run, tried: Sequence[Comparison]) -> Finding | None:

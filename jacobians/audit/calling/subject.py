@@ -69,8 +69,8 @@ class Subject:
         self.functions = {side: given[side] for side in sorted(given, reverse=True)}
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
-        # The first call of each function that changed its arguments.
-        self.writes: dict[str, tuple[tuple[str, ...], Any]] = {}
+        # What the first call of each function changed that changed its arguments.
+        self.writes: dict[str, tuple[str, ...]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class Subject:
             found |= call(self.functions[side], Call(given, labels, spoiled, self.calls))
             changed = next((each.changed for each in found.values() if each.changed), ())
             if changed:
-                self.writes.setdefault(side, (changed, arrays))
+                self.writes.setdefault(side, changed)
         return found
 
 

@@ -29,8 +29,8 @@ UNREAL = (
     "Multiply and add every number as it is, and keep the dtype of the arrays in all buffers.",
 )
 CONSTANT = (
-    "Something is added to the sums, such as a tolerance; next to large numbers it is rounded away.",
-    "Add the products and the bias, and nothing else.",
+    "What is left there is in no product: a term that is added, such as a tolerance, or a bias in other places.",
+    "Add the products, and the bias in its place, and nothing else.",
 )
 UNLIKE = ("Their values decide.", "Compute with all numbers alike.")
 # Lower precisions that code is known to compute in.

@@ -27,9 +27,8 @@ def in_place(run: Run) -> Iterator[Finding]:
     Finding
         One per function, on a call that did.
     """
-    for side, (letters, arrays) in run.subject.writes.items():
-        probe = next((each.probe for each in run.tried if each.probe.arrays is arrays), None)
-        probe = probe or run.tried[0].probe.replaced(**arrays)
+    for side, letters in run.subject.writes.items():
+        probe = run.changed[side]
         each = next(each for each in run.compared(probe, only=side))
         lines = [f"before = {letters[0]}.copy()", *calls(run, side), f"print({letters[0]})", "print(before)  # right"]
         text = script(run, probe, lines, (side,))

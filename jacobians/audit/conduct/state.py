@@ -138,7 +138,9 @@ def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
         title, *why = KEPT if steady else RANDOM
         side = run.subject.side(each.name)
         once = calls(run, side)
-        lines = [*once, *shown(each.name, each.right.value)] if steady else shown_steady(each.name, once, TIMES)
+        largest = run.layer.draw(max(run.cases, key=lambda case: case.numbers), run.seed)
+        left = [*on_other(run, largest, side), *once, *shown(each.name, each.right.value)]
+        lines = left if steady else shown_steady(each.name, once, TIMES)
         text = script(run, each.probe, lines, (side,))
         return finding(run, each, title, "state", (why[0], why[1], "memory"), text=text)
     return None
