@@ -60,7 +60,12 @@ class Comparison:
         if not np.all(np.isfinite(self.got)):
             return "not written"
         error = float(np.abs(self.got - self.right.value).max())
-        return "inexact" if error <= self.layer.slack(self.probe, self.name) else "values"
+        return "inexact" if error <= self.slack else "values"
+
+    @functools.cached_property
+    def slack(self) -> float:
+        """The error up to which results of fast algorithms are accepted."""
+        return self.layer.slack(self.probe, self.name)
 
     @property
     def fine(self) -> bool:
@@ -135,7 +140,7 @@ class Run:
         """Whether it is a finding; of a fast algorithm, long sums cannot be judged where the bound allows anything."""
         if each.fine:
             return False
-        return not self.inexact or each.kind != "values" or each.layer.slack(each.probe, each.name) > 0
+        return not self.inexact or each.kind != "values" or each.slack > 0
 
     def of(self, name: str) -> list[Comparison]:
         """Return all comparisons of one result, smallest case first."""

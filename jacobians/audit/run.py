@@ -109,6 +109,8 @@ def _compare(run: Run, executor: Executor | None) -> Fraction | None:
 
     run.tried = [each for found in (executor.map if executor else map)(first, run.cases) for each in found]
     run.inexact = {each.name for each in run.tried if each.kind == "inexact"}
+    # A wrong result may be near the right one at some layers.
+    run.inexact -= run.broken
     return _more_draws(run)
 
 
@@ -121,27 +123,24 @@ def _more_draws(run: Run) -> Fraction | None:
             return None
         if run.inexact:
             missed = run.layer.near_miss(run.layer.draw(case, run.seed))
+        broken = run.broken
         for number in range(1, MOST_DRAWS):
-            sides = _steady(run)
+            sides = [side for side in run.subject.functions if set(run.subject.gives[side]) - broken]
             if missed <= TARGET or not sides:
                 break
             probe = run.layer.draw(case, run.seed, number)
             for side in sides:
                 for each in run.compared(probe, only=side):
-                    if run.is_wrong(each) and each.name not in run.broken:
+                    if each.name not in broken and run.is_wrong(each):
                         run.tried.append(each)
-                    elif each.kind == "inexact":
+                        broken.add(each.name)
+                    elif each.name not in broken and each.kind == "inexact":
                         run.inexact.add(each.name)
             if run.inexact and not known:  # by the other bound, then, from the start
                 return _more_draws(run)
             missed *= run.layer.near_miss(probe) if run.inexact else miss
         worst = max(worst, missed)
     return worst
-
-
-def _steady(run: Run) -> list[str]:
-    """Return the functions with a result that nothing is wrong with so far."""
-    return [side for side in run.subject.functions if set(run.subject.gives[side]) - run.broken]
 
 
 # what is tried --------------------------------------------------------------------------------------------------------
