@@ -1,0 +1,554 @@
+"""Finding the formula behind products that were read at several layers.
+
+Every index is, where it can be, a linear combination of other indices, with a constant that is one of sizes; beyond a
+border it may be folded. Of the tuples that these equations allow, ranges say which take part. What is left over is
+another term. A formula is found where its products are those that were read, at every layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.formula.combine import FREE, Combinations
+from jacobians.formula.read import Reading, rational
+from jacobians.formula.relation import (
+    AXES,
+    FOLDS,
+    Coefficient,
+    Columns,
+    Condition,
+    Equation,
+    Linear,
+    Tensor,
+    Term,
+    View,
+    counted,
+    distance,
+    fold,
+    holds,
+    same_axis,
+    size_of,
+    split,
+)
+from jacobians.formula.structure import SIZES, Structure
+
+__all__ = ["fit"]
+
+Array = npt.NDArray[Any]
+
+MOST_TERMS = 4
+# Of slopes that neighbours show, those that are tried, and how many combinations of them.
+MOST_SLOPES, MOST_COMBINATIONS = 3, 24
+# Share of the products for which an equation has to hold that does not hold for all.
+MAJORITY = 0.5
+MODULI = (2, 3, 4)
+# Sizes that coefficients are made of.
+SCALES = 3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """Products at several layers: one column per index, the layer of each, and the coefficients."""
+
+    columns: Columns
+    layer: Array
+    by: Array
+
+    def where(self, mask: Array) -> Rows:
+        """Return some of them."""
+        return Rows({name: each[mask] for name, each in self.columns.items()}, self.layer[mask], self.by[mask])
+
+    def with_coefficients(self, by: Array) -> Rows:
+        """Return them with other coefficients."""
+        return Rows(self.columns, self.layer, by)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.layer)
+
+
+def fit(readings: Sequence[Reading], result: str, structure: Structure, steps: Sequence[int]) -> tuple[Term, ...] | None:
+    """Find the terms whose products were read.
+
+    Parameters
+    ----------
+    readings : sequence of Reading
+        At several layers, of the same factors.
+    result : str
+        S, dX, dF or db.
+    structure : Structure
+        Axes and groups.
+    steps : sequence of int
+        Strides and dilations.
+
+    Returns
+    -------
+    tuple of Term or None
+        None where there are none that give just these products, with these coefficients, at every layer.
+    """
+    fitter = _Fitter(readings, result, structure, steps)
+    for views in fitter.views():
+        if (terms := fitter.terms(views)) is not None:
+            return terms
+    return None
+
+
+class _Fitter:
+    """Readings, and what does not depend on how memory is viewed."""
+
+    def __init__(self, readings: Sequence[Reading], result: str, structure: Structure, steps: Sequence[int]) -> None:
+        self.readings, self.structure = readings, structure
+        self.sizes = [each.sizes for each in readings]
+        self.tensors = [structure.tensors[letter] for letter in (result, *readings[0].letters)]
+        self.combinations = Combinations(self.sizes, steps)
+        self.out = [split(each.shape, self.tensors[0], sizes) for each, sizes in zip(readings, self.sizes, strict=True)]
+        self.pairs: dict[Any, Any] = {}
+
+    # views ------------------------------------------------------------------------------------------------------------
+
+    def views(self) -> Iterator[tuple[View, ...]]:
+        """Yield the arrays as they are, and then with the memory of one of them in another order of axes."""
+        plain = tuple(View(tensor) for tensor in self.tensors)
+        yield plain
+        if any(out is not None for out in self.out):
+            return
+        orders = [
+            (plain[:at] + (View(tensor, order),) + plain[at + 1 :])
+            for at, tensor in enumerate(self.tensors)
+            for order in _orders(len(tensor.axes))
+        ]
+        found = [(self._bound(views), views) for views in orders]
+        found.sort(key=lambda each: -each[0])
+        least = self._bound(plain)
+        yield from (views for bound, views in found[:4] if bound >= least)
+
+    def _bound(self, views: tuple[View, ...]) -> int:
+        """Count the indices that have an equation."""
+        equations, _ = self._equations(self._rows(views), views, strict=True)
+        return len(equations)
+
+    def _rows(self, views: tuple[View, ...]) -> Rows:
+        columns: list[Columns] = []
+        for reading, sizes, out in zip(self.readings, self.sizes, self.out, strict=True):
+            found: Columns = {}
+            for view, flat in zip(views, reading.places, strict=True):
+                if view is views[0] and out is not None:
+                    found |= dict(zip(view.names, np.unravel_index(flat, out), strict=True))
+                else:
+                    found |= view.columns(flat, sizes)
+            columns.append(found)
+        joined = {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
+        counts = [reading.places.shape[1] for reading in self.readings]
+        layer = np.repeat(np.arange(len(counts)), counts)
+        return Rows(joined, layer, np.concatenate([reading.coefficients for reading in self.readings]))
+
+    # terms ------------------------------------------------------------------------------------------------------------
+
+    def terms(self, views: tuple[View, ...]) -> tuple[Term, ...] | None:
+        """Return the terms whose products are all of these."""
+        return self._terms(self._rows(views), views, MOST_TERMS)
+
+    def _terms(self, rows: Rows, views: tuple[View, ...], most: int) -> tuple[Term, ...] | None:
+        if not rows.count:
+            return ()
+        if not most:
+            return None
+        for strict in (True, False):
+            for term, rest in self._term(rows, views, strict=strict):
+                further = self._terms(rest, views, most - 1)
+                if further is not None:
+                    return (term, *further)
+        return None
+
+    def _term(self, rows: Rows, views: tuple[View, ...], *, strict: bool) -> Iterator[tuple[Term, Rows]]:
+        """Yield a term for most of the products, and the products that are left over."""
+        equations, fits = self._equations(rows, views, strict=strict)
+        if strict and not fits.all():
+            return
+        inside, rest = rows.where(fits), rows.where(~fits)
+        if not inside.count:
+            return
+        term = self._ranged(Term(views, tuple(equations)), inside)
+        if term is None:
+            return
+        if found := self._coefficient(term, inside):
+            yield dataclasses.replace(term, coefficient=found), rest
+            return
+        values, counts = np.unique(inside.by, return_counts=True)
+        usual = float(values[np.argmax(counts)])
+        single = dataclasses.replace(term, coefficient=Coefficient(Fraction(usual).limit_denominator(5040)))
+        odd = inside.by != usual
+        yield single, _joined(rest, inside.with_coefficients(inside.by - usual).where(odd))
+        part = inside.where(~odd)
+        narrow = self._ranged(Term(views, tuple(equations)), part)
+        if narrow is not None:
+            yield dataclasses.replace(narrow, coefficient=single.coefficient), _joined(rest, inside.where(odd))
+
+    # equations --------------------------------------------------------------------------------------------------------
+
+    def _equations(self, rows: Rows, views: tuple[View, ...], *, strict: bool) -> tuple[list[Equation], Array]:
+        """Express index after index by those that are free; return which products satisfy all equations."""
+        axes = {name: axis for view in views for name, axis in zip(view.names, view.tensor.axes, strict=True)}
+        free: list[str] = []
+        equations: list[Equation] = []
+        fits = np.ones(rows.count, bool)
+        self.pairs = {}
+        for name in sorted(axes, key=_rank):
+            found = self._equation(name, axes[name].size, free, rows, strict=True)
+            if found is None and not strict:
+                found = self._equation(name, axes[name].size, free, rows, strict=False)
+            if found is None:
+                free.append(name)
+            else:
+                equations.append(found)
+                fits &= self._satisfied(found, rows, axes[name].size)
+        return equations, fits
+
+    def _satisfied(self, each: Equation, rows: Rows, size: str) -> Array:
+        found = np.zeros(rows.count, bool)
+        for at, sizes in enumerate(self.sizes):
+            here = rows.layer == at
+            scaled = each.value.scaled({name: column[here] for name, column in rows.columns.items()}, sizes)
+            by, limit = each.value.denominator, self._limit(each.index, size, at)
+            value = fold(scaled // by, limit, each.fold) if limit else scaled // by
+            found[here] = (value == rows.columns[each.index][here]) & (scaled % by == 0)
+        return found
+
+    def _limit(self, name: str, size: str, at: int) -> int:
+        out = self.out[at]
+        names = View(self.tensors[0]).names
+        return out[names.index(name)] if out is not None and name in names else size_of(size, self.sizes[at])
+
+    def _equation(self, name: str, size: str, free: list[str], rows: Rows, *, strict: bool) -> Equation | None:
+        slopes = {each: self._slopes(rows, name, each, free) for each in free}
+        slopes = {each: found for each, found in slopes.items() if found != [0]}
+        own = _own(name, self.structure)
+        for chosen in _choices(slopes):
+            value = Linear.of(chosen)
+            by = value.denominator
+            off = rows.columns[name] * by
+            for each, slope in value.terms:
+                off = off - rows.columns[each] * int(slope * by)
+            found = self._constant(off, by, rows, own, strict=strict)
+            if found is not None:
+                return Equation(name, dataclasses.replace(found, terms=value.terms + found.terms))
+            if strict and by == 1 and (folded := self._folded(name, size, off, rows, own)):
+                return dataclasses.replace(
+                    folded, value=dataclasses.replace(folded.value, terms=value.terms + folded.value.terms)
+                )
+        return None
+
+    def _constant(self, off: Array, by: int, rows: Rows, own: Sequence[str], *, strict: bool) -> Linear | None:
+        """Return the combination of sizes that is the rest of an equation, by layer."""
+        limits, agree = [], 0
+        for at in range(len(self.sizes)):
+            here = off[rows.layer == at]
+            if not len(here):
+                limits.append((-FREE, FREE))
+                continue
+            values, counts = np.unique(here, return_counts=True)
+            usual = int(values[np.argmax(counts)])
+            if strict and len(values) > 1:
+                return None
+            agree += int(counts.max())
+            limits.append((usual, usual) if strict or counts.max() > MAJORITY * len(here) else (-FREE, FREE))
+        if not strict and agree < MAJORITY * rows.count:
+            return None
+        if all(each == (-FREE, FREE) for each in limits):
+            return None
+        return self.combinations.within(limits, own, by)
+
+    def _folded(self, name: str, size: str, off: Array, rows: Rows, own: Sequence[str]) -> Equation | None:
+        """Return the equation whose index is folded at the border."""
+        column = rows.columns[name]
+        for kind in FOLDS[1:]:
+            allowed = []
+            for at in range(len(self.sizes)):
+                here = rows.layer == at
+                limit = self._limit(name, size, at)
+                allowed.append(_constants(column[here] - off[here], column[here], limit, kind))
+                if not allowed[-1]:
+                    break
+            else:
+                if found := self.combinations.among(allowed, own):
+                    return Equation(name, found, kind)
+        return None
+
+    def _slopes(self, rows: Rows, name: str, each: str, free: list[str]) -> list[Fraction]:
+        """Return by how much an index grows with another one, all other free ones being the same: most usual first."""
+        key = (tuple(free), each)
+        if key not in self.pairs:
+            others = [rows.columns[other] for other in free if other != each]
+            order = np.lexsort((rows.columns[each], *others, rows.layer))
+            one, two = order[:-1], order[1:]
+            alike = rows.layer[one] == rows.layer[two]
+            for other in others:
+                alike &= other[one] == other[two]
+            step = rows.columns[each][two] - rows.columns[each][one]
+            alike &= step > 0
+            self.pairs[key] = one[alike], two[alike], step[alike]
+        one, two, step = self.pairs[key]
+        if not len(step):
+            return [Fraction(0)]
+        rise = rows.columns[name][two] - rows.columns[name][one]
+        common = np.gcd(rise, step)
+        codes, counts = np.unique((rise // common) * 1000 + step // common, return_counts=True)
+        usual = codes[np.argsort(-counts, kind="stable")]
+        share = np.sort(counts)[::-1] / len(step)
+        kept = [code for code, part in zip(usual, share, strict=True) if part > 0.1][:MOST_SLOPES]
+        return [Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500)) for code in kept]
+
+    # ranges -----------------------------------------------------------------------------------------------------------
+
+    def _ranged(self, term: Term, rows: Rows) -> Term | None:
+        """Find the ranges that leave just these products of those that the equations allow."""
+        found = [self._candidates(term, rows, at) for at in range(len(self.sizes))]
+        if any(each is None for each in found):
+            return None
+        candidates = [each for each in found if each is not None]
+        if all(actual.all() for _, actual in candidates):
+            return term
+        ranges = _Ranges(term, candidates, self.sizes, self.combinations, self.structure)
+        for conditions, excluded in ranges.found():
+            return dataclasses.replace(term, conditions=conditions, excluded=excluded)
+        return None
+
+    def _candidates(self, term: Term, rows: Rows, at: int) -> tuple[Columns, Array] | None:
+        """Return the tuples that the equations allow, and which of them are products; None if some products are not."""
+        columns = term.tuples(self.sizes[at], self.out[at])
+        here = rows.where(rows.layer == at)
+        names = list(columns)
+        limits = [self._limit(name, term.axes[name].size, at) for name in names]
+        keys, actual = (_keys(each, names, limits) for each in (columns, here.columns))
+        found = np.isin(keys, actual)
+        return (columns, found) if found.sum() == len(np.unique(actual)) else None
+
+    # coefficients -----------------------------------------------------------------------------------------------------
+
+    def _coefficient(self, term: Term, rows: Rows) -> Coefficient | None:
+        """Return the common factor of all products, if it is one of sizes and of counts."""
+        if np.all(rows.by == rows.by[0]) :
+            return Coefficient(_fraction(rows.by[0]))
+        for counts in self._counts(term, rows):
+            by = rows.by
+            for name, power in counts:
+                by = by / self._counted(term, rows, name).astype(np.float64) ** power
+            by = rational(by)
+            per_layer = [np.unique(by[rows.layer == at]) for at in range(len(self.sizes))]
+            if all(len(each) <= 1 for each in per_layer):
+                values = [_fraction(each[0]) if len(each) else None for each in per_layer]
+                if (found := self._powers(values)) is not None:
+                    return dataclasses.replace(found, counts=counts)
+        return None
+
+    def _counts(self, term: Term, rows: Rows) -> Iterator[tuple[tuple[str, int], ...]]:
+        """Yield the counts that coefficients may be powers of."""
+        yield ()
+        names = [name for name in rows.columns if any(name.rpartition(".")[2] in axis for axis in AXES)]
+        letters = dict.fromkeys(name.partition(".")[0] for name in names)
+        for letter in letters:
+            own = [name for name in names if name.startswith(letter + ".")]
+            for count in range(len(own), 0, -1):
+                for some in itertools.combinations(own, count):
+                    for power in (-1, 1):
+                        yield tuple((name, power) for name in some)
+
+    def _counted(self, term: Term, rows: Rows, name: str) -> Array:
+        found = np.ones(rows.count, np.int64)
+        for at, sizes in enumerate(self.sizes):
+            here = rows.layer == at
+            columns = term.tuples(sizes, self.out[at])
+            if here.any():
+                counts = np.zeros(self._limit(name, term.axes[name].size, at), np.int64)
+                counts[columns[name]] = counted(columns, name)
+                found[here] = counts[rows.columns[name][here]]
+        return found
+
+    def _powers(self, values: Sequence[Fraction | None]) -> Coefficient | None:
+        names = [name for name in ("N", "d", "n", "d/g", "n/g", *itertools.chain(*SIZES[self.structure.spatial_ndim])) if name in self.combinations.plain]
+        given = [(each, sizes) for each, sizes in zip(values, self.sizes, strict=True) if each is not None]
+        for count in range(2 * SCALES):
+            for some in itertools.combinations(names, count):
+                for powers in itertools.product((-1, 1), repeat=count):
+                    pairs = tuple(zip(some, powers, strict=True))
+                    left = {each / Coefficient(Fraction(1), pairs).at(sizes) for each, sizes in given}
+                    if len(left) == 1:
+                        return Coefficient(left.pop(), pairs)
+        return None
+
+
+class _Ranges:
+    """Ranges of combinations of indices that separate the products of a term from the other tuples."""
+
+    def __init__(
+        self,
+        term: Term,
+        candidates: Sequence[tuple[Columns, Array]],
+        sizes: Sequence[Any],
+        combinations: Combinations,
+        structure: Structure,
+    ) -> None:
+        self.term, self.candidates, self.sizes = term, candidates, sizes
+        self.combinations, self.structure = combinations, structure
+
+    def found(self) -> Iterator[tuple[tuple[Condition, ...], tuple[Condition, ...]]]:
+        """Yield conditions that hold for all products, and conditions that all hold for a hole among the others."""
+        actual = [each for _, each in self.candidates]
+        everything = [np.ones(len(each), bool) for each in actual]
+        conditions, left = self._hull(everything, actual)
+        if left is None:
+            return
+        if all(np.array_equal(one, two) for one, two in zip(left, actual, strict=True)):
+            yield conditions, ()
+            return
+        # What is left over lies in a hole.
+        hole = [one & ~two for one, two in zip(left, actual, strict=True)]
+        excluded, covered = self._hull(left, hole)
+        if covered is not None and all(np.array_equal(one, two) for one, two in zip(covered, hole, strict=True)):
+            yield conditions, excluded
+
+    def _hull(self, among: Sequence[Array], inside: Sequence[Array]) -> tuple[tuple[Condition, ...], list[Array] | None]:
+        """Find ranges in which all of `inside` lies, and as little as possible else of `among`."""
+        left, chosen = [each.copy() for each in among], list[Condition]()
+        for forms in self._forms():
+            valued = [(form, self._values(form, among)) for form in forms]
+            while any((one & ~two).any() for one, two in zip(left, inside, strict=True)):
+                best = max(
+                    ((self._cut(values, left, inside, side), form, values, side) for form, values in valued for side in (0, 1)),
+                    key=lambda each: each[0],
+                    default=None,
+                )
+                if best is None or best[0] == 0:
+                    break
+                _, form, values, side = best
+                condition = self._condition(form, values, left, inside, side)
+                if condition is None:
+                    valued = [each for each in valued if each[0] is not form]
+                    continue
+                chosen.append(condition)
+                for at, (columns, _) in enumerate(self.candidates):
+                    result = [columns[name] for name in self.term.views[0].names]
+                    left[at] &= holds(condition, columns, self.sizes[at], result, among[at])
+                if any((two & ~one).any() for one, two in zip(left, inside, strict=True)):
+                    return (), None
+        return tuple(chosen), left
+
+    def _forms(self) -> Iterator[list[Condition]]:
+        """Yield indices, their remainders, their distances to the first and last, and their sums and differences."""
+        names = [name for name in self.term.axes]
+        plain = [Condition(Linear.of({name: 1})) for name in names]
+        yield plain
+        yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
+        yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
+        pairs = [(one, two) for one, two in itertools.combinations(names, 2) if same_axis(one, two)]
+        yield [Condition(Linear.of({one: 1, two: sign})) for one, two in pairs for sign in (-1, 1)]
+
+    def _values(self, form: Condition, among: Sequence[Array]) -> list[Array]:
+        found = []
+        for (columns, _), sizes, kept in zip(self.candidates, self.sizes, among, strict=True):
+            value = np.broadcast_to(form.form.scaled(columns, sizes), kept.shape)
+            if form.of:
+                value = distance(value, [columns[name] for name in self.term.views[0].names], kept, form.of)
+            found.append(value % form.modulus if form.modulus else value)
+        return found
+
+    def _cut(self, values: Sequence[Array], left: Sequence[Array], inside: Sequence[Array], side: int) -> int:
+        """Count the tuples that lie beyond the range."""
+        total = 0
+        for each, one, two in zip(values, left, inside, strict=True):
+            if two.any():
+                limit = each[two].max() if side else each[two].min()
+                total += int(np.sum(one & (each > limit if side else each < limit)))
+        return total
+
+    def _condition(
+        self, form: Condition, values: Sequence[Array], left: Sequence[Array], inside: Sequence[Array], side: int
+    ) -> Condition | None:
+        """Return the range with a limit that is a combination of sizes."""
+        sign = 1 if side else -1
+        limits, empty = [], []
+        for each, one, two in zip(values, left, inside, strict=True):
+            mine, all_of = sign * each[two], sign * each[one & ~two]
+            if len(mine):
+                beyond = all_of[all_of > mine.max()]
+                limits.append((int(mine.max()), int(beyond.min()) - 1 if len(beyond) else FREE))
+            else:
+                limits.append((-FREE, FREE))
+            empty.append((-FREE, int(all_of.min()) - 1) if not len(mine) and len(all_of) else limits[-1])
+        name = next(iter(dict(form.form.terms)))
+        own = () if form.modulus or form.of else _own(name, self.structure)
+        for each_limits in dict.fromkeys((tuple(empty), tuple(limits))):
+            signed = [each if side else (-each[1], -each[0]) for each in each_limits]
+            if found := self.combinations.within(signed, own):
+                return dataclasses.replace(form, high=found) if side else dataclasses.replace(form, low=found)
+        return None
+
+
+def _joined(one: Rows, two: Rows) -> Rows:
+    columns = {name: np.concatenate([each, two.columns[name]]) for name, each in one.columns.items()}
+    return Rows(columns, np.concatenate([one.layer, two.layer]), np.concatenate([one.by, two.by]))
+
+
+def _fraction(value: float) -> Fraction:
+    simple = Fraction(float(value)).limit_denominator(5040)
+    return simple if float(simple) == value else Fraction(float(value))
+
+
+def _rank(name: str) -> tuple[int, int]:
+    """Order indices: of responses, of taps, of pixels; those that come first are free where they can be."""
+    letter = name.partition(".")[0]
+    return ("G", "S", "F", "dF", "b", "db", "X", "dX").index(letter), 0
+
+
+def _own(name: str, structure: Structure) -> tuple[str, ...]:
+    """Return the sizes of the axis of an index."""
+    index = name.rpartition(".")[2]
+    for axis, sizes in zip(AXES, SIZES[structure.spatial_ndim], strict=False):
+        if index in axis:
+            return (*sizes, *(f"{what}({sizes[0]})" for what in ("tail", "before", "after")))
+    return {"n": ("N",), "i": ("n", "n/g"), "k": ("d", "d/g"), "g": ()}[index]
+
+
+def _choices(slopes: dict[str, list[Fraction]]) -> Iterator[dict[str, Fraction]]:
+    """Yield the usual slopes, and then combinations with less usual ones."""
+    ways = itertools.product(*(range(len(each)) for each in slopes.values()))
+    for way in itertools.islice(sorted(ways, key=lambda each: (sum(each), each)), MOST_COMBINATIONS):
+        yield {name: found[at] for (name, found), at in zip(slopes.items(), way, strict=True)}
+
+
+def _constants(steps: Array, column: Array, size: int, kind: str) -> set[int]:
+    """Return the constants with which indices that are folded at the border are these."""
+    reach = 2 * size + 2
+    return {each for each in range(-reach, reach + 1) if np.array_equal(fold(steps + each, size, kind), column)}
+
+
+def _keys(columns: Columns, names: Sequence[str], limits: Sequence[int]) -> Array:
+    total: Any = np.zeros(len(columns[names[0]]), np.int64)
+    for name, limit in zip(names, limits, strict=True):
+        total = total * max(limit, 1) + columns[name]
+    return np.asarray(total)
+
+
+def _orders(count: int) -> Iterator[tuple[int, ...]]:
+    """Yield orders of axes: one axis moved elsewhere, two exchanged, some reversed."""
+    plain = tuple(range(count))
+    found: dict[tuple[int, ...], None] = {}
+    for one, two in itertools.permutations(plain, 2):
+        rest = [each for each in plain if each != one]
+        found[(*rest[:two], one, *rest[two:])] = None
+    for one, two in itertools.combinations(plain, 2):
+        order = list(plain)
+        order[one], order[two] = two, one
+        found[tuple(order)] = None
+    for first in range(count):
+        found[(*plain[:first], *reversed(plain[first:]))] = None
+    yield from (order for order in found if order != plain)

@@ -1,0 +1,468 @@
+"""Relations between indices: what a formula is, and the numbers that it gives.
+
+A layer is the trilinear form of L1: products of an entry of the response map (or of its gradient), an entry of the
+filters and an entry of the image, over all index tuples that satisfy one equation per axis. A `Term` is such a set of
+products, right or wrong; a `Formula` is a sum of terms for one result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Axis", "Coefficient", "Condition", "Equation", "Formula", "Linear", "Tensor", "Term", "View", "fold"]
+
+Array = npt.NDArray[Any]
+Sizes = Mapping[str, int]
+Columns = dict[str, Array]
+
+FOLDS = ("", "wrap", "clamp", "reflect", "symmetric")
+
+
+def size_of(name: str, sizes: Sizes) -> int:
+    """Return a size of a layer, or what is derived from sizes by its name: ``W'÷4``, ``min(K,L)``, ``K·L``.
+
+    Parameters
+    ----------
+    name : str
+        The name of a size; sizes joined by ``·``; a size and a number joined by ``÷``, which rounds down; ``min(…)``.
+    sizes : mapping of str to int
+        The sizes of a layer by their names.
+
+    Returns
+    -------
+    int
+        Its value at this layer.
+    """
+    if name in sizes:
+        return sizes[name]
+    if name.startswith("min("):
+        return min(size_of(each, sizes) for each in name[4:-1].split(","))
+    if "÷" in name:
+        size, _, step = name.partition("÷")
+        return size_of(size, sizes) // int(step)
+    if "·" in name:
+        return math.prod(size_of(each, sizes) for each in name.split("·"))
+    raise KeyError(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A linear combination of indices and sizes with rational coefficients, and a constant."""
+
+    terms: tuple[tuple[str, Fraction], ...] = ()
+    constant: Fraction = Fraction(0)
+
+    @classmethod
+    def of(cls, terms: Mapping[str, Any], constant: Any = 0) -> Linear:
+        """Make one of coefficients by name; those that are 0 are left out."""
+        kept = tuple((name, Fraction(each)) for name, each in terms.items() if each)
+        return cls(kept, Fraction(constant))
+
+    def coefficient(self, name: str) -> Fraction:
+        """Return the coefficient of a name, 0 where it does not occur."""
+        return dict(self.terms).get(name, Fraction(0))
+
+    @property
+    def denominator(self) -> int:
+        """The least common denominator of all coefficients."""
+        return math.lcm(self.constant.denominator, *(each.denominator for _, each in self.terms))
+
+    def scaled(self, columns: Mapping[str, Array], sizes: Sizes) -> Array:
+        """Return the value times the denominator, in integers."""
+        by = self.denominator
+        total: Any = np.int64(self.constant * by)
+        for name, each in self.terms:
+            value: Any = columns[name] if name in columns else size_of(name, sizes)
+            total = total + value * int(each * by)
+        return np.asarray(total)
+
+    def at(self, sizes: Sizes) -> int:
+        """Return the value of a combination of sizes alone, rounded down."""
+        return int(self.scaled({}, sizes)) // self.denominator
+
+
+def fold(values: Array, size: int, kind: str) -> Array:
+    """Bring indices back into 0 … size − 1 as code does that reads beyond a border.
+
+    Parameters
+    ----------
+    values : ndarray of int64
+        Indices, also such as lie outside.
+    size : int
+        Of the axis.
+    kind : {"", "wrap", "clamp", "reflect", "symmetric"}
+        Not at all; modulo the size; to the nearest; mirrored at the first and last entry; or before and behind them.
+
+    Returns
+    -------
+    ndarray of int64
+        Of the same shape.
+    """
+    if kind == "wrap":
+        return values % size
+    if kind == "clamp":
+        return np.clip(values, 0, size - 1)
+    if kind == "reflect":
+        period = max(2 * size - 2, 1)
+        values = values % period
+        return np.minimum(values, period - values) if size > 1 else values * 0
+    if kind == "symmetric":
+        values = values % (2 * size)
+        return np.minimum(values, 2 * size - 1 - values)
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One axis of an array: the name of its index, and the name of its size."""
+
+    name: str
+    size: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An array of a layer, with its axes in the order of memory."""
+
+    letter: str
+    axes: tuple[Axis, ...]
+
+    def shape(self, sizes: Sizes) -> tuple[int, ...]:
+        """Return its shape at a layer."""
+        return tuple(size_of(axis.size, sizes) for axis in self.axes)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A tensor whose memory is read in an order of axes, which need not be its own.
+
+    `order` names positions of axes: the memory is unravelled as if its axes stood in this order. An index of the
+    tensor is written ``letter.name``.
+    """
+
+    tensor: Tensor
+    order: tuple[int, ...] = ()
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes in the order in which memory is read."""
+        return tuple(self.tensor.axes[at] for at in self.order) if self.order else self.tensor.axes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The indices, in the tensor's own order of axes."""
+        return tuple(f"{self.tensor.letter}.{axis.name}" for axis in self.tensor.axes)
+
+    def shape(self, sizes: Sizes) -> tuple[int, ...]:
+        """Return the shape in which memory is read."""
+        return tuple(size_of(axis.size, sizes) for axis in self.axes)
+
+    def columns(self, flat: Array, sizes: Sizes) -> Columns:
+        """Return the indices of entries that are given by their places in memory."""
+        found = np.unravel_index(flat, self.shape(sizes))
+        return {f"{self.tensor.letter}.{axis.name}": each for axis, each in zip(self.axes, found, strict=True)}
+
+    def flat(self, columns: Mapping[str, Array], sizes: Sizes) -> Array:
+        """Return the places in memory of entries that are given by their indices."""
+        total: Any = np.int64(0)
+        for axis, size in zip(self.axes, self.shape(sizes), strict=True):
+            total = total * size + columns[f"{self.tensor.letter}.{axis.name}"]
+        return np.asarray(total)
+
+
+@dataclasses.dataclass(frozen=True)
+class Equation:
+    """An index as a function of free indices and of sizes: a linear combination, folded at the border."""
+
+    index: str
+    value: Linear
+    fold: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """Which index tuples take part: ``low ≤ form ≤ high``; or only the first or last `form` of every entry of a result.
+
+    `modulus` other than 0 takes the form's remainder. `of` is "first" or "last": the form is then the distance of an
+    index to its first, or last, value among the tuples of the same entry of the result.
+    """
+
+    form: Linear
+    low: Linear | None = None
+    high: Linear | None = None
+    modulus: int = 0
+    of: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Coefficient:
+    """The factor of each product: a number, times powers of sizes, times powers of counts of products.
+
+    `counts` are pairs of an index and a power: the number of tuples that share this index, on its axis alone.
+    """
+
+    number: Fraction = Fraction(1)
+    powers: tuple[tuple[str, int], ...] = ()
+    counts: tuple[tuple[str, int], ...] = ()
+
+    def at(self, sizes: Sizes) -> Fraction:
+        """Return the factor at a layer, without the counts."""
+        return self.number * math.prod(
+            (Fraction(size_of(name, sizes)) ** power for name, power in self.powers), start=Fraction(1)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A set of products, each with a coefficient: `views` of the result and of its factors, equations and conditions.
+
+    Indices without an equation are free. All `conditions` hold; a tuple for which all of `excluded` hold is left out.
+    """
+
+    views: tuple[View, ...]
+    equations: tuple[Equation, ...]
+    conditions: tuple[Condition, ...] = ()
+    excluded: tuple[Condition, ...] = ()
+    coefficient: Coefficient = Coefficient()
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The indices without an equation."""
+        bound = {each.index for each in self.equations}
+        return tuple(name for view in self.views for name in view.names if name not in bound)
+
+    @functools.cached_property
+    def axes(self) -> dict[str, Axis]:
+        """The axes by the names of their indices."""
+        return {
+            name: axis for view in self.views for name, axis in zip(view.names, view.tensor.axes, strict=True)
+        }
+
+    def tuples(self, sizes: Sizes, out: Sequence[int] | None = None) -> Columns:
+        """Enumerate the index tuples at a layer that equations and arrays allow, without the conditions.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int
+            The layer.
+        out : sequence of int, optional
+            The shape of the result, where it is not the right one.
+
+        Returns
+        -------
+        dict of str to ndarray
+            One column per index, in the order of `free` and then of the equations.
+        """
+        limits = {name: size_of(axis.size, sizes) for name, axis in self.axes.items()}
+        if out is not None:
+            result = self.views[0]
+            limits |= dict(zip(result.names, out, strict=True))
+        free = self.free
+        grid = np.indices([limits[name] for name in free], dtype=np.int64).reshape(len(free), -1)
+        columns: Columns = dict(zip(free, grid, strict=True))
+        if not free:
+            columns = {}
+        inside = np.ones(grid.shape[1] if free else 1, bool)
+        for each in self.equations:
+            scaled, by = each.value.scaled(columns, sizes), each.value.denominator
+            value = np.broadcast_to(scaled // by, inside.shape)
+            inside = inside & (scaled % by == 0)
+            value = fold(value, limits[each.index], each.fold) if limits[each.index] else value
+            columns[each.index] = value
+            inside = inside & (value >= 0) & (value < limits[each.index])
+        return {name: column[inside] for name, column in columns.items()}
+
+    def select(self, columns: Columns, sizes: Sizes) -> Array:
+        """Return which of these tuples the conditions let take part."""
+        count = len(next(iter(columns.values())))
+        result = [columns[name] for name in self.views[0].names]
+        kept = np.ones(count, bool)
+        for each in self.conditions:
+            kept &= holds(each, columns, sizes, result, kept)
+        if self.excluded:
+            hole = kept.copy()
+            for each in self.excluded:
+                hole &= holds(each, columns, sizes, result, kept)
+            kept &= ~hole
+        return kept
+
+    def products(self, sizes: Sizes, out: Sequence[int] | None = None) -> tuple[Array, Array]:
+        """Return the places in memory of result and factors of every product, and the coefficients.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int
+            The layer.
+        out : sequence of int, optional
+            The shape of the result, where it is not the right one.
+
+        Returns
+        -------
+        places : ndarray of int64, shape (len(views), products)
+            Of the result and of every factor.
+        coefficients : ndarray of float64, shape (products,)
+            The factor of every product.
+        """
+        columns = self.tuples(sizes, out)
+        kept = self.select(columns, sizes)
+        found = {name: column[kept] for name, column in columns.items()}
+        result = self.views[0]
+        if out is None or result.order:
+            first = result.flat(found, sizes)
+        else:
+            first = np.ravel_multi_index([found[name] for name in result.names], tuple(out))
+        places = np.stack([first, *(view.flat(found, sizes) for view in self.views[1:])])
+        return places, self._coefficients(columns, kept, sizes)
+
+    def _coefficients(self, columns: Columns, kept: Array, sizes: Sizes) -> Array:
+        by = np.full(int(kept.sum()), float(self.coefficient.at(sizes)))
+        for name, power in self.coefficient.counts:
+            by = by * counted(columns, name)[kept].astype(np.float64) ** power
+        return by
+
+
+def counted(columns: Columns, name: str) -> Array:
+    """Count, for every tuple, how many pairs of a response and a tap meet at its index, on the axis of the index.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray
+        Tuples, one column per index.
+    name : str
+        An index, as ``X.y``.
+
+    Returns
+    -------
+    ndarray of int64
+        The number of distinct values of the other indices of this axis among the tuples with the same index.
+    """
+    partners = [columns[each] for each in columns if each != name and same_axis(each, name)]
+    pairs = np.unique(np.stack([columns[name], *partners]), axis=1)
+    counts = np.bincount(pairs[0])
+    return np.asarray(counts[columns[name]])
+
+
+# Spatial indices by axis: response, tap, pixel.
+AXES = (("l", "a", "y"), ("m", "b", "x"), ("o", "c", "w"))
+
+
+def same_axis(one: str, two: str) -> bool:
+    """Whether two indices lie on one spatial axis."""
+    first, second = one.rpartition(".")[2], two.rpartition(".")[2]
+    return any(first in axis and second in axis for axis in AXES)
+
+
+def holds(each: Condition, columns: Columns, sizes: Sizes, result: Sequence[Array], kept: Array) -> Array:
+    """Return for which tuples a condition holds; `kept` are those among which the first or last is sought."""
+    scaled, by = each.form.scaled(columns, sizes), each.form.denominator
+    if each.of:
+        scaled = distance(np.broadcast_to(scaled, kept.shape), result, kept, each.of)
+    if each.modulus:
+        scaled = scaled % (each.modulus * by)
+    found = np.ones(kept.shape, bool)
+    if each.low is not None:
+        found &= scaled * each.low.denominator >= each.low.scaled({}, sizes) * by
+    if each.high is not None:
+        found &= scaled * each.high.denominator <= each.high.scaled({}, sizes) * by
+    return found
+
+
+def distance(form: Array, result: Sequence[Array], kept: Array, of: str) -> Array:
+    """Return how far each tuple is from the first, or last, of those with the same entry of the result."""
+    if not len(form):
+        return form
+    _, which = np.unique(np.stack(result), axis=1, return_inverse=True)
+    which = which.reshape(-1)
+    sign = -1 if of == "last" else 1
+    best = np.full(which.max() + 1, np.iinfo(np.int64).max // 4)
+    np.minimum.at(best, which[kept], (sign * form)[kept])
+    return np.asarray(sign * form - best[which])
+
+
+@dataclasses.dataclass(frozen=True)
+class Formula:
+    """What code computes for one result: a sum of terms, each over products of the entries of its factors.
+
+    Attributes
+    ----------
+    result : str
+        S, dX, dF or db.
+    terms : tuple of Term
+        Their sum; empty where the result is 0.
+    shape : tuple of Linear
+        The shape of the result, one combination of sizes per axis.
+    options : tuple of (str, int)
+        The numbers that the code was fixed to: stride, dilation and padding per axis, groups.
+    """
+
+    result: str
+    terms: tuple[Term, ...]
+    shape: tuple[Linear, ...]
+    options: tuple[tuple[str, int], ...] = ()
+
+    def predict(self, sizes: Sizes, arrays: Mapping[str, Array]) -> Array:
+        """Compute what the code returns.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int
+            The layer.
+        arrays : mapping of str to ndarray
+            X, F, b and G, with a leading batch axis where they have one.
+
+        Returns
+        -------
+        ndarray
+            int64 where all factors are integers and all coefficients are whole, else float64.
+        """
+        shape = tuple(max(each.at(sizes), 0) for each in self.shape)
+        total = np.zeros(math.prod(shape), np.float64)
+        integers = all(np.asarray(each).dtype.kind in "iu" for each in arrays.values())
+        exact = np.zeros(total.shape, np.int64)
+        for term in self.terms:
+            out = split(shape, term.views[0].tensor, sizes)
+            places, by = term.products(sizes, out)
+            factors = [
+                np.asarray(arrays[view.tensor.letter]).reshape(-1)[place]
+                for view, place in zip(term.views[1:], places[1:], strict=True)
+            ]
+            if integers and np.all(by == np.round(by)):
+                values = math.prod([each.astype(np.int64) for each in factors], start=by.astype(np.int64))
+                np.add.at(exact, places[0], values)
+            else:
+                integers = False
+                np.add.at(total, places[0], math.prod([each.astype(np.float64) for each in factors], start=by))
+        return (exact if integers else total + exact).reshape(shape)
+
+
+def split(shape: Sequence[int], tensor: Tensor, sizes: Sizes) -> tuple[int, ...] | None:
+    """Return the shape of a result with its filters, or planes, split into groups; None where it is the right one."""
+    right = tensor.shape(sizes)
+    spare = len(right) - len(shape)
+    if math.prod(right) == math.prod(shape) and spare >= 0:
+        own = joined(tensor, sizes)
+        if tuple(shape) == own:
+            return None
+    if not spare:
+        return tuple(shape)
+    at = next(at for at, axis in enumerate(tensor.axes) if axis.name == "g")
+    rest = max(shape[at] // max(right[at], 1), 0)
+    return (*shape[:at], right[at], rest, *shape[at + 1 :])
+
+
+def joined(tensor: Tensor, sizes: Sizes) -> tuple[int, ...]:
+    """Return the shape of a tensor as arrays have it: groups and what is in a group are one axis."""
+    shape = list(tensor.shape(sizes))
+    for at, axis in enumerate(tensor.axes):
+        if axis.name == "g":
+            shape[at : at + 2] = [shape[at] * shape[at + 1]]
+    return tuple(shape)
