@@ -44,14 +44,22 @@ __all__ = ["fit"]
 
 Array = npt.NDArray[Any]
 
-MOST_TERMS = 4
+MOST_TERMS, MOST_VIEWS = 4, 3
 # Of slopes that neighbours show, those that are tried, and how many combinations of them.
-MOST_SLOPES, MOST_COMBINATIONS = 3, 24
-# Share of the products for which an equation has to hold that does not hold for all.
-MAJORITY = 0.5
+MOST_SLOPES, MOST_COMBINATIONS, RARE = 4, 24, 0.02
+# Neighbours at these distances: an index may go up and down in turns.
+LAGS = (1, 2, 3)
+# Share of the products for which an equation has to hold that does not hold for all: where the index has several values,
+# and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
+MAJORITY, LEAST, TIES = 0.25, 0.15, 0.6
 MODULI = (2, 3, 4)
 # Sizes that coefficients are made of.
 SCALES = 3
+
+
+# Arrays of responses, taps and pixels. Indices of those that come first are free where they can be.
+RESPONSES, TAPS, PIXELS = ("G", "S"), ("F", "dF", "b", "db"), ("X", "dX")
+ORDERS = ((*RESPONSES, *TAPS, *PIXELS), (*RESPONSES, *PIXELS, *TAPS), (*TAPS, *PIXELS, *RESPONSES))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,14 +130,15 @@ class _Fitter:
         if any(out is not None for out in self.out):
             return
         orders = [
-            (plain[:at] + (View(tensor, order),) + plain[at + 1 :])
+            (plain[:at] + (View(tensor, order, written),) + plain[at + 1 :])
             for at, tensor in enumerate(self.tensors)
             for order in _orders(len(tensor.axes))
+            for written in (False, True)
         ]
         found = [(self._bound(views), views) for views in orders]
-        found.sort(key=lambda each: -each[0])
         least = self._bound(plain)
-        yield from (views for bound, views in found[:4] if bound >= least)
+        found = sorted((each for each in found if each[0] > least), key=lambda each: -each[0])
+        yield from (views for _, views in found[:MOST_VIEWS])
 
     def _bound(self, views: tuple[View, ...]) -> int:
         """Count the indices that have an equation."""
@@ -162,16 +171,19 @@ class _Fitter:
             return ()
         if not most:
             return None
-        for strict in (True, False):
-            for term, rest in self._term(rows, views, strict=strict):
+        ways = [(order, True) for order in ORDERS] + [(ORDERS[0], False)]
+        for order, strict in ways:
+            for term, rest in self._term(rows, views, order, strict=strict):
                 further = self._terms(rest, views, most - 1)
                 if further is not None:
                     return (term, *further)
         return None
 
-    def _term(self, rows: Rows, views: tuple[View, ...], *, strict: bool) -> Iterator[tuple[Term, Rows]]:
+    def _term(
+        self, rows: Rows, views: tuple[View, ...], order: tuple[str, ...], *, strict: bool
+    ) -> Iterator[tuple[Term, Rows]]:
         """Yield a term for most of the products, and the products that are left over."""
-        equations, fits = self._equations(rows, views, strict=strict)
+        equations, fits = self._equations(rows, views, order, strict=strict)
         if strict and not fits.all():
             return
         inside, rest = rows.where(fits), rows.where(~fits)
@@ -195,17 +207,19 @@ class _Fitter:
 
     # equations --------------------------------------------------------------------------------------------------------
 
-    def _equations(self, rows: Rows, views: tuple[View, ...], *, strict: bool) -> tuple[list[Equation], Array]:
+    def _equations(
+        self, rows: Rows, views: tuple[View, ...], order: tuple[str, ...] = ORDERS[0], *, strict: bool
+    ) -> tuple[list[Equation], Array]:
         """Express index after index by those that are free; return which products satisfy all equations."""
         axes = {name: axis for view in views for name, axis in zip(view.names, view.tensor.axes, strict=True)}
         free: list[str] = []
         equations: list[Equation] = []
         fits = np.ones(rows.count, bool)
         self.pairs = {}
-        for name in sorted(axes, key=_rank):
-            found = self._equation(name, axes[name].size, free, rows, strict=True)
+        for name in sorted(axes, key=lambda each: order.index(each.partition(".")[0])):
+            found = self._equation(name, axes[name].size, free, rows)
             if found is None and not strict:
-                found = self._equation(name, axes[name].size, free, rows, strict=False)
+                found = self._usual_equation(name, free, rows)
             if found is None:
                 free.append(name)
             else:
@@ -228,44 +242,58 @@ class _Fitter:
         names = View(self.tensors[0]).names
         return out[names.index(name)] if out is not None and name in names else size_of(size, self.sizes[at])
 
-    def _equation(self, name: str, size: str, free: list[str], rows: Rows, *, strict: bool) -> Equation | None:
-        slopes = {each: self._slopes(rows, name, each, free) for each in free}
-        slopes = {each: found for each, found in slopes.items() if found != [0]}
+    def _equation(self, name: str, size: str, free: list[str], rows: Rows) -> Equation | None:
+        """Return the equation that holds for all products."""
         own = _own(name, self.structure)
-        for chosen in _choices(slopes):
-            value = Linear.of(chosen)
+        for value, off in self._rests(name, free, rows):
             by = value.denominator
-            off = rows.columns[name] * by
-            for each, slope in value.terms:
-                off = off - rows.columns[each] * int(slope * by)
-            found = self._constant(off, by, rows, own, strict=strict)
-            if found is not None:
-                return Equation(name, dataclasses.replace(found, terms=value.terms + found.terms))
-            if strict and by == 1 and (folded := self._folded(name, size, off, rows, own)):
-                return dataclasses.replace(
-                    folded, value=dataclasses.replace(folded.value, terms=value.terms + folded.value.terms)
-                )
+            wanted = [set(np.unique(off[rows.layer == at]).tolist()) for at in range(len(self.sizes))]
+            if all(len(each) <= 1 for each in wanted):
+                limits = [(each.pop(),) * 2 if each else (-FREE, FREE) for each in wanted]
+                if found := self.combinations.within(limits, own, by):
+                    return Equation(name, _sum(value, found))
+            elif by == 1 and (folded := self._folded(name, size, off, rows, own)):
+                return Equation(name, _sum(value, folded.value), folded.fold)
         return None
 
-    def _constant(self, off: Array, by: int, rows: Rows, own: Sequence[str], *, strict: bool) -> Linear | None:
-        """Return the combination of sizes that is the rest of an equation, by layer."""
-        limits, agree = [], 0
-        for at in range(len(self.sizes)):
-            here = off[rows.layer == at]
-            if not len(here):
-                limits.append((-FREE, FREE))
-                continue
-            values, counts = np.unique(here, return_counts=True)
-            usual = int(values[np.argmax(counts)])
-            if strict and len(values) > 1:
-                return None
-            agree += int(counts.max())
-            limits.append((usual, usual) if strict or counts.max() > MAJORITY * len(here) else (-FREE, FREE))
-        if not strict and agree < MAJORITY * rows.count:
+    def _usual_equation(self, name: str, free: list[str], rows: Rows) -> Equation | None:
+        """Return the equation that holds for most products, of an index that is a function of the free ones."""
+        single = self._is_function(name, free, rows)
+        if not single and name.partition(".")[0] not in PIXELS:
             return None
-        if all(each == (-FREE, FREE) for each in limits):
-            return None
-        return self.combinations.within(limits, own, by)
+        own = _own(name, self.structure)
+        best: tuple[float, Equation] | None = None
+        for value, off in self._rests(name, free, rows):
+            agree, wanted = 0, []
+            for at in range(len(self.sizes)):
+                values, counts = np.unique(off[rows.layer == at], return_counts=True)
+                agree += int(counts.max(initial=0))
+                wanted.append({int(each) for each in values[counts >= TIES * counts.max(initial=0)]})
+            share = agree / rows.count
+            if share >= (LEAST if single else MAJORITY) and (not best or share > best[0]):
+                found = self.combinations.among([each or set(range(-2, 3)) for each in wanted], own, value.denominator)
+                if found is not None:
+                    best = share, Equation(name, _sum(value, found))
+        return best and best[1]
+
+    def _is_function(self, name: str, free: list[str], rows: Rows) -> bool:
+        """Whether the free indices leave one value of this one."""
+        given = [rows.columns[each] for each in free]
+        order = np.lexsort((rows.columns[name], *given, rows.layer))
+        alike = np.ones(max(len(order) - 1, 0), bool)
+        for each in (*given, rows.layer):
+            alike &= each[order[1:]] == each[order[:-1]]
+        return not np.any(alike & (rows.columns[name][order[1:]] != rows.columns[name][order[:-1]]))
+
+    def _rests(self, name: str, free: list[str], rows: Rows) -> Iterator[tuple[Linear, Array]]:
+        """Yield sums of free indices, and what an index is beyond them, times their denominator."""
+        slopes = {each: self._slopes(rows, name, each, free) for each in free}
+        for chosen in _choices({each: found for each, found in slopes.items() if found != [0]}):
+            value = Linear.of(chosen)
+            off = rows.columns[name] * value.denominator
+            for each, slope in value.terms:
+                off = off - rows.columns[each] * int(slope * value.denominator)
+            yield value, off
 
     def _folded(self, name: str, size: str, off: Array, rows: Rows, own: Sequence[str]) -> Equation | None:
         """Return the equation whose index is folded at the border."""
@@ -285,27 +313,34 @@ class _Fitter:
 
     def _slopes(self, rows: Rows, name: str, each: str, free: list[str]) -> list[Fraction]:
         """Return by how much an index grows with another one, all other free ones being the same: most usual first."""
-        key = (tuple(free), each)
+        found: dict[Fraction, float] = {}
+        for lag in LAGS:
+            one, two, step = self._neighbours(rows, each, free, lag)
+            if len(step):
+                rise = rows.columns[name][two] - rows.columns[name][one]
+                common = np.gcd(rise, step)
+                codes, counts = np.unique((rise // common) * 1000 + step // common, return_counts=True)
+                for code, count in zip(codes, counts, strict=True):
+                    slope = Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500))
+                    found[slope] = max(found.get(slope, 0), count / len(step) / lag)
+        usual = sorted((each for each, share in found.items() if share > RARE), key=lambda each: -found[each])
+        return usual[:MOST_SLOPES] or [Fraction(0)]
+
+    def _neighbours(self, rows: Rows, each: str, free: list[str], lag: int) -> tuple[Array, Array, Array]:
+        """Return pairs of products whose free indices are the same but for one, and by how much that differs."""
+        key = (tuple(free), each, lag)
         if key not in self.pairs:
             others = [rows.columns[other] for other in free if other != each]
             order = np.lexsort((rows.columns[each], *others, rows.layer))
-            one, two = order[:-1], order[1:]
+            one, two = order[:-lag], order[lag:]
             alike = rows.layer[one] == rows.layer[two]
             for other in others:
                 alike &= other[one] == other[two]
             step = rows.columns[each][two] - rows.columns[each][one]
             alike &= step > 0
             self.pairs[key] = one[alike], two[alike], step[alike]
-        one, two, step = self.pairs[key]
-        if not len(step):
-            return [Fraction(0)]
-        rise = rows.columns[name][two] - rows.columns[name][one]
-        common = np.gcd(rise, step)
-        codes, counts = np.unique((rise // common) * 1000 + step // common, return_counts=True)
-        usual = codes[np.argsort(-counts, kind="stable")]
-        share = np.sort(counts)[::-1] / len(step)
-        kept = [code for code, part in zip(usual, share, strict=True) if part > 0.1][:MOST_SLOPES]
-        return [Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500)) for code in kept]
+        found: tuple[Array, Array, Array] = self.pairs[key]
+        return found
 
     # ranges -----------------------------------------------------------------------------------------------------------
 
@@ -435,12 +470,31 @@ class _Ranges:
                     valued = [each for each in valued if each[0] is not form]
                     continue
                 chosen.append(condition)
-                for at, (columns, _) in enumerate(self.candidates):
-                    result = [columns[name] for name in self.term.views[0].names]
-                    left[at] &= holds(condition, columns, self.sizes[at], result, among[at])
+                left = [one & two for one, two in zip(left, self._kept([condition], among), strict=True)]
                 if any((two & ~one).any() for one, two in zip(left, inside, strict=True)):
                     return (), None
-        return tuple(chosen), left
+        return self._needed(chosen, among, left), left
+
+    def _needed(
+        self, chosen: Sequence[Condition], among: Sequence[Array], left: Sequence[Array]
+    ) -> tuple[Condition, ...]:
+        """Leave out conditions without which the others leave the same."""
+        kept = list(chosen)
+        for each in chosen:
+            others = [one for one in kept if one is not each]
+            if len(kept) > 1 and all(map(np.array_equal, self._kept(others, among), left)):
+                kept = others
+        return tuple(kept)
+
+    def _kept(self, conditions: Sequence[Condition], among: Sequence[Array]) -> list[Array]:
+        found = []
+        for (columns, _), sizes, start in zip(self.candidates, self.sizes, among, strict=True):
+            result = [columns[name] for name in self.term.views[0].names]
+            kept = start.copy()
+            for each in conditions:
+                kept &= holds(each, columns, sizes, result, start)
+            found.append(kept)
+        return found
 
     def _forms(self) -> Iterator[list[Condition]]:
         """Yield indices, their remainders, their distances to the first and last, and their sums and differences."""
@@ -498,15 +552,13 @@ def _joined(one: Rows, two: Rows) -> Rows:
     return Rows(columns, np.concatenate([one.layer, two.layer]), np.concatenate([one.by, two.by]))
 
 
+def _sum(one: Linear, two: Linear) -> Linear:
+    return Linear(one.terms + two.terms, one.constant + two.constant)
+
+
 def _fraction(value: float) -> Fraction:
     simple = Fraction(float(value)).limit_denominator(5040)
     return simple if float(simple) == value else Fraction(float(value))
-
-
-def _rank(name: str) -> tuple[int, int]:
-    """Order indices: of responses, of taps, of pixels; those that come first are free where they can be."""
-    letter = name.partition(".")[0]
-    return ("G", "S", "F", "dF", "b", "db", "X", "dX").index(letter), 0
 
 
 def _own(name: str, structure: Structure) -> tuple[str, ...]:
@@ -519,16 +571,20 @@ def _own(name: str, structure: Structure) -> tuple[str, ...]:
 
 
 def _choices(slopes: dict[str, list[Fraction]]) -> Iterator[dict[str, Fraction]]:
-    """Yield the usual slopes, and then combinations with less usual ones."""
-    ways = itertools.product(*(range(len(each)) for each in slopes.values()))
-    for way in itertools.islice(sorted(ways, key=lambda each: (sum(each), each)), MOST_COMBINATIONS):
-        yield {name: found[at] for (name, found), at in zip(slopes.items(), way, strict=True)}
+    """Yield the usual slopes, and then with one or two less usual ones."""
+    usual = {name: found[0] for name, found in slopes.items()}
+    other = [{name: each} for name, found in slopes.items() for each in found[1:]]
+    pairs = ({**one, **two} for one, two in itertools.combinations(other, 2) if one.keys() != two.keys())
+    for changes in itertools.islice(itertools.chain([{}], other, pairs), MOST_COMBINATIONS):
+        yield {**usual, **changes}
 
 
 def _constants(steps: Array, column: Array, size: int, kind: str) -> set[int]:
     """Return the constants with which indices that are folded at the border are these."""
-    reach = 2 * size + 2
-    return {each for each in range(-reach, reach + 1) if np.array_equal(fold(steps + each, size, kind), column)}
+    pairs = np.unique(np.stack([steps, column]), axis=1)
+    tried = np.arange(-2 * size - 2, 2 * size + 3)
+    fits = np.all(fold(pairs[0] + tried[:, None], size, kind) == pairs[1], axis=1)
+    return set(tried[fits].tolist())
 
 
 def _keys(columns: Columns, names: Sequence[str], limits: Sequence[int]) -> Array:

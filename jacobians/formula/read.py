@@ -45,8 +45,12 @@ SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, 
     (1, 1, 1, (5, 1, 2), (2, 2, 5), (0, 0, 1)),
     (1, 2, 1, (1, 1, 5), (2, 1, 4), (1, 0, 0)),
 )
+# Pixels on an axis, so many that any options make a layer.
+LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
+# Bits of products with which sums of several are told apart, and of how many products.
+ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
 # Fractions that coefficients are taken for.
 MOST_DENOMINATOR = 5040
 
@@ -71,7 +75,7 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
         k, responses, rest = (_of_axes(each, count) for each in (taps, out, tail))
         shape = (structure.groups * filters, planes, *k)
         # A layer that is large enough tells stride, dilation and padding for these taps.
-        one = options((structure.groups * planes, *(2**20,) * count), shape)
+        one = options((structure.groups * planes, *(LARGE,) * count), shape)
         parts = zip(responses, one.stride, one.extent, rest, one.padding, strict=True)
         sizes = [(each - 1) * s + extent + min(more, s - 1) - sum(zeros) for each, s, extent, more, zeros in parts]
         # Behind long padding an image of one pixel has more responses.
@@ -116,7 +120,7 @@ class Reading:
         return sizes_of(self.layer)
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818  # the code under audit is not at fault for it
     """Code whose sums cannot be read out: it raises, or is not linear."""
 
 
@@ -146,19 +150,16 @@ def read_products(
         None where a call gives nothing, or other shapes than the one before.
     """
     reader = _Reader(call, layer, dtype, letters)
-    if len(letters) == 1:
-        parts: list[tuple[Array, ...]] = [(np.arange(reader.count(letters[0])),)]
-    else:
-        few, many = letters
-        parts = [(group, np.arange(reader.count(many))) for group in _apart(result, few, layer, structure)]
-    return reader.read(parts)
+    few = letters[0]
+    groups = _apart(result if len(letters) == 2 else "", few, layer, structure)
+    return reader.read([(group, *(np.arange(reader.count(many)) for many in letters[1:])) for group in groups])
 
 
 def _apart(result: str, few: str, layer: Layer, structure: Structure) -> Iterator[Array]:
     """Yield the entries of a factor of which no two meet in one entry of the right result."""
     tensor, sizes = structure.tensors[few], sizes_of(layer)
     shape = tensor.shape(sizes)
-    together = {"S": {"i", "g"}, "dX": {"k", "g"}, "dF": {"i", "g"}}.get(result, set())
+    together = {"S": {"i", "g"}, "dX": {"k", "g"}, "dF": {"i", "g"}}.get(result, {"i", "k", "g"})
     flat = np.arange(math.prod(shape)).reshape(shape)
     alone = [at for at, axis in enumerate(tensor.axes) if axis.name not in together]
     rows = np.moveaxis(flat, alone, range(len(alone)))
@@ -207,28 +208,28 @@ class _Reader:
                 found.append(products)
                 continue
             if all(len(each) == 1 for each in piece):
-                raise Unreadable
+                raise Unreadable("single products cannot be told apart: the result is not linear in its factors")
             self.finer = max(self.finer, min(level + 1, 2))
             waiting += [(each, level + 1) for each in self._pieces(piece, level + 1)]
         return found
 
     def _pieces(self, part: tuple[Array, ...], level: int) -> list[tuple[Array, ...]]:
-        """Cut entries into fewer: by planes, by rows, and then in halves; the first factor one by one."""
+        """Cut entries into fewer: the first factor one by one, the other by planes, by rows, and then in halves."""
         if level == 0:
             return [part]
-        many = part[-1]
-        shape = self.layer.shapes[self.letters[-1]]
-        axis = {1: 2, 2: 3}.get(level, 0)
-        if axis and len(shape) > axis:
-            by = many // math.prod(shape[axis:]) 
+        few = [(each,) for each in np.array_split(part[0], len(part[0]))]
+        if len(part) == 1 or level == 1:
+            return [(*one, *part[1:]) for one in few]
+        many, shape = part[-1], self.layer.shapes[self.letters[-1]]
+        if level < len(shape) and level < 4:
+            by = many // math.prod(shape[level:])
             cut = [many[by == each] for each in np.unique(by)]
         else:
             cut = [each for each in np.array_split(many, 2) if len(each)]
-        few = [part[:-1]] if level < 2 or len(part) == 1 else [(each,) for each in np.array_split(part[0], len(part[0]))]
         return [(*one, each) for one in few for each in cut]
 
     def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
-        """Give these entries; return the products, and whether some sums hold several."""
+        """Give these entries; return the products, and whether some sums could not be told apart."""
         entries = math.prod(len(each) for each in piece)
         wanted = math.ceil((2 * math.log2(entries + 1) + 10) / sum(self.bits))
         codes = [self._codes(piece) for _ in range(wanted)]
@@ -237,21 +238,30 @@ class _Reader:
             return None
         at = np.flatnonzero(np.any(values != 0, axis=0))
         known = _matched(values[:, at], codes)
-        if np.any(known < 0):
+        places, by, rest = [at[known >= 0]], [np.ones(int(np.sum(known >= 0)))], at[known < 0]
+        found = [known[known >= 0]]
+        if len(rest) and sum(self.bits) > ENOUGH_BITS:
+            which, several = _sums(values[0, rest], _table(codes)[0])
+            places.append(rest[which])
+            found.append(several)
+            by.append(np.ones(len(which)))
+            rest = np.setdiff1d(rest, rest[which])
+        if len(rest):
             # Products with a coefficient: the ratio of two calls does not know it.
             more = [self._codes(piece) for _ in range(wanted)]
             again = self._values(piece, more)
             if again is None:
                 return None
             codes, values = codes + more, np.concatenate([values, again])
-            rest = known < 0
-            known[rest] = _ratios(values[:, at[rest]], codes, self.dtype)
-        mixed = bool(np.any(known < 0))
-        at, known = at[known >= 0], known[known >= 0]
-        each = np.unravel_index(known, [len(one) for one in piece])
-        places = np.stack([at, *(one[index] for one, index in zip(piece, each, strict=True))])
-        given = math.prod((code[index] for code, index in zip(codes[0], each, strict=True)), start=np.ones(len(at)))
-        return (places, rational(values[0, at] / given)), mixed
+            ratio = _ratios(values[:, rest], codes, self.dtype)
+            told = ratio >= 0
+            places.append(rest[told])
+            found.append(ratio[told])
+            by.append(rational(values[0, rest[told]] / _table(codes)[0, ratio[told]]))
+            rest = rest[~told]
+        each = np.unravel_index(np.concatenate(found), [len(one) for one in piece])
+        rows = [one[index] for one, index in zip(piece, each, strict=True)]
+        return (np.stack([np.concatenate(places), *rows]), np.concatenate(by)), bool(len(rest))
 
     def _codes(self, piece: tuple[Array, ...]) -> list[Array]:
         found = []
@@ -294,6 +304,34 @@ def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:
     at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
     found = order[at]
     return np.where(np.all(table[:, found] == values, axis=0), found, -1)
+
+
+def _sums(values: Array, table: Array) -> tuple[Array, Array]:
+    """Find the two, three or four products whose sums came: which value each is part of, and which product it is.
+
+    Of so many digits, two sums of different products are not alike.
+    """
+    which, found = [], []
+    if len(table) <= MOST_SUMMED:
+        one, two = np.triu_indices(len(table))
+        pairs = table[one] + table[two]
+        order = np.argsort(pairs)
+        ordered = pairs[order]
+        for at, value in enumerate(values):
+            for first in (np.zeros(1), table, ordered[: MOST_PAIRS]):
+                place = np.minimum(np.searchsorted(ordered, value - first), len(ordered) - 1)
+                hits = np.flatnonzero(ordered[place] == value - first)
+                if len(hits):
+                    pair = order[place[hits[0]]]
+                    several = [one[pair], two[pair]]
+                    if len(first) == len(table):
+                        several.append(hits[0])
+                    elif len(first) > 1:
+                        several += [one[order[hits[0]]], two[order[hits[0]]]]
+                    which += [at] * len(several)
+                    found += several
+                    break
+    return np.array(which, np.int64), np.array(found, np.int64)
 
 
 def _ratios(values: Array, codes: Sequence[Sequence[Array]], dtype: str) -> Array:

@@ -143,40 +143,48 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A tensor whose memory is read in an order of axes, which need not be its own.
+    """A tensor whose memory is read, or was written, in an order of axes that need not be its own.
 
-    `order` names positions of axes: the memory is unravelled as if its axes stood in this order. An index of the
-    tensor is written ``letter.name``.
+    `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
+    entries lie in memory in this order, and it is unravelled in the tensor's own. An index of the tensor is written
+    ``letter.name``.
     """
 
     tensor: Tensor
     order: tuple[int, ...] = ()
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        """The axes in the order in which memory is read."""
-        return tuple(self.tensor.axes[at] for at in self.order) if self.order else self.tensor.axes
+    written: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The indices, in the tensor's own order of axes."""
         return tuple(f"{self.tensor.letter}.{axis.name}" for axis in self.tensor.axes)
 
-    def shape(self, sizes: Sizes) -> tuple[int, ...]:
-        """Return the shape in which memory is read."""
-        return tuple(size_of(axis.size, sizes) for axis in self.axes)
-
     def columns(self, flat: Array, sizes: Sizes) -> Columns:
         """Return the indices of entries that are given by their places in memory."""
-        found = np.unravel_index(flat, self.shape(sizes))
-        return {f"{self.tensor.letter}.{axis.name}": each for axis, each in zip(self.axes, found, strict=True)}
+        shape = self.tensor.shape(sizes)
+        if self.written:
+            flat = self._ravelled(np.unravel_index(flat, shape), shape)
+        elif self.order:
+            found = np.unravel_index(flat, [shape[at] for at in self.order])
+            return dict(zip((self.names[at] for at in self.order), found, strict=True))
+        return dict(zip(self.names, np.unravel_index(flat, shape), strict=True))
 
     def flat(self, columns: Mapping[str, Array], sizes: Sizes) -> Array:
         """Return the places in memory of entries that are given by their indices."""
-        total: Any = np.int64(0)
-        for axis, size in zip(self.axes, self.shape(sizes), strict=True):
-            total = total * size + columns[f"{self.tensor.letter}.{axis.name}"]
-        return np.asarray(total)
+        shape = self.tensor.shape(sizes)
+        indices = [columns[name] for name in self.names]
+        if self.order and not self.written:
+            return self._ravelled(indices, shape)
+        flat = np.asarray(np.ravel_multi_index(indices, shape))
+        if not self.written:
+            return flat
+        found = np.unravel_index(flat, [shape[at] for at in self.order])
+        own = [found[self.order.index(at)] for at in range(len(shape))]
+        return np.asarray(np.ravel_multi_index(own, shape))
+
+    def _ravelled(self, indices: Sequence[Array], shape: Sequence[int]) -> Array:
+        ordered = [indices[at] for at in self.order]
+        return np.asarray(np.ravel_multi_index(ordered, [shape[at] for at in self.order]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,11 +275,10 @@ class Term:
             result = self.views[0]
             limits |= dict(zip(result.names, out, strict=True))
         free = self.free
-        grid = np.indices([limits[name] for name in free], dtype=np.int64).reshape(len(free), -1)
+        count = math.prod(limits[name] for name in free)
+        grid = np.indices([limits[name] for name in free], dtype=np.int64).reshape(len(free), count)
         columns: Columns = dict(zip(free, grid, strict=True))
-        if not free:
-            columns = {}
-        inside = np.ones(grid.shape[1] if free else 1, bool)
+        inside = np.ones(count, bool)
         for each in self.equations:
             scaled, by = each.value.scaled(columns, sizes), each.value.denominator
             value = np.broadcast_to(scaled // by, inside.shape)
@@ -409,7 +416,7 @@ class Formula:
     shape: tuple[Linear, ...]
     options: tuple[tuple[str, int], ...] = ()
 
-    def predict(self, sizes: Sizes, arrays: Mapping[str, Array]) -> Array:
+    def predict(self, sizes: Sizes, arrays: Mapping[str, Array], *, absolute: bool = False) -> Array:
         """Compute what the code returns.
 
         Parameters
@@ -418,6 +425,8 @@ class Formula:
             The layer.
         arrays : mapping of str to ndarray
             X, F, b and G, with a leading batch axis where they have one.
+        absolute : bool
+            Sum the magnitudes of the products instead, by which rounding errors are bounded.
 
         Returns
         -------
@@ -425,23 +434,24 @@ class Formula:
             int64 where all factors are integers and all coefficients are whole, else float64.
         """
         shape = tuple(max(each.at(sizes), 0) for each in self.shape)
-        total = np.zeros(math.prod(shape), np.float64)
-        integers = all(np.asarray(each).dtype.kind in "iu" for each in arrays.values())
-        exact = np.zeros(total.shape, np.int64)
-        for term in self.terms:
-            out = split(shape, term.views[0].tensor, sizes)
-            places, by = term.products(sizes, out)
-            factors = [
-                np.asarray(arrays[view.tensor.letter]).reshape(-1)[place]
-                for view, place in zip(term.views[1:], places[1:], strict=True)
-            ]
-            if integers and np.all(by == np.round(by)):
-                values = math.prod([each.astype(np.int64) for each in factors], start=by.astype(np.int64))
-                np.add.at(exact, places[0], values)
-            else:
-                integers = False
-                np.add.at(total, places[0], math.prod([each.astype(np.float64) for each in factors], start=by))
-        return (exact if integers else total + exact).reshape(shape)
+        parts = [self._summed(term, sizes, arrays, shape, absolute=absolute) for term in self.terms]
+        zeros = np.zeros(math.prod(shape), np.int64)
+        return np.asarray(sum(parts, start=zeros)).reshape(shape)
+
+    def _summed(
+        self, term: Term, sizes: Sizes, arrays: Mapping[str, Array], shape: tuple[int, ...], *, absolute: bool
+    ) -> Array:
+        places, by = term.products(sizes, split(shape, term.views[0].tensor, sizes))
+        factors = [
+            np.asarray(arrays[view.tensor.letter]).reshape(-1)[place]
+            for view, place in zip(term.views[1:], places[1:], strict=True)
+        ]
+        whole = all(each.dtype.kind in "iu" for each in factors) and bool(np.all(by == np.round(by)))
+        wide = np.int64 if whole else np.float64
+        values = math.prod([each.astype(wide) for each in factors], start=by.astype(wide))
+        total = np.zeros(math.prod(shape), wide)
+        np.add.at(total, places[0], np.abs(values) if absolute else values)
+        return total
 
 
 def split(shape: Sequence[int], tensor: Tensor, sizes: Sizes) -> tuple[int, ...] | None:
