@@ -40,7 +40,7 @@ class Combinations:
     """
 
     def __init__(self, layers: Sequence[Sizes], steps: Sequence[int]) -> None:
-        self.layers = layers
+        self.layers, self.steps = layers, steps
         self.coefficients = sorted({sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c))
         plain = [name for name in layers[0] if len({each[name] for each in layers}) > 1]
         split = {name.partition("/")[0] for name in plain if "/" in name} if layers[0]["g"] > 1 else set()

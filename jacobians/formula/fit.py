@@ -44,7 +44,7 @@ __all__ = ["fit"]
 
 Array = npt.NDArray[Any]
 
-MOST_TERMS, MOST_VIEWS = 4, 3
+MOST_TERMS, MOST_VIEWS = 5, 3
 # Of slopes that neighbours show, those that are tried, and how many combinations of them.
 MOST_SLOPES, MOST_COMBINATIONS, RARE = 4, 24, 0.02
 # Neighbours at these distances: an index may go up and down in turns.
@@ -82,6 +82,18 @@ class Rows:
     def count(self) -> int:
         """How many there are."""
         return len(self.layer)
+
+    def counts(self, layers: int) -> Array:
+        """How many there are at each layer."""
+        return np.bincount(self.layer, minlength=layers)
+
+    def limits(self, values: Array, layers: int) -> tuple[Array, Array]:
+        """Return the least and the largest value at each layer; 0 where there is none."""
+        least, most = np.full(layers, FREE), np.full(layers, -FREE)
+        np.minimum.at(least, self.layer, values)
+        np.maximum.at(most, self.layer, values)
+        none = self.counts(layers) == 0
+        return np.where(none, 0, least), np.where(none, 0, most)
 
 
 def fit(readings: Sequence[Reading], result: str, structure: Structure, steps: Sequence[int]) -> tuple[Term, ...] | None:
@@ -166,21 +178,58 @@ class _Fitter:
         """Return the terms whose products are all of these."""
         return self._terms(self._rows(views), views, MOST_TERMS)
 
-    def _terms(self, rows: Rows, views: tuple[View, ...], most: int) -> tuple[Term, ...] | None:
+    def _terms(
+        self, rows: Rows, views: tuple[View, ...], most: int, given: tuple[Condition, ...] = ()
+    ) -> tuple[Term, ...] | None:
+        """Find terms for products of which some conditions hold."""
         if not rows.count:
             return ()
         if not most:
             return None
         ways = [(order, True) for order in ORDERS] + [(ORDERS[0], False)]
         for order, strict in ways:
-            for term, rest in self._term(rows, views, order, strict=strict):
-                further = self._terms(rest, views, most - 1)
+            for term, rest in self._term(rows, views, order, given, strict=strict):
+                further = self._terms(rest, views, most - 1, given)
                 if further is not None:
                     return (term, *further)
+            if strict and order is ORDERS[-1] and (found := self._split(rows, views, most, given)):
+                return found
         return None
 
+    def _split(
+        self, rows: Rows, views: tuple[View, ...], most: int, given: tuple[Condition, ...]
+    ) -> tuple[Term, ...] | None:
+        """Find terms for the classes of an index's remainder, where more equations hold in each than for all."""
+        equations, _ = self._equations(rows, views, strict=True)
+        bound = {each.index for each in equations}
+        best: tuple[int, str, int] | None = None
+        for name, by in itertools.product((each for each in rows.columns if each not in bound), (2, 3)):
+            part = rows.where(rows.columns[name] % by == 0)
+            if part.count and part.count < rows.count:
+                count = len(self._equations(part, views, strict=True)[0])
+                if count > (best[0] if best else len(equations)):
+                    best = count, name, by
+        if best is None:
+            return None
+        _, name, by = best
+        found: list[Term] = []
+        for rest in range(by):
+            part = rows.where(rows.columns[name] % by == rest)
+            only = Condition(Linear.of({name: 1}), Linear.of({}, rest), Linear.of({}, rest), by)
+            terms = self._terms(part, views, most - 1, (*given, only))
+            if terms is None:
+                return None
+            found += terms
+        return tuple(found)
+
     def _term(
-        self, rows: Rows, views: tuple[View, ...], order: tuple[str, ...], *, strict: bool
+        self,
+        rows: Rows,
+        views: tuple[View, ...],
+        order: tuple[str, ...],
+        given: tuple[Condition, ...],
+        *,
+        strict: bool,
     ) -> Iterator[tuple[Term, Rows]]:
         """Yield a term for most of the products, and the products that are left over."""
         equations, fits = self._equations(rows, views, order, strict=strict)
@@ -189,7 +238,7 @@ class _Fitter:
         inside, rest = rows.where(fits), rows.where(~fits)
         if not inside.count:
             return
-        term = self._ranged(Term(views, tuple(equations)), inside)
+        term = self._ranged(Term(views, tuple(equations), given), inside)
         if term is None:
             return
         if found := self._coefficient(term, inside):
@@ -201,7 +250,7 @@ class _Fitter:
         odd = inside.by != usual
         yield single, _joined(rest, inside.with_coefficients(inside.by - usual).where(odd))
         part = inside.where(~odd)
-        narrow = self._ranged(Term(views, tuple(equations)), part)
+        narrow = self._ranged(Term(views, tuple(equations), given), part)
         if narrow is not None:
             yield dataclasses.replace(narrow, coefficient=single.coefficient), _joined(rest, inside.where(odd))
 
@@ -244,12 +293,15 @@ class _Fitter:
 
     def _equation(self, name: str, size: str, free: list[str], rows: Rows) -> Equation | None:
         """Return the equation that holds for all products."""
+        if not self._is_function(name, free, rows):
+            return None
         own = _own(name, self.structure)
         for value, off in self._rests(name, free, rows):
             by = value.denominator
-            wanted = [set(np.unique(off[rows.layer == at]).tolist()) for at in range(len(self.sizes))]
-            if all(len(each) <= 1 for each in wanted):
-                limits = [(each.pop(),) * 2 if each else (-FREE, FREE) for each in wanted]
+            least, most = rows.limits(off, len(self.sizes))
+            if np.array_equal(least, most):
+                there = rows.counts(len(self.sizes)) > 0
+                limits = [(int(each), int(each)) if some else (-FREE, FREE) for each, some in zip(least, there, strict=True)]
                 if found := self.combinations.within(limits, own, by):
                     return Equation(name, _sum(value, found))
             elif by == 1 and (folded := self._folded(name, size, off, rows, own)):
@@ -354,7 +406,7 @@ class _Fitter:
             return term
         ranges = _Ranges(term, candidates, self.sizes, self.combinations, self.structure)
         for conditions, excluded in ranges.found():
-            return dataclasses.replace(term, conditions=conditions, excluded=excluded)
+            return dataclasses.replace(term, conditions=term.conditions + conditions, excluded=excluded)
         return None
 
     def _candidates(self, term: Term, rows: Rows, at: int) -> tuple[Columns, Array] | None:
@@ -364,6 +416,8 @@ class _Fitter:
         names = list(columns)
         limits = [self._limit(name, term.axes[name].size, at) for name in names]
         keys, actual = (_keys(each, names, limits) for each in (columns, here.columns))
+        kept = term.select(columns, self.sizes[at])
+        columns, keys = {name: column[kept] for name, column in columns.items()}, keys[kept]
         found = np.isin(keys, actual)
         return (columns, found) if found.sum() == len(np.unique(actual)) else None
 
@@ -388,7 +442,7 @@ class _Fitter:
     def _counts(self, term: Term, rows: Rows) -> Iterator[tuple[tuple[str, int], ...]]:
         """Yield the counts that coefficients may be powers of."""
         yield ()
-        names = [name for name in rows.columns if any(name.rpartition(".")[2] in axis for axis in AXES)]
+        names = [name for name in rows.columns if _is_spatial(name)]
         letters = dict.fromkeys(name.partition(".")[0] for name in names)
         for letter in letters:
             own = [name for name in names if name.startswith(letter + ".")]
@@ -503,8 +557,14 @@ class _Ranges:
         yield plain
         yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
         yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
-        pairs = [(one, two) for one, two in itertools.combinations(names, 2) if same_axis(one, two)]
-        yield [Condition(Linear.of({one: 1, two: sign})) for one, two in pairs for sign in (-1, 1)]
+        steps = sorted({1, *self.combinations.steps})
+        pairs = [(one, two) for one, two in itertools.permutations(names, 2) if same_axis(one, two)]
+        apart = [Condition(Linear.of({one: 1, two: -step})) for one, two in pairs for step in steps]
+        spatial = [name for name in names if _is_spatial(name)]
+        apart += [Condition(Linear.of({one: 1, two: -1})) for one, two in itertools.combinations(spatial, 2)]
+        apart += [Condition(Linear.of({one: 1, two: 1})) for one, two in pairs if one < two]
+        yield list(dict.fromkeys(apart))
+        yield [dataclasses.replace(each, modulus=by) for each in dict.fromkeys(apart) for by in steps[1:]]
 
     def _values(self, form: Condition, among: Sequence[Array]) -> list[Array]:
         found = []
@@ -577,6 +637,10 @@ def _choices(slopes: dict[str, list[Fraction]]) -> Iterator[dict[str, Fraction]]
     pairs = ({**one, **two} for one, two in itertools.combinations(other, 2) if one.keys() != two.keys())
     for changes in itertools.islice(itertools.chain([{}], other, pairs), MOST_COMBINATIONS):
         yield {**usual, **changes}
+
+
+def _is_spatial(name: str) -> bool:
+    return any(name.rpartition(".")[2] in axis for axis in AXES)
 
 
 def _constants(steps: Array, column: Array, size: int, kind: str) -> set[int]:

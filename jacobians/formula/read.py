@@ -8,6 +8,7 @@ multiplied. Where more than one product comes, fewer entries are given.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -51,6 +52,8 @@ LARGE = 2**12
 SPARE_BITS = 3
 # Bits of products with which sums of several are told apart, and of how many products.
 ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
+# Axes of images, planes and filters of each array.
+LEADING = {"X": 2, "F": 2, "G": 2, "b": 1}
 # Fractions that coefficients are taken for.
 MOST_DENOMINATOR = 5040
 
@@ -138,7 +141,7 @@ def read_products(
     result : str
         S, dX, dF or db.
     letters : tuple of str
-        The factors, one or two of X, F, b and G.
+        The factors, at most two of X, F, b and G.
     dtype : str
         In which the code computes.
     structure : Structure
@@ -150,16 +153,18 @@ def read_products(
         None where a call gives nothing, or other shapes than the one before.
     """
     reader = _Reader(call, layer, dtype, letters)
-    few = letters[0]
-    groups = _apart(result if len(letters) == 2 else "", few, layer, structure)
-    return reader.read([(group, *(np.arange(reader.count(many)) for many in letters[1:])) for group in groups])
+    if len(letters) < 2:
+        return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
+    few, many = letters
+    groups = _apart(result, few, layer, structure)
+    return reader.read([(group, np.arange(reader.count(many))) for group in groups])
 
 
 def _apart(result: str, few: str, layer: Layer, structure: Structure) -> Iterator[Array]:
     """Yield the entries of a factor of which no two meet in one entry of the right result."""
     tensor, sizes = structure.tensors[few], sizes_of(layer)
     shape = tensor.shape(sizes)
-    together = {"S": {"i", "g"}, "dX": {"k", "g"}, "dF": {"i", "g"}}.get(result, {"i", "k", "g"})
+    together = {"S": {"i", "g"}, "dX": {"k", "g"}, "dF": {"i", "g"}}[result]
     flat = np.arange(math.prod(shape)).reshape(shape)
     alone = [at for at, axis in enumerate(tensor.axes) if axis.name not in together]
     rows = np.moveaxis(flat, alone, range(len(alone)))
@@ -173,7 +178,7 @@ class _Reader:
         self.call, self.layer, self.dtype, self.letters = call, layer, dtype, letters
         bits = exact.SIGNIFICAND.get(dtype, 31 if dtype == "int32" else 53) - SPARE_BITS
         first = max(1, bits // 3)
-        self.bits = (bits,) if len(letters) == 1 else (first, bits - first)
+        self.bits = {0: (), 1: (bits,), 2: (first, bits - first)}[len(letters)]
         self.generator = np.random.default_rng(20)
         self.shape: tuple[int, ...] | None = None
         self.finer = 0
@@ -218,7 +223,11 @@ class _Reader:
         if level == 0:
             return [part]
         few = [(each,) for each in np.array_split(part[0], len(part[0]))]
-        if len(part) == 1 or level == 1:
+        if len(part) == 1:
+            shape = self.layer.shapes[self.letters[0]]
+            size = math.prod(shape[LEADING[self.letters[0]] :])
+            return [(part[0][part[0] % size == each],) for each in np.unique(part[0] % size)] if level == 1 else few
+        if level == 1:
             return [(*one, *part[1:]) for one in few]
         many, shape = part[-1], self.layer.shapes[self.letters[-1]]
         if level < len(shape) and level < 4:
@@ -231,7 +240,7 @@ class _Reader:
     def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
         """Give these entries; return the products, and whether some sums could not be told apart."""
         entries = math.prod(len(each) for each in piece)
-        wanted = math.ceil((2 * math.log2(entries + 1) + 10) / sum(self.bits))
+        wanted = math.ceil((2 * math.log2(entries + 1) + 10) / sum(self.bits)) if piece else 1
         codes = [self._codes(piece) for _ in range(wanted)]
         values = self._values(piece, codes)
         if values is None:
@@ -259,7 +268,7 @@ class _Reader:
             found.append(ratio[told])
             by.append(rational(values[0, rest[told]] / _table(codes)[0, ratio[told]]))
             rest = rest[~told]
-        each = np.unravel_index(np.concatenate(found), [len(one) for one in piece])
+        each = np.unravel_index(np.concatenate(found), [1, *(len(one) for one in piece)])[1:]
         rows = [one[index] for one, index in zip(piece, each, strict=True)]
         return (np.stack([np.concatenate(places), *rows]), np.concatenate(by)), bool(len(rest))
 
@@ -290,7 +299,7 @@ class _Reader:
 
 def _table(codes: Sequence[Sequence[Array]]) -> Array:
     """Return the products of all pairs of entries, by call."""
-    return np.stack([code[0] if len(code) == 1 else np.multiply.outer(*code).ravel() for code in codes])
+    return np.stack([functools.reduce(np.multiply.outer, code, np.ones(1)).ravel() for code in codes])
 
 
 def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:

@@ -168,8 +168,6 @@ class _Formulas:
                 parts[some] = np.asarray(value, np.float64) - sum(parts[each] for each in inner)
                 if np.any(parts[some]):
                     found.append(some)
-        if () in found:
-            raise Unreadable("a constant is added")
         everything = self.call(layer, numbers)
         if everything is None or not np.array_equal(np.asarray(everything, np.float64), sum(parts.values())):
             raise Unreadable("the result is no sum of products of two arrays")

@@ -387,8 +387,10 @@ def distance(form: Array, result: Sequence[Array], kept: Array, of: str) -> Arra
     """Return how far each tuple is from the first, or last, of those with the same entry of the result."""
     if not len(form):
         return form
-    _, which = np.unique(np.stack(result), axis=1, return_inverse=True)
-    which = which.reshape(-1)
+    key = np.zeros(len(form), np.int64)
+    for each in result:
+        key = key * (int(each.max()) + 1) + each
+    _, which = np.unique(key, return_inverse=True)
     sign = -1 if of == "last" else 1
     best = np.full(which.max() + 1, np.iinfo(np.int64).max // 4)
     np.minimum.at(best, which[kept], (sign * form)[kept])
