@@ -37,23 +37,28 @@ class Combinations:
         The sizes of each layer by their names.
     steps : sequence of int
         Numbers that a coefficient may be besides ±1 and ±2: strides and dilations.
+    joined : sequence of str
+        Products of sizes, such as all responses of a response map.
     """
 
-    def __init__(self, layers: Sequence[Sizes], steps: Sequence[int]) -> None:
+    def __init__(self, layers: Sequence[Sizes], steps: Sequence[int], joined: Sequence[str] = ()) -> None:
         self.layers, self.steps = layers, steps
         self.coefficients = sorted({sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c))
         plain = [name for name in layers[0] if len({each[name] for each in layers}) > 1]
         split = {name.partition("/")[0] for name in plain if "/" in name} if layers[0]["g"] > 1 else set()
         alike = {"d/g", "n/g"} if layers[0]["g"] == 1 else split
         self.plain = [name for name in plain if name not in alike]
+        self.joined = [each for each in joined if all(name in layers[0] for name in each.split("·"))]
         self.known: dict[tuple[tuple[str, ...], int, int], Models] = {}
 
     def exact(self, wanted: Sequence[int], own: Sequence[str], by: int = 1) -> Linear | None:
         """Return the plainest combination that has these values, `by` times."""
         return self.within([(each, each) for each in wanted], own, by)
 
-    def within(self, limits: Sequence[tuple[int, int]], own: Sequence[str], by: int = 1) -> Linear | None:
-        """Return the plainest combination that lies, `by` times, between these limits.
+    def within(
+        self, limits: Sequence[tuple[int, int]], own: Sequence[str], by: int = 1, most: int = 3
+    ) -> Linear | None:
+        """Return the plainest combination of at most `most` sizes that lies, `by` times, between these limits.
 
         Parameters
         ----------
@@ -70,11 +75,11 @@ class Combinations:
             None where there is no such combination.
         """
         low, high = (np.array([each[at] for each in limits]) for at in range(2))
-        for names, values, costs in self._models(tuple(own), by):
-            least, most = (low - values).max(axis=1), (high - values).min(axis=1)
-            fits = np.flatnonzero(least <= most)
+        for names, values, costs in itertools.islice(self._models(tuple(own), by), most + 1):
+            least, largest = (low - values).max(axis=1), (high - values).min(axis=1)
+            fits = np.flatnonzero(least <= largest)
             if len(fits):
-                constants = np.where(least[fits] > 0, least[fits], np.where(most[fits] < 0, most[fits], 0))
+                constants = np.where(least[fits] > 0, least[fits], np.where(largest[fits] < 0, largest[fits], 0))
                 best = int(np.argmin(costs[fits] + np.abs(constants)))
                 return self._linear(names[fits[best]], int(constants[best]), by)
         return None
@@ -115,11 +120,12 @@ class Combinations:
     def _combined(self, own: tuple[str, ...], by: int, count: int) -> Iterator[Names]:
         coefficients = sorted({each * more for each in self.coefficients for more in {1, by}}, key=abs)
         single = [((name, each),) for name in self.plain for each in coefficients]
-        floors = [((f"{name}÷{step}", step * by),) for name in self.plain for step in STEPS]
+        floors = [((f"{name}÷{step}", step * by),) for name in (*self.plain, *self.joined) for step in STEPS]
+        floors += [((f"{name}÷2", each * by),) for name in self.plain for each in (1, -1)]
         if count == 0:
             yield ()
         elif count == 1:
-            yield from (*single, *floors)
+            yield from (*single, *floors, *(((name, by),) for name in self.joined))
             yield from (((f"min({one},{two})", by),) for one, two in itertools.combinations(self.plain, 2))
         elif count == 2:
             yield from (a + b for a, b in itertools.combinations(single, 2) if a[0][0] != b[0][0])

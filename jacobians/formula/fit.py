@@ -53,6 +53,8 @@ LAGS = (1, 2, 3)
 # and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
 MAJORITY, LEAST, TIES = 0.25, 0.15, 0.6
 MODULI = (2, 3, 4)
+# Ranges of a term, and sizes in the limit of one.
+MOST_RANGES, MOST_SIZES = 4, 2
 # Sizes that coefficients are made of.
 SCALES = 3
 
@@ -116,10 +118,11 @@ def fit(readings: Sequence[Reading], result: str, structure: Structure, steps: S
         None where there are none that give just these products, with these coefficients, at every layer.
     """
     fitter = _Fitter(readings, result, structure, steps)
-    for views in fitter.views():
-        if (terms := fitter.terms(views)) is not None:
+    plain = fitter.plain
+    for way in (plain, *fitter.other_views()):
+        if (terms := fitter.terms(way, pieces=False)) is not None:
             return terms
-    return None
+    return fitter.terms(plain, pieces=True)
 
 
 class _Fitter:
@@ -129,28 +132,27 @@ class _Fitter:
         self.readings, self.structure = readings, structure
         self.sizes = [each.sizes for each in readings]
         self.tensors = [structure.tensors[letter] for letter in (result, *readings[0].letters)]
-        self.combinations = Combinations(self.sizes, steps)
+        self.combinations = Combinations(self.sizes, steps, _joined_sizes(structure))
         self.out = [split(each.shape, self.tensors[0], sizes) for each, sizes in zip(readings, self.sizes, strict=True)]
         self.pairs: dict[Any, Any] = {}
 
     # views ------------------------------------------------------------------------------------------------------------
 
-    def views(self) -> Iterator[tuple[View, ...]]:
-        """Yield the arrays as they are, and then with the memory of one of them in another order of axes."""
-        plain = tuple(View(tensor) for tensor in self.tensors)
-        yield plain
+    @property
+    def plain(self) -> tuple[View, ...]:
+        """The arrays as they are."""
+        return tuple(View(tensor) for tensor in self.tensors)
+
+    def other_views(self) -> Iterator[tuple[View, ...]]:
+        """Yield the arrays with the memory of one of them in another order, such that more equations hold."""
         if any(out is not None for out in self.out):
             return
-        orders = [
-            (plain[:at] + (View(tensor, order, written),) + plain[at + 1 :])
-            for at, tensor in enumerate(self.tensors)
-            for order in _orders(len(tensor.axes))
-            for written in (False, True)
-        ]
-        found = [(self._bound(views), views) for views in orders]
+        plain = self.plain
         least = self._bound(plain)
-        found = sorted((each for each in found if each[0] > least), key=lambda each: -each[0])
-        yield from (views for _, views in found[:MOST_VIEWS])
+        changed = [(at, view) for at, tensor in enumerate(self.tensors) for view in _views(tensor)]
+        ways = [plain[:at] + (view,) + plain[at + 1 :] for at, view in changed]
+        found = sorted(((self._bound(way), way) for way in ways), key=lambda each: -each[0])
+        yield from (way for bound, way in found[:MOST_VIEWS] if bound > least)
 
     def _bound(self, views: tuple[View, ...]) -> int:
         """Count the indices that have an equation."""
@@ -174,25 +176,25 @@ class _Fitter:
 
     # terms ------------------------------------------------------------------------------------------------------------
 
-    def terms(self, views: tuple[View, ...]) -> tuple[Term, ...] | None:
-        """Return the terms whose products are all of these."""
-        return self._terms(self._rows(views), views, MOST_TERMS)
+    def terms(self, views: tuple[View, ...], *, pieces: bool) -> tuple[Term, ...] | None:
+        """Return the terms whose products are all of these; in `pieces`, equations need not hold for all products."""
+        return self._terms(self._rows(views), views, MOST_TERMS if pieces else 2, pieces=pieces)
 
     def _terms(
-        self, rows: Rows, views: tuple[View, ...], most: int, given: tuple[Condition, ...] = ()
+        self, rows: Rows, views: tuple[View, ...], most: int, given: tuple[Condition, ...] = (), *, pieces: bool = True
     ) -> tuple[Term, ...] | None:
         """Find terms for products of which some conditions hold."""
         if not rows.count:
             return ()
         if not most:
             return None
-        ways = [(order, True) for order in ORDERS] + [(ORDERS[0], False)]
+        ways = [(order, True) for order in ORDERS] + [(ORDERS[0], False)] * pieces
         for order, strict in ways:
             for term, rest in self._term(rows, views, order, given, strict=strict):
-                further = self._terms(rest, views, most - 1, given)
+                further = self._terms(rest, views, most - 1, given, pieces=pieces)
                 if further is not None:
                     return (term, *further)
-            if strict and order is ORDERS[-1] and (found := self._split(rows, views, most, given)):
+            if pieces and strict and order is ORDERS[-1] and (found := self._split(rows, views, most, given)):
                 return found
         return None
 
@@ -350,7 +352,7 @@ class _Fitter:
     def _folded(self, name: str, size: str, off: Array, rows: Rows, own: Sequence[str]) -> Equation | None:
         """Return the equation whose index is folded at the border."""
         column = rows.columns[name]
-        for kind in FOLDS[1:]:
+        for kind in FOLDS:
             allowed = []
             for at in range(len(self.sizes)):
                 here = rows.layer == at
@@ -486,7 +488,10 @@ class _Ranges:
         combinations: Combinations,
         structure: Structure,
     ) -> None:
-        self.term, self.candidates, self.sizes = term, candidates, sizes
+        self.term, self.sizes = term, sizes
+        self.candidates = [
+            (columns | term.flats(columns, each), actual) for (columns, actual), each in zip(candidates, sizes, strict=True)
+        ]
         self.combinations, self.structure = combinations, structure
 
     def found(self) -> Iterator[tuple[tuple[Condition, ...], tuple[Condition, ...]]]:
@@ -494,7 +499,7 @@ class _Ranges:
         actual = [each for _, each in self.candidates]
         everything = [np.ones(len(each), bool) for each in actual]
         conditions, left = self._hull(everything, actual)
-        if left is None:
+        if left is None or len(conditions) > MOST_RANGES:
             return
         if all(np.array_equal(one, two) for one, two in zip(left, actual, strict=True)):
             yield conditions, ()
@@ -502,7 +507,7 @@ class _Ranges:
         # What is left over lies in a hole.
         hole = [one & ~two for one, two in zip(left, actual, strict=True)]
         excluded, covered = self._hull(left, hole)
-        if covered is not None and all(np.array_equal(one, two) for one, two in zip(covered, hole, strict=True)):
+        if covered is not None and len(excluded) <= MOST_RANGES and all(np.array_equal(one, two) for one, two in zip(covered, hole, strict=True)):
             yield conditions, excluded
 
     def _hull(self, among: Sequence[Array], inside: Sequence[Array]) -> tuple[tuple[Condition, ...], list[Array] | None]:
@@ -524,6 +529,8 @@ class _Ranges:
                     valued = [each for each in valued if each[0] is not form]
                     continue
                 chosen.append(condition)
+                if len(chosen) > 2 * MOST_RANGES:
+                    return (), None
                 left = [one & two for one, two in zip(left, self._kept([condition], among), strict=True)]
                 if any((two & ~one).any() for one, two in zip(left, inside, strict=True)):
                     return (), None
@@ -552,8 +559,8 @@ class _Ranges:
 
     def _forms(self) -> Iterator[list[Condition]]:
         """Yield indices, their remainders, their distances to the first and last, and their sums and differences."""
-        names = [name for name in self.term.axes]
-        plain = [Condition(Linear.of({name: 1})) for name in names]
+        names = list(self.term.axes)
+        plain = [Condition(Linear.of({name: 1})) for name in self.candidates[0][0]]
         yield plain
         yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
         yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
@@ -602,7 +609,7 @@ class _Ranges:
         own = () if form.modulus or form.of else _own(name, self.structure)
         for each_limits in dict.fromkeys((tuple(empty), tuple(limits))):
             signed = [each if side else (-each[1], -each[0]) for each in each_limits]
-            if found := self.combinations.within(signed, own):
+            if found := self.combinations.within(signed, own, most=MOST_SIZES):
                 return dataclasses.replace(form, high=found) if side else dataclasses.replace(form, low=found)
         return None
 
@@ -627,6 +634,8 @@ def _own(name: str, structure: Structure) -> tuple[str, ...]:
     for axis, sizes in zip(AXES, SIZES[structure.spatial_ndim], strict=False):
         if index in axis:
             return (*sizes, *(f"{what}({sizes[0]})" for what in ("tail", "before", "after")))
+    if index == "*":
+        return tuple(_joined_sizes(structure))
     return {"n": ("N",), "i": ("n", "n/g"), "k": ("d", "d/g"), "g": ()}[index]
 
 
@@ -637,6 +646,12 @@ def _choices(slopes: dict[str, list[Fraction]]) -> Iterator[dict[str, Fraction]]
     pairs = ({**one, **two} for one, two in itertools.combinations(other, 2) if one.keys() != two.keys())
     for changes in itertools.islice(itertools.chain([{}], other, pairs), MOST_COMBINATIONS):
         yield {**usual, **changes}
+
+
+def _joined_sizes(structure: Structure) -> list[str]:
+    """Name the number of responses, of taps of a plane, and of pixels of a plane."""
+    axes = SIZES[structure.spatial_ndim]
+    return ["·".join(each) for each in zip(*axes, strict=True)] if len(axes) > 1 else []
 
 
 def _is_spatial(name: str) -> bool:
@@ -658,9 +673,9 @@ def _keys(columns: Columns, names: Sequence[str], limits: Sequence[int]) -> Arra
     return np.asarray(total)
 
 
-def _orders(count: int) -> Iterator[tuple[int, ...]]:
-    """Yield orders of axes: one axis moved elsewhere, two exchanged, some reversed."""
-    plain = tuple(range(count))
+def _views(tensor: Tensor) -> Iterator[View]:
+    """Yield other orders of axes, read and written: one moved elsewhere, some reversed; and steps along one axis."""
+    plain = tuple(range(len(tensor.axes)))
     found: dict[tuple[int, ...], None] = {}
     for one, two in itertools.permutations(plain, 2):
         rest = [each for each in plain if each != one]
@@ -669,6 +684,9 @@ def _orders(count: int) -> Iterator[tuple[int, ...]]:
         order = list(plain)
         order[one], order[two] = two, one
         found[tuple(order)] = None
-    for first in range(count):
-        found[(*plain[:first], *reversed(plain[first:]))] = None
-    yield from (order for order in found if order != plain)
+        found[(*plain[:one], *reversed(plain[one : two + 1]), *plain[two + 1 :])] = None
+    for order in found:
+        if order != plain:
+            yield from (View(tensor, order, written) for written in (False, True))
+    for axis in plain:
+        yield from (View(tensor, steps=(axis, step)) for step in (2, -2, 3, -3))

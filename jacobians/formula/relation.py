@@ -24,7 +24,9 @@ Array = npt.NDArray[Any]
 Sizes = Mapping[str, int]
 Columns = dict[str, Array]
 
-FOLDS = ("", "wrap", "clamp", "reflect", "symmetric")
+# How indices beyond a border are brought back, on which side, and remainders of small numbers.
+KINDS = ("wrap", "clamp", "reflect", "symmetric")
+FOLDS = (*KINDS, *(f"{kind} {side}" for side in ("before", "behind") for kind in KINDS), "mod 2", "mod 3")
 
 
 def size_of(name: str, sizes: Sizes) -> int:
@@ -99,22 +101,29 @@ def fold(values: Array, size: int, kind: str) -> Array:
         Indices, also such as lie outside.
     size : int
         Of the axis.
-    kind : {"", "wrap", "clamp", "reflect", "symmetric"}
-        Not at all; modulo the size; to the nearest; mirrored at the first and last entry; or before and behind them.
+    kind : str
+        "wrap", modulo the size; "clamp", to the nearest; "reflect" and "symmetric", mirrored at the first and last
+        entry, or before and behind them; followed by "before" or "behind" where that is done on one side only; "mod 2"
+        and "mod 3", a remainder; empty for not at all.
 
     Returns
     -------
     ndarray of int64
         Of the same shape.
     """
+    name, _, side = kind.partition(" ")
+    if name == "mod":
+        return values % int(side)
+    if side:
+        beyond = values < 0 if side == "before" else values >= size
+        return np.where(beyond, fold(values, size, name), values)
     if kind == "wrap":
         return values % size
     if kind == "clamp":
         return np.clip(values, 0, size - 1)
     if kind == "reflect":
-        period = max(2 * size - 2, 1)
-        values = values % period
-        return np.minimum(values, period - values) if size > 1 else values * 0
+        values = values % max(2 * size - 2, 1)
+        return np.minimum(values, 2 * size - 2 - values)
     if kind == "symmetric":
         values = values % (2 * size)
         return np.minimum(values, 2 * size - 1 - values)
@@ -145,7 +154,8 @@ class Tensor:
 class View:
     """A tensor whose memory is read, or was written, in an order of axes that need not be its own.
 
-    `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
+    `steps` take the indices of one axis in steps: those that leave the remainder 0 first, then those that leave 1, …;
+    negative ones undo that. `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
     entries lie in memory in this order, and it is unravelled in the tensor's own. An index of the tensor is written
     ``letter.name``.
     """
@@ -153,6 +163,7 @@ class View:
     tensor: Tensor
     order: tuple[int, ...] = ()
     written: bool = False
+    steps: tuple[int, int] = (0, 1)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,6 +173,11 @@ class View:
     def columns(self, flat: Array, sizes: Sizes) -> Columns:
         """Return the indices of entries that are given by their places in memory."""
         shape = self.tensor.shape(sizes)
+        axis, step = self.steps
+        if step != 1:
+            found = list(np.unravel_index(flat, shape))
+            found[axis] = stepped(shape[axis], step)[found[axis]]
+            return dict(zip(self.names, found, strict=True))
         if self.written:
             flat = self._ravelled(np.unravel_index(flat, shape), shape)
         elif self.order:
@@ -173,6 +189,9 @@ class View:
         """Return the places in memory of entries that are given by their indices."""
         shape = self.tensor.shape(sizes)
         indices = [columns[name] for name in self.names]
+        axis, step = self.steps
+        if step != 1:
+            indices[axis] = stepped(shape[axis], -step)[indices[axis]]
         if self.order and not self.written:
             return self._ravelled(indices, shape)
         flat = np.asarray(np.ravel_multi_index(indices, shape))
@@ -185,6 +204,12 @@ class View:
     def _ravelled(self, indices: Sequence[Array], shape: Sequence[int]) -> Array:
         ordered = [indices[at] for at in self.order]
         return np.asarray(np.ravel_multi_index(ordered, [shape[at] for at in self.order]))
+
+
+def stepped(size: int, step: int) -> Array:
+    """Return 0 … size − 1 in steps: [0, step, 2·step, …, 1, step + 1, …]; for a negative step, where each stands there."""
+    order = np.argsort(np.arange(size) % abs(step), kind="stable")
+    return np.argsort(order) if step < 0 else order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,10 +313,23 @@ class Term:
             inside = inside & (value >= 0) & (value < limits[each.index])
         return {name: column[inside] for name, column in columns.items()}
 
+    def flats(self, columns: Columns, sizes: Sizes) -> Columns:
+        """Return the positions of responses, taps and pixels on all spatial axes together, row by row: ``G.*``."""
+        found: Columns = {}
+        for view in self.views:
+            spatial = [name for name in view.names if any(name.rpartition(".")[2] in axis for axis in AXES)]
+            if len(spatial) > 1:
+                total: Any = np.int64(0)
+                for name in spatial:
+                    total = total * size_of(self.axes[name].size, sizes) + columns[name]
+                found[f"{view.tensor.letter}.*"] = np.asarray(total)
+        return found
+
     def select(self, columns: Columns, sizes: Sizes) -> Array:
         """Return which of these tuples the conditions let take part."""
         count = len(next(iter(columns.values())))
         result = [columns[name] for name in self.views[0].names]
+        columns = columns | self.flats(columns, sizes)
         kept = np.ones(count, bool)
         for each in self.conditions:
             kept &= holds(each, columns, sizes, result, kept)
