@@ -27,7 +27,8 @@ ORDER = "lmoabcyxw"
 QUIET = ("n", "g")
 COUNTS = {"pixel": "windows", "response": "taps", "tap": "responses", "bias": "responses"}
 TEXT = str.maketrans({"∂": "d", "Σ": "sum", "·": "*", "−": "-", "≤": "<=", "≥": ">=", "÷": "//", "…": "...", "≠": "!="})
-TOKEN = re.compile(r"\w+'*|\s+|.")
+# An addend with its sign is one token, so that it is marked as a whole.
+TOKEN = re.compile(r"[+−] [\w'·÷()]+|\w+'*|\s+|.")
 LATEX = (
     (re.compile(r"∂l/∂(\w)"), r"\\frac{\\partial l}{\\partial \1}"),
     (re.compile(r"(?<=[\w}])\[([^\]]*)\]"), r"_{\1}"),
