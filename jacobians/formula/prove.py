@@ -20,8 +20,8 @@ from typing import Any
 
 __all__ = ["Comparison", "Example", "Piece", "Sizes", "Space", "available", "compare", "points"]
 
-# Conditions are written as the lecture writes them; the library reads these. It takes primes for another use of the same
-# name, and matches sizes by name.
+# Conditions are written as the lecture writes them; the library reads these. It takes primes for a further use of the
+# same name, and matches sizes by name.
 PRIME = "_prime"
 SPELLING = str.maketrans({"·": "*", "−": "-", "≤": "<=", "≥": ">=", "'": PRIME})
 NAME = re.compile(r"[^\W\d]\w*'*")
@@ -215,15 +215,17 @@ def _compare(left: tuple[Piece, ...], right: tuple[Piece, ...], space: Space) ->
     return Comparison(sizes, _example(left, right, space, sizes.smallest))
 
 
-def points(pieces: Sequence[Piece], indices: Sequence[str]) -> list[tuple[int, ...]]:
-    """List the tuples that a relation takes, at sizes that are numbers.
+def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:
+    """List the tuples that a relation takes at given sizes.
 
     Parameters
     ----------
     pieces : sequence of Piece
-        The relation, with numbers in the place of its sizes (`Piece.at`).
-    indices : sequence of str
-        Names of the tuple's entries, in order.
+        The relation.
+    space : Space
+        Its indices and sizes.
+    sizes : mapping of str to int
+        A number for every size.
 
     Returns
     -------
@@ -235,24 +237,35 @@ def points(pieces: Sequence[Piece], indices: Sequence[str]) -> list[tuple[int, .
     ImportError
         If islpy is not installed.
     ValueError
-        If a condition is none.
+        If a condition is none, or a size has no number.
 
     Examples
     --------
-    >>> points([Piece(("y = 2·l + a", "0 ≤ l < 2", "0 ≤ a < 2"))], "lay")
+    >>> axis = Space(("l", "a", "y"), ("h'", "k"))
+    >>> points([Piece(("y = 2·l + a", "0 ≤ l < h'", "0 ≤ a < k"))], axis, {"h'": 2, "k": 2})
     [(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3)]
     """
+    if missing := set(space.sizes) - set(sizes):
+        raise ValueError(f"sizes has no number for {', '.join(sorted(missing))}")
     isl = _isl()
     found: list[tuple[int, ...]] = []
 
     def take(point: Any) -> None:
-        found.append(tuple(_coordinates(isl, point)[: len(indices)]))
+        found.append(tuple(_coordinates(isl, point)[: len(space.indices)]))
 
     with ONE_AT_A_TIME:
         for piece in pieces:
-            every = _tuple([*indices, *piece.hidden])
-            _read(isl.Set, f"{{ {every} : {_and(piece.conditions)} }}").foreach_point(take)
+            taken = _tuples(piece, space)
+            for at, name in enumerate(space.sizes):
+                taken = taken.fix_val(isl.dim_type.param, at, sizes[name])
+            taken.foreach_point(take)
     return sorted(found)
+
+
+@functools.cache
+def _tuples(piece: Piece, space: Space) -> Any:
+    every = _tuple([*space.indices, *piece.hidden])
+    return _read(_isl().Set, f"{_tuple(space.sizes)} -> {{ {every} : {_and(piece.conditions)} }}")
 
 
 # sets of the library --------------------------------------------------------------------------------------------------
@@ -300,11 +313,9 @@ def _relation(isl: Any, pieces: Sequence[Piece], space: Space) -> Any:
 
 
 def _differing(left: Any, right: Any) -> Any:
-    """Return the sizes at which some tuple is not taken equally often.
-
-    Two relations take every tuple equally often if, for every number of times, they take the same tuples at least that
-    often. Who is taken at least once is the range; what is left, once every tuple is taken away once, is the next.
-    """
+    """Return the sizes at which some tuple is not taken equally often."""
+    # Two relations take every tuple equally often if, for every number, they take the same tuples at least as often.
+    # Those taken once are the range; those taken twice, the range of what is left when each was taken away once.
     differ = left.params().subtract(left.params())
     for _ in range(MOST_TIMES):
         once = left.range(), right.range()
@@ -316,7 +327,7 @@ def _differing(left: Any, right: Any) -> Any:
 
 
 def _example(left: Sequence[Piece], right: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> Example:
-    ours, theirs = (points([piece.at(sizes) for piece in pieces], space.indices) for pieces in (left, right))
+    ours, theirs = (points(pieces, space, sizes) for pieces in (left, right))
     taken = sorted({*ours, *theirs})
     wrong = [each for each in taken if ours.count(each) != theirs.count(each)]
     named = dict(zip(space.indices, wrong[0], strict=True))

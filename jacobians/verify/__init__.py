@@ -39,8 +39,8 @@ class Row:
     id, formula : str
         The equation.
     counts : dict of str to int
-        Comparisons made, by kind of evidence; of ``"every size"``, combinations of stride, dilation and groups for which
-        it was proved.
+        Comparisons made, by kind of evidence; of ``"every size"``, combinations of stride, dilation and groups for
+        which it was proved.
     worst : float or None
         Largest error as a fraction of its bound, where bounds were compared.
     failure : Failure or None
@@ -150,7 +150,7 @@ class Report(notebook.Shown):
 
     def _repr_html_(self) -> str:
         signs = {"holds": "✓ ", "FAILS": "✗ "}
-        rows = [[*_cells(row, self.can_prove), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
+        rows = [[*_cells(row, can_prove=self.can_prove), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
         header = ("id", "equation", *KINDS, "worst/bound", "verdict")
         stories = [*self._failures, ("✓ " if self.ok else "✗ ") + self.conclusion]
         return notebook.table(header, rows) + "".join(map(notebook.story, stories))
@@ -203,11 +203,11 @@ def table(report: Report) -> Any:
         grid.add_column(header, justify=justify, no_wrap=header != "equation")
     for row in report.rows:
         style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
-        grid.add_row(*_cells(row, report.can_prove), f"[{style}]{row.verdict}[/]")
+        grid.add_row(*_cells(row, can_prove=report.can_prove), f"[{style}]{row.verdict}[/]")
     return grid
 
 
-def _cells(row: Row, can_prove: bool) -> list[str]:
+def _cells(row: Row, *, can_prove: bool) -> list[str]:
     nothing = {"every size": "does not apply" if not row.provable else "–" if can_prove else "missing"}
     counts = [str(row.counts[kind]) if row.counts.get(kind) else nothing.get(kind, "–") for kind in KINDS]
     return [row.id, row.formula, *counts, "–" if row.worst is None else _share(row.worst)]

@@ -40,9 +40,10 @@ ROLES: Mapping[str, tuple[str, Role]] = {
 }
 # Bits of a digit that counts how often one product is taken: integers of magnitude below 2⁷ are read without doubt.
 DIGIT = 8
-# Digits of a number up to which all products of a layer are told apart.
-MOST_DIGITS = 1 << 12
-# Products of a layer up to which all entries are compared, otherwise the first and last two and one between on every axis.
+# Pairs of entries up to which all products of a layer are told apart, each by a digit.
+MOST_PAIRS = 1 << 12
+# Products of a layer up to which all entries are compared; otherwise, on every axis, the first and last two and one
+# between.
 MOST_PRODUCTS = 1_000_000
 # Products that are multiplied at once.
 BLOCK = 1 << 20
@@ -108,11 +109,11 @@ def _comparisons(
     for ours, theirs in zip(left, right, strict=True):
         if ours.form is not theirs.form:
             raise ValueError("terms of different forms have no factors to compare")
-        numbers = {"s": stride, "δ": dilation}
-        axes = ([each.axis.at(numbers)] for each in (ours, theirs))
-        yield f"stride {stride}, dilation {dilation}", compare(*axes, ours.form.axis.at(numbers))
-        planes = (each.planes_at(groups) for each in (ours, theirs))
-        yield f"{groups} group{'s' if groups > 1 else ''}", compare(*planes, ours.form.planes)
+        axis, space = _with_options(ours.axis, ours.form.axis, stride, dilation)
+        other, _ = _with_options(theirs.axis, theirs.form.axis, stride, dilation)
+        yield f"stride {stride}, dilation {dilation}", compare([axis], [other], space)
+        comparison = compare(ours.planes_at(groups), theirs.planes_at(groups), ours.form.planes)
+        yield f"{groups} group{'s' if groups > 1 else ''}", comparison
 
 
 # relations at one layer -----------------------------------------------------------------------------------------------
@@ -219,20 +220,14 @@ def layer_points(term: Term, geometry: Geometry) -> tuple[tuple[tuple[int, ...],
     tuple of tuple of tuple of int
         Every combination of one point each is a product.
     """
-    sizes = {"d'": geometry.planes_per_group, "n'": geometry.filters_per_group}
-    planes = tuple(piece.at(sizes) for piece in term.planes_at(geometry.groups))
-    axes = ((term.axis.at(_axis_sizes(geometry, axis)),) for axis in range(geometry.spatial_ndim))
-    return (
-        _points(planes, term.form.planes.indices),
-        *(_points(pieces, term.form.axis.indices) for pieces in axes),
-    )
+    per_group = {"d'": geometry.planes_per_group, "n'": geometry.filters_per_group}
+    planes = _points(tuple(term.planes_at(geometry.groups)), term.form.planes, tuple(per_group.items()))
+    return (planes, *(_axis_points(term, geometry, axis) for axis in range(geometry.spatial_ndim)))
 
 
-def _axis_sizes(geometry: Geometry, axis: int) -> dict[str, int]:
+def _axis_points(term: Term, geometry: Geometry, axis: int) -> tuple[tuple[int, ...], ...]:
     before, after = geometry.padding[axis]
-    return {
-        "s": geometry.stride[axis],
-        "δ": geometry.dilation[axis],
+    sizes = {
         "h": geometry.image[1 + axis],
         "k": geometry.filters[2 + axis],
         "p": before,
@@ -240,11 +235,20 @@ def _axis_sizes(geometry: Geometry, axis: int) -> dict[str, int]:
         "h'": geometry.responses[1 + axis],
         "t": geometry.tail[axis],
     }
+    piece, space = _with_options(term.axis, term.form.axis, geometry.stride[axis], geometry.dilation[axis])
+    return _points((piece,), space, tuple(sizes.items()))
 
 
 @functools.cache
-def _points(pieces: tuple[Piece, ...], indices: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-    return tuple(points(pieces, indices))
+def _with_options(piece: Piece, space: Space, stride: int, dilation: int) -> tuple[Piece, Space]:
+    numbers = {"s": stride, "δ": dilation}
+    return piece.at(numbers), space.at(numbers)
+
+
+# Layers share axes, and equations share sides.
+@functools.cache
+def _points(pieces: tuple[Piece, ...], space: Space, sizes: tuple[tuple[str, int], ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple(points(pieces, space, dict(sizes)))
 
 
 # arrays that tell products apart --------------------------------------------------------------------------------------
@@ -259,22 +263,18 @@ class Digits:
         self.number = number
 
     def __add__(self, other: Any) -> Digits:
-        return Digits(self.number + _number(other))
+        return Digits(self.number + (other.number if type(other) is Digits else int(other)))
 
     def __mul__(self, other: Any) -> Digits:
-        return Digits(self.number * _number(other))
+        return Digits(self.number * (other.number if type(other) is Digits else int(other)))
 
     __radd__, __rmul__ = __add__, __mul__
 
     def __eq__(self, other: object) -> bool:
-        return self.number == _number(other)
+        return self.number == (other.number if isinstance(other, Digits) else other)
 
     def __hash__(self) -> int:
         return hash(self.number)
-
-
-def _number(value: Any) -> int:
-    return value.number if isinstance(value, Digits) else int(value)
 
 
 def coded(inputs: str, geometry: Geometry) -> Draw | None:
@@ -293,11 +293,13 @@ def coded(inputs: str, geometry: Geometry) -> Draw | None:
         Powers of two in integers of any length, chosen so that each product is a digit of its own (Kronecker's
         substitution); None where that takes too many digits.
     """
+    letters = inputs.replace("b", "")
     digits, powers = 1, {}
-    for letter in reversed(inputs.replace("b", "")):
+    for letter in reversed(letters):
         powers[letter] = digits
         digits *= math.prod(shape_of(letter, geometry))
-    if digits > MOST_DIGITS:
+    # A matrix has an entry for each pair of one array's entries, too.
+    if digits ** (2 // len(letters)) > MOST_PAIRS:
         return None
 
     def entries(letter: str) -> Array:

@@ -6,8 +6,8 @@ says it, with LECTURE.md's last section for stride, dilation, padding and groups
 between, such as a place in a padded array, are hidden indices.
 
 Sizes of one spatial axis: ``h`` pixels, ``k`` taps, ``p`` and ``p'`` zeros before and after, ``h'`` responses, and a
-tail of ``t`` rows that no window reaches; ``s`` is the stride and ``δ`` the dilation. Sizes of the planes: ``d'`` planes
-and ``n'`` filters in each of ``g`` groups, of which one is ``γ``.
+tail of ``t`` rows that no window reaches; ``s`` is the stride and ``δ`` the dilation. Sizes of the planes: ``d'``
+planes and ``n'`` filters in each of ``g`` groups, of which one is ``γ``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Term:
     axis: Piece
 
     def planes_at(self, groups: int) -> list[Piece]:
-        """Return the pieces of all groups; one piece where the text does not speak of groups."""
+        """Return the pieces of all groups; one piece where the text does not speak of single groups."""
         grouped = any("γ" in each for each in self.planes.conditions)
         return [self.planes.at({"g": groups, "γ": group}) for group in range(groups if grouped else 1)]
 

@@ -9,9 +9,8 @@ from fractions import Fraction
 from jacobians.errors import nearest
 from jacobians.formula.prove import available
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row
+from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row, every_size
 from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
-from jacobians.verify import every_size
 from jacobians.verify.check import EVIDENCE, Failure, Outcome, Task, check, prove, read_out
 from jacobians.verify.identities import IDENTITIES, Identity
 from jacobians.verify.networks import NETWORK_IDENTITIES, NetworkIdentity
@@ -54,10 +53,7 @@ Unit = LayerTask | NetworkTask | ProofTask
 def tasks(
     geometries: Iterable[Geometry] | None, identities: Sequence[str] | None, seed: int, *, full: bool
 ) -> tuple[list[str], list[Unit]]:
-    """Return the equations to check, and the work: large layers first, so that no process waits for one at the end.
-
-    A proof is of a formula, so that it says nothing where no layer shows that the code computes it.
-    """
+    """Return the equations to check, and the work: large layers first, so that no process waits for one at the end."""
     wanted = ORDER if identities is None else list(map(_known, identities))
     if geometries is None:
         layers = _default_layers(seed, FULL if full else 1)
@@ -67,6 +63,7 @@ def tasks(
             wanted = [name for name in ORDER if name in LAYER and any(map(LAYER[name].sides_for, layers))]
     of_layers = tuple(name for name in wanted if name in LAYER)
     proved = tuple(name for name in of_layers if every_size.applies(LAYER[name])) if available() else ()
+    # A proof is of a formula: without layers, nothing would show that code computes it.
     ordered = sorted(layers, key=_products, reverse=True) if of_layers else []
     return wanted, [
         *(LayerTask(each, of_layers, seed, layers[each]) for each in ordered),
