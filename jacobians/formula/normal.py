@@ -12,7 +12,16 @@ __all__ = ["LETTERS", "aligned", "expanded", "is_plain", "joined", "plus", "posi
 
 Row = dict[str, Fraction]
 # What the letter of an array stands for: responses, taps or pixels.
-LETTERS = {"G": "response", "S": "response", "F": "tap", "dF": "tap", "b": "bias", "db": "bias", "X": "pixel", "dX": "pixel"}
+LETTERS = {
+    "G": "response",
+    "S": "response",
+    "F": "tap",
+    "dF": "tap",
+    "b": "bias",
+    "db": "bias",
+    "X": "pixel",
+    "dX": "pixel",
+}
 SPATIAL = "lmoabcyxw"
 
 
@@ -65,7 +74,9 @@ def solved(term: Term) -> Term:
     )
 
 
-def aligned(read: Term, right: Term, known: Mapping[str, Linear]) -> tuple[list[Equation], list[Equation], list[Equation]]:
+def aligned(
+    read: Term, right: Term, known: Mapping[str, Linear]
+) -> tuple[list[Equation], list[Equation], list[Equation]]:
     """Compare the equations of two terms of the same arrays.
 
     Parameters

@@ -59,7 +59,9 @@ class Explanation:
 
 STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."
 MAPS = "Look at how this index runs in the loops, in the einsum's letters, or in the reshape."
-EDGES = "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
+EDGES = (
+    "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
+)
 
 ATOMS = {
     atom.name: atom
@@ -76,52 +78,162 @@ ATOMS = {
             "Leave it as it is: deep learning's convolution does not rotate the filter. scipy.signal.convolve does; correlate does not.",
             "{what} is rotated by 180°",
         ),
-        Atom("response-turned", "{what} is turned over along {axes}", "Leave the response map as it is; look for a flip or a step of −1.", "{what} is rotated by 180°"),
-        Atom("image-turned", "{what} is turned over along {axes}", "Leave the image as it is; look for a flip or a step of −1.", "{what} is rotated by 180°"),
-        Atom("axes-exchanged", "{axes} of {what} are exchanged", "Look for a transposition, or for loops in another order than the indices."),
-        Atom("axis-borrowed", "the {role} index of {other} is used along {axes}", "Use l and a along the first axis, m and b along the second."),
+        Atom(
+            "response-turned",
+            "{what} is turned over along {axes}",
+            "Leave the response map as it is; look for a flip or a step of −1.",
+            "{what} is rotated by 180°",
+        ),
+        Atom(
+            "image-turned",
+            "{what} is turned over along {axes}",
+            "Leave the image as it is; look for a flip or a step of −1.",
+            "{what} is rotated by 180°",
+        ),
+        Atom(
+            "axes-exchanged",
+            "{axes} of {what} are exchanged",
+            "Look for a transposition, or for loops in another order than the indices.",
+        ),
+        Atom(
+            "axis-borrowed",
+            "the {role} index of {other} is used along {axes}",
+            "Use l and a along the first axis, m and b along the second.",
+        ),
         Atom("step-ignored", "the {step} of {axes} is ignored", STEPS, "the {step} is ignored"),
         Atom("step-of-other-axis", "the {step} of {other} is used for {axes}", STEPS),
         Atom("options-exchanged", "the {step}s of {axes} are exchanged", STEPS),
-        Atom("steps-exchanged", "stride and dilation of {axes} are exchanged", STEPS, "stride and dilation are exchanged"),
+        Atom(
+            "steps-exchanged", "stride and dilation of {axes} are exchanged", STEPS, "stride and dilation are exchanged"
+        ),
         Atom("step-of-other-kind", "the {other} of {axes} stands in the place of its {step}", STEPS),
         Atom("step-wrong", "the {step} of {axes} is {number} where {right} is right", STEPS),
         Atom("step-missing", "every {entry} meets the same pixels along {axes}", STEPS),
         Atom("padding-ignored", "the padding of {axes} is ignored", STEPS, "the padding is ignored"),
-        Atom("padding-after", "along {axes}, the padding after the image stands in the place of the padding before it", "Subtract the padding before the image; the one after it only makes the response map longer."),
-        Atom("padding-twice", "the padding of {axes} is subtracted twice", "Pad the image, or subtract the padding from the index: one of both."),
-        Atom("padding-added", "the padding of {axes} is added where it is to be subtracted", STEPS, "the padding is added where it is to be subtracted"),
-        Atom("offset", "pixels are taken {by} too {direction} along {axes}", "Look at what is added to the index, and where the slice that cuts off the padding begins."),
+        Atom(
+            "padding-after",
+            "along {axes}, the padding after the image stands in the place of the padding before it",
+            "Subtract the padding before the image; the one after it only makes the response map longer.",
+        ),
+        Atom(
+            "padding-twice",
+            "the padding of {axes} is subtracted twice",
+            "Pad the image, or subtract the padding from the index: one of both.",
+        ),
+        Atom(
+            "padding-added",
+            "the padding of {axes} is added where it is to be subtracted",
+            STEPS,
+            "the padding is added where it is to be subtracted",
+        ),
+        Atom(
+            "offset",
+            "pixels are taken {by} too {direction} along {axes}",
+            "Look at what is added to the index, and where the slice that cuts off the padding begins.",
+        ),
         Atom("index-constant", "only {which} is {used}", MAPS),
         Atom("index-shifted", "{entries} of {what} are shifted by {by}", MAPS),
-        Atom("index-reversed", "{entries} of {what} are in reverse order", "np.flip without axes turns planes, filters and images over, too: name the spatial axes."),
-        Atom("index-summed", "every {entry} of {what} meets every {partner}", "Sum only products with the same index: look at the einsum's letters, or for a missing index in a loop."),
+        Atom(
+            "index-reversed",
+            "{entries} of {what} are in reverse order",
+            "np.flip without axes turns planes, filters and images over, too: name the spatial axes.",
+        ),
+        Atom(
+            "index-summed",
+            "every {entry} of {what} meets every {partner}",
+            "Sum only products with the same index: look at the einsum's letters, or for a missing index in a loop.",
+        ),
         Atom("index-borrowed", "the index of {other} is used for {entries} of {what}", MAPS),
-        Atom("bias-axis", "the bias runs along another axis: b is indexed by {other}", "Add b with one axis of size 1 behind it per spatial axis: b[:, None, None]."),
-        Atom("groups-interleaved", "{what} is read as if its groups were interleaved", "Groups are blocks of neighbouring planes and filters: reshape to (groups, planes of a group), not the other way round."),
-        Atom("order", "{what} is {read} in another order of axes, ({order})", "Look at reshape and transpose: memory is in the order of the axes of the array, the last one running fastest."),
-        Atom("border", "pixels beyond the border are {kind} along {axes}, where they are 0", "Pad with zeros; a negative index counts from the end, and np.roll, np.pad's modes and indices modulo the size fold.", "pixels beyond the border are {kind}, where they are 0"),
+        Atom(
+            "bias-axis",
+            "the bias runs along another axis: b is indexed by {other}",
+            "Add b with one axis of size 1 behind it per spatial axis: b[:, None, None].",
+        ),
+        Atom(
+            "groups-interleaved",
+            "{what} is read as if its groups were interleaved",
+            "Groups are blocks of neighbouring planes and filters: reshape to (groups, planes of a group), not the other way round.",
+        ),
+        Atom(
+            "order",
+            "{what} is {read} in another order of axes, ({order})",
+            "Look at reshape and transpose: memory is in the order of the axes of the array, the last one running fastest.",
+        ),
+        Atom(
+            "border",
+            "pixels beyond the border are {kind} along {axes}, where they are 0",
+            "Pad with zeros; a negative index counts from the end, and np.roll, np.pad's modes and indices modulo the size fold.",
+            "pixels beyond the border are {kind}, where they are 0",
+        ),
         Atom("first-lost", "{which} {verb}", EDGES),
         Atom("last-lost", "{which} {verb}", EDGES),
-        Atom("remainder-lost", "what remains of {entries} of {what} after blocks of {step} {verb}", "Add a loop over the rest, which is not a whole block."),
+        Atom(
+            "remainder-lost",
+            "what remains of {entries} of {what} after blocks of {step} {verb}",
+            "Add a loop over the rest, which is not a whole block.",
+        ),
         Atom("some-lost", "only products with {condition} are summed", EDGES),
         Atom("hole", "products with {condition} are left out", EDGES),
-        Atom("one-product", "only the {which} {entry} of each sum is left", "Add to the result (+=) instead of assigning to it (=); where indices repeat, A[i] += v adds once: use np.add.at."),
+        Atom(
+            "one-product",
+            "only the {which} {entry} of each sum is left",
+            "Add to the result (+=) instead of assigning to it (=); where indices repeat, A[i] += v adds once: use np.add.at.",
+        ),
         Atom("counted-again", "products are counted again{where}", "Look for loops or blocks that overlap."),
         Atom("sign", "the sign is wrong", "Look for a minus sign."),
-        Atom("factor", "every product is multiplied with {number}", "Look for a constant factor: an average, a ½ of a loss, a learning rate."),
-        Atom("size-factor", "the sum is {how} {sizes}", "Sum the products; take a mean over images or responses only where the loss does."),
-        Atom("count-factor", "the sum is {how} how many {entries} meet there", "Sum the products without counting them: no mean over windows, as fold and average pooling may take."),
-        Atom("factor-missing", "ones stand in the place of {what}", "Multiply with the array itself: look whether it is passed on."),
+        Atom(
+            "factor",
+            "every product is multiplied with {number}",
+            "Look for a constant factor: an average, a ½ of a loss, a learning rate.",
+        ),
+        Atom(
+            "size-factor",
+            "the sum is {how} {sizes}",
+            "Sum the products; take a mean over images or responses only where the loss does.",
+        ),
+        Atom(
+            "count-factor",
+            "the sum is {how} how many {entries} meet there",
+            "Sum the products without counting them: no mean over windows, as fold and average pooling may take.",
+        ),
+        Atom(
+            "factor-missing",
+            "ones stand in the place of {what}",
+            "Multiply with the array itself: look whether it is passed on.",
+        ),
         Atom("bias-missing", "the bias is missing", "Add b to every response map."),
-        Atom("products-missing", "the products of {what} are missing", "Look whether this part is computed, and added to the result."),
+        Atom(
+            "products-missing",
+            "the products of {what} are missing",
+            "Look whether this part is computed, and added to the result.",
+        ),
         Atom("zero", "it is 0 everywhere", "Look whether the result is filled, and returned."),
-        Atom("decay", "{number}{what} is added, as by weight decay", "Leave regularisation to the optimiser: it is no part of the layer's gradient."),
-        Atom("array-added", "{number}{what} is added", "Look for what is added in place to an array that should start at 0."),
+        Atom(
+            "decay",
+            "{number}{what} is added, as by weight decay",
+            "Leave regularisation to the optimiser: it is no part of the layer's gradient.",
+        ),
+        Atom(
+            "array-added",
+            "{number}{what} is added",
+            "Look for what is added in place to an array that should start at 0.",
+        ),
         Atom("constant-added", "{number} is added", "Let the result start at 0."),
-        Atom("size-without-tail", "its size along {axes} leaves out the tail that the stride does not reach", "Make the result of the image's shape, not of (h' − 1)·stride + filter."),
-        Atom("size-off", "its size along {axes} is {size} where {right} is right", "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1."),
-        Atom("axes-count", "it has {number} axes where {right} are right", "Keep the batch axis, and sum gradients of parameters over it."),
+        Atom(
+            "size-without-tail",
+            "its size along {axes} leaves out the tail that the stride does not reach",
+            "Make the result of the image's shape, not of (h' − 1)·stride + filter.",
+        ),
+        Atom(
+            "size-off",
+            "its size along {axes} is {size} where {right} is right",
+            "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1.",
+        ),
+        Atom(
+            "axes-count",
+            "it has {number} axes where {right} are right",
+            "Keep the batch axis, and sum gradients of parameters over it.",
+        ),
         Atom("otherwise", "{read}", "Compare the two lines."),
         Atom("otherwise-added", "besides, {text} is added", "Compare the two lines."),
     )
@@ -178,9 +290,20 @@ def explain(read: Formula, right: Formula) -> Explanation:
 
 def _exchanged(found: list[_Found]) -> list[_Found]:
     """Say once that two axes have each other's option."""
-    other = {(each.axis, dict(each.fill)["step"], dict(each.fill)["other"]): each for each in found if each.atom == "step-of-other-axis"}
+    other = {
+        (each.axis, dict(each.fill)["step"], dict(each.fill)["other"]): each
+        for each in found
+        if each.atom == "step-of-other-axis"
+    }
     for (axis, step, name), each in other.items():
-        mate = next((one for (at, kind, back), one in other.items() if kind == step and _ordinal(at or 0) == name and back == _ordinal(axis or 0)), None)
+        mate = next(
+            (
+                one
+                for (at, kind, back), one in other.items()
+                if kind == step and _ordinal(at or 0) == name and back == _ordinal(axis or 0)
+            ),
+            None,
+        )
         if mate is not None and each in found and mate in found:
             found[found.index(each)] = _Found("options-exchanged", each.axis, (("step", step),))
             found[found.index(mate)] = _Found("options-exchanged", mate.axis, (("step", step),))
@@ -213,7 +336,7 @@ class _Differences:
                 missing.append(term)
         for term in missing:
             letters = _letters(term)
-            part = next((each for each in groups if set(each) < set(letters) and len(letters) > 1), None)
+            part = next((each for each in groups if set(each) < set(letters) and letters != ("b",)), None)
             if part is not None:
                 groups.pop(part)
                 lacking = [NAMES.get(each, each) for each in letters if each not in part]
@@ -252,11 +375,19 @@ class _Differences:
         """Say what a term adds whose factors the right formula does not have."""
         letters = _letters(term)
         number = linear(Linear((), term.coefficient.number))
-        simple = not term.coefficient.powers and not term.coefficient.counts and not term.conditions and not term.excluded
+        simple = (
+            not term.coefficient.powers and not term.coefficient.counts and not term.conditions and not term.excluded
+        )
         if simple and not letters and not term.equations:
             return _Found("constant-added", fill=(("number", number),))
         same = len(letters) == 1 and len(term.equations) == len(term.views[1].names)
-        if simple and same and all(is_plain(each) and position(each.index) == position(each.value.terms[0][0]) for each in term.equations):
+        if (
+            simple
+            and same
+            and all(
+                is_plain(each) and position(each.index) == position(each.value.terms[0][0]) for each in term.equations
+            )
+        ):
             fill = (("number", "" if number == "1" else "−" if number == "−1" else f"{number}·"), ("what", letters[0]))
             decay = self.right.result == f"d{letters[0]}" and letters[0] in "Fb"
             return _Found("decay" if decay else "array-added", fill=fill)
@@ -273,7 +404,9 @@ class _Differences:
         for wanted in missing:
             mine = by_index.pop(wanted.index, None)
             axis = _axis(wanted.index)
-            if axis is None or mine is None:
+            if mine is None:
+                yield from self._free(wanted, other + further)
+            elif axis is None:
                 yield from self._map(mine, wanted, right)
             else:
                 pixels[axis] = mine, expanded(wanted.value, fixed)
@@ -416,40 +549,59 @@ class _Differences:
 
     # planes, filters, images and groups -------------------------------------------------------------------------------
 
-    def _map(self, mine: Equation | None, wanted: Equation, right: Term) -> Iterator[_Found]:
+    def _free(self, wanted: Equation, others: Sequence[Equation]) -> Iterator[_Found]:
+        """Say that an index takes all values, unless an equation ties it to something else."""
+        indices = [wanted.index, *(each for each, _ in wanted.value.terms)]
+        if any(name == each.index or each.value.coefficient(name) for each in others for name in indices):
+            return
+        name, partner = indices[:2]
+        if _axis(name) is not None:
+            yield _Found(
+                "otherwise", fill=(("read", f"{position(name)} takes every value, where {equation(wanted)} is right"),)
+            )
+        else:
+            meets = f"{_entry(partner, self.count)} of {_array(partner)}"
+            yield _Found(
+                "index-summed", fill=(("what", _array(name)), ("entry", _entry(name, self.count)), ("partner", meets))
+            )
+
+    def _map(self, mine: Equation, wanted: Equation, right: Term) -> Iterator[_Found]:
         """Compare the equation of an index that is the same as another one."""
         name, partner = wanted.index, wanted.value.terms[0][0]
-        what, entry = ("what", _array(name)), _entry(name, self.count)
-        if mine is None:
-            if _axis(name) is not None:
-                yield _Found("otherwise", fill=(("read", f"{position(name)} takes every value, where {equation(wanted)} is right"),))
-            else:
-                yield _Found("index-summed", fill=(what, ("entry", entry), ("partner", f"{_entry(partner, self.count)} of {_array(partner)}")))
-            return
+        what, entries = ("what", _array(name)), ("entries", f"the {_entry(name, self.count)}s")
         size, value = right.axes[name].size, mine.value
         last = Linear.of({size: 1}, -1)
         indices = [(each, by) for each, by in value.terms if "." in each]
         rest = Linear.of({each: by for each, by in value.terms if "." not in each}, value.constant)
-        entries = ("entries", f"the {entry}s")
         if not indices and not mine.fold:
             yield self._bound(mine, right)
         elif indices == [(partner, 1)] and not rest.terms and mine.fold in {"", "wrap"}:
             if rest.constant:
                 cyclic = ", cyclically" if mine.fold else ""
                 yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(rest)}{cyclic}")))
-        elif indices == [(partner, -1)] and (rest == last or (mine.fold == "wrap" and rest == Linear((), Fraction(-1)))):
+        elif indices == [(partner, -1)] and (
+            rest == last or (mine.fold == "wrap" and rest == Linear((), Fraction(-1)))
+        ):
             yield _Found("index-reversed", fill=(what, entries))
-        elif len(indices) == 1 and indices[0][1] == 1 and indices[0][0] != partner and not rest.terms and not rest.constant:
-            other = f"the {_entry(indices[0][0], self.count)}s of {_array(indices[0][0])}"
-            if name.startswith("b."):
-                yield _Found("bias-axis", fill=(("other", other),))
-            else:
-                yield _Found("index-borrowed", fill=(what, entries, ("other", other)))
+        elif is_plain(dataclasses.replace(mine, fold="")) and indices[0][0] != partner:
+            yield self._borrowed(mine)
         else:
             yield _literal(mine, wanted.value)
 
+    def _borrowed(self, mine: Equation) -> _Found:
+        """Say that an index is that of something else."""
+        (other, _), *_ = mine.value.terms
+        text = f"the {_entry(other, self.count)}s of {_array(other)}"
+        text += {"": "", "wrap": ", counted modulo their number,"}.get(mine.fold, f" ({mine.fold})")
+        if mine.index.startswith("b."):
+            return _Found("bias-axis", fill=(("other", text.rstrip(",")),))
+        entries = ("entries", f"the {_entry(mine.index, self.count)}s")
+        return _Found("index-borrowed", fill=(("what", _array(mine.index)), entries, ("other", text)))
+
     def _bound(self, each: Equation, term: Term) -> _Found:
-        """Say that an index has one value only."""
+        """Say that an index has one value only, or that of another one."""
+        if is_plain(dataclasses.replace(each, fold="")):
+            return self._borrowed(each)
         if each.fold or any("." in name for name, _ in each.value.terms):
             return _literal(each, None)
         return self._only(each.index, each.value, term.axes[each.index])
@@ -471,7 +623,9 @@ class _Differences:
         single = each.form == Linear.of({name: 1})
         literal = _Found("some-lost", fill=(("condition", conditioned(each)),))
         if each.of and not each.modulus and single and each.high == Linear():
-            yield _Found("one-product", fill=(("which", each.of), ("entry", f"{_entry(name, self.count)} of {_array(name)}")))
+            yield _Found(
+                "one-product", fill=(("which", each.of), ("entry", f"{_entry(name, self.count)} of {_array(name)}"))
+            )
         elif not single or each.of or each.modulus:
             yield literal
         elif each.low is not None and each.low == each.high:
@@ -487,7 +641,12 @@ class _Differences:
             if low.constant:
                 yield self._lost("first", int(low.constant), name)
             if blocks and high == Linear.of({blocks[0][0]: blocks[0][1]}, -1):
-                fill = (("entries", f"the {_entry(name, self.count)}s"), ("what", _array(name)), ("step", str(blocks[0][1])), ("verb", self._verb(name, 1)))
+                fill = (
+                    ("entries", f"the {_entry(name, self.count)}s"),
+                    ("what", _array(name)),
+                    ("step", str(blocks[0][1])),
+                    ("verb", self._verb(name, 1)),
+                )
                 yield _Found("remainder-lost", fill=fill)
             elif blocks:
                 yield literal
@@ -497,7 +656,10 @@ class _Differences:
     def _lost(self, which: str, count: int, name: str) -> _Found:
         entry = _entry(name, self.count)
         some = f"{entry}" if count == 1 else f"{count} {entry}s"
-        return _Found(f"{which}-lost", fill=(("which", f"the {which} {some} of {_array(name)}"), ("verb", self._verb(name, count))))
+        return _Found(
+            f"{which}-lost",
+            fill=(("which", f"the {which} {some} of {_array(name)}"), ("verb", self._verb(name, count))),
+        )
 
     def _verb(self, name: str, count: int) -> str:
         one, many = ("stays 0", "stay 0") if self._is_result(name) else ("takes no part", "take no part")
@@ -511,13 +673,17 @@ class _Differences:
             yield _Found("sign")
         elif number != 1:
             yield _Found("factor", fill=(("number", linear(Linear((), number))),))
-        for up, some in itertools.groupby(sorted(read.coefficient.powers, key=lambda each: each[1]), key=lambda each: each[1] > 0):
+        for up, some in itertools.groupby(
+            sorted(read.coefficient.powers, key=lambda each: each[1]), key=lambda each: each[1] > 0
+        ):
             sizes = "·".join(name if abs(power) == 1 else f"{name}^{abs(power)}" for name, power in some)
             yield _Found("size-factor", fill=(("how", "multiplied with" if up else "divided by"), ("sizes", sizes)))
         for up, counts in itertools.groupby(read.coefficient.counts, key=lambda each: each[1] > 0):
             role = LETTERS[next(counts)[0].partition(".")[0]]
             entries = {"pixel": "windows", "response": "taps inside the image", "tap": "responses"}.get(role, "entries")
-            yield _Found("count-factor", fill=(("how", "multiplied with" if up else "divided by"), ("entries", entries)))
+            yield _Found(
+                "count-factor", fill=(("how", "multiplied with" if up else "divided by"), ("entries", entries))
+            )
 
     def _shape(self) -> Iterator[_Found]:
         mine, right = self.read.shape, self.right.shape
@@ -613,12 +779,25 @@ def _order(view: View) -> _Found:
         swapped = [*names[:at], names[at + 1], names[at], *names[at + 2 :]]
         if order == swapped:
             return _Found("groups-interleaved", fill=(("what", _array(view.names[0])),))
-    fill = (("what", _array(view.names[0])), ("read", "written" if view.written else "read"), ("order", ", ".join(order)))
+    fill = (
+        ("what", _array(view.names[0])),
+        ("read", "written" if view.written else "read"),
+        ("order", ", ".join(order)),
+    )
     return _Found("order", fill=fill)
 
 
 def _literal(mine: Equation, right: Linear | None) -> _Found:
     """Say the difference as it stands."""
-    text = f"{equation(mine)}{f' ({mine.fold})' if mine.fold else ''}"
-    text += f" where {position(mine.index)} = {linear(right)} is right" if right is not None else ", where it is free"
+    names = [mine.index, *(name for form in (mine.value, right or Linear()) for name, _ in form.terms if "." in name)]
+    tokens = {
+        name: position(name) if _axis(name) is not None else f"{position(name)} of {_array(name)}" for name in names
+    }
+    folded = f" ({mine.fold} at the border)" if mine.fold else ""
+    text = f"{equation(mine, tokens)}{folded}"
+    text += (
+        f" where {equation(Equation(mine.index, right), tokens)} is right"
+        if right is not None
+        else f", where {tokens[mine.index]} is free"
+    )
     return _Found("otherwise", fill=(("read", text),))

@@ -33,7 +33,12 @@ LATEX = (
     (re.compile(r"∂l/∂(\w)"), r"\\frac{\\partial l}{\\partial \1}"),
     (re.compile(r"(?<=[\w}])\[([^\]]*)\]"), r"_{\1}"),
     (re.compile(r"\(?([\w']+)÷(\d+)\)?"), r"\\lfloor \1/\2 \\rfloor"),
-    (re.compile(r"(?<![\w\\{])(over|for|except|and|only the first|only the last|clamped to|reflected|size|windows|taps|responses|read as|of size)(?!\w)"), r"\\text{\1}"),
+    (
+        re.compile(
+            r"(?<![\w\\{])(over|for|except|and|only the first|only the last|clamped to|reflected|size|windows|taps|responses|read as|of size)(?!\w)"
+        ),
+        r"\\text{\1}",
+    ),
     (re.compile(r" {2,}"), r" \\quad "),
     (re.compile(r" mod "), r" \\bmod "),
     (re.compile("Σ"), r"\\sum"),
@@ -167,7 +172,7 @@ def _times(by: Fraction, token: str) -> str:
     sign, size = ("−" if by < 0 else "+"), abs(by)
     if not token:
         return f"{sign} {size}"
-    token = f"({token})" if re.search(r"[÷/ ]", token) and (size != 1 or " " in token) else token
+    token = f"({token})" if re.search(r"[÷/+−]", token) and (size != 1 or " " in token) else token
     if size == 1:
         return f"{sign} {token}"
     dot = "" if size.denominator == 1 and token[0].isalpha() and not token.startswith("min") else "·"
@@ -227,9 +232,7 @@ class _Writer:
         axes = [axis for axis in result.tensor.axes if axis.name != "g"]
         wrong = any(
             each != Linear.of({axis.size.partition("/")[0] if grouped else axis.size: 1})
-            for each, axis, grouped in zip(
-                self.formula.shape, axes, self._grouped(result), strict=False
-            )
+            for each, axis, grouped in zip(self.formula.shape, axes, self._grouped(result), strict=False)
         ) or len(axes) != len(self.formula.shape)
         return f"   of size ({', '.join(linear(each) for each in self.formula.shape)})" if wrong else ""
 
@@ -259,7 +262,11 @@ class _Writer:
                 by = each.value.denominator
                 tokens[name] = _folded(each, text if by == 1 else f"({text})/{by}", size)
             else:
-                over.append(_folded(each, equation(each, tokens), size) if each.fold != "wrap" else self._wrapped(each, tokens, size))
+                over.append(
+                    _folded(each, equation(each, tokens), size)
+                    if each.fold != "wrap"
+                    else self._wrapped(each, tokens, size)
+                )
         return tokens, over
 
     @staticmethod
@@ -273,7 +280,10 @@ class _Writer:
         inline = {each.index: each.value for each in term.equations if not each.fold and not _is_over(each)}
         inline = {name: value for name, value in inline.items() if name not in term.views[0].names}
         conditions, excluded = (
-            [conditioned(each, tokens) for each in joined(dataclasses.replace(one, form=expanded(one.form, inline)) for one in some)]
+            [
+                conditioned(each, tokens)
+                for each in joined(dataclasses.replace(one, form=expanded(one.form, inline)) for one in some)
+            ]
             for some in (term.conditions, term.excluded)
         )
         clause = f"   over  {',  '.join(over)}" if over else ""
@@ -311,7 +321,9 @@ class _Writer:
         return f"{sign}{number}·" if number else sign, counts
 
     def _indices(self, view: View, tokens: Tokens) -> str:
-        return ", ".join(tokens[name] for name in view.names if position(name) in self.shown or position(name) not in QUIET)
+        return ", ".join(
+            tokens[name] for name in view.names if position(name) in self.shown or position(name) not in QUIET
+        )
 
 
 def _power(name: str, power: int) -> str:
@@ -352,5 +364,7 @@ def _is_sum(term: Term) -> bool:
     order: Sequence[str] = [name for name in term.axes if name not in own]
     fixed = {each.index for each in term.equations} | own
     free = [name for name in order if name not in fixed]
-    bound = [each for each in term.equations if each.index in own and any(name not in own for name, _ in each.value.terms)]
+    bound = [
+        each for each in term.equations if each.index in own and any(name not in own for name, _ in each.value.terms)
+    ]
     return len(free) > len(bound)

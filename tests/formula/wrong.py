@@ -9,7 +9,9 @@ from jacobians.formula.structure import Structure, right, with_bias
 OPTIONS = {
     1: Geometry((2, 40), (2, 2, 2), stride=3, dilation=2, padding=((2, 1),)),
     2: Geometry((2, 40, 41), (2, 2, 2, 3), stride=(3, 2), dilation=(2, 5), padding=((2, 1), (3, 4))),
-    3: Geometry((2, 40, 41, 42), (2, 2, 2, 3, 2), stride=(3, 2, 1), dilation=(1, 1, 2), padding=((2, 1), (3, 4), (0, 1))),
+    3: Geometry(
+        (2, 40, 41, 42), (2, 2, 2, 3, 2), stride=(3, 2, 1), dilation=(1, 1, 2), padding=((2, 1), (3, 4), (0, 1))
+    ),
 }
 # Where nothing but the relation matters.
 PLAIN = Geometry((2, 10, 11), (2, 2, 2, 3))
@@ -58,5 +60,3 @@ def alone(result, letters, equations=(), axes=2, **fields):
     tensors = structure(axes).tensors
     views = tuple(View(tensors[letter]) for letter in (result, *letters))
     return Formula(result, (Term(views, tuple(equations), **fields),), right_of(result, axes).shape)
-
-
