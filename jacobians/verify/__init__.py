@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "Row", "verify"]
 
+KINDS = ("symbolic", "every size", "exact", "bound")
+WITHOUT_PROOF = "Nothing is proved for every size, since islpy is not installed: pip install 'jacobians[prove]'"
+
 # Layers that are drawn besides those of the lecture and the published ones.
 DRAWN = 300
 DRAWN_SYMBOLICALLY = 24
@@ -36,11 +39,14 @@ class Row:
     id, formula : str
         The equation.
     counts : dict of str to int
-        Comparisons made, by kind of evidence.
+        Comparisons made, by kind of evidence; of ``"every size"``, combinations of stride, dilation and groups for
+        which it was proved.
     worst : float or None
         Largest error as a fraction of its bound, where bounds were compared.
     failure : Failure or None
         The smallest case in which it does not hold.
+    provable : bool
+        Whether its sides are put together of index maps, which can be proved equal for every size.
     """
 
     id: str
@@ -48,11 +54,12 @@ class Row:
     counts: dict[str, int]
     worst: float | None
     failure: Failure | None
+    provable: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether it holds, by at least one comparison."""
-        return self.failure is None and sum(self.counts.values()) > 0
+        """Whether it holds, by at least one comparison of what code computes."""
+        return self.failure is None and any(count for kind, count in self.counts.items() if kind != "every size")
 
     @property
     def verdict(self) -> str:
@@ -75,12 +82,15 @@ class Report(notebook.Shown):
     miss : Fraction
         Bound of the probability that a wrong multilinear form passed all exact comparisons, summed over all equations
         and layers.
+    can_prove : bool
+        Whether islpy is installed, without which nothing is proved for every size.
     """
 
     rows: tuple[Row, ...]
     seed: int
     layers: int
     miss: Fraction
+    can_prove: bool = True
 
     @property
     def ok(self) -> bool:
@@ -110,14 +120,16 @@ class Report(notebook.Shown):
         Returns
         -------
         dict
-            ``ok``, ``seed``, ``layers``, ``log2_miss_probability`` (None where no exact comparison was made) and
-            ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``, ``worst`` and ``failure``.
+            ``ok``, ``seed``, ``layers``, ``log2_miss_probability`` (None where no exact comparison was made),
+            ``can_prove`` and ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``, ``worst``,
+            ``failure`` and ``provable``.
         """
         return {
             "ok": self.ok,
             "seed": self.seed,
             "layers": self.layers,
             "log2_miss_probability": _log2(self.miss) if self.miss else None,
+            "can_prove": self.can_prove,
             "identities": [
                 {
                     "id": row.id,
@@ -126,6 +138,7 @@ class Report(notebook.Shown):
                     "counts": row.counts,
                     "worst": row.worst,
                     "failure": dataclasses.asdict(row.failure) if row.failure else None,
+                    "provable": row.provable,
                 }
                 for row in self.rows
             ],
@@ -137,8 +150,8 @@ class Report(notebook.Shown):
 
     def _repr_html_(self) -> str:
         signs = {"holds": "✓ ", "FAILS": "✗ "}
-        rows = [[*_cells(row), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
-        header = ("id", "equation", "symbolic", "exact", "bound", "worst/bound", "verdict")
+        rows = [[*_cells(row, can_prove=self.can_prove), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
+        header = ("id", "equation", *KINDS, "worst/bound", "verdict")
         stories = [*self._failures, ("✓ " if self.ok else "✗ ") + self.conclusion]
         return notebook.table(header, rows) + "".join(map(notebook.story, stories))
 
@@ -148,26 +161,36 @@ class Report(notebook.Shown):
 
     @property
     def conclusion(self) -> str:
-        """The last sentence."""
+        """The last sentences."""
         failed = [row.id for row in self.rows if row.failure]
-        unchecked = [row.id for row in self.rows if row.verdict == "not checked"]
         if failed:
-            return f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
-        if not self.rows:
+            said = f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
+        elif not self.rows:
             return "Nothing was checked: no equation speaks of these layers."
-        count = len(self.rows) - len(unchecked)
-        held = f"{count} equation{' holds' if count == 1 else 's hold'}"
+        else:
+            said = self._held
+        missing = any(row.provable for row in self.rows) and not self.can_prove
+        return f"{said} {WITHOUT_PROOF}" if missing else said
+
+    @property
+    def _held(self) -> str:
+        unchecked = [row.id for row in self.rows if row.verdict == "not checked"]
+        held = f"{_equations(len(self.rows) - len(unchecked), 'holds', 'hold')}"
         if self.layers:
             held += f" at {self.layers} layer{'' if self.layers == 1 else 's'}"
         held += f" (seed {self.seed})"
         if unchecked:
             held += f"; {_listed(unchecked)}: not checked, no layer allows a comparison"
-        if not self.miss:
-            return f"{held}."
-        return (
-            f"{held}. The probability that a wrong form passed every exact comparison is below "
-            f"2^{math.ceil(_log2(self.miss))}, if what was run computes multilinear forms."
-        )
+        said = [f"{held}."]
+        if self.miss:
+            said.append(
+                "The probability that a wrong form passed every exact comparison is below "
+                f"2^{math.ceil(_log2(self.miss))}, if what was run computes multilinear forms."
+            )
+        proved = sum(row.counts.get("every size", 0) > 0 for row in self.rows)
+        if proved:
+            said.append(f"{_equations(proved, 'is', 'are')} proved for every size of image, filter, padding and tail.")
+        return " ".join(said)
 
 
 def table(report: Report) -> Any:
@@ -175,18 +198,18 @@ def table(report: Report) -> Any:
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for header, justify in (("id", "left"), ("equation", "left"), ("symbolic", "right"), ("exact", "right")):
-        grid.add_column(header, justify=justify, no_wrap=header != "equation")  # type: ignore[arg-type]  # rich wants literals
-    for header in ("bound", "worst/bound", "verdict"):
-        grid.add_column(header, justify="left" if header == "verdict" else "right", no_wrap=True)
+    for header in ("id", "equation", *KINDS, "worst/bound", "verdict"):
+        justify: Any = "left" if header in {"id", "equation", "verdict"} else "right"
+        grid.add_column(header, justify=justify, no_wrap=header != "equation")
     for row in report.rows:
         style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
-        grid.add_row(*_cells(row), f"[{style}]{row.verdict}[/]")
+        grid.add_row(*_cells(row, can_prove=report.can_prove), f"[{style}]{row.verdict}[/]")
     return grid
 
 
-def _cells(row: Row) -> list[str]:
-    counts = [str(row.counts[kind]) if row.counts.get(kind) else "–" for kind in ("symbolic", "exact", "bound")]
+def _cells(row: Row, *, can_prove: bool) -> list[str]:
+    nothing = {"every size": "does not apply" if not row.provable else "–" if can_prove else "missing"}
+    counts = [str(row.counts[kind]) if row.counts.get(kind) else nothing.get(kind, "–") for kind in KINDS]
     return [row.id, row.formula, *counts, "–" if row.worst is None else _share(row.worst)]
 
 
@@ -195,7 +218,7 @@ def _text(renderable: Any) -> str:
 
     from rich.console import Console
 
-    page = Console(file=StringIO(), width=140, color_system=None, highlight=False)
+    page = Console(file=StringIO(), width=160, color_system=None, highlight=False)
     page.print(renderable)
     return page.file.getvalue()  # type: ignore[attr-defined, no-any-return]  # the file is the StringIO above
 
@@ -251,10 +274,11 @@ def verify(
 
     wanted, tasks = run.tasks(geometries, identities, seed, full=full)
     outcomes: list[Outcome] = []
+    told = [not isinstance(task, run.ProofTask) for task in tasks]
     for done, found in enumerate((executor.map if executor else map)(run.run, tasks), start=1):
         outcomes += found
-        if progress:
-            progress(done, len(tasks))
+        if progress and told[done - 1]:
+            progress(sum(told[:done]), sum(told))
     return run.report(wanted, tasks, outcomes, seed)
 
 
@@ -264,6 +288,10 @@ def _share(worst: float) -> str:
 
 def _log2(probability: Fraction) -> float:
     return math.log2(probability.numerator) - math.log2(probability.denominator)
+
+
+def _equations(count: int, one: str, several: str) -> str:
+    return f"{count} equation {one}" if count == 1 else f"{count} equations {several}"
 
 
 def _listed(ids: Sequence[str]) -> str:

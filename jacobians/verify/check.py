@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,17 @@ from sympy.polys.rings import ring
 
 from jacobians import symbolic
 from jacobians.evidence import exact, readout
+from jacobians.formula.prove import Example, available
 from jacobians.geometry import Geometry
+from jacobians.verify import every_size
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
+from jacobians.verify.relations import WRITTEN
 
-__all__ = ["Failure", "Outcome", "Task", "check", "first_difference", "read_out"]
+__all__ = ["EVIDENCE", "Failure", "Outcome", "Task", "check", "first_difference", "prove", "read_out"]
 
 Array = npt.NDArray[Any]
-Evidence = Literal["symbolic", "exact", "bound"]
+Evidence = Literal["symbolic", "every size", "exact", "bound"]
+EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 
 # Each (equation, layer) pair may miss something wrong with this probability, so that ten thousand pairs together stay
 # below 2⁻⁶⁰.
@@ -96,9 +100,10 @@ class Outcome:
     identity : str
         L1 … L24.
     evidence : str
-        symbolic, exact or bound.
+        symbolic, every size, exact or bound.
     checks : int
-        Sides compared with the reference, over all draws.
+        Sides compared with the reference, over all draws; of every size, combinations of stride, dilation and groups
+        for which the equation was proved.
     miss : Fraction or None
         Probability that a wrong multilinear form passed, of exact evidence on such forms.
     worst : float or None
@@ -269,6 +274,8 @@ def _integers(inputs: str, geometry: Geometry, generator: np.random.Generator, m
 def _check_integers(statements: Sequence[_Statement], geometry: Geometry, seed: int) -> list[Outcome]:
     identity = statements[0].identity
     failures: dict[str, Failure] = {}
+    coded = every_size.coded(identity.inputs, geometry)
+    relations = _check_relations(statements, _Sides(coded), seed) if coded else []
     missed, draws = Fraction(1), 0
     for draw, miss in integer_draws(identity.inputs, identity.terms(geometry), geometry, seed):
         sides = _Sides(draw)
@@ -276,6 +283,8 @@ def _check_integers(statements: Sequence[_Statement], geometry: Geometry, seed: 
             failure = _compare(statement, sides, "exact", seed, _number)
             if failure:
                 failures.setdefault(statement.identity.id, failure)
+        # What tells all products of a large layer apart is too long; then these numbers have to.
+        relations = relations or _check_relations(statements, sides, seed)
         missed *= miss
         draws += 1
     return [
@@ -289,7 +298,7 @@ def _check_integers(statements: Sequence[_Statement], geometry: Geometry, seed: 
             failures.get(each.identity.id),
         )
         for each in statements
-    ]
+    ] + relations
 
 
 # bound ----------------------------------------------------------------------------------------------------------------
@@ -370,6 +379,68 @@ def _share(got: Any, value: Any, bound: Fraction, scale: int) -> Fraction:
 
 def _absolute(draw: Draw) -> Draw:
     return Draw(draw.geometry, *(abs(each) for each in (draw.X, draw.F, draw.G, draw.b)))
+
+
+# every size -----------------------------------------------------------------------------------------------------------
+
+
+def prove(identity: Identity, stride: int, seed: int) -> Outcome:
+    """Prove an equation at one stride for every size.
+
+    Parameters
+    ----------
+    identity : Identity
+        One whose sides are all written as relations.
+    stride : int
+        The stride.
+    seed : int
+        Of the run, which changes nothing here.
+
+    Returns
+    -------
+    Outcome
+        How many combinations of stride, dilation and groups are proved, and the sizes at which two sides differ.
+    """
+    combinations, found = every_size.refuted(identity, stride)
+    if found is None:
+        return Outcome(identity.id, "every size", combinations, 0)
+    differ, example = found.comparison.differ, found.comparison.example or Example({}, (0, 0), 0, 0)
+    expected, actual = (f"taken {'once' if times == 1 else f'{times} times'}" for times in example.times)
+    entry = ", ".join(f"{name} = {index}" for name, index in example.indices.items())
+    where = f"sizes: {differ} ({found.options})"
+    failure = Failure("every size", where, seed, found.sides, entry, expected, actual, example.wrong, example.total)
+    return Outcome(identity.id, "every size", combinations, 0, failure=failure)
+
+
+def _check_relations(statements: Sequence[_Statement], sides: _Sides, seed: int) -> list[Outcome]:
+    """Hold what every side computes on one draw against the products of its relation."""
+    known, size = every_size.Expected(sides.draw), _size(sides.draw.geometry)
+    return [
+        Outcome(each.identity.id, "every size", 0, size, failure=_compare_relations(each, sides, known, seed))
+        for each in statements
+        if available() and every_size.applies(each.identity)
+    ]
+
+
+def _compare_relations(statement: _Statement, sides: _Sides, known: every_size.Expected, seed: int) -> Failure | None:
+    identity, geometry = statement.identity, sides.draw.geometry
+    entries = every_size.seen(geometry, identity.entries[1])
+    total = math.prod(every_size.shape_of(every_size.RESULT[identity.entries[1]], geometry))
+    for name, side in (statement.reference, *statement.others):
+        expected = known(identity, WRITTEN[side])
+        actual, complaint = _computed(side, sides, total)
+        difference = first_difference(expected, actual[entries])
+        if difference:
+            first, wrong = difference
+            right, got = (
+                every_size.told(each[first], identity.inputs, geometry) for each in (expected, actual[entries])
+            )
+            pair = (f"{name}, as a relation", name)
+            named = symbolic.names(*identity.entries, geometry)[entries[first]]
+            return Failure(
+                "every size", repr(geometry), seed, pair, named, right, complaint or got, wrong, len(entries), geometry
+            )
+    return None
 
 
 # comparison -----------------------------------------------------------------------------------------------------------

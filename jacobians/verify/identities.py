@@ -162,6 +162,16 @@ def windows(draw: Draw) -> Array:
     return forms.convolve(draw.X, draw.F, draw.geometry)
 
 
+def triple_sum_and_bias(draw: Draw) -> Array:
+    """S by L1 and L2, term by term."""
+    return _add_bias(triple_sum_responses(draw), draw.b)
+
+
+def windows_and_bias(draw: Draw) -> Array:
+    """S by the convolution form, bias included."""
+    return forms.convolve(draw.X, draw.F, draw.geometry, draw.b)
+
+
 def filter_by_filter(draw: Draw) -> Array:
     """S_i = X ∗ F_i + b_i, one filter at a time, stacked."""
     geometry = draw.geometry
@@ -174,6 +184,11 @@ def filter_by_filter(draw: Draw) -> Array:
     )
     maps = [forms.convolve(_planes(draw, i), draw.F[i : i + 1], per_filter) for i in _filters(geometry)]
     return _add_bias(np.concatenate(maps), draw.b)
+
+
+def response_maps(draw: Draw) -> Array:
+    """vec(S), for S = G."""
+    return draw.G
 
 
 def stacked(draw: Draw) -> Array:
@@ -362,9 +377,9 @@ IDENTITIES: tuple[Identity, ...] = (
         "XFb",
         ("S", "responses"),
         {
-            ORACLE: lambda draw: _add_bias(triple_sum_responses(draw), draw.b),
+            ORACLE: triple_sum_and_bias,
             "filter by filter": filter_by_filter,
-            "convolution": lambda draw: forms.convolve(draw.X, draw.F, draw.geometry, draw.b),
+            "convolution": windows_and_bias,
         },
     ),
     Identity(
@@ -372,7 +387,7 @@ IDENTITIES: tuple[Identity, ...] = (
         "vec(S) = Σ_i ∂vec(S)/∂vec(S_i) · vec(S_i)",
         "G",
         ("S", "responses"),
-        {"vec(S)": lambda draw: draw.G, "stack matrices": stacked},
+        {"vec(S)": response_maps, "stack matrices": stacked},
     ),
     Identity(
         "L8",

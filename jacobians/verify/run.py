@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from jacobians.errors import nearest
+from jacobians.formula.prove import available
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row
+from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row, every_size
 from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
-from jacobians.verify.check import Failure, Outcome, Task, check, read_out
+from jacobians.verify.check import EVIDENCE, Failure, Outcome, Task, check, prove, read_out
 from jacobians.verify.identities import IDENTITIES, Identity
 from jacobians.verify.networks import NETWORK_IDENTITIES, NetworkIdentity
 
@@ -37,9 +38,21 @@ class LayerTask:
     symbolic: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class ProofTask:
+    """Equations to prove for every size at one stride; a unit of work that can be sent to another process."""
+
+    identities: tuple[str, ...]
+    stride: int
+    seed: int
+
+
+Unit = LayerTask | NetworkTask | ProofTask
+
+
 def tasks(
     geometries: Iterable[Geometry] | None, identities: Sequence[str] | None, seed: int, *, full: bool
-) -> tuple[list[str], list[LayerTask | NetworkTask]]:
+) -> tuple[list[str], list[Unit]]:
     """Return the equations to check, and the work: large layers first, so that no process waits for one at the end."""
     wanted = ORDER if identities is None else list(map(_known, identities))
     if geometries is None:
@@ -49,46 +62,52 @@ def tasks(
         if identities is None:
             wanted = [name for name in ORDER if name in LAYER and any(map(LAYER[name].sides_for, layers))]
     of_layers = tuple(name for name in wanted if name in LAYER)
-    planned: list[LayerTask | NetworkTask] = [NetworkTask(name, seed) for name in wanted if name in NETWORK]
-    ordered = sorted(layers, key=_products, reverse=True)
-    return wanted, [*(LayerTask(each, of_layers, seed, layers[each]) for each in ordered if of_layers), *planned]
+    proved = tuple(name for name in of_layers if every_size.applies(LAYER[name])) if available() else ()
+    # A proof is of a formula: without layers, nothing would show that code computes it.
+    ordered = sorted(layers, key=_products, reverse=True) if of_layers else []
+    return wanted, [
+        *(LayerTask(each, of_layers, seed, layers[each]) for each in ordered),
+        *(ProofTask(proved, stride, seed) for stride in every_size.OPTIONS if proved and ordered),
+        *(NetworkTask(name, seed) for name in wanted if name in NETWORK),
+    ]
 
 
-def run(task: LayerTask | NetworkTask) -> list[Outcome]:
+def run(task: Unit) -> list[Outcome]:
     """Do one unit of work."""
+    if isinstance(task, ProofTask):
+        return [prove(LAYER[name], task.stride, task.seed) for name in task.identities]
     if isinstance(task, NetworkTask):
         return list(NETWORK[task.identity].check(task.seed))
     chosen = tuple(LAYER[name] for name in task.identities)
     return check(Task(task.geometry, chosen, task.seed, task.symbolic))
 
 
-def report(
-    wanted: Sequence[str], done: Sequence[LayerTask | NetworkTask], outcomes: Sequence[Outcome], seed: int
-) -> Report:
+def report(wanted: Sequence[str], done: Sequence[Unit], outcomes: Sequence[Outcome], seed: int) -> Report:
     """Sum the outcomes up, one row per equation that was asked for."""
     rows = [_row(name, [each for each in outcomes if each.identity == name]) for name in ORDER if name in wanted]
     miss = sum((each.miss for each in outcomes if each.miss is not None), Fraction(0))
     layers = sum(isinstance(task, LayerTask) for task in done)
-    return Report(tuple(rows), seed, layers, miss)
+    return Report(tuple(rows), seed, layers, miss, available())
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
     identity: Identity | NetworkIdentity = LAYER[name] if name in LAYER else NETWORK[name]
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = dict.fromkeys(EVIDENCE, 0)
     for each in outcomes:
-        counts[each.evidence] = counts.get(each.evidence, 0) + each.checks
+        counts[each.evidence] += each.checks
     failed = sorted((each for each in outcomes if each.failure), key=lambda each: each.size)
     worst = [each.worst for each in outcomes if each.worst is not None]
     failure = failed[0].failure if failed else None
     if failure and isinstance(identity, Identity):
         failure = _in_symbols(identity, failure)
-    return Row(name, identity.formula, counts, max(worst, default=None), failure)
+    provable = isinstance(identity, Identity) and every_size.applies(identity)
+    return Row(name, identity.formula, counts, max(worst, default=None), failure, provable)
 
 
 def _in_symbols(identity: Identity, failure: Failure) -> Failure:
     """Add to the numbers of a failure the formulas that they come from, read out entry by entry."""
     geometry = failure.geometry
-    if failure.evidence == "symbolic" or geometry is None or failure.index is None:
+    if failure.evidence in {"symbolic", "every size"} or geometry is None or failure.index is None:
         return failure
     sides = identity.sides_for(geometry)
     try:

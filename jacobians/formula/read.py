@@ -1,0 +1,381 @@
+"""Reading out which products code sums: the places of the factors of every product, with its coefficient.
+
+A few entries of one factor at a time, chosen such that hardly two of them meet in one entry of a result, are given with
+all entries of the other factor. All are distinct random integers, such that the number that comes tells which two were
+multiplied. Where more than one product comes, fewer entries are given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.errors import ShapeError
+from jacobians.evidence import exact
+from jacobians.formula.structure import FACTORS, Layer, Structure, sizes_of
+from jacobians.geometry import Geometry
+
+__all__ = ["MOST_CALLS", "Reading", "layers", "read_products"]
+
+Array = npt.NDArray[Any]
+# One result for these arrays at a layer, None where there is none.
+Call = Callable[[Layer, dict[str, Array]], Array | None]
+
+# Calls for one formula.
+MOST_CALLS = 200
+# Images, planes and filters per group, then taps, responses and tail on the first axis, those between and the last: no
+# size follows from others; long axes for remainders of loops, four planes and more to tell a shift from a reversal.
+SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = (
+    (1, 1, 1, (2, 1, 3), (3, 2, 4), (0, 0, 0)),
+    (2, 2, 1, (3, 2, 2), (2, 1, 3), (1, 0, 0)),
+    (1, 1, 2, (2, 2, 4), (4, 3, 2), (0, 1, 1)),
+    (1, 4, 3, (1, 2, 2), (2, 2, 1), (1, 1, 0)),
+    (3, 3, 4, (2, 1, 1), (1, 2, 2), (0, 0, 0)),
+    (1, 1, 1, (4, 2, 2), (2, 1, 9), (2, 0, 0)),
+    (2, 1, 2, (3, 2, 3), (3, 2, 2), (0, 1, 2)),
+    (1, 5, 2, (1, 1, 1), (1, 3, 3), (0, 0, 0)),
+    (1, 2, 5, (2, 1, 3), (5, 1, 2), (0, 0, 0)),
+    (1, 1, 1, (2, 3, 2), (10, 1, 1), (0, 0, 0)),
+    (1, 1, 1, (5, 1, 2), (2, 2, 5), (0, 0, 1)),
+    (1, 2, 1, (1, 1, 5), (2, 1, 4), (1, 0, 0)),
+    (4, 1, 2, (2, 1, 2), (2, 1, 1), (0, 0, 0)),
+    (3, 2, 3, (5, 2, 3), (3, 2, 2), (1, 0, 0)),
+    (2, 3, 1, (3, 1, 5), (2, 3, 5), (0, 0, 1)),
+    (1, 6, 2, (4, 2, 1), (6, 1, 3), (1, 1, 0)),
+    (5, 2, 6, (1, 2, 2), (3, 2, 4), (0, 0, 2)),
+    (2, 4, 7, (4, 1, 3), (4, 2, 7), (2, 0, 1)),
+    (1, 9, 2, (3, 2, 4), (7, 2, 3), (0, 1, 0)),
+    (2, 2, 9, (2, 2, 2), (8, 1, 6), (1, 0, 1)),
+    (1, 1, 1, (6, 2, 3), (3, 2, 11), (0, 0, 0)),
+    (1, 2, 2, (3, 2, 7), (12, 2, 5), (1, 0, 0)),
+    (7, 1, 1, (2, 1, 3), (5, 2, 2), (0, 0, 0)),
+)
+# Pixels on an axis, so many that any options make a layer.
+LARGE = 2**12
+# Bits of the significand that are left for coefficients.
+SPARE_BITS = 3
+# Bits of products with which sums of several are told apart, and of how many products.
+ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
+# Axes of images, planes and filters of each array.
+LEADING = {"X": 2, "F": 2, "G": 2, "b": 1}
+# Fractions that coefficients are taken for.
+MOST_DENOMINATOR = 5040
+
+
+def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry]) -> Iterator[Layer]:
+    """Yield the layers at which formulas are read, with other sizes each.
+
+    Parameters
+    ----------
+    structure : Structure
+        Axes and groups.
+    options : callable
+        Makes the geometry of an image of these shape and filters, with the stride, padding and dilation.
+
+    Yields
+    ------
+    Layer
+        At most 10 × 10 responses.
+    """
+    count = structure.spatial_ndim
+    for images, planes, filters, taps, out, tail in SHAPES:
+        k, responses, rest = (_of_axes(each, count) for each in (taps, out, tail))
+        shape = (structure.groups * filters, planes, *k)
+        # A layer that is large enough tells stride, dilation and padding for these taps.
+        one = options((structure.groups * planes, *(LARGE,) * count), shape)
+        parts = zip(responses, one.stride, one.extent, rest, one.padding, strict=True)
+        sizes = [(each - 1) * s + extent + min(more, s - 1) - sum(zeros) for each, s, extent, more, zeros in parts]
+        # Behind long padding an image of one pixel has more responses.
+        sizes = [size if size > 0 else 1 + at for at, size in enumerate(sizes)]
+        try:
+            yield Layer(options((structure.groups * planes, *sizes), shape), images)
+        except ShapeError:
+            continue
+
+
+def _of_axes(pattern: tuple[int, ...], count: int) -> tuple[int, ...]:
+    return (pattern[2],) if count == 1 else (pattern[0], *pattern[1 : count - 1], pattern[2])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """The products that code sums at one layer.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer.
+    shape : tuple of int
+        Of the result.
+    letters : tuple of str
+        The factors.
+    places : ndarray of int64, shape (1 + factors, products)
+        Where each product stands in the result, and its factors in their arrays, in the order of memory.
+    coefficients : ndarray of float64, shape (products,)
+        The factor of each product.
+    """
+
+    layer: Layer
+    shape: tuple[int, ...]
+    letters: tuple[str, ...]
+    places: Array
+    coefficients: Array
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the layer by their names."""
+        return sizes_of(self.layer)
+
+
+class Unreadable(Exception):  # noqa: N818  # the code under audit is not at fault for it
+    """Code whose sums cannot be read out: it raises, or is not linear."""
+
+
+def read_products(
+    call: Call, layer: Layer, result: str, letters: tuple[str, ...], dtype: str, structure: Structure
+) -> Reading | None:
+    """Read which products of two factors, or entries of one, code sums at one layer.
+
+    Parameters
+    ----------
+    call : callable
+        The code: takes the layer and its arrays, those that are not given being 0, and returns the result.
+    layer : Layer
+        The layer.
+    result : str
+        S, dX, dF or db.
+    letters : tuple of str
+        The factors, at most two of X, F, b and G.
+    dtype : str
+        In which the code computes.
+    structure : Structure
+        Axes and groups.
+
+    Returns
+    -------
+    Reading or None
+        None where a call gives nothing, or other shapes than the one before.
+    """
+    reader = _Reader(call, layer, dtype, letters)
+    if len(letters) < 2:
+        return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
+    few, many = letters
+    groups = _apart(result, few, layer, structure)
+    return reader.read([(group, np.arange(reader.count(many))) for group in groups])
+
+
+def _apart(result: str, few: str, layer: Layer, structure: Structure) -> Iterator[Array]:
+    """Yield the entries of a factor of which no two meet in one entry of the right result."""
+    tensor, sizes = structure.tensors[few], sizes_of(layer)
+    shape = tensor.shape(sizes)
+    together = {"S": {"i", "g"}, "dX": {"k", "g"}, "dF": {"i", "g"}}[result]
+    flat = np.arange(math.prod(shape)).reshape(shape)
+    alone = [at for at, axis in enumerate(tensor.axes) if axis.name not in together]
+    rows = np.moveaxis(flat, alone, range(len(alone)))
+    yield from rows.reshape(math.prod(shape[at] for at in alone), -1)
+
+
+class _Reader:
+    """Calls at one layer, and what they gave."""
+
+    def __init__(self, call: Call, layer: Layer, dtype: str, letters: tuple[str, ...]) -> None:
+        self.call, self.layer, self.dtype, self.letters = call, layer, dtype, letters
+        bits = exact.SIGNIFICAND.get(dtype, 31 if dtype == "int32" else 53) - SPARE_BITS
+        first = max(1, bits // 3)
+        self.bits = {0: (), 1: (bits,), 2: (first, bits - first)}[len(letters)]
+        self.generator = np.random.default_rng(20)
+        self.shape: tuple[int, ...] | None = None
+        self.finer = 0
+
+    def count(self, letter: str) -> int:
+        return math.prod(self.layer.shapes[letter])
+
+    def read(self, parts: Sequence[tuple[Array, ...]]) -> Reading | None:
+        found: list[tuple[Array, Array]] = []
+        for part in parts:
+            products = self._part(part)
+            if products is None or self.shape is None:
+                return None
+            found += products
+        places = np.concatenate([each for each, _ in found], axis=1)
+        by = np.concatenate([each for _, each in found])
+        kept = by != 0
+        assert self.shape is not None
+        return Reading(self.layer, self.shape, self.letters, places[:, kept], by[kept])
+
+    def _part(self, part: tuple[Array, ...]) -> list[tuple[Array, Array]] | None:
+        """Read the products of some entries with others; where several come in one sum, of fewer."""
+        found = list[tuple[Array, Array]]()
+        waiting = [(each, self.finer) for each in self._pieces(part, self.finer)]
+        while waiting:
+            piece, level = waiting.pop()
+            read = self._single(piece)
+            if read is None:
+                return None
+            products, mixed = read
+            if not mixed:
+                found.append(products)
+                continue
+            if all(len(each) == 1 for each in piece):
+                raise Unreadable("single products cannot be told apart: the result is not linear in its factors")
+            self.finer = max(self.finer, min(level + 1, 2))
+            waiting += [(each, level + 1) for each in self._pieces(piece, level + 1)]
+        return found
+
+    def _pieces(self, part: tuple[Array, ...], level: int) -> list[tuple[Array, ...]]:
+        """Cut entries into fewer: the first factor one by one, the other by planes, by rows, and then in halves."""
+        if level == 0:
+            return [part]
+        few = [(each,) for each in np.array_split(part[0], len(part[0]))]
+        if len(part) == 1:
+            shape = self.layer.shapes[self.letters[0]]
+            size = math.prod(shape[LEADING[self.letters[0]] :])
+            return [(part[0][part[0] % size == each],) for each in np.unique(part[0] % size)] if level == 1 else few
+        if level == 1:
+            return [(*one, *part[1:]) for one in few]
+        many, shape = part[-1], self.layer.shapes[self.letters[-1]]
+        if level < len(shape) and level < 4:
+            by = many // math.prod(shape[level:])
+            cut = [many[by == each] for each in np.unique(by)]
+        else:
+            cut = [each for each in np.array_split(many, 2) if len(each)]
+        return [(*one, each) for one in few for each in cut]
+
+    def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
+        """Give these entries; return the products, and whether some sums could not be told apart."""
+        entries = math.prod(len(each) for each in piece)
+        wanted = math.ceil((2 * math.log2(entries + 1) + 10) / sum(self.bits)) if piece else 1
+        codes = [self._codes(piece) for _ in range(wanted)]
+        values = self._values(piece, codes)
+        if values is None:
+            return None
+        at = np.flatnonzero(np.any(values != 0, axis=0))
+        known = _matched(values[:, at], codes)
+        places, by, rest = [at[known >= 0]], [np.ones(int(np.sum(known >= 0)))], at[known < 0]
+        found = [known[known >= 0]]
+        if len(rest) and sum(self.bits) > ENOUGH_BITS:
+            which, several = _sums(values[0, rest], _table(codes)[0])
+            places.append(rest[which])
+            found.append(several)
+            by.append(np.ones(len(which)))
+            rest = np.setdiff1d(rest, rest[which])
+        if len(rest):
+            # Products with a coefficient: the ratio of two calls does not know it.
+            more = [self._codes(piece) for _ in range(wanted)]
+            again = self._values(piece, more)
+            if again is None:
+                return None
+            codes, values = codes + more, np.concatenate([values, again])
+            ratio = _ratios(values[:, rest], codes, self.dtype)
+            told = ratio >= 0
+            places.append(rest[told])
+            found.append(ratio[told])
+            by.append(rational(values[0, rest[told]] / _table(codes)[0, ratio[told]]))
+            rest = rest[~told]
+        each = np.unravel_index(np.concatenate(found), [1, *(len(one) for one in piece)])[1:]
+        rows = [one[index] for one, index in zip(piece, each, strict=True)]
+        return (np.stack([np.concatenate(places), *rows]), np.concatenate(by)), bool(len(rest))
+
+    def _codes(self, piece: tuple[Array, ...]) -> list[Array]:
+        found = []
+        for one, bits in zip(piece, self.bits, strict=True):
+            low = 2 ** (bits - 1)
+            drawn = self.generator.choice(low, len(one), replace=low < 2 * len(one))
+            found.append((drawn + low).astype(np.float64))
+        return found
+
+    def _values(self, piece: tuple[Array, ...], codes: Sequence[Sequence[Array]]) -> Array | None:
+        rows = []
+        for code in codes:
+            arrays: dict[str, Array] = {}
+            for letter, one, numbers in zip(self.letters, piece, code, strict=True):
+                array = np.zeros(self.layer.shapes[letter])
+                array.reshape(-1)[one] = numbers
+                arrays[letter] = array
+            value = self.call(self.layer, arrays)
+            if value is None or (self.shape is not None and value.shape != self.shape):
+                return None
+            self.shape = value.shape
+            rows.append(np.asarray(value, np.float64).ravel())
+        values = np.stack(rows)
+        return values if np.all(np.isfinite(values)) else None
+
+
+def _table(codes: Sequence[Sequence[Array]]) -> Array:
+    """Return the products of all pairs of entries, by call."""
+    return np.stack([functools.reduce(np.multiply.outer, code, np.ones(1)).ravel() for code in codes])
+
+
+def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:
+    """Find the pair of entries whose product came in all calls; −1 where it is none."""
+    table = _table(codes)
+    weights = np.random.default_rng(4).integers(1, 2**10, len(table)) * 2 + 1.0
+    if len(table) == 1:
+        weights[:] = 1
+    keys, wanted = weights @ table, weights @ values
+    order = np.argsort(keys, kind="stable")
+    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    found = order[at]
+    return np.where(np.all(table[:, found] == values, axis=0), found, -1)
+
+
+def _sums(values: Array, table: Array) -> tuple[Array, Array]:
+    """Find the two, three or four products whose sums came: which value each is part of, and which product it is.
+
+    Of so many digits, two sums of different products are not alike.
+    """
+    which, found = [], []
+    if len(table) <= MOST_SUMMED:
+        one, two = np.triu_indices(len(table))
+        pairs = table[one] + table[two]
+        order = np.argsort(pairs)
+        ordered = pairs[order]
+        for at, value in enumerate(values):
+            for first in (np.zeros(1), table, ordered[: MOST_PAIRS]):
+                place = np.minimum(np.searchsorted(ordered, value - first), len(ordered) - 1)
+                hits = np.flatnonzero(ordered[place] == value - first)
+                if len(hits):
+                    pair = order[place[hits[0]]]
+                    several = [one[pair], two[pair]]
+                    if len(first) == len(table):
+                        several.append(hits[0])
+                    elif len(first) > 1:
+                        several += [one[order[hits[0]]], two[order[hits[0]]]]
+                    which += [at] * len(several)
+                    found += several
+                    break
+    return np.array(which, np.int64), np.array(found, np.int64)
+
+
+def _ratios(values: Array, codes: Sequence[Sequence[Array]], dtype: str) -> Array:
+    """Find the pair of entries whose products came in all calls up to a common coefficient; −1 where it is none."""
+    table = _table(codes)
+    ratios = table[1:] / table[0]
+    with np.errstate(all="ignore"):
+        wanted = values[1:] / values[0]
+    # Each number has been rounded once or twice, in the product and by the coefficient; the ratio twice that, and once.
+    unit = float(exact.gamma(10, dtype)) if dtype in exact.SIGNIFICAND else 0.0
+    found = np.full(values.shape[1], -1)
+    for at in range(values.shape[1]):
+        off = np.abs(ratios - wanted[:, at : at + 1]) / ratios
+        worst = off.max(axis=0)
+        best = int(np.argmin(worst))
+        if worst[best] <= unit:
+            found[at] = best
+    return found
+
+
+def rational(values: Array) -> Array:
+    """Return numbers that are simple fractions but for rounding as the nearest float to the fraction."""
+    found = np.array([float(Fraction(each).limit_denominator(MOST_DENOMINATOR)) for each in np.unique(values)])
+    nearest = dict(zip(np.unique(values).tolist(), found.tolist(), strict=True))
+    unit = float(exact.gamma(10, "float64"))
+    simple = np.array([nearest[each] for each in values.tolist()])
+    return np.where(np.abs(simple - values) <= unit * np.abs(values), simple, values)

@@ -1,0 +1,803 @@
+"""What is wrong, in words that are derived from the difference of two formulas: one page of atoms, each of one difference."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+
+from jacobians.formula.normal import LETTERS, SPATIAL, aligned, expanded, is_plain, plus, position, solved
+from jacobians.formula.relation import AXES, Axis, Condition, Equation, Formula, Linear, Term, View
+from jacobians.formula.writing import NAMES, conditioned, equation, linear, write
+
+__all__ = ["Atom", "Explanation", "atoms", "explain"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Atom:
+    """One kind of difference between two formulas.
+
+    Attributes
+    ----------
+    name : str
+        Also the anchor of its row on the page of mistakes.
+    phrase : str
+        What is wrong; in braces, what the difference fills in.
+    cure : str
+        Where in the code to look.
+    everywhere : str
+        The phrase where all spatial axes are concerned, if it is another one.
+    """
+
+    name: str
+    phrase: str
+    cure: str
+    everywhere: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """The differences of two formulas in words.
+
+    Attributes
+    ----------
+    title : str
+        ``∂l/∂X is wrong: …``, with all causes; that it is right where there are none.
+    causes, cures, anchors : tuple of str
+        One each per cause: what is wrong, where to look, the row on the page of mistakes.
+    atoms : tuple of str
+        Their names, each once.
+    """
+
+    title: str
+    causes: tuple[str, ...] = ()
+    cures: tuple[str, ...] = ()
+    anchors: tuple[str, ...] = ()
+    atoms: tuple[str, ...] = ()
+
+
+STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."
+MAPS = "Look at how this index runs in the loops, in the einsum's letters, or in the reshape."
+EDGES = (
+    "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
+)
+
+ATOMS = {
+    atom.name: atom
+    for atom in (
+        Atom(
+            "filter-not-rotated",
+            "the filter is not turned over along {axes}",
+            "Rotate each plane of the filters by 180° before the full convolution: np.flip(F, axis=(2, 3)). np.flip without axes turns filters and planes over, too.",
+            "the filter is not rotated by 180°",
+        ),
+        Atom(
+            "filter-turned",
+            "{what} is turned over along {axes}",
+            "Leave it as it is: deep learning's convolution does not rotate the filter. scipy.signal.convolve does; correlate does not.",
+            "{what} is rotated by 180°",
+        ),
+        Atom(
+            "response-turned",
+            "{what} is turned over along {axes}",
+            "Leave the response map as it is; look for a flip or a step of −1.",
+            "{what} is rotated by 180°",
+        ),
+        Atom(
+            "image-turned",
+            "{what} is turned over along {axes}",
+            "Leave the image as it is; look for a flip or a step of −1.",
+            "{what} is rotated by 180°",
+        ),
+        Atom(
+            "axes-exchanged",
+            "{axes} of {what} are exchanged",
+            "Look for a transposition, or for loops in another order than the indices.",
+        ),
+        Atom(
+            "axis-borrowed",
+            "the {role} index of {other} is used along {axes}",
+            "Use l and a along the first axis, m and b along the second.",
+        ),
+        Atom("step-ignored", "the {step} of {axes} is ignored", STEPS, "the {step} is ignored"),
+        Atom("step-of-other-axis", "the {step} of {other} is used for {axes}", STEPS),
+        Atom("options-exchanged", "the {step}s of {axes} are exchanged", STEPS),
+        Atom(
+            "steps-exchanged", "stride and dilation of {axes} are exchanged", STEPS, "stride and dilation are exchanged"
+        ),
+        Atom("step-of-other-kind", "the {other} of {axes} stands in the place of its {step}", STEPS),
+        Atom("step-wrong", "the {step} of {axes} is {number} where {right} is right", STEPS),
+        Atom("step-missing", "every {entry} meets the same pixels along {axes}", STEPS),
+        Atom("padding-ignored", "the padding of {axes} is ignored", STEPS, "the padding is ignored"),
+        Atom(
+            "padding-after",
+            "along {axes}, the padding after the image stands in the place of the padding before it",
+            "Subtract the padding before the image; the one after it only makes the response map longer.",
+        ),
+        Atom(
+            "padding-twice",
+            "the padding of {axes} is subtracted twice",
+            "Pad the image, or subtract the padding from the index: one of both.",
+        ),
+        Atom(
+            "padding-added",
+            "the padding of {axes} is added where it is to be subtracted",
+            STEPS,
+            "the padding is added where it is to be subtracted",
+        ),
+        Atom(
+            "offset",
+            "pixels are taken {by} too {direction} along {axes}",
+            "Look at what is added to the index, and where the slice that cuts off the padding begins.",
+        ),
+        Atom("index-constant", "only {which} is {used}", MAPS),
+        Atom("index-shifted", "{entries} of {what} are shifted by {by}", MAPS),
+        Atom(
+            "index-reversed",
+            "{entries} of {what} are in reverse order",
+            "np.flip without axes turns planes, filters and images over, too: name the spatial axes.",
+        ),
+        Atom(
+            "index-summed",
+            "every {entry} of {what} meets every {partner}",
+            "Sum only products with the same index: look at the einsum's letters, or for a missing index in a loop.",
+        ),
+        Atom("index-borrowed", "the index of {other} is used for {entries} of {what}", MAPS),
+        Atom(
+            "bias-axis",
+            "the bias runs along another axis: b is indexed by {other}",
+            "Add b with one axis of size 1 behind it per spatial axis: b[:, None, None].",
+        ),
+        Atom(
+            "groups-interleaved",
+            "{what} is read as if its groups were interleaved",
+            "Groups are blocks of neighbouring planes and filters: reshape to (groups, planes of a group), not the other way round.",
+        ),
+        Atom(
+            "order",
+            "{what} is {read} in another order of axes, ({order})",
+            "Look at reshape and transpose: memory is in the order of the axes of the array, the last one running fastest.",
+        ),
+        Atom(
+            "border",
+            "pixels beyond the border are {kind} along {axes}, where they are 0",
+            "Pad with zeros; a negative index counts from the end, and np.roll, np.pad's modes and indices modulo the size fold.",
+            "pixels beyond the border are {kind}, where they are 0",
+        ),
+        Atom("first-lost", "{which} {verb}", EDGES),
+        Atom("last-lost", "{which} {verb}", EDGES),
+        Atom(
+            "remainder-lost",
+            "what remains of {entries} of {what} after blocks of {step} {verb}",
+            "Add a loop over the rest, which is not a whole block.",
+        ),
+        Atom("some-lost", "only products with {condition} are summed", EDGES),
+        Atom("hole", "products with {condition} are left out", EDGES),
+        Atom(
+            "one-product",
+            "only the {which} {entry} of each sum is left",
+            "Add to the result (+=) instead of assigning to it (=); where indices repeat, A[i] += v adds once: use np.add.at.",
+        ),
+        Atom("counted-again", "products are counted again{where}", "Look for loops or blocks that overlap."),
+        Atom("sign", "the sign is wrong", "Look for a minus sign."),
+        Atom(
+            "factor",
+            "every product is multiplied with {number}",
+            "Look for a constant factor: an average, a ½ of a loss, a learning rate.",
+        ),
+        Atom(
+            "size-factor",
+            "the sum is {how} {sizes}",
+            "Sum the products; take a mean over images or responses only where the loss does.",
+        ),
+        Atom(
+            "count-factor",
+            "the sum is {how} how many {entries} meet there",
+            "Sum the products without counting them: no mean over windows, as fold and average pooling may take.",
+        ),
+        Atom(
+            "factor-missing",
+            "ones stand in the place of {what}",
+            "Multiply with the array itself: look whether it is passed on.",
+        ),
+        Atom("bias-missing", "the bias is missing", "Add b to every response map."),
+        Atom(
+            "products-missing",
+            "the products of {what} are missing",
+            "Look whether this part is computed, and added to the result.",
+        ),
+        Atom("zero", "it is 0 everywhere", "Look whether the result is filled, and returned."),
+        Atom(
+            "decay",
+            "{number}{what} is added, as by weight decay",
+            "Leave regularisation to the optimiser: it is no part of the layer's gradient.",
+        ),
+        Atom(
+            "array-added",
+            "{number}{what} is added",
+            "Look for what is added in place to an array that should start at 0.",
+        ),
+        Atom("constant-added", "{number} is added", "Let the result start at 0."),
+        Atom(
+            "size-without-tail",
+            "its size along {axes} leaves out the tail that the stride does not reach",
+            "Make the result of the image's shape, not of (h' − 1)·stride + filter.",
+        ),
+        Atom(
+            "size-off",
+            "its size along {axes} is {size} where {right} is right",
+            "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1.",
+        ),
+        Atom(
+            "axes-count",
+            "it has {number} axes where {right} are right",
+            "Keep the batch axis, and sum gradients of parameters over it.",
+        ),
+        Atom("otherwise", "{read}", "Compare the two lines."),
+        Atom("otherwise-added", "besides, {text} is added", "Compare the two lines."),
+    )
+}
+
+
+def atoms() -> tuple[Atom, ...]:
+    """Return all atoms, in the order in which the page of mistakes lists them."""
+    return tuple(ATOMS.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """An atom, the spatial axis that it is about, and what fills its phrase."""
+
+    atom: str
+    axis: int | None = None
+    fill: tuple[tuple[str, str], ...] = ()
+
+
+def explain(read: Formula, right: Formula) -> Explanation:
+    """Say how two formulas of one result differ.
+
+    Parameters
+    ----------
+    read : Formula
+        Of the code.
+    right : Formula
+        The right one.
+
+    Returns
+    -------
+    Explanation
+        One cause per difference; none where the formulas say the same.
+    """
+    found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())))
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
+    for each in found:
+        axes = groups.setdefault((each.atom, each.fill), [])
+        if each.axis is not None:
+            axes.append(each.axis)
+    count = _axes_of(right)
+    causes, cures = [], []
+    for (name, fill), axes in groups.items():
+        atom = ATOMS[name]
+        everywhere = atom.everywhere and len(set(axes)) == count
+        causes.append((atom.everywhere if everywhere else atom.phrase).format(axes=_axes(axes, count), **dict(fill)))
+        cures.append(atom.cure)
+    result = NAMES.get(right.result, right.result)
+    title = f"{result} is wrong: {', and '.join(causes)}" if causes else f"{result} is right"
+    names = tuple(name for name, _ in groups)
+    return Explanation(title, tuple(causes), tuple(cures), names, tuple(dict.fromkeys(names)))
+
+
+def _exchanged(found: list[_Found]) -> list[_Found]:
+    """Say once that two axes have each other's option."""
+    other = {
+        (each.axis, dict(each.fill)["step"], dict(each.fill)["other"]): each
+        for each in found
+        if each.atom == "step-of-other-axis"
+    }
+    for (axis, step, name), each in other.items():
+        mate = next(
+            (
+                one
+                for (at, kind, back), one in other.items()
+                if kind == step and _ordinal(at or 0) == name and back == _ordinal(axis or 0)
+            ),
+            None,
+        )
+        if mate is not None and each in found and mate in found:
+            found[found.index(each)] = _Found("options-exchanged", each.axis, (("step", step),))
+            found[found.index(mate)] = _Found("options-exchanged", mate.axis, (("step", step),))
+    return found
+
+
+class _Differences:
+    """Two formulas, and the sizes that follow from others."""
+
+    def __init__(self, read: Formula, right: Formula) -> None:
+        self.read, self.right = read, right
+        self.count = _axes_of(right)
+        self.known = known_sizes(right)
+        self.options = dict(right.options)
+
+    def found(self) -> Iterator[_Found]:
+        yield from self._shape()
+        if not self.read.terms:
+            yield _Found("zero")
+            return
+        groups: dict[tuple[str, ...], list[Term]] = {}
+        for term in self.read.terms:
+            groups.setdefault(_letters(term), []).append(solved(term))
+        missing = []
+        for term in map(solved, self.right.terms):
+            mates = groups.pop(_letters(term), [])
+            if mates:
+                yield from self._terms(mates, term)
+            else:
+                missing.append(term)
+        for term in missing:
+            letters = _letters(term)
+            part = next((each for each in groups if set(each) < set(letters) and letters != ("b",)), None)
+            if part is not None:
+                groups.pop(part)
+                lacking = [NAMES.get(each, each) for each in letters if each not in part]
+                yield _Found("factor-missing", fill=(("what", " and ".join(lacking)),))
+            elif letters == ("b",):
+                yield _Found("bias-missing")
+            else:
+                yield _Found("products-missing", fill=(("what", " and ".join(letters)),))
+        for terms in groups.values():
+            yield from map(self._added, terms)
+
+    # terms ------------------------------------------------------------------------------------------------------------
+
+    def _terms(self, mates: Sequence[Term], right: Term) -> Iterator[_Found]:
+        """Compare the term that is most like the right one, and say what the others add."""
+        main, *others = sorted(mates, key=lambda each: self._distance(each, right))
+        differences = list(self._term(main, right))
+        yield from differences
+        plain = {each.index: each for each in main.equations}
+        for each in others:
+            if {one.index: one for one in each.equations} == plain and each.coefficient == main.coefficient:
+                where = " and ".join(conditioned(one) for one in each.conditions)
+                yield _Found("counted-again", fill=(("where", f" for {where}" if where else ""),))
+            else:
+                yield self._written(each)
+
+    def _distance(self, read: Term, right: Term) -> tuple[int, int]:
+        missing, other, further = aligned(read, right, self.known)
+        return len(missing) + len(other) + len(further), len(read.conditions) + 2 * len(read.excluded)
+
+    def _written(self, term: Term) -> _Found:
+        alone = dataclasses.replace(self.read, terms=(term,), shape=self.right.shape)
+        return _Found("otherwise-added", fill=(("text", write(alone).partition(" = ")[2]),))
+
+    def _added(self, term: Term) -> _Found:
+        """Say what a term adds whose factors the right formula does not have."""
+        letters = _letters(term)
+        number = linear(Linear((), term.coefficient.number))
+        simple = (
+            not term.coefficient.powers and not term.coefficient.counts and not term.conditions and not term.excluded
+        )
+        if simple and not letters and not term.equations:
+            return _Found("constant-added", fill=(("number", number),))
+        same = len(letters) == 1 and len(term.equations) == len(term.views[1].names)
+        if (
+            simple
+            and same
+            and all(
+                is_plain(each) and position(each.index) == position(each.value.terms[0][0]) for each in term.equations
+            )
+        ):
+            fill = (("number", "" if number == "1" else "−" if number == "−1" else f"{number}·"), ("what", letters[0]))
+            decay = self.right.result == f"d{letters[0]}" and letters[0] in "Fb"
+            return _Found("decay" if decay else "array-added", fill=fill)
+        return self._written(term)
+
+    def _term(self, read: Term, right: Term) -> Iterator[_Found]:
+        for view in read.views:
+            if view.order:
+                yield _order(view)
+        missing, other, further = aligned(read, right, self.known)
+        fixed = {each.index: each.value for each in further if not each.fold}
+        by_index = {each.index: each for each in other}
+        pixels: dict[int, tuple[Equation, Linear]] = {}
+        for wanted in missing:
+            mine = by_index.pop(wanted.index, None)
+            axis = _axis(wanted.index)
+            if mine is None:
+                yield from self._free(wanted, other + further)
+            elif axis is None:
+                yield from self._map(mine, wanted, right)
+            else:
+                pixels[axis] = mine, expanded(wanted.value, fixed)
+        yield from self._pixels(pixels, right)
+        for each in by_index.values():
+            yield _literal(each, None)
+        for each in further:
+            yield self._bound(each, read)
+        for condition in read.conditions:
+            yield from self._range(condition, read)
+        if read.excluded:
+            yield _Found("hole", fill=(("condition", " and ".join(map(conditioned, read.excluded))),))
+        yield from self._coefficient(read, right)
+
+    # pixels -----------------------------------------------------------------------------------------------------------
+
+    def _pixels(self, pairs: Mapping[int, tuple[Equation, Linear]], term: Term) -> Iterator[_Found]:
+        roles = {(LETTERS[name.partition(".")[0]], _axis(name)): name for name in term.axes if _axis(name) is not None}
+        values = {axis: mine.value for axis, (mine, _) in pairs.items()}
+        moved: dict[tuple[int, int], list[str]] = {}
+        for role, axis in itertools.product(("response", "tap"), pairs):
+            used = [at for at in range(self.count) if values[axis].coefficient(roles[role, at])]
+            if len(used) != 1 or used[0] == axis:
+                continue
+            moved.setdefault((axis, used[0]), []).append(role)
+        for (axis, from_), some in moved.items():
+            back = moved.get((from_, axis), [])
+            swapped = [role for role in some if role in back]
+            if len(swapped) == 2:
+                yield _Found("axes-exchanged", axis, (("what", _array(roles["pixel", axis])),))
+            else:
+                for role in swapped:
+                    yield _Found("axes-exchanged", axis, (("what", _array(roles[role, axis])),))
+            for role in some:
+                names = {roles[role, from_]: Linear.of({roles[role, axis]: 1})}
+                values[axis] = expanded(values[axis], names)
+                if role not in back:
+                    yield _Found("axis-borrowed", axis, (("role", role), ("other", _ordinal(from_))))
+        for axis, (mine, right) in pairs.items():
+            names = {role: roles[role, axis] for role in ("response", "tap", "pixel")}
+            if mine.fold:
+                kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(mine.fold, "mirrored")
+                yield _Found("border", axis, (("kind", kind),))
+            yield from self._pixel(axis, mine, values[axis], right, names, term)
+
+    def _pixel(
+        self, axis: int, mine: Equation, value: Linear, right: Linear, names: Mapping[str, str], term: Term
+    ) -> Iterator[_Found]:
+        """Compare the equation of one axis: what is turned over, the steps, and then the constant."""
+        l, a = names["response"], names["tap"]
+        strange = [name for name, _ in value.terms if "." in name and name not in {l, a}]
+        if strange or value.denominator != 1:
+            yield _literal(mine, right)
+            return
+        value, right = expanded(value, self.known), expanded(right, self.known)
+        turned, value = self._unturned(value, right, names, term)
+        steps = (value.coefficient(l), value.coefficient(a)), (right.coefficient(l), right.coefficient(a))
+        off = plus(value, right, -1)
+        off = Linear.of({name: by for name, by in off.terms if name not in {l, a}}, off.constant)
+        moved = list(self._offset(axis, value, right, off))
+        if moved and moved[0].atom == "otherwise":
+            yield _literal(mine, right)
+            return
+        for role in turned:
+            atom = {"tap": "filter", "response": "response", "pixel": "image"}[role] + "-turned"
+            if role == "tap" and self.right.result == "dX":
+                yield _Found("filter-not-rotated", axis)
+            else:
+                what = "the filter" if names[role].startswith("F.") else _array(names[role])
+                yield _Found(atom, axis, (("what", what),))
+        yield from self._steps(axis, *steps)
+        yield from moved
+
+    def _unturned(self, value: Linear, right: Linear, names: Mapping[str, str], term: Term) -> tuple[list[str], Linear]:
+        """Return what is turned over, and the equation without that."""
+        turned = [role for role in ("response", "tap") if value.coefficient(names[role]) < 0]
+        other = value
+        for role in turned:
+            name = names[role]
+            last = expanded(Linear.of({term.axes[name].size: 1}, -1), self.known)
+            other = expanded(other, {name: plus(last, Linear.of({name: 1}), -1)})
+        if not turned or any(value.coefficient(names[role]) > 0 for role in ("response", "tap")):
+            return turned, other
+        last = expanded(Linear.of({term.axes[names["pixel"]].size: 1}, -1), self.known)
+        image = plus(last, value, -1)
+        both = len(turned) == 2 or not right.coefficient(names["response"]) or not right.coefficient(names["tap"])
+        if both and _weight(plus(image, right, -1)) <= _weight(plus(other, right, -1)):
+            return ["pixel"], image
+        return turned, other
+
+    def _steps(self, axis: int, mine: Sequence[Fraction], right: Sequence[Fraction]) -> Iterator[_Found]:
+        kinds = ("stride", "dilation")
+        if all(right) and right[0] != right[1] and tuple(mine) == (right[1], right[0]):
+            yield _Found("steps-exchanged", axis)
+            return
+        for at, kind in enumerate(kinds):
+            if mine[at] == right[at]:
+                continue
+            step, others = ("step", kind), [self.options.get(f"{kind}[{other}]") for other in range(self.count)]
+            if not mine[at]:
+                yield _Found("step-missing", axis, (("entry", ("response", "tap")[at]),))
+            elif mine[at] == 1:
+                yield _Found("step-ignored", axis, (step,))
+            elif mine[at] in others:
+                yield _Found("step-of-other-axis", axis, (step, ("other", _ordinal(others.index(int(mine[at]))))))
+            elif mine[at] == right[1 - at]:
+                yield _Found("step-of-other-kind", axis, (step, ("other", kinds[1 - at])))
+            else:
+                yield _Found("step-wrong", axis, (step, ("number", str(mine[at])), ("right", str(right[at]))))
+
+    def _offset(self, axis: int, value: Linear, right: Linear, off: Linear) -> Iterator[_Found]:
+        """Say what the difference of the constants is."""
+        if not off.terms and not off.constant:
+            return
+        sizes = any("." not in name for name, _ in value.terms)
+        before = [self.options.get(f"before[{at}]", 0) for at in range(self.count)]
+        after, p, constant = self.options.get(f"after[{axis}]"), -right.constant, value.constant
+        if not sizes and not any("." not in name for name, _ in right.terms) and p == before[axis]:
+            if constant == 0:
+                yield _Found("padding-ignored", axis)
+                return
+            if -constant == after:
+                yield _Found("padding-after", axis)
+                return
+            if -constant in before:
+                other = _ordinal(before.index(int(-constant)))
+                yield _Found("step-of-other-axis", axis, (("step", "padding"), ("other", other)))
+                return
+            if p and constant in {p, -2 * p}:
+                yield _Found("padding-added" if constant > 0 else "padding-twice", axis)
+                return
+        parts = [by for _, by in off.terms] + ([off.constant] if off.constant else [])
+        positive = sum(by > 0 for by in parts)
+        far = off.terms[0][1] > 0 if off.terms else off.constant > 0
+        if off.terms and 0 < positive < len(parts) and len(off.terms) > 1:
+            yield _Found("otherwise")
+            return
+        by = linear(off if far else plus(Linear(), off, -1))
+        yield _Found("offset", axis, (("by", by), ("direction", "far" if far else "early")))
+
+    # planes, filters, images and groups -------------------------------------------------------------------------------
+
+    def _free(self, wanted: Equation, others: Sequence[Equation]) -> Iterator[_Found]:
+        """Say that an index takes all values, unless an equation ties it to something else."""
+        indices = [wanted.index, *(each for each, _ in wanted.value.terms)]
+        if any(name == each.index or each.value.coefficient(name) for each in others for name in indices):
+            return
+        name, partner = indices[:2]
+        if _axis(name) is not None:
+            yield _Found(
+                "otherwise", fill=(("read", f"{position(name)} takes every value, where {equation(wanted)} is right"),)
+            )
+        else:
+            meets = f"{_entry(partner, self.count)} of {_array(partner)}"
+            yield _Found(
+                "index-summed", fill=(("what", _array(name)), ("entry", _entry(name, self.count)), ("partner", meets))
+            )
+
+    def _map(self, mine: Equation, wanted: Equation, right: Term) -> Iterator[_Found]:
+        """Compare the equation of an index that is the same as another one."""
+        name, partner = wanted.index, wanted.value.terms[0][0]
+        what, entries = ("what", _array(name)), ("entries", f"the {_entry(name, self.count)}s")
+        size, value = right.axes[name].size, mine.value
+        last = Linear.of({size: 1}, -1)
+        indices = [(each, by) for each, by in value.terms if "." in each]
+        rest = Linear.of({each: by for each, by in value.terms if "." not in each}, value.constant)
+        if not indices and not mine.fold:
+            yield self._bound(mine, right)
+        elif indices == [(partner, 1)] and not rest.terms and mine.fold in {"", "wrap"}:
+            if rest.constant:
+                cyclic = ", cyclically" if mine.fold else ""
+                yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(rest)}{cyclic}")))
+        elif indices == [(partner, -1)] and (
+            rest == last or (mine.fold == "wrap" and rest == Linear((), Fraction(-1)))
+        ):
+            yield _Found("index-reversed", fill=(what, entries))
+        elif is_plain(dataclasses.replace(mine, fold="")) and indices[0][0] != partner:
+            yield self._borrowed(mine)
+        else:
+            yield _literal(mine, wanted.value)
+
+    def _borrowed(self, mine: Equation) -> _Found:
+        """Say that an index is that of something else."""
+        (other, _), *_ = mine.value.terms
+        text = f"the {_entry(other, self.count)}s of {_array(other)}"
+        text += {"": "", "wrap": ", counted modulo their number,"}.get(mine.fold, f" ({mine.fold})")
+        if mine.index.startswith("b."):
+            return _Found("bias-axis", fill=(("other", text.rstrip(",")),))
+        entries = ("entries", f"the {_entry(mine.index, self.count)}s")
+        return _Found("index-borrowed", fill=(("what", _array(mine.index)), entries, ("other", text)))
+
+    def _bound(self, each: Equation, term: Term) -> _Found:
+        """Say that an index has one value only, or that of another one."""
+        if is_plain(dataclasses.replace(each, fold="")):
+            return self._borrowed(each)
+        if each.fold or any("." in name for name, _ in each.value.terms):
+            return _literal(each, None)
+        return self._only(each.index, each.value, term.axes[each.index])
+
+    def _only(self, name: str, value: Linear, axis: Axis) -> _Found:
+        entry = _entry(name, self.count)
+        which = {Linear(): f"the first {entry}", Linear.of({axis.size: 1}, -1): f"the last {entry}"}
+        text = which.get(value, f"{entry} {linear(plus(value, Linear((), Fraction(1))))}")
+        used = "filled" if self._is_result(name) else "used"
+        return _Found("index-constant", fill=(("which", f"{text} of {_array(name)}"), ("used", used)))
+
+    def _is_result(self, name: str) -> bool:
+        return name.partition(".")[0] == self.right.result
+
+    # ranges -----------------------------------------------------------------------------------------------------------
+
+    def _range(self, each: Condition, term: Term) -> Iterator[_Found]:
+        name = each.form.terms[0][0] if each.form.terms else ""
+        single = each.form == Linear.of({name: 1})
+        literal = _Found("some-lost", fill=(("condition", conditioned(each)),))
+        if each.of and not each.modulus and single and each.high == Linear():
+            yield _Found(
+                "one-product", fill=(("which", each.of), ("entry", f"{_entry(name, self.count)} of {_array(name)}"))
+            )
+        elif not single or each.of or each.modulus:
+            yield literal
+        elif each.low is not None and each.low == each.high:
+            yield self._only(name, each.low, term.axes[name])
+        else:
+            size = term.axes[name].size
+            low, high = each.low or Linear(), each.high or Linear.of({size: 1}, -1)
+            lost = plus(Linear.of({size: 1}, -1), high, -1)
+            blocks = [(other, by) for other, by in high.terms if other == f"{size}÷{by}"]
+            if low.terms or (lost.terms and not blocks) or low.constant < 0 or (not lost.terms and lost.constant < 0):
+                yield literal
+                return
+            if low.constant:
+                yield self._lost("first", int(low.constant), name)
+            if blocks and high == Linear.of({blocks[0][0]: blocks[0][1]}, -1):
+                fill = (
+                    ("entries", f"the {_entry(name, self.count)}s"),
+                    ("what", _array(name)),
+                    ("step", str(blocks[0][1])),
+                    ("verb", self._verb(name, 1)),
+                )
+                yield _Found("remainder-lost", fill=fill)
+            elif blocks:
+                yield literal
+            elif lost.constant:
+                yield self._lost("last", int(lost.constant), name)
+
+    def _lost(self, which: str, count: int, name: str) -> _Found:
+        entry = _entry(name, self.count)
+        some = f"{entry}" if count == 1 else f"{count} {entry}s"
+        return _Found(
+            f"{which}-lost",
+            fill=(("which", f"the {which} {some} of {_array(name)}"), ("verb", self._verb(name, count))),
+        )
+
+    def _verb(self, name: str, count: int) -> str:
+        one, many = ("stays 0", "stay 0") if self._is_result(name) else ("takes no part", "take no part")
+        return one if count == 1 else many
+
+    # coefficients and sizes -------------------------------------------------------------------------------------------
+
+    def _coefficient(self, read: Term, right: Term) -> Iterator[_Found]:
+        number = read.coefficient.number / right.coefficient.number
+        if number == -1:
+            yield _Found("sign")
+        elif number != 1:
+            yield _Found("factor", fill=(("number", linear(Linear((), number))),))
+        for up, some in itertools.groupby(
+            sorted(read.coefficient.powers, key=lambda each: each[1]), key=lambda each: each[1] > 0
+        ):
+            sizes = "·".join(name if abs(power) == 1 else f"{name}^{abs(power)}" for name, power in some)
+            yield _Found("size-factor", fill=(("how", "multiplied with" if up else "divided by"), ("sizes", sizes)))
+        for up, counts in itertools.groupby(read.coefficient.counts, key=lambda each: each[1] > 0):
+            role = LETTERS[next(counts)[0].partition(".")[0]]
+            entries = {"pixel": "windows", "response": "taps inside the image", "tap": "responses"}.get(role, "entries")
+            yield _Found(
+                "count-factor", fill=(("how", "multiplied with" if up else "divided by"), ("entries", entries))
+            )
+
+    def _shape(self) -> Iterator[_Found]:
+        mine, right = self.read.shape, self.right.shape
+        if len(mine) != len(right):
+            yield _Found("axes-count", fill=(("number", str(len(mine))), ("right", str(len(right)))))
+            return
+        leading = len(right) - self.count if self.right.result != "db" else len(right)
+        for at, (one, two) in enumerate(zip(mine, right, strict=True)):
+            if one == two:
+                continue
+            off = plus(expanded(one, self.known), expanded(two, self.known), -1)
+            axis = at - leading if at >= leading else None
+            size = two.terms[0][0]
+            if axis is not None and off == Linear.of({f"tail({size})": -1}):
+                yield _Found("size-without-tail", axis)
+            elif off.terms or off.constant:
+                where = () if axis is not None else (("axes", f"axis {at}"),)
+                yield _Found("size-off", axis, (*where, ("size", linear(one)), ("right", linear(two))))
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def known_sizes(right: Formula) -> dict[str, Linear]:
+    """Return the sizes of the image by those of the response map, the filter, tail and padding, where the options are known."""
+    options, found = dict(right.options), {}
+    for term in right.terms:
+        sizes = {(LETTERS[name.partition(".")[0]], _axis(name)): axis.size for name, axis in term.axes.items()}
+        for axis in range(_axes_of(right)):
+            if f"stride[{axis}]" not in options or ("pixel", axis) not in sizes:
+                continue
+            image, s, d = sizes["pixel", axis], options[f"stride[{axis}]"], options[f"dilation[{axis}]"]
+            padding = {f"{side}({image})": -1 for side in ("before", "after") if f"{side}[{axis}]" not in options}
+            zeros = sum(options.get(f"{side}[{axis}]", 0) for side in ("before", "after"))
+            steps = {sizes["response", axis]: s, sizes["tap", axis]: d, f"tail({image})": 1}
+            found[image] = Linear.of({**steps, **padding}, 1 - s - d - zeros)
+    return found
+
+
+def _axes_of(formula: Formula) -> int:
+    return len({_axis(name) for term in formula.terms for name in term.axes} - {None})
+
+
+def _axis(name: str) -> int | None:
+    """Return the spatial axis of an index; None for planes, filters, images and groups."""
+    index = position(name)
+    return next((at for at, each in enumerate(AXES) if index in each), None) if index in SPATIAL else None
+
+
+def _letters(term: Term) -> tuple[str, ...]:
+    return tuple(sorted(view.tensor.letter for view in term.views[1:]))
+
+
+def _array(name: str) -> str:
+    letter = name.partition(".")[0]
+    return NAMES.get(letter, letter)
+
+
+def _entry(name: str, axes: int) -> str:
+    """Name what an index counts: an image, a plane, a row."""
+    letter, index = name.split(".")
+    of = LETTERS[letter]
+    axis = _axis(name)
+    if axis is None:
+        return {"n": "image", "i": "response map" if of == "response" else "filter", "k": "plane", "g": "group"}[index]
+    if axes == 2:
+        return (("row", "column")[axis]) + (" of taps" if of == "tap" else "")
+    return of if axes == 1 else f"slice along {_ordinal(axis)}"
+
+
+def _ordinal(axis: int) -> str:
+    return f"the {('first', 'second', 'third')[axis]} axis"
+
+
+def _axes(axes: Sequence[int], count: int) -> str:
+    some = sorted(set(axes))
+    if count == 1:
+        return "the axis"
+    if len(some) == count > 2:
+        return "all axes"
+    return f"the {' and the '.join(('first', 'second', 'third')[each] for each in some)} axis"
+
+
+def _weight(form: Linear) -> int:
+    return len(form.terms) + bool(form.constant)
+
+
+def _order(view: View) -> _Found:
+    names = [axis.name for axis in view.tensor.axes]
+    order = [names[at] for at in view.order]
+    if "g" in names:
+        at = names.index("g")
+        swapped = [*names[:at], names[at + 1], names[at], *names[at + 2 :]]
+        if order == swapped:
+            return _Found("groups-interleaved", fill=(("what", _array(view.names[0])),))
+    fill = (
+        ("what", _array(view.names[0])),
+        ("read", "written" if view.written else "read"),
+        ("order", ", ".join(order)),
+    )
+    return _Found("order", fill=fill)
+
+
+def _literal(mine: Equation, right: Linear | None) -> _Found:
+    """Say the difference as it stands."""
+    names = [mine.index, *(name for form in (mine.value, right or Linear()) for name, _ in form.terms if "." in name)]
+    tokens = {
+        name: position(name) if _axis(name) is not None else f"{position(name)} of {_array(name)}" for name in names
+    }
+    folded = f" ({mine.fold} at the border)" if mine.fold else ""
+    text = f"{equation(mine, tokens)}{folded}"
+    text += (
+        f" where {equation(Equation(mine.index, right), tokens)} is right"
+        if right is not None
+        else f", where {tokens[mine.index]} is free"
+    )
+    return _Found("otherwise", fill=(("read", text),))
