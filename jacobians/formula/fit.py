@@ -119,7 +119,7 @@ def fit(readings: Sequence[Reading], result: str, structure: Structure, steps: S
     """
     fitter = _Fitter(readings, result, structure, steps)
     plain = fitter.plain
-    for way in (plain, *fitter.other_views()):
+    for way in itertools.chain([plain], fitter.other_views()):
         if (terms := fitter.terms(way, pieces=False)) is not None:
             return terms
     return fitter.terms(plain, pieces=True)
@@ -156,7 +156,7 @@ class _Fitter:
 
     def _bound(self, views: tuple[View, ...]) -> int:
         """Count the indices that have an equation."""
-        equations, _ = self._equations(self._rows(views), views, strict=True)
+        equations, _ = self._equations(self._rows(views), views, strict=True, folds=False)
         return len(equations)
 
     def _rows(self, views: tuple[View, ...]) -> Rows:
@@ -259,7 +259,7 @@ class _Fitter:
     # equations --------------------------------------------------------------------------------------------------------
 
     def _equations(
-        self, rows: Rows, views: tuple[View, ...], order: tuple[str, ...] = ORDERS[0], *, strict: bool
+        self, rows: Rows, views: tuple[View, ...], order: tuple[str, ...] = ORDERS[0], *, strict: bool, folds: bool = True
     ) -> tuple[list[Equation], Array]:
         """Express index after index by those that are free; return which products satisfy all equations."""
         axes = {name: axis for view in views for name, axis in zip(view.names, view.tensor.axes, strict=True)}
@@ -268,7 +268,7 @@ class _Fitter:
         fits = np.ones(rows.count, bool)
         self.pairs = {}
         for name in sorted(axes, key=lambda each: order.index(each.partition(".")[0])):
-            found = self._equation(name, axes[name].size, free, rows)
+            found = self._equation(name, axes[name].size, free, rows, folds=folds)
             if found is None and not strict:
                 found = self._usual_equation(name, free, rows)
             if found is None:
@@ -293,7 +293,7 @@ class _Fitter:
         names = View(self.tensors[0]).names
         return out[names.index(name)] if out is not None and name in names else size_of(size, self.sizes[at])
 
-    def _equation(self, name: str, size: str, free: list[str], rows: Rows) -> Equation | None:
+    def _equation(self, name: str, size: str, free: list[str], rows: Rows, *, folds: bool) -> Equation | None:
         """Return the equation that holds for all products."""
         if not self._is_function(name, free, rows):
             return None
@@ -306,7 +306,7 @@ class _Fitter:
                 limits = [(int(each), int(each)) if some else (-FREE, FREE) for each, some in zip(least, there, strict=True)]
                 if found := self.combinations.within(limits, own, by):
                     return Equation(name, _sum(value, found))
-            elif by == 1 and (folded := self._folded(name, size, off, rows, own)):
+            elif folds and by == 1 and (folded := self._folded(name, size, off, rows, own)):
                 return Equation(name, _sum(value, folded.value), folded.fold)
         return None
 
