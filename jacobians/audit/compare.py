@@ -112,6 +112,8 @@ class Run:
     tried: list[Comparison] = dataclasses.field(default_factory=list)
     inexact: set[str] = dataclasses.field(default_factory=set)
     unsteady: set[str] = dataclasses.field(default_factory=set)
+    # Results that are wrong for numbers with small digits.
+    inaccurate: set[str] = dataclasses.field(default_factory=set)
     # The first probe that each function changed.
     changed: dict[str, Probe] = dataclasses.field(default_factory=dict)
 
@@ -148,8 +150,8 @@ class Run:
 
     @property
     def broken(self) -> set[str]:
-        """Results that are wrong at some case, or unsteady."""
-        return {each.name for each in self.tried if self.is_wrong(each)} | self.unsteady
+        """Results that are known to be wrong."""
+        return {each.name for each in self.tried if self.is_wrong(each)} | self.unsteady | self.inaccurate
 
     def label(self, name: str) -> str:
         """Return how a report writes a result; a function is called by its own name."""

@@ -257,7 +257,11 @@ def _added(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     probe = run.layer.small(case, run.seed)
     each = next(each for each in run.compared(probe) if each.name == wrong[0].name) if probe else wrong[0]
     error, alone = each.got - each.right.value, np.array(found.arrays["got"]) - np.array(found.arrays["right"])
-    return found if error.shape == alone.shape and np.array_equal(error, alone) else None
+    if error.shape != alone.shape:
+        return None
+    unit = float(exact.unit_roundoff(run.layer.dtype))
+    # The product, its sum with the others, and these two differences are rounded.
+    return found if np.all(np.abs(error - alone) <= 4 * unit * (np.abs(each.got) + np.abs(alone))) else None
 
 
 def _formula(run: Run, tried: Sequence[Comparison]) -> Finding | None:

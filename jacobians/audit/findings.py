@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -116,4 +115,4 @@ def first_on_small(run: Run, check: Check, probe: Probe) -> Iterable[Finding]:
 
 
 def _key(each: Finding) -> tuple[str, str]:
-    return each.about, re.split(r" \(|:", each.title)[0]
+    return each.about, each.title.partition(":")[0]

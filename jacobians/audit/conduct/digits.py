@@ -58,6 +58,7 @@ def digits(run: Run) -> Iterator[Finding]:
     for probe in sorted(zeroed, key=lambda each: not tells(run, each)):
         for name, found in added(run, {*run.subject.names} - said, probe):
             said.add(name)
+            run.inaccurate.add(name)
             yield found
     reals = [probe for case in cases if (probe := run.layer.reals(case, run.seed))]
     for probes, found_in in ((fractions, _of_fractions), (reals, _of_reals)):
@@ -65,6 +66,7 @@ def digits(run: Run) -> Iterator[Finding]:
             for each in run.compared(probe):
                 if each.name not in said and not each.fine:
                     said.add(each.name)
+                    run.inaccurate.add(each.name)
                     yield found_in(run, each)
 
 

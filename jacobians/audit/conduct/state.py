@@ -26,6 +26,8 @@ Results = dict[str, Result]
 
 # Calls with the same numbers, of which a random one gives the same results with a small probability.
 TIMES = 7
+# Other numbers that have to show what a few have shown.
+CONFIRMED = 12
 # Title, cause and cure.
 OVERWRITTEN: Because = (
     "is overwritten by a later call",
@@ -206,12 +208,27 @@ def _reasons(run: Run, of: History, name: str) -> Iterator[tuple[Because, Compar
     ):
         # A formula that is wrong for these numbers is wrong for them at once.
         fine = all(held_against(*each).kind in FINE for each in ((of.new, first), (alone_probe, alone[name])))
-        if fine and held_against(probe, results[name]).kind not in FINE:
+        if fine and held_against(probe, results[name]).kind not in FINE and _holds_again(run, of, name, because):
             yield because, held_against(probe, results[name])
     if _differ(of.before[name], of.after[name], held_against(of.small, of.before[name]).right.bound):
         yield KEPT, _beside(held_against(of.small, of.after[name]), of.before[name])
     if name in of.alone and _differ(of.alone[name], again[-1], error):
         yield SAVED, _beside(held_against(of.new, of.alone[name]), again[-1])
+
+
+def _holds_again(run: Run, of: History, name: str, because: Because) -> bool:
+    """Whether other numbers show it, too, each time: a formula that is wrong for few numbers is right for others."""
+    side = run.subject.side(name)
+    for number in range(CONFIRMED):
+        probe = run.layer.small(of.new.case, run.seed + 100 + number)
+        if probe is None:
+            return False
+        asked = (probe, probe.reordered()) if because == CACHED else (probe,)
+        *known, last = (next(each for each in run.compared(one, only=side) if each.name == name) for one in asked)
+        # What an earlier call left under the same key tells nothing.
+        if last.fine and all(each.fine for each in known):
+            return False
+    return True
 
 
 def _beside(each: Comparison, other: Result) -> Comparison:
