@@ -53,8 +53,15 @@ LAGS = (1, 2, 3)
 # and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
 MAJORITY, LEAST, TIES = 0.25, 0.15, 0.6
 MODULI = (2, 3, 4)
+# Tuples of free indices at one layer: with more of them, hardly an equation holds.
+MOST_TUPLES = 1 << 16
+# Layers and slopes by which orders of memory are compared, and what has an equation besides the pixels' axes: the
+# filter, image and plane of a product.
+SCORED, FEW, RIGHT = 3, 8, ("i", "n", "k")
+# Terms that are tried for one formula.
+MOST_TRIED = 40
 # Ranges of a term, and sizes in the limit of one.
-MOST_RANGES, MOST_SIZES = 4, 2
+MOST_RANGES, MOST_SIZES = 6, 2
 # Sizes that coefficients are made of.
 SCALES = 3
 
@@ -119,7 +126,7 @@ def fit(readings: Sequence[Reading], result: str, structure: Structure, steps: S
     """
     fitter = _Fitter(readings, result, structure, steps)
     plain = fitter.plain
-    for way in (plain, *fitter.other_views()):
+    for way in itertools.chain([plain], fitter.other_views()):
         if (terms := fitter.terms(way, pieces=False)) is not None:
             return terms
     return fitter.terms(plain, pieces=True)
@@ -135,6 +142,7 @@ class _Fitter:
         self.combinations = Combinations(self.sizes, steps, _joined_sizes(structure))
         self.out = [split(each.shape, self.tensors[0], sizes) for each, sizes in zip(readings, self.sizes, strict=True)]
         self.pairs: dict[Any, Any] = {}
+        self.tried = 0
 
     # views ------------------------------------------------------------------------------------------------------------
 
@@ -148,16 +156,31 @@ class _Fitter:
         if any(out is not None for out in self.out):
             return
         plain = self.plain
-        least = self._bound(plain)
+        counts = [reading.places.shape[1] for reading in self.readings]
+        richest = sorted(range(len(counts)), key=lambda at: (len(set(self.sizes[at].values())), counts[at]))[-SCORED:]
+        least = self._bound(plain, richest)
+        if least >= len(RIGHT) + self.structure.spatial_ndim + 2 * (self.structure.groups > 1):
+            return
         changed = [(at, view) for at, tensor in enumerate(self.tensors) for view in _views(tensor)]
         ways = [plain[:at] + (view,) + plain[at + 1 :] for at, view in changed]
-        found = sorted(((self._bound(way), way) for way in ways), key=lambda each: -each[0])
+        found = sorted(((self._bound(way, richest), way) for way in ways), key=lambda each: -each[0])
         yield from (way for bound, way in found[:MOST_VIEWS] if bound > least)
 
-    def _bound(self, views: tuple[View, ...]) -> int:
-        """Count the indices that have an equation."""
-        equations, _ = self._equations(self._rows(views), views, strict=True)
-        return len(equations)
+    def _bound(self, views: tuple[View, ...], layers: Sequence[int]) -> int:
+        """Count the indices that are linear in others at each of some layers."""
+        rows = self._rows(views)
+        rows = rows.where(np.isin(rows.layer, layers))
+        self.pairs = {}
+        free: list[str] = []
+        names = sorted(rows.columns, key=lambda each: ORDERS[0].index(each.partition(".")[0]))
+        for name in names:
+            rests = itertools.islice(self._rests(name, free, rows), FEW) if self._is_function(name, free, rows) else ()
+            if not self._is_linear(rows, rests):
+                free.append(name)
+        return len(names) - len(free)
+
+    def _is_linear(self, rows: Rows, rests: Any) -> bool:
+        return any(np.array_equal(*rows.limits(off, len(self.sizes))) for _, off in rests)
 
     def _rows(self, views: tuple[View, ...]) -> Rows:
         columns: list[Columns] = []
@@ -186,7 +209,7 @@ class _Fitter:
         """Find terms for products of which some conditions hold."""
         if not rows.count:
             return ()
-        if not most:
+        if not most or self.tried > MOST_TRIED:
             return None
         ways = [(order, True) for order in ORDERS] + [(ORDERS[0], False)] * pieces
         for order, strict in ways:
@@ -234,6 +257,7 @@ class _Fitter:
         strict: bool,
     ) -> Iterator[tuple[Term, Rows]]:
         """Yield a term for most of the products, and the products that are left over."""
+        self.tried += 1
         equations, fits = self._equations(rows, views, order, strict=strict)
         if strict and not fits.all():
             return
@@ -247,7 +271,8 @@ class _Fitter:
             yield dataclasses.replace(term, coefficient=found), rest
             return
         values, counts = np.unique(inside.by, return_counts=True)
-        usual = float(values[np.argmax(counts)])
+        plain = np.sum(inside.by == 1) > RARE * 5 * inside.count
+        usual = 1.0 if plain else float(values[np.argmax(counts)])
         single = dataclasses.replace(term, coefficient=Coefficient(Fraction(usual).limit_denominator(5040)))
         odd = inside.by != usual
         yield single, _joined(rest, inside.with_coefficients(inside.by - usual).where(odd))
@@ -413,6 +438,8 @@ class _Fitter:
 
     def _candidates(self, term: Term, rows: Rows, at: int) -> tuple[Columns, Array] | None:
         """Return the tuples that the equations allow, and which of them are products; None if some products are not."""
+        if math.prod(self._limit(name, term.axes[name].size, at) for name in term.free) > MOST_TUPLES:
+            return None
         columns = term.tuples(self.sizes[at], self.out[at])
         here = rows.where(rows.layer == at)
         names = list(columns)

@@ -63,6 +63,8 @@ LARGE = 2**12
 SPARE_BITS = 3
 # Bits of products with which sums of several are told apart, and of how many products.
 ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
+# Coefficients that were read, which are tried before the ratio of two calls.
+MOST_COEFFICIENTS = 24
 # Axes of images, planes and filters of each array.
 LEADING = {"X": 2, "F": 2, "G": 2, "b": 1}
 # Fractions that coefficients are taken for.
@@ -193,6 +195,7 @@ class _Reader:
         self.generator = np.random.default_rng(20)
         self.shape: tuple[int, ...] | None = None
         self.finer = 0
+        self.coefficients: list[float] = [2.0, -1.0, 0.5]
 
     def count(self, letter: str) -> int:
         return math.prod(self.layer.shapes[letter])
@@ -204,8 +207,9 @@ class _Reader:
             if products is None or self.shape is None:
                 return None
             found += products
-        places = np.concatenate([each for each, _ in found], axis=1)
-        by = np.concatenate([each for _, each in found])
+        every = np.concatenate([each for each, _ in found], axis=1)
+        places, which = np.unique(every, axis=1, return_inverse=True)
+        by = np.bincount(which.reshape(-1), np.concatenate([each for _, each in found]), places.shape[1])
         kept = by != 0
         assert self.shape is not None
         return Reading(self.layer, self.shape, self.letters, places[:, kept], by[kept])
@@ -260,6 +264,12 @@ class _Reader:
         known = _matched(values[:, at], codes)
         places, by, rest = [at[known >= 0]], [np.ones(int(np.sum(known >= 0)))], at[known < 0]
         found = [known[known >= 0]]
+        for coefficient in self.coefficients if len(rest) else ():
+            again = _matched(values[:, rest] / coefficient, codes)
+            places.append(rest[again >= 0])
+            found.append(again[again >= 0])
+            by.append(np.full(int(np.sum(again >= 0)), coefficient))
+            rest = rest[again < 0]
         if len(rest) and sum(self.bits) > ENOUGH_BITS:
             which, several = _sums(values[0, rest], _table(codes)[0])
             places.append(rest[which])
@@ -269,15 +279,16 @@ class _Reader:
         if len(rest):
             # Products with a coefficient: the ratio of two calls does not know it.
             more = [self._codes(piece) for _ in range(wanted)]
-            again = self._values(piece, more)
-            if again is None:
+            second = self._values(piece, more)
+            if second is None:
                 return None
-            codes, values = codes + more, np.concatenate([values, again])
+            codes, values = codes + more, np.concatenate([values, second])
             ratio = _ratios(values[:, rest], codes, self.dtype)
             told = ratio >= 0
             places.append(rest[told])
             found.append(ratio[told])
             by.append(rational(values[0, rest[told]] / _table(codes)[0, ratio[told]]))
+            self.coefficients = list(dict.fromkeys([*self.coefficients, *by[-1].tolist()]))[:MOST_COEFFICIENTS]
             rest = rest[~told]
         each = np.unravel_index(np.concatenate(found), [1, *(len(one) for one in piece)])[1:]
         rows = [one[index] for one, index in zip(piece, each, strict=True)]

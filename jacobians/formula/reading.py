@@ -103,14 +103,24 @@ class _Formulas:
         """Fit a few layers, and read those at which the formula does not predict the code, too."""
         factors = self._factors(next(each for each in self.layers if self._gives(each)))
         at = list(range(FIRST))
-        while True:
-            found = self._fitted(factors, [self.layers[each] for each in at])
-            others = (each for each in range(len(self.layers)) if each not in at)
-            wrong = next((each for each in others if not self._predicts(found, each)), None)
-            if wrong is None:
-                return found
-            at.append(wrong)
-            factors = list(dict.fromkeys([*factors, *self._factors(self.layers[wrong])]))
+        found = self._fitted(factors, [self.layers[each] for each in at])
+        try:
+            while (wrong := self._first_wrong(found)) is not None:
+                if wrong in at:
+                    more = list(dict.fromkeys([*factors, *self._factors(self.layers[wrong])]))
+                    if more == factors:
+                        break
+                    factors = more
+                else:
+                    at.append(wrong)
+                found = self._fitted(factors, [self.layers[each] for each in at])
+        except Unreadable:
+            # What the calls did not suffice for is seen where the formula is held against the code.
+            pass
+        return found
+
+    def _first_wrong(self, formula: Formula) -> int | None:
+        return next((each for each in range(len(self.layers)) if not self._predicts(formula, each)), None)
 
     def _fitted(self, factors: Sequence[tuple[str, ...]], layers: Sequence[Layer]) -> Formula:
         terms: list[Term] = []

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from jacobians import audit
 from jacobians.audit.subject import LABELS
-from jacobians.verify.exact import gamma
+from jacobians.evidence.exact import gamma
 from tests.zoo import programs
 
 # Roundings of one entry besides those of its sum: factors, added terms and the coefficients themselves.
