@@ -26,8 +26,8 @@ Array = npt.NDArray[Any]
 Sizes = dict[str, int]
 
 # Sizes of taps and responses, and how many layers of how many products at most.
-TAPS, RESPONSES, MANY = (1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3)
-LAYERS, MOST_PRODUCTS = 100, 3000
+TAPS, RESPONSES, MANY = (1, 1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3)
+LAYERS, MOST_PRODUCTS = 160, 3000
 # One long axis each, for the remainders of loops.
 LONG = (5, 6, 7, 8, 9, 12)
 ORDINALS = ("first", "second", "third")
@@ -72,7 +72,7 @@ class _Predicate:
     def at(self, columns: Mapping[str, Array]) -> Array:
         """Return at which layers it holds."""
         found = [np.stack([each.scaled(columns, {}) for each in clause]) for clause in self.clauses]
-        return np.all([np.any(each != 0 if self.apart else each >= 1, axis=0) for each in found], axis=0)
+        return np.asarray(np.all([np.any(each != 0 if self.apart else each >= 1, axis=0) for each in found], axis=0))
 
     def condition(self) -> str:
         """Write it for the integer set library."""
@@ -130,7 +130,9 @@ def _said(chosen: _Predicate | None, differ: Array, proof: _Proof | None) -> tup
 
 
 def _single(predicates: Sequence[_Predicate], columns: Mapping[str, Array], differ: Array) -> _Predicate | None:
-    """Return the first comparison that holds at just the layers that differ."""
+    """Return the first comparison that holds at just the layers that differ, if they are some and not all."""
+    if differ.all() or not differ.any():
+        return None
     return next((each for each in predicates if np.array_equal(each.at(columns), differ)), None)
 
 
@@ -175,7 +177,7 @@ def layers(read: Formula, right: Formula, structure: Structure) -> Iterator[Size
         elif number % 4 == 1:
             for at, (_, taps, responses) in enumerate(SIZES[count]):
                 k[at], out[at] = (blocks.get(name, before) for name, before in ((taps, k[at]), (responses, out[at])))
-        if number % 3 == 0:
+        if number % 5 == 0:
             k, out, rest = ([each[0]] * count for each in (k, out, rest))
         found = _sizes(options, structure, k, out, rest, many)
         size = math.prod([*k, *out, *many, structure.groups])
@@ -275,15 +277,17 @@ def _predicates(read: Formula, right: Formula, structure: Structure) -> Iterator
     filters, planes = ("n/g", "d/g") if structure.groups > 1 else ("n", "d")
     of = " in a group" if structure.groups > 1 else ""
     images, taps, responses = zip(*axes, strict=True)
-    many = {"image": ["N"], f"plane{of}": [planes], f"filter{of}": [filters], "response": responses, "pixel": images}
+    many = {"image": ("N",), f"plane{of}": (planes,), f"filter{of}": (filters,), "response": responses, "pixel": images}
     for least, amount, end in ((2, "is more than one", ""), (3, "are more than two", "s")):
         plain = least == 2
         forms = [Linear.of({k: 1}, 1 - least) for k in taps]
         yield from _along(f"a filter has {amount.partition(' ')[2]} tap{end}", forms, plain=plain)
         for noun, names in many.items():
-            noun = noun.replace(" ", f"{end} ", 1) if " " in noun else noun + end
+            kind, _, where = noun.partition(" ")
             yield from _along(
-                f"there {amount} {noun}", [Linear.of({name: 1}, 1 - least) for name in names], plain=plain
+                f"there {amount} {kind}{end} {where}".rstrip(),
+                [Linear.of({name: 1}, 1 - least) for name in names],
+                plain=plain,
             )
     yield from _along("the stride leaves a tail", [Linear.of({f"tail({image})": 1}) for image in images], plain=True)
     steps = [options[f"dilation[{at}]"] for at in range(len(axes))]

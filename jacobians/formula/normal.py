@@ -1,4 +1,4 @@
-"""One form for all formulas, so that those that say the same look the same: which indices have an equation, and which."""
+"""One form for all formulas, so that those that say the same look the same."""
 
 from __future__ import annotations
 

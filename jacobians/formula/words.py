@@ -1,4 +1,4 @@
-"""What is wrong, in words that are derived from the difference of two formulas: one page of atoms, each of one difference."""
+"""What is wrong, in words that are derived from the difference of two formulas and not looked up."""
 
 from __future__ import annotations
 
@@ -7,33 +7,12 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
+from jacobians.formula.atoms import ATOMS
 from jacobians.formula.normal import LETTERS, SPATIAL, aligned, expanded, is_plain, plus, position, solved
 from jacobians.formula.relation import AXES, Axis, Condition, Equation, Formula, Linear, Term, View
 from jacobians.formula.writing import NAMES, conditioned, equation, linear, write
 
-__all__ = ["Atom", "Explanation", "atoms", "explain"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Atom:
-    """One kind of difference between two formulas.
-
-    Attributes
-    ----------
-    name : str
-        Also the anchor of its row on the page of mistakes.
-    phrase : str
-        What is wrong; in braces, what the difference fills in.
-    cure : str
-        Where in the code to look.
-    everywhere : str
-        The phrase where all spatial axes are concerned, if it is another one.
-    """
-
-    name: str
-    phrase: str
-    cure: str
-    everywhere: str = ""
+__all__ = ["Explanation", "explain", "known_sizes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,194 +34,6 @@ class Explanation:
     cures: tuple[str, ...] = ()
     anchors: tuple[str, ...] = ()
     atoms: tuple[str, ...] = ()
-
-
-STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."
-MAPS = "Look at how this index runs in the loops, in the einsum's letters, or in the reshape."
-EDGES = (
-    "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
-)
-
-ATOMS = {
-    atom.name: atom
-    for atom in (
-        Atom(
-            "filter-not-rotated",
-            "the filter is not turned over along {axes}",
-            "Rotate each plane of the filters by 180° before the full convolution: np.flip(F, axis=(2, 3)). np.flip without axes turns filters and planes over, too.",
-            "the filter is not rotated by 180°",
-        ),
-        Atom(
-            "filter-turned",
-            "{what} is turned over along {axes}",
-            "Leave it as it is: deep learning's convolution does not rotate the filter. scipy.signal.convolve does; correlate does not.",
-            "{what} is rotated by 180°",
-        ),
-        Atom(
-            "response-turned",
-            "{what} is turned over along {axes}",
-            "Leave the response map as it is; look for a flip or a step of −1.",
-            "{what} is rotated by 180°",
-        ),
-        Atom(
-            "image-turned",
-            "{what} is turned over along {axes}",
-            "Leave the image as it is; look for a flip or a step of −1.",
-            "{what} is rotated by 180°",
-        ),
-        Atom(
-            "axes-exchanged",
-            "{axes} of {what} are exchanged",
-            "Look for a transposition, or for loops in another order than the indices.",
-        ),
-        Atom(
-            "axis-borrowed",
-            "the {role} index of {other} is used along {axes}",
-            "Use l and a along the first axis, m and b along the second.",
-        ),
-        Atom("step-ignored", "the {step} of {axes} is ignored", STEPS, "the {step} is ignored"),
-        Atom("step-of-other-axis", "the {step} of {other} is used for {axes}", STEPS),
-        Atom("options-exchanged", "the {step}s of {axes} are exchanged", STEPS),
-        Atom(
-            "steps-exchanged", "stride and dilation of {axes} are exchanged", STEPS, "stride and dilation are exchanged"
-        ),
-        Atom("step-of-other-kind", "the {other} of {axes} stands in the place of its {step}", STEPS),
-        Atom("step-wrong", "the {step} of {axes} is {number} where {right} is right", STEPS),
-        Atom("step-missing", "every {entry} meets the same pixels along {axes}", STEPS),
-        Atom("padding-ignored", "the padding of {axes} is ignored", STEPS, "the padding is ignored"),
-        Atom(
-            "padding-after",
-            "along {axes}, the padding after the image stands in the place of the padding before it",
-            "Subtract the padding before the image; the one after it only makes the response map longer.",
-        ),
-        Atom(
-            "padding-twice",
-            "the padding of {axes} is subtracted twice",
-            "Pad the image, or subtract the padding from the index: one of both.",
-        ),
-        Atom(
-            "padding-added",
-            "the padding of {axes} is added where it is to be subtracted",
-            STEPS,
-            "the padding is added where it is to be subtracted",
-        ),
-        Atom(
-            "offset",
-            "pixels are taken {by} too {direction} along {axes}",
-            "Look at what is added to the index, and where the slice that cuts off the padding begins.",
-        ),
-        Atom("index-constant", "only {which} is {used}", MAPS),
-        Atom("index-shifted", "{entries} of {what} are shifted by {by}", MAPS),
-        Atom(
-            "index-reversed",
-            "{entries} of {what} are in reverse order",
-            "np.flip without axes turns planes, filters and images over, too: name the spatial axes.",
-        ),
-        Atom(
-            "index-summed",
-            "every {entry} of {what} meets every {partner}",
-            "Sum only products with the same index: look at the einsum's letters, or for a missing index in a loop.",
-        ),
-        Atom("index-borrowed", "the index of {other} is used for {entries} of {what}", MAPS),
-        Atom(
-            "bias-axis",
-            "the bias runs along another axis: b is indexed by {other}",
-            "Add b with one axis of size 1 behind it per spatial axis: b[:, None, None].",
-        ),
-        Atom(
-            "groups-interleaved",
-            "{what} is read as if its groups were interleaved",
-            "Groups are blocks of neighbouring planes and filters: reshape to (groups, planes of a group), not the other way round.",
-        ),
-        Atom(
-            "order",
-            "{what} is {read} in another order of axes, ({order})",
-            "Look at reshape and transpose: memory is in the order of the axes of the array, the last one running fastest.",
-        ),
-        Atom(
-            "border",
-            "pixels beyond the border are {kind} along {axes}, where they are 0",
-            "Pad with zeros; a negative index counts from the end, and np.roll, np.pad's modes and indices modulo the size fold.",
-            "pixels beyond the border are {kind}, where they are 0",
-        ),
-        Atom("first-lost", "{which} {verb}", EDGES),
-        Atom("last-lost", "{which} {verb}", EDGES),
-        Atom(
-            "remainder-lost",
-            "what remains of {entries} of {what} after blocks of {step} {verb}",
-            "Add a loop over the rest, which is not a whole block.",
-        ),
-        Atom("some-lost", "only products with {condition} are summed", EDGES),
-        Atom("hole", "products with {condition} are left out", EDGES),
-        Atom(
-            "one-product",
-            "only the {which} {entry} of each sum is left",
-            "Add to the result (+=) instead of assigning to it (=); where indices repeat, A[i] += v adds once: use np.add.at.",
-        ),
-        Atom("counted-again", "products are counted again{where}", "Look for loops or blocks that overlap."),
-        Atom("sign", "the sign is wrong", "Look for a minus sign."),
-        Atom(
-            "factor",
-            "every product is multiplied with {number}",
-            "Look for a constant factor: an average, a ½ of a loss, a learning rate.",
-        ),
-        Atom(
-            "size-factor",
-            "the sum is {how} {sizes}",
-            "Sum the products; take a mean over images or responses only where the loss does.",
-        ),
-        Atom(
-            "count-factor",
-            "the sum is {how} how many {entries} meet there",
-            "Sum the products without counting them: no mean over windows, as fold and average pooling may take.",
-        ),
-        Atom(
-            "factor-missing",
-            "ones stand in the place of {what}",
-            "Multiply with the array itself: look whether it is passed on.",
-        ),
-        Atom("bias-missing", "the bias is missing", "Add b to every response map."),
-        Atom(
-            "products-missing",
-            "the products of {what} are missing",
-            "Look whether this part is computed, and added to the result.",
-        ),
-        Atom("zero", "it is 0 everywhere", "Look whether the result is filled, and returned."),
-        Atom(
-            "decay",
-            "{number}{what} is added, as by weight decay",
-            "Leave regularisation to the optimiser: it is no part of the layer's gradient.",
-        ),
-        Atom(
-            "array-added",
-            "{number}{what} is added",
-            "Look for what is added in place to an array that should start at 0.",
-        ),
-        Atom("constant-added", "{number} is added", "Let the result start at 0."),
-        Atom(
-            "size-without-tail",
-            "its size along {axes} leaves out the tail that the stride does not reach",
-            "Make the result of the image's shape, not of (h' − 1)·stride + filter.",
-        ),
-        Atom(
-            "size-off",
-            "its size along {axes} is {size} where {right} is right",
-            "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1.",
-        ),
-        Atom(
-            "axes-count",
-            "it has {number} axes where {right} are right",
-            "Keep the batch axis, and sum gradients of parameters over it.",
-        ),
-        Atom("otherwise", "{read}", "Compare the two lines."),
-        Atom("otherwise-added", "besides, {text} is added", "Compare the two lines."),
-    )
-}
-
-
-def atoms() -> tuple[Atom, ...]:
-    """Return all atoms, in the order in which the page of mistakes lists them."""
-    return tuple(ATOMS.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -441,8 +232,8 @@ class _Differences:
                 for role in swapped:
                     yield _Found("axes-exchanged", axis, (("what", _array(roles[role, axis])),))
             for role in some:
-                names = {roles[role, from_]: Linear.of({roles[role, axis]: 1})}
-                values[axis] = expanded(values[axis], names)
+                own = {roles[role, from_]: Linear.of({roles[role, axis]: 1})}
+                values[axis] = expanded(values[axis], own)
                 if role not in back:
                     yield _Found("axis-borrowed", axis, (("role", role), ("other", _ordinal(from_))))
         for axis, (mine, right) in pairs.items():
@@ -571,7 +362,7 @@ class _Differences:
         what, entries = ("what", _array(name)), ("entries", f"the {_entry(name, self.count)}s")
         size, value = right.axes[name].size, mine.value
         last = Linear.of({size: 1}, -1)
-        indices = [(each, by) for each, by in value.terms if "." in each]
+        indices = [(each, int(by)) for each, by in value.terms if "." in each]
         rest = Linear.of({each: by for each, by in value.terms if "." not in each}, value.constant)
         if not indices and not mine.fold:
             yield self._bound(mine, right)
@@ -708,7 +499,7 @@ class _Differences:
 
 
 def known_sizes(right: Formula) -> dict[str, Linear]:
-    """Return the sizes of the image by those of the response map, the filter, tail and padding, where the options are known."""
+    """Return the image's sizes by those of response map, filter, tail and padding, where the options are known."""
     options, found = dict(right.options), {}
     for term in right.terms:
         sizes = {(LETTERS[name.partition(".")[0]], _axis(name)): axis.size for name, axis in term.axes.items()}

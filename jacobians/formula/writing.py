@@ -29,16 +29,12 @@ COUNTS = {"pixel": "windows", "response": "taps", "tap": "responses", "bias": "r
 TEXT = str.maketrans({"∂": "d", "Σ": "sum", "·": "*", "−": "-", "≤": "<=", "≥": ">=", "÷": "//", "…": "...", "≠": "!="})
 # An addend with its sign is one token, so that it is marked as a whole.
 TOKEN = re.compile(r"[+−] [\w'·÷()]+|\w+'*|\s+|.")
+WORDS = "over|for|except|and|only the|first|last|clamped to|reflected|before|behind|at|windows|taps|responses|(?:read|written) as|of size"
 LATEX = (
     (re.compile(r"∂l/∂(\w)"), r"\\frac{\\partial l}{\\partial \1}"),
     (re.compile(r"(?<=[\w}])\[([^\]]*)\]"), r"_{\1}"),
     (re.compile(r"\(?([\w']+)÷(\d+)\)?"), r"\\lfloor \1/\2 \\rfloor"),
-    (
-        re.compile(
-            r"(?<![\w\\{])(over|for|except|and|only the first|only the last|clamped to|reflected|size|windows|taps|responses|read as|of size)(?!\w)"
-        ),
-        r"\\text{\1}",
-    ),
+    (re.compile(rf"(?<![\w\\{{])({WORDS})(?!\w)"), r"\\text{\1}"),
     (re.compile(r" {2,}"), r" \\quad "),
     (re.compile(r" mod "), r" \\bmod "),
     (re.compile("Σ"), r"\\sum"),
@@ -359,7 +355,7 @@ def _sizes(term: Term) -> set[str]:
 
 
 def _is_sum(term: Term) -> bool:
-    """Whether an entry of the result has more than one product: an index of a factor that those of the result leave free."""
+    """Whether an entry of the result has several products: those of the result leave an index free."""
     own = set(term.views[0].names)
     order: Sequence[str] = [name for name in term.axes if name not in own]
     fixed = {each.index for each in term.equations} | own
