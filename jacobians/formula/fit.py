@@ -590,7 +590,7 @@ class _Ranges:
         plain = [Condition(Linear.of({name: 1})) for name in self.candidates[0][0]]
         yield plain
         yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
-        yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
+        yield [Condition(Linear.of({name: 1}), of=of) for name in names for of in ("first", "last")]
         steps = sorted({1, *self.combinations.steps})
         pairs = [(one, two) for one, two in itertools.permutations(names, 2) if same_axis(one, two)]
         apart = [Condition(Linear.of({one: 1, two: -step})) for one, two in pairs for step in steps]

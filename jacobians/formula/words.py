@@ -239,7 +239,9 @@ class _Differences:
         for axis, (mine, right) in pairs.items():
             names = {role: roles[role, axis] for role in ("response", "tap", "pixel")}
             if mine.fold:
-                kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(mine.fold, "mirrored")
+                name, _, side = mine.fold.partition(" ")
+                kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(name, "mirrored")
+                kind += {"before": " before the image", "behind": " behind it"}.get(side, "")
                 yield _Found("border", axis, (("kind", kind),))
             yield from self._pixel(axis, mine, values[axis], right, names, term)
 
@@ -538,6 +540,8 @@ def _entry(name: str, axes: int) -> str:
     letter, index = name.split(".")
     of = LETTERS[letter]
     axis = _axis(name)
+    if index == "*":
+        return of
     if axis is None:
         return {"n": "image", "i": "response map" if of == "response" else "filter", "k": "plane", "g": "group"}[index]
     if axes == 2:

@@ -177,6 +177,10 @@ def _times(by: Fraction, token: str) -> str:
 
 def _folded(each: Equation, text: str, size: str) -> str:
     inner = f"({text})" if " " in text else text
+    kind, _, side = each.fold.partition(" ")
+    if kind == "mod":
+        return f"{inner} mod {side}"
+    beyond = f" {side} the border" if side else ""
     last = linear(Linear.of({size: 1}, -1))
     return {
         "": text,
@@ -184,7 +188,7 @@ def _folded(each: Equation, text: str, size: str) -> str:
         "clamp": f"{text} clamped to 0 … {last}",
         "reflect": f"{text} reflected at 0 and {last}",
         "symmetric": f"{text} reflected before 0 and behind {last}",
-    }[each.fold]
+    }[kind] + beyond
 
 
 def _needed(formula: Formula) -> set[str]:
