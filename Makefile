@@ -10,7 +10,7 @@ READY := .venv/.installed-$(EXTRAS)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help verify show test lint types docs bench sweep check
+.PHONY: help verify show test lint types docs bench sweep zoo check
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(READY)  ## time the builders and the convolutions
 
 sweep: $(READY)  ## audit right implementations with 100 seeds, hours (EXTRAS=dev,test-torch,jax takes PyTorch and JAX with it)
 	@$(BIN)/python -m tests.false_alarms $(ARGS)
+
+zoo: $(READY)  ## audit wrong programs put together at random, and count what is found, read and predicted (ARGS="--seeds 100 --show")
+	@$(BIN)/python -m tests.zoo $(ARGS)
 
 check: lint types test docs verify  ## all that CI runs, in this order
 

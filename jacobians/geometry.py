@@ -271,13 +271,15 @@ class Geometry(notebook.Shown):
         For looking at and for small layers: the builders of `jacobians.matrices` never hold this table.
         """
         self.check_index("group", group, self.groups)
-        planes = np.arange(self.image[0], dtype=np.int64)[self.planes_of(group)]
-        table = planes[None, :] * math.prod(self.image[1:])
-        inside = np.ones(table.shape, dtype=bool)
+        l = np.unravel_index(np.arange(self.positions), self.responses[1:])
+        q, *a = np.unravel_index(np.arange(self.taps), self.filters[1:])
+        table = (self.planes_of(group).start + q) * math.prod(self.image[1:])
+        inside = np.ones_like(table, bool)
         for axis, size in enumerate(self.image[1:]):
-            pixel = self.axis_table(axis)
-            table = _outer(np.add, table, pixel * math.prod(self.image[2 + axis :]))
-            inside = _outer(np.logical_and, inside, (pixel >= 0) & (pixel < size))
+            first = l[axis] * self.stride[axis] - self.padding[axis][0]
+            pixel = first[:, None] + a[axis] * self.dilation[axis]
+            inside = inside & (pixel >= 0) & (pixel < size)
+            table = table + pixel * math.prod(self.image[2 + axis :])
         return np.where(inside, table, -1)
 
     # checks -----------------------------------------------------------------------------------------------------------
@@ -558,11 +560,6 @@ def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, 
             yield (whole, *map(range, shape[1:]))
         for box in boxes(shape[1:], first, last):
             yield (range(line, line + 1), *box)
-
-
-def _outer(combine: np.ufunc, table: npt.NDArray[Any], axis: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    combined: npt.NDArray[Any] = combine(table[:, None, :, None], axis[None, :, None, :])
-    return combined.reshape(table.shape[0] * axis.shape[0], table.shape[1] * axis.shape[1])
 
 
 def _integer(name: str, value: object, *, least: int | None = None) -> int:

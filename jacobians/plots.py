@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from jacobians import convolution, matrices, symbolic
+from jacobians import convolution, matrices, symbolic, writing
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.network import Network
@@ -121,7 +121,7 @@ def _names(letter: str, role: symbolic.Role, geometry: Geometry) -> Array:
     shape = {"image": geometry.image, "filters": geometry.filters, "responses": geometry.responses}[role]
     if math.prod(shape) > MOST_NAMES:
         return np.full(math.prod(shape), "", object)
-    return np.array([symbolic.write_name(name) for name in symbolic.names(letter, role, geometry)], object)
+    return np.array([writing.write_name(name) for name in symbolic.names(letter, role, geometry)], object)
 
 
 # matrices -------------------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def _map_side(geometry: Geometry, i: int) -> Side:
 
 def _of(letter: str, count: int, index: int) -> str:
     """Number what there is more than one of, from 1 as the lecture does."""
-    return symbolic.write_name(f"{letter}{index + 1}") if count > 1 else letter
+    return writing.write_name(f"{letter}{index + 1}") if count > 1 else letter
 
 
 def _image_matrix_name(geometry: Geometry, group: int) -> str:

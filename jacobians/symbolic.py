@@ -1,8 +1,8 @@
-"""The matrices of a layer with symbols as entries, and the literal triple sum of L1.
+"""The matrices of a layer with symbols as entries.
 
-Symbols are just another dtype: every matrix here is placed by the code of `jacobians.matrices` that places numbers, so
-that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. Where there is
-more than one plane or filter, its number comes first, behind it a comma: ``X_2,13`` is plane 2, row 1, column 3 and
+Symbols are just another dtype: every matrix here is filled by the code of `jacobians.matrices` that fills in numbers,
+so that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. Where there
+is more than one plane or filter, its number comes first, behind it a comma: ``X_2,13`` is plane 2, row 1, column 3 and
 ``F_12,13`` is filter 1, plane 2, row 1, column 3. Where an index has two digits, commas stand between all: ``X_10,3``.
 """
 
@@ -11,9 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import operator
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +21,7 @@ import sympy
 from jacobians import convolution, matrices
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry
+from jacobians.writing import Format, equations, render, write
 
 __all__ = [
     "equations",
@@ -35,7 +34,6 @@ __all__ = [
     "responses",
     "rot180",
     "stack_matrix",
-    "triples",
     "view",
     "write",
     "zero_pad",
@@ -43,14 +41,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 Role = Literal["image", "filters", "responses", "bias"]
-Format = Literal["unicode", "text", "latex"]
 
-FORMATS = ("unicode", "text", "latex")
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-DOTS = {"unicode": ("⋯", "⋮", "⋱"), "text": ("...", ":", ":"), "latex": (r"\cdots", r"\vdots", r"\ddots")}
-ALL_DOTS = {dots for form in DOTS.values() for dots in form}
-# The order in which the lecture writes factors and sums.
-LETTERS = "gXFSvb"
 VIEWS = (
     "image_matrix",
     "filter_matrix",
@@ -61,11 +52,6 @@ VIEWS = (
     "rot180",
     "input_gradient",
 )
-# Rows of a page; longer matrices are cut as the lecture cuts them.
-PAGE_ROWS = 18
-# Stands for the rows or columns that are left out.
-CUT = -1
-
 
 # names ----------------------------------------------------------------------------------------------------------------
 
@@ -382,229 +368,23 @@ def _matrix(plane: Array) -> sympy.Matrix:
 
 def place_image(X: Array, geometry: Geometry, group: int) -> Array:
     """Place entries of any type as M_X^im, dense, shape (positions, taps)."""
-    stripe = matrices.Stripe(geometry.filters_of(group).start, 0, geometry.positions, column=0)
-    return dense(matrices.place_pixels(X, geometry, [stripe], columns=geometry.taps, max_bytes=None))
+    return dense(matrices.pixel_entries(X, geometry, group), (geometry.positions, geometry.taps))
 
 
 def place_filter(F: Array, geometry: Geometry, i: int) -> Array:
     """Place entries of any type as M_Fi^filter, dense, shape (positions, pixels)."""
-    stripe = matrices.Stripe(i, 0, geometry.positions, column=0)
-    return dense(matrices.place_taps(F, geometry, [stripe], columns=geometry.pixels, max_bytes=None))
+    entries = matrices.tap_entries(F[i], geometry, geometry.group_of(i))
+    return dense(entries, (geometry.positions, geometry.pixels))
 
 
-def dense(parts: matrices.Parts) -> Array:
-    """Return CSR arrays with entries of any type as a dense array, 0 where nothing is stored."""
-    result = np.zeros(parts.shape, parts.data.dtype)
-    rows = np.repeat(np.arange(parts.shape[0]), np.diff(parts.indptr))
-    result[rows, parts.indices] = parts.data
+def dense(entries: matrices.Entries, shape: tuple[int, int]) -> Array:
+    """Return entries of any type as a dense array, 0 where there are none."""
+    result = np.zeros(shape, entries.values.dtype)
+    result[entries.rows, entries.columns] = entries.values
     return result
 
 
-# the triple sum -------------------------------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=512)
-def triples(geometry: Geometry) -> tuple[Array, Array, Array]:
-    """Write out the triple sum of L1: which pixel times which tap is added to which response.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        The layer.
-
-    Returns
-    -------
-    r, p, q : ndarray of int64
-        One entry per product of L1, in the order of its sums: ``vec(S)[r] += vec(X)[p] · vec(F)[q]``.
-
-    Notes
-    -----
-    The oracle of this project: literal loops over the indices of L1, sharing nothing with the pixel table or with
-    strided windows. Since ``l = Σ g_r S_r``, ∂l/∂F and ∂l/∂X are the same triples, summed by ``q`` and by ``p``.
-    """
-    found = [
-        (
-            _flat((i, *lm), geometry.responses),
-            _flat((k, *pixel), geometry.image),
-            _flat((i, k - first, *tap), geometry.filters),
-        )
-        for i, lm, k, first, tap, pixel in _products(geometry)
-    ]
-    r, p, q = np.array(found, np.int64).reshape(-1, 3).T
-    return r, p, q
-
-
-def _products(geometry: Geometry) -> Iterator[tuple[Any, ...]]:
-    n, per_filter, *sizes = geometry.filters
-    before = [first for first, _ in geometry.padding]
-    for i in range(n):
-        first = per_filter * (i // (n // geometry.groups))
-        for lm in itertools.product(*map(range, geometry.responses[1:])):
-            for k in range(first, first + per_filter):
-                for tap in itertools.product(*map(range, sizes)):
-                    pixel = [
-                        at * s + a * step - p
-                        for at, a, s, step, p in zip(lm, tap, geometry.stride, geometry.dilation, before, strict=True)
-                    ]
-                    if all(0 <= y < size for y, size in zip(pixel, geometry.image[1:], strict=True)):
-                        yield i, lm, k, first, tap, pixel
-
-
-def _flat(index: Sequence[int], shape: Sequence[int]) -> int:
-    return functools.reduce(lambda flat, step: flat * step[1] + step[0], zip(index, shape, strict=True), 0)
-
-
-# text -----------------------------------------------------------------------------------------------------------------
-
-
-def write(expression: Any, form: Format = "unicode", *, width: int | None = None) -> str:
-    """Write a sum of products of symbols as the lecture does: ``g1F12 + g2F11``.
-
-    Parameters
-    ----------
-    expression : sympy expression, polynomial ring element or number
-        What to write.
-    form : {"unicode", "text", "latex"}
-        With subscripts, in plain ASCII, or for TeX.
-    width : int, optional
-        Cut the sum with dots so that it has at most this many characters.
-
-    Returns
-    -------
-    str
-        The sum, its products in the order of the lecture.
-
-    Raises
-    ------
-    ValueError
-        If the expression is something else.
-    """
-    expression = expression.as_expr() if hasattr(expression, "as_expr") else sympy.sympify(expression)
-    products = []
-    for product in sympy.Add.make_args(sympy.expand(expression)):
-        factor, rest = product.as_coeff_Mul()
-        powers = [each.as_base_exp() for each in sympy.Mul.make_args(rest) if each != 1]
-        if not all(base.is_Symbol and power.is_Integer and power > 0 for base, power in powers):
-            raise ValueError(f"expression has the term {product}; it needs a sum of products of symbols")
-        factors = sorted((base for base, power in powers for _ in range(int(power))), key=_order)
-        products.append((list(map(_order, factors)), _product(factor, factors, form)))
-    text = _sum([text for _, text in sorted(products, key=operator.itemgetter(0))])
-    return text if width is None or len(text) <= width else _cut_sum(text, DOTS[form][0], width)
-
-
-def write_name(name: str, form: Format = "unicode") -> str:
-    """Write the name of a symbol: X₁₁ or X₂,₁₃, as ASCII, or for TeX."""
-    if form == "text":
-        return name
-    letter, _, index = re.fullmatch(r"([A-Za-z]+)(_?)(.*)", name).groups()  # type: ignore[union-attr]  # all names match
-    if form == "latex":
-        return f"{letter}_{{{index}}}" if index else letter
-    return letter + index.translate(SUBSCRIPTS)
-
-
-def render(
-    matrix: sympy.Matrix,
-    form: Format = "unicode",
-    *,
-    whole: bool = False,
-    width: int = 100,
-    labels: Sequence[str] | None = None,
-) -> str:
-    """Write a matrix of symbols for a terminal, or for TeX.
-
-    Parameters
-    ----------
-    matrix : sympy.Matrix
-        Of symbols, numbers, or sums of products of symbols.
-    form : {"unicode", "text", "latex"}
-        With subscripts, in plain ASCII, or a TeX array.
-    whole : bool
-        Write all of it. Otherwise rows and columns in the middle are left out with ⋯ and ⋮, as the lecture does, so
-        that it fits `width` characters and a page of rows.
-    width : int
-        Characters in a line.
-    labels : sequence of str, optional
-        A name for every row, written behind it in parentheses.
-
-    Returns
-    -------
-    str
-        One line per row.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
-
-    Examples
-    --------
-    >>> print(render(image_matrix(Geometry((1, 2, 3), (1, 1, 2, 2))), "text", labels=["S11", "S12"]))
-    [ X11  X12  X21  X22 ]  (S11)
-    [ X12  X13  X22  X23 ]  (S12)
-    """
-    _check_form(form)
-    rows = _shown_rows(matrix.rows, whole=whole)
-    label_width = max(map(len, labels)) + 4 if labels else 0
-    columns = list(range(matrix.cols)) if whole else _shown_columns(matrix, rows, width - 4 - label_width)
-    across, down, both = DOTS[form]
-
-    def cell(r: int, c: int) -> str:
-        if r == CUT:
-            return both if c == CUT else down
-        return across if c == CUT else write(matrix[r, c], form)
-
-    table = [[cell(r, c) for c in columns] for r in rows]
-    behind = ["" if r == CUT or not labels else write_name(labels[r], form) for r in rows]
-    return _latex(table, behind) if form == "latex" else _columns(table, behind)
-
-
-def equations(
-    left: Sequence[str], right: Sequence[Any], form: Format = "unicode", *, whole: bool = False, width: int = 100
-) -> str:
-    """Write a vector of sums as equations, one a line: ``v1 = g1F11``.
-
-    Parameters
-    ----------
-    left : sequence of str
-        The names of the entries.
-    right : sequence of sympy expressions
-        The entries.
-    form : {"unicode", "text", "latex"}
-        With subscripts, in plain ASCII, or a TeX array.
-    whole : bool
-        Write all of it. Otherwise equations in the middle, and products in the middle of a long sum, are left out.
-    width : int
-        Characters in a line.
-
-    Returns
-    -------
-    str
-        One line per entry.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
-
-    Examples
-    --------
-    >>> geometry = Geometry((1, 1, 3), (1, 1, 1, 2))
-    >>> print(equations(names("v", "image", geometry), input_gradient(geometry), "text"))
-    v1 = g1F11
-    v2 = g1F12 + g2F11
-    v3 = g2F12
-    """
-    _check_form(form)
-    rows = _shown_rows(len(left), whole=whole)
-    named = [DOTS[form][1] if r < 0 else write_name(left[r], form) for r in rows]
-    size = max(map(len, named))
-    sums = ["" if r < 0 else write(right[r], form, width=None if whole else width - size - 3) for r in rows]
-    if form == "latex":
-        lines = " \\\\\n".join(
-            f"{name} &= {text}" if text else f"{name} &" for name, text in zip(named, sums, strict=True)
-        )
-        return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
-    return "\n".join(f"{name:<{size}} = {text}" if text else name for name, text in zip(named, sums, strict=True))
+# the views of a layer -------------------------------------------------------------------------------------------------
 
 
 def view(
@@ -671,77 +451,3 @@ VECTORS: dict[str, tuple[str, str, Role, Callable[[Geometry], sympy.Matrix]]] = 
     "filter_gradient": ("∂l/∂vec(F) = (v1 v2 …) = g M_X^im  (L10 … L12)", "v", "filters", filter_gradient),
     "input_gradient": ("∂l/∂vec(X) = (v1 v2 …) = Σ_i g_i M_Fi^filter  (L16 … L20)", "v", "image", input_gradient),
 }
-
-
-def _check_form(form: str) -> None:
-    if form not in FORMATS:
-        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
-
-
-def _shown_rows(count: int, *, whole: bool) -> list[int]:
-    return list(range(count)) if whole or count <= PAGE_ROWS else [*range(PAGE_ROWS - 3), CUT, count - 1]
-
-
-def _order(symbol: Any) -> tuple[Any, ...]:
-    letter, numbers = re.match(r"([A-Za-z]+)_?(.*)", str(symbol)).groups()  # type: ignore[union-attr]  # any name matches
-    rank = LETTERS.find(letter) if letter in LETTERS else len(LETTERS)
-    return rank, letter, [int(number) for number in re.findall(r"\d+", numbers)]
-
-
-def _product(factor: Any, named: Sequence[Any], form: Format) -> str:
-    between = " " if form == "latex" else ""
-    text = between.join(write_name(str(each), form) for each in named)
-    if not text:
-        return str(factor)
-    return text if factor == 1 else f"-{text}" if factor == -1 else f"{factor}{between}{text}"
-
-
-def _sum(products: Sequence[str]) -> str:
-    return products[0] + "".join(f" - {each[1:]}" if each.startswith("-") else f" + {each}" for each in products[1:])
-
-
-def _cut_sum(text: str, dots: str, width: int) -> str:
-    terms = re.split(r"(?= [+-] )", text)
-    if len(terms) < 3:
-        return text
-    last = terms[-1]
-    kept = terms[0]
-    for term in terms[1:-1]:
-        if len(kept) + len(term) + len(f" + {dots}") + len(last) > width:
-            break
-        kept += term
-    return f"{kept} + {dots}{last}"
-
-
-def _shown_columns(matrix: sympy.Matrix, rows: Sequence[int], width: int) -> list[int]:
-    """Choose the columns that fit a line; of a wide matrix only those are looked at that may."""
-    # A column takes three characters at least: one, and two in front of it.
-    most = min(matrix.cols, max(2, width // 3 + 2))
-    looked_at = [*range(most - 1), matrix.cols - 1]
-    widths = [max(len(write(matrix[r, c], "text")) for r in rows if r != CUT) + 2 for c in looked_at]
-    if most == matrix.cols and sum(widths) - 2 <= width:
-        return looked_at
-    count, used = 0, widths[-1] + 3 - 2
-    while used + widths[count] + 2 <= width:
-        used += widths[count]
-        count += 1
-    return [*range(max(1, count)), CUT, matrix.cols - 1]
-
-
-def _columns(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for row, label in zip(table, labels, strict=True):
-        padded = [
-            entry.center(size) if entry in ALL_DOTS else entry.rjust(size)
-            for entry, size in zip(row, widths, strict=True)
-        ]
-        lines.append(f"[ {'  '.join(padded)} ]" + (f"  ({label})" if label else ""))
-    return "\n".join(lines)
-
-
-def _latex(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:
-    lines = [" & ".join(row) + (f" & ({label})" if label else "") for row, label in zip(table, labels, strict=True)]
-    columns = "c" * len(table[0]) + ("l" if any(labels) else "")
-    array = f"\\begin{{array}}{{{columns}}}\n" + " \\\\\n".join(lines) + "\n\\end{array}"
-    return array if any(labels) else f"\\left[{array}\\right]"

@@ -63,12 +63,12 @@ def _axes_exchanged(X, G, geometry):
     return right.swapaxes(-1, -2) if geometry.spatial_ndim > 1 else right
 
 
-def _planes_exchanged(X, geometry, stripes, **options):
-    return place_pixels(X[::-1], geometry, stripes, **options)
+def _planes_exchanged(X, *rest):
+    return pixel_entries(X[::-1], *rest)
 
 
-def _filter_planes_exchanged(F, geometry, stripes, **options):
-    return place_taps(F[:, ::-1], geometry, stripes, **options)
+def _filter_planes_exchanged(F_i, *rest):
+    return tap_entries(F_i[::-1], *rest)
 
 
 def _padding_swapped(X, geometry):
@@ -98,9 +98,8 @@ def _true_convolution(X, F, geometry):
     return convolution_forward_sums(X, convolution.turn(F), geometry)
 
 
-def _first_group_for_all(F, geometry, stripes, **options):
-    n = geometry.filters_per_group
-    return place_taps(F, geometry, [stripe._replace(filter=stripe.filter % n) for stripe in stripes], **options)
+def _first_group_for_all(F_i, geometry, group=0, *rest):
+    return tap_entries(F_i, geometry, 0, *rest)
 
 
 def _doubled(G):
@@ -111,8 +110,8 @@ convolution_spread = convolution.spread
 convolution_input_sums = convolution.input_sums
 convolution_filter_sums = convolution.filter_sums
 convolution_forward_sums = convolution.forward_sums
-place_pixels = matrices.place_pixels
-place_taps = matrices.place_taps
+pixel_entries = matrices.pixel_entries
+tap_entries = matrices.tap_entries
 stack_matrix = matrices.stack_matrix
 
 MUTANTS = [
@@ -145,11 +144,11 @@ MUTANTS = [
             "L12",
             "L1 L10 L11 L20",
         ),
-        ("planes of X exchanged", matrices, "place_pixels", _planes_exchanged, "L9 L10 L11 L12", "L1 L14 L20"),
+        ("planes of X exchanged", matrices, "pixel_entries", _planes_exchanged, "L9 L10 L11 L12", "L1 L14 L20"),
         (
             "planes of F exchanged",
             matrices,
-            "place_taps",
+            "tap_entries",
             _filter_planes_exchanged,
             "L13 L15 L16 L19 L20",
             "L9 L12 L17 L18",
@@ -159,9 +158,9 @@ MUTANTS = [
         ("one stack block moved", matrices, "stack_matrix", _block_moved, "L7 L10", "L9 L11 L12 L20"),
         ("true convolution", convolution, "forward_sums", _true_convolution, "L1 L2 L8 L9 L14", "L10 L13 L17"),
         (
-            "first group's filters for all",
+            "first group's planes for all",
             matrices,
-            "place_taps",
+            "tap_entries",
             _first_group_for_all,
             "L13 L14 L15 L16 L20",
             "L8 L9 L12",
@@ -169,16 +168,16 @@ MUTANTS = [
         (
             "filter turned in M_F",
             matrices,
-            "place_taps",
-            lambda F, *rest, **options: place_taps(convolution.turn(F), *rest, **options),
+            "tap_entries",
+            lambda F_i, *rest: tap_entries(convolution.turn(F_i[None])[0], *rest),
             "L13 L14 L15 L16 L17 L18 L19 L20",
             "L8 L9 L12",
         ),
         (
             "pixels reversed in M_X",
             matrices,
-            "place_pixels",
-            lambda X, *rest, **options: place_pixels(np.flip(X, axis=-1), *rest, **options),
+            "pixel_entries",
+            lambda X, *rest: pixel_entries(np.flip(X, axis=-1), *rest),
             "L8 L9 L10 L11 L12",
             "L13 L20",
         ),

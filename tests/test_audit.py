@@ -17,8 +17,8 @@ from jacobians.audit.circumstances import circumstances
 from jacobians.audit.layouts import with_layout
 from jacobians.audit.subject import Result
 from jacobians.audit.theories import THEORIES, numbers
+from jacobians.evidence import exact
 from jacobians.testing import assert_convolution, option_pairs
-from jacobians.verify import exact
 from tests.convolutions import Fft, Layer
 
 PLAIN = Layer()

@@ -10,8 +10,8 @@ import pytest
 
 from jacobians import Geometry, ShapeError, audit
 from jacobians.audit import probes, run
+from jacobians.evidence import exact
 from jacobians.testing import option_pairs
-from jacobians.verify import exact
 from tests import oracle
 from tests.convolutions import Im2col
 

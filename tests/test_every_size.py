@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from jacobians import Geometry, convolution, symbolic, verify
+from jacobians import Geometry, convolution, oracle, verify
 from jacobians.formula.prove import Piece, Space, compare, points
 from jacobians.verify import cases, check, every_size, relations, run
 from jacobians.verify.identities import IDENTITIES
@@ -187,8 +187,9 @@ def test_stride_and_dilation_exchanged() -> None:
         (changed(relations.IMAGE_BLOCKS, {"k =": "g·d' − 1 − k = γ·d' + e"}), "exactly where d' ≥ 2", "at all sizes"),
         (changed(relations.FILTER_BLOCKS, {"q =": "q = d' − 1 − e"}), "exactly where d' ≥ 2", "exactly where d' ≥ 2"),
         (changed(relations.FILTER_BLOCKS, {"i =": "j = i − γ·n'"}), None, "at all sizes"),
+        (changed(relations.IMAGE_BLOCKS, {"k =": "k = e"}), None, "at all sizes"),
     ],
-    ids=["planes of X exchanged", "planes of F exchanged", "first group's filters for all"],
+    ids=["planes of X exchanged", "planes of F exchanged", "first group's filters", "first group's planes"],
 )
 def test_planes_exchanged(wrong, one_group, two_groups) -> None:
     if "j = i − γ·n'" in wrong.conditions:  # filter i of every group is taken for filter i of the first
@@ -253,6 +254,7 @@ def test_every_mutant_of_an_index_map_has_a_wrong_relation_here() -> None:
         "planes of X exchanged": "planes exchanged",
         "planes of F exchanged": "planes exchanged",
         "first group's filters for all": "planes exchanged",
+        "first group's planes for all": "planes exchanged",
         "filter turned in M_F": "filter turned in its matrix",
         "pixels reversed in M_X": "pixels reversed in the image matrix",
     }
@@ -374,7 +376,7 @@ def test_the_points_of_the_triple_sum_are_its_products() -> None:
     for geometry in LAYERS:
         tables = every_size.layer_points(relations.TRIPLE_SUM, geometry)
         listed = next(every_size._products(relations.TRIPLE_SUM, ["S", "X", "F"], geometry))
-        assert sorted(zip(*listed, strict=True)) == sorted(zip(*symbolic.triples(geometry), strict=True))
+        assert sorted(zip(*listed, strict=True)) == sorted(zip(*oracle.triples(geometry), strict=True))
         assert len(listed[0]) == np.prod([len(table) for table in tables])
 
 

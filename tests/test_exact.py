@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
@@ -79,3 +79,37 @@ def test_gamma_bounds_a_sum_that_is_as_bad_as_sums_get() -> None:
     size = sum(map(Fraction, terms.tolist()))
     assert 0 < error <= exact.gamma(len(terms), "float16") * size
     assert error > exact.gamma(len(terms) // 2 - 4, "float16") * size
+
+
+def test_integers_have_no_rounding_bound_but_zero() -> None:
+    assert exact.gamma(10**6, "int64") == 0
+    with pytest.raises(ValueError, match="Invalid integer data type"):
+        exact.gamma(3, "bool")
+
+
+def test_the_rounding_bound_is_exact_where_the_sizes_are() -> None:
+    sizes = np.array([[3, 10**30], [0, 7]], object)
+    bound = exact.rounding_bound(sizes, 5, "float32")
+    assert (bound == sizes * exact.gamma(5, "float32")).all()
+    assert all(isinstance(each, Fraction) for each in bound.flat)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_rounding_bound_in_float64_is_no_smaller_than_the_exact_one(dtype) -> None:
+    """Sizes summed in the order that loses most are too small; the bound makes up for it."""
+    terms = np.array([1.0] + [2.0**-54] * 1000)
+    size = np.cumsum(terms)[-1]
+    assert size == 1.0 < sum(map(Fraction, terms.tolist()))
+    for against, share in ((None, 0), ("float64", exact.gamma(len(terms), "float64"))):
+        right = sum(map(Fraction, terms.tolist())) * (exact.gamma(len(terms), dtype) + share)
+        bound = Fraction(float(exact.rounding_bound([size], len(terms), dtype, against=against)[0]))
+        assert right <= bound <= right * (1 + 3 * exact.gamma(len(terms), "float64"))
+
+
+def test_the_rounding_bound_holds_and_a_wrong_term_is_beyond_it() -> None:
+    numbers, numerators, bits = exact.real_numbers(np.random.default_rng(3), (2, 9), "float32")
+    x, f = numbers
+    right = Fraction(int(numerators[0] @ numerators[1]), 2 ** (2 * bits))
+    bound = Fraction(float(exact.rounding_bound(np.abs(x) @ np.abs(f).astype(float), 9, "float32")))
+    assert 0 < abs(Fraction(float(x @ f)) - right) <= bound
+    assert abs(Fraction(float(x[:-1] @ f[:-1])) - right) > bound

@@ -107,7 +107,7 @@ def test_the_page_says_what_the_triple_sum_says(geometry):
 
 
 NOTICED = "not equal|assert .* == "
-place_taps, place_pixels, windows = matrices.place_taps, matrices.place_pixels, explorer._windows
+tap_entries, pixel_entries, windows = matrices.tap_entries, matrices.pixel_entries, explorer._windows
 
 
 def _surrounded(G, geometry):
@@ -126,13 +126,13 @@ def _surrounded(G, geometry):
 WRONG = {
     "filter turned in M_F": (
         matrices,
-        "place_taps",
-        lambda F, *rest, **options: place_taps(convolution.turn(F), *rest, **options),
+        "tap_entries",
+        lambda F_i, *rest: tap_entries(convolution.turn(F_i[None])[0], *rest),
     ),
     "pixels reversed in M_X": (
         matrices,
-        "place_pixels",
-        lambda X, *rest, **options: place_pixels(np.flip(X, axis=-1), *rest, **options),
+        "pixel_entries",
+        lambda X, *rest: pixel_entries(np.flip(X, axis=-1), *rest),
     ),
     "rotation left out": (convolution, "turn", lambda F: F),
     "zeros between the entries of G left out": (convolution, "spread", _surrounded),

@@ -10,6 +10,7 @@ import sympy as sp
 
 from jacobians import layers
 from jacobians.errors import DtypeError, ShapeError
+from jacobians.evidence.exact import gamma
 from jacobians.layers import (
     cross_entropy,
     cross_entropy_gradient,
@@ -25,7 +26,6 @@ from jacobians.layers import (
     softmax,
     softmax_jacobian,
 )
-from jacobians.verify.exact import gamma
 from tests.oracle import assert_same
 from tests.strategies import distinct
 

@@ -1,6 +1,7 @@
 """The matrix forms against dense matrices written entry by entry, and their format as sparse arrays."""
 
 import re
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.sparse import csr_array, vstack
 from jacobians import (
     Geometry,
     TooLargeError,
+    _blocks,
     convolve,
     filter_gradient,
     filter_matrix,
@@ -31,6 +33,23 @@ from tests.strategies import AWKWARD, LAYOUTS, distinct
 LECTURE = Geometry((1, 6, 6), (1, 1, 3, 3))
 FIXED = [*strategies.option_grid(), *AWKWARD.values()]
 RICH = Geometry((4, 5, 7), (4, 2, 2, 3), stride=(2, 1), padding=((0, 1), (2, 0)), dilation=(1, 2), groups=2)
+
+
+@contextmanager
+def written_in_blocks():
+    """Write matrices of any size as large ones are written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrices, "FILLED_ENTRIES", 0)
+        yield
+
+
+@pytest.fixture(params=["filled", "written in blocks"])
+def writer(request):
+    if request.param == "filled":
+        yield
+    else:
+        with written_in_blocks():
+            yield
 
 
 def blocks(dense, geometry):
@@ -70,6 +89,7 @@ def assert_matrices_are_the_triple_sum(geometry, X, F):
             assert_format(actual, reads // geometry.filters[0], X.dtype)
 
 
+@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("geometry", FIXED, ids=repr)
 def test_matrices_are_the_triple_sum_for_every_pair_of_options(geometry):
     X, F, _ = strategies.layer(geometry)
@@ -120,6 +140,7 @@ def test_the_format_check_sees_a_stored_zero_and_unsorted_indices():
             assert_format(wrong, 2, dense.dtype)
 
 
+@pytest.mark.usefixtures("writer")
 def test_a_tap_that_is_zero_is_stored():
     """The pattern depends on the geometry alone."""
     geometry = AWKWARD["padding beyond k − 1"]
@@ -196,6 +217,7 @@ def test_l21_bias_jacobian_is_a_column_of_ones_per_filter(geometry):
 DTYPES = "bhilqBHILQfdg"  # every integer and real floating-point dtype of scipy.sparse
 
 
+@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_dtype_is_kept(dtype):
     X, F = (abs(A).astype(dtype) for A in strategies.layer(RICH)[:2])
@@ -228,6 +250,7 @@ def test_ones_are_numbers(dtype):
 # ------------------------------------------------------------------------------------------------------ memory layout
 
 
+@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("geometry", [RICH, AWKWARD["four axes"], Geometry((2, 9), (2, 2, 3))], ids=repr)
 def test_memory_layout_does_not_matter(layout, geometry):
@@ -245,6 +268,7 @@ def test_memory_layout_does_not_matter(layout, geometry):
         assert matrix.dtype.isnative
 
 
+@pytest.mark.usefixtures("writer")
 def test_matrices_own_their_memory():
     X, F, _ = strategies.layer(RICH)
     for matrix, source in ((image_matrix(X, RICH), X), (jacobian_wrt_image(F, RICH), F)):
@@ -289,6 +313,7 @@ def test_slices_mean_what_python_means(name, rows):
     oracle.assert_same(BUILDERS[name](RICH, *operands, rows=rows).toarray(), whole[rows])
 
 
+@pytest.mark.usefixtures("writer")
 def test_every_cut_of_a_small_layer():
     """Three axes, groups, padding and a tail: a row range begins and ends anywhere in a box."""
     geometry = Geometry((2, 3, 4, 3), (2, 1, 2, 2, 1), stride=(1, 2, 1), padding=((1, 0), (0, 1), (1, 1)), groups=2)
@@ -309,6 +334,78 @@ def test_groups_read_their_own_planes():
     assert own[:, 2:].any()
 
 
+# ------------------------------------------------------------------------------------ the two fillings and the blocks
+
+FILLINGS = {
+    "image_matrix": lambda g, X, F, group, **rows: image_matrix(X, g, group=group, **rows),
+    "filter_matrix": lambda g, X, F, group, **rows: filter_matrix(F[0], g, group=group, **rows),
+    "jacobian_wrt_image": lambda g, X, F, group, **rows: jacobian_wrt_image(F, g, **rows),
+    "jacobian_wrt_filters": lambda g, X, F, group, **rows: jacobian_wrt_filters(X, g, **rows),
+}
+
+
+def assert_blocks_are_the_filling(name, *given, **rows):
+    """The same three arrays in the same dtypes, by the two lines that define the matrices and by blocks."""
+    filled = FILLINGS[name](*given, **rows)
+    with written_in_blocks():
+        written = FILLINGS[name](*given, **rows)
+    assert filled.shape == written.shape
+    for part in ("data", "indices", "indptr"):
+        one, other = getattr(filled, part), getattr(written, part)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other, err_msg=f"blocks differ in {part}")
+
+
+@pytest.mark.parametrize("name", FILLINGS)
+@given(data=st.data(), geometry=testing.geometries(), dtype=st.sampled_from(DTYPES))
+def test_blocks_are_the_two_fillings_of_the_pixel_table(name, data, geometry, dtype):
+    """What small layers, symbols and readers get is what large layers get."""
+    X, F = (abs(A).astype(dtype) for A in strategies.layer(geometry)[:2])
+    group, bound = data.draw(st.integers(0, geometry.groups - 1)), geometry.filters[0] * geometry.positions + 1
+    rows = data.draw(st.none() | st.builds(slice, *[st.none() | st.integers(-bound, bound)] * 2))
+    assert_blocks_are_the_filling(name, geometry, X, F, group, rows=rows)
+
+
+tap_entries, pixel_entries, first_pixel = matrices.tap_entries, matrices.pixel_entries, _blocks._Table.pixel
+WRONG_FILLINGS = {
+    "taps in another order": ("filter_matrix", matrices, "tap_entries", lambda F, *a: tap_entries(F[..., ::-1], *a)),
+    "taps counted where they read a pixel": (
+        "jacobian_wrt_image",
+        matrices,
+        "tap_entries",
+        lambda F, *a: tap_entries(F, *a)._replace(values=np.resize(F, len(tap_entries(F, *a).values))),
+    ),
+    "planes of another group": (
+        "image_matrix",
+        matrices,
+        "pixel_entries",
+        lambda X, geometry, group, rows: pixel_entries(X, geometry, 0, rows),
+    ),
+    "rows from the first on": (
+        "jacobian_wrt_filters",
+        matrices,
+        "pixel_entries",
+        lambda X, geometry, group, rows: pixel_entries(X, geometry, group, slice(0, rows.stop - rows.start)),
+    ),
+    "blocks one pixel further": (
+        "filter_matrix",
+        _blocks._Table,
+        "pixel",
+        lambda table, block, group: first_pixel(table, block, group) + 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_FILLINGS)
+def test_a_wrong_filling_is_not_what_the_blocks_write(mistake, monkeypatch):
+    name, *wrong = WRONG_FILLINGS[mistake]
+    given = (RICH, *strategies.layer(RICH)[:2], 1)
+    assert_blocks_are_the_filling(name, *given, rows=slice(3, 11))
+    monkeypatch.setattr(*wrong)
+    with pytest.raises(AssertionError, match="blocks differ in"):
+        assert_blocks_are_the_filling(name, *given, rows=slice(3, 11))
+
+
 # ----------------------------------------------------------------------------------------------- large layers, threads
 
 
@@ -319,11 +416,12 @@ def test_blocks_threads_and_patterns_do_not_show(monkeypatch):
         X, F, _ = strategies.layer(geometry)
         whole = jacobian_wrt_image(F, geometry).toarray(), jacobian_wrt_filters(X, geometry).toarray()
         for entries in (1, 20, 50):
-            monkeypatch.setattr(matrices, "PATTERN_ENTRIES", entries)
-            monkeypatch.setattr(matrices, "THREADED_ENTRIES", 0)
-            monkeypatch.setattr(matrices, "PIECE_ENTRIES", entries)
-            oracle.assert_same(jacobian_wrt_image(F, geometry).toarray(), whole[0])
-            oracle.assert_same(jacobian_wrt_filters(X, geometry).toarray(), whole[1])
+            monkeypatch.setattr(_blocks, "PATTERN_ENTRIES", entries)
+            monkeypatch.setattr(_blocks, "THREADED_ENTRIES", 0)
+            monkeypatch.setattr(_blocks, "PIECE_ENTRIES", entries)
+            with written_in_blocks():
+                oracle.assert_same(jacobian_wrt_image(F, geometry).toarray(), whole[0])
+                oracle.assert_same(jacobian_wrt_filters(X, geometry).toarray(), whole[1])
 
 
 @pytest.mark.parametrize(
@@ -339,7 +437,7 @@ def test_a_layer_large_enough_for_threads(geometry):
     X, F, _ = strategies.layer(geometry)
     table = geometry.pixel_table()
     inside = table >= 0
-    assert inside.sum() >= matrices.THREADED_ENTRIES
+    assert inside.sum() >= _blocks.THREADED_ENTRIES
     matrix = image_matrix(X, geometry)
     oracle.assert_same(matrix.data, X.ravel()[table[inside]])
     oracle.assert_same(matrix.indices, np.nonzero(inside)[1])
@@ -418,6 +516,7 @@ def test_rows_of_an_enormous_axis_are_built():
     assert filter_matrix([[5, 6, 7]], longest, rows=slice(2**39 - 1, None))[0, -4:].toarray().tolist() == [5, 6, 7, 0]
 
 
+@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("build", BUILDERS)
 def test_a_matrix_that_just_fits_is_built(build):
     operands = strategies.layer(RICH)[:2]

@@ -13,9 +13,9 @@ import pytest
 from jacobians import Geometry, rot180
 from jacobians import network as module
 from jacobians.errors import DtypeError, ShapeError
+from jacobians.evidence.exact import gamma
 from jacobians.layers import cross_entropy, cross_entropy_gradient, cross_entropy_jacobian, softmax, softmax_jacobian
 from jacobians.network import Network
-from jacobians.verify.exact import gamma
 from tests import oracle
 from tests.oracle import assert_same
 from tests.strategies import distinct

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, bias_gradient, convolve, filter_gradient, input_gradient
+from jacobians.evidence.exact import exact_limit, gamma
 from jacobians.layers import cross_entropy, cross_entropy_gradient
 from jacobians.network import Network
-from jacobians.verify.exact import exact_limit, gamma
 from tests.oracle import assert_same
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed: pip install 'jacobians[torch]'")

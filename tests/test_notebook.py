@@ -8,7 +8,7 @@ import pytest
 import sympy
 from IPython.core.interactiveshell import InteractiveShell
 
-from jacobians import Geometry, audit, convolution, convolve, notebook, symbolic, verify
+from jacobians import Geometry, audit, convolution, convolve, notebook, symbolic, verify, writing
 from jacobians.audit import Finding
 
 LAYER = Geometry((1, 3, 4), (1, 1, 2, 2))
@@ -112,8 +112,8 @@ def test_matrices_of_symbols_are_written_as_the_lecture_writes_them(shown):
 
 def test_a_large_matrix_is_cut_before_it_is_written(shown, monkeypatch):
     matrix = symbolic.filter_matrix(Geometry((1, 12, 12), (1, 1, 3, 3)))
-    written, write = [], symbolic.write
-    monkeypatch.setattr(symbolic, "write", lambda *given, **options: written.append(given) or write(*given, **options))
+    written, write = [], writing.write
+    monkeypatch.setattr(writing, "write", lambda *given, **options: written.append(given) or write(*given, **options))
     latex = shown(matrix)["text/latex"]
     assert r"\cdots" in latex
     assert r"\vdots" in latex

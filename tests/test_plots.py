@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from jacobians import Geometry, ShapeError, convolution, matrices, network, plots, symbolic
+from jacobians import Geometry, ShapeError, convolution, matrices, network, plots, symbolic, writing
 from jacobians.network import Network
 from tests import oracle
 from tests.test_cli import run
@@ -160,8 +160,8 @@ def expected_corner(rows, columns):
 
 def test_wrong_placement_shows_in_the_picture(monkeypatch):
     """There is no second implementation behind the pictures: if the builders are wrong, so is what is drawn."""
-    right = matrices.place_taps
-    monkeypatch.setattr(matrices, "place_taps", lambda F, *a, **b: right(convolution.turn(F), *a, **b))
+    right = matrices.tap_entries
+    monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: right(convolution.turn(F_i[None])[0], *rest))
     assert drawn(plots.filter_matrix(LECTURE)).tolist() != expected(LECTURE, 0).tolist()
 
 
@@ -192,7 +192,7 @@ def test_the_patch_in_red_is_the_row_of_the_pixel_table(geometry):
         first = geometry.planes_of(group).start * np.prod(sizes)
         assert sorted(np.flatnonzero(pixels) + first) == sorted(table[table >= 0])
         assert sum(plane.sum() for plane in planes) == geometry.taps == red.sum()
-        names = [symbolic.write_name(name) for name in symbolic.names("X", "image", geometry)]
+        names = [writing.write_name(name) for name in symbolic.names("X", "image", geometry)]
         assert [text.get_text() for text in ax.texts[-geometry.taps :]] == [names[p] if p >= 0 else "0" for p in table]
 
 
@@ -216,7 +216,7 @@ def test_the_frame_on_the_padded_gradient_holds_the_terms_of_the_input_gradient(
         terms = set(symbolic.write(gradient[p]).split(" + ")) - {"0"}
         assert products(ax) == terms
         name, _, formula = ax.get_title().replace("\n", " ").partition(" = ")
-        assert name == symbolic.write_name(symbolic.names("v", "image", geometry)[p])
+        assert name == writing.write_name(symbolic.names("v", "image", geometry)[p])
         assert set(formula.split(" + ")) - {"0"} == terms
 
 

@@ -88,27 +88,13 @@ def test_products_are_derivatives_of_the_triple_sum(geometry) -> None:
     assert list(symbolic.input_gradient(geometry)) == [sympy.diff(loss, pixel) for pixel in X.ravel()]
 
 
-@pytest.mark.parametrize("geometry", AWKWARD, ids=repr)
-def test_triples_are_the_pixel_table(geometry) -> None:
-    r, p, q = symbolic.triples(geometry)
-    t = geometry.positions
-    tables = [geometry.pixel_table(group=geometry.group_of(i)) for i in range(geometry.filters[0])]
-    expected = {
-        (i * t + row, int(table[row, c]), i * geometry.taps + c)
-        for i, table in enumerate(tables)
-        for row, c in zip(*np.nonzero(table >= 0), strict=True)
-    }
-    assert set(zip(r.tolist(), p.tolist(), q.tolist(), strict=True)) == expected
-    assert len(r) == len(expected)
-
-
 def test_what_is_printed_is_what_is_computed(monkeypatch) -> None:
     """A wrong placement shows in the symbols: there is no second implementation behind them."""
-    right = matrices.place_taps
-    monkeypatch.setattr(
-        matrices, "place_taps", lambda F, *rest, **options: right(convolution.turn(F), *rest, **options)
-    )
-    assert symbolic.filter_matrix(Geometry((1, 1, 2), (1, 1, 1, 2)))[0, 0] == sympy.Symbol("F12")
+    geometry = Geometry((1, 1, 2), (1, 1, 1, 2))
+    right = matrices.tap_entries
+    monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: right(convolution.turn(F_i[None])[0], *rest))
+    assert symbolic.filter_matrix(geometry)[0, 0] == sympy.Symbol("F12")
+    assert matrices.filter_matrix([[[1, 2]]], geometry)[0, 0] == 2
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jacobians import Geometry, bias_gradient, convolve, filter_gradient, input_gradient, rot180
 from jacobians.convolution import filter_sums, forward_sums, input_sums
 from jacobians.errors import AuditError, DtypeError, ShapeError
+from jacobians.evidence import exact
 from jacobians.testing import (
     assert_bias_gradient,
     assert_filter_gradient,
@@ -28,7 +29,6 @@ from jacobians.testing import (
     strategies,
     upstream_gradients,
 )
-from jacobians.verify import exact
 from tests.strategies import AWKWARD, distinct
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8")

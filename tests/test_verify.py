@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians import Geometry, VerificationError, convolution, layers, matrices, network, verify
+from jacobians import Geometry, VerificationError, _blocks, convolution, layers, network, verify
 from jacobians.verify import DRAWN, Report, Row, cases, check, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.networks import NETWORK_IDENTITIES
@@ -76,7 +76,7 @@ def test_every_equation_has_a_wrong_form_that_it_notices() -> None:
     assert set(ALL) - noticed == {"L24"}  # see test_the_lectures_layer
 
 
-@pytest.mark.parametrize(("module", "function"), [(convolution, "forward_sums"), (matrices, "place_pixels")])
+@pytest.mark.parametrize(("module", "function"), [(convolution, "forward_sums"), (_blocks, "write_pixels")])
 def test_the_lectures_layer(module, function, monkeypatch) -> None:
     right = getattr(module, function)
     monkeypatch.setattr(module, function, lambda X, *rest, **options: right(X[::-1], *rest, **options))

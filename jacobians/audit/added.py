@@ -15,7 +15,7 @@ from jacobians.audit.judge import FACTORS, FINE, kind, widened
 from jacobians.audit.probes import Case, Probe, expected
 from jacobians.audit.reproduce import code
 from jacobians.audit.subject import LABELS, Result, Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["added", "tells"]
 

@@ -13,7 +13,7 @@ from jacobians.audit.judge import FINE, kind
 from jacobians.audit.probes import Case, Probe, expected, integers, large_batch
 from jacobians.audit.reproduce import calls, script
 from jacobians.audit.subject import Result, Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["many_images"]
 

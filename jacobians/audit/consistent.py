@@ -13,7 +13,7 @@ from jacobians.audit import Finding
 from jacobians.audit.judge import slack
 from jacobians.audit.probes import Case, Probe, integers
 from jacobians.audit.subject import LABELS, Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison

@@ -24,7 +24,7 @@ from jacobians.audit.reproduce import code, record
 from jacobians.audit.shrink import smallest_case
 from jacobians.audit.subject import LABELS, Subject
 from jacobians.audit.theories import SIZES, About, Theory, explain, numbers, reproduces
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison

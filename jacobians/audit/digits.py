@@ -16,7 +16,7 @@ from jacobians.audit.judge import FINE, kind, rounding_bounds, slack
 from jacobians.audit.probes import Case, Probe, dtype_of, expected, integers, reals
 from jacobians.audit.reproduce import calls, code, script, shown_within
 from jacobians.audit.subject import LABELS, Result, Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["real_numbers", "small_numbers"]
 

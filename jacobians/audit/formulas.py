@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import symbolic
+from jacobians import oracle
 from jacobians.audit.probes import Probe
 from jacobians.convolution import filter_sums, forward_sums, input_sums
 from jacobians.geometry import Geometry
@@ -340,7 +340,7 @@ def first_filters(geometry: Geometry, F: Array) -> Array | None:
 
 def assigned(probe: Numbers, target: Literal["S", "dX", "dF"], *, last: bool) -> Array:
     """Assign each product of L1 where it should be added, so that the last, or the first, wins."""
-    r, p, q = symbolic.triples(probe.geometry)
+    r, p, q = oracle.triples(probe.geometry)
     order = slice(None) if last else slice(None, None, -1)
     F, results = probe.F.ravel(), []
     for X, G in zip(probe.X, probe.G, strict=True):

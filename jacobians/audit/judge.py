@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jacobians.audit.probes import Probe, expected, scheme_of
 from jacobians.audit.subject import Result
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 __all__ = ["FACTORS", "FINE", "kind", "lower_than", "near_miss", "rounding_bounds", "slack", "widened"]
 
@@ -137,8 +137,7 @@ def rounding_bounds(probe: Probe) -> dict[str, Array]:
     terms, dtype = probe.case.terms + 1, str(probe.X.dtype)
     if terms * 2.0 ** -exact.SIGNIFICAND[dtype] >= 1:
         return {name: np.full(size.shape, np.inf) for name, size in sizes.items()}
-    share = float(exact.gamma(terms, dtype)) + 2 * float(exact.gamma(terms, "float64"))
-    return {name: share * (1 + float(exact.gamma(terms, "float64"))) * size for name, size in sizes.items()}
+    return {name: exact.rounding_bound(size, terms, dtype, against="float64") for name, size in sizes.items()}
 
 
 def near_miss(probe: Probe) -> Fraction:

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from jacobians import matrices
 from jacobians.errors import ShapeError, nearest
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 
 __all__ = [
     "Case",

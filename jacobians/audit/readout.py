@@ -15,14 +15,12 @@ from jacobians import symbolic
 from jacobians.audit.judge import FACTORS, slack
 from jacobians.audit.probes import Case, Probe, dtype_of, expected
 from jacobians.audit.subject import Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact, readout
+from jacobians.evidence.readout import Products
 
 __all__ = ["MOST_READINGS", "ROLES", "Products", "named", "names", "products", "text"]
 
 Array = npt.NDArray[Any]
-# How often each product is in a sum, by the places of its factors.
-Products = dict[tuple[int, ...], float]
-
 # Pairs of basis elements to give, and entries of one factor where the other one has distinct numbers.
 MOST_READINGS = 64
 MOST_CALLS = 200
@@ -58,7 +56,7 @@ def products(subject: Subject | None, name: str, case: Case, at: int) -> Product
     sizes = [math.prod(case.shapes[letter]) for letter in letters]
     value = _value_of(subject, name, case, at)
     if math.prod(sizes) <= MOST_READINGS:
-        return _by_pairs(value, letters, sizes)
+        return readout.products(value, dict(zip(letters, sizes, strict=True)))
     return _by_distinct(value, letters, sizes, subject) if len(sizes) == 2 and min(sizes) <= MOST_CALLS else None
 
 
@@ -84,22 +82,6 @@ def _value_of(subject: Subject | None, name: str, case: Case, at: int) -> Value:
     return value
 
 
-def _unit(size: int, place: int) -> Array:
-    return np.asarray(np.arange(size) == place, np.float64)
-
-
-def _by_pairs(value: Value, letters: tuple[str, ...], sizes: list[int]) -> Products | None:
-    found: Products = {}
-    for places in np.ndindex(*sizes):
-        units = zip(letters, sizes, places, strict=True)
-        number = value({letter: _unit(size, place) for letter, size, place in units})
-        if number is None:
-            return None
-        if number:
-            found[places] = number
-    return found
-
-
 def _by_distinct(value: Value, letters: tuple[str, ...], sizes: list[int], subject: Subject | None) -> Products | None:
     """Give basis elements of the smaller factor, and distinct numbers as the other one: which of them comes is read."""
     few, many = sorted(range(2), key=lambda each: sizes[each])
@@ -112,7 +94,7 @@ def _by_distinct(value: Value, letters: tuple[str, ...], sizes: list[int], subje
     where = {float(number): place for place, number in enumerate(numbers)}
     found: Products = {}
     for place in range(sizes[few]):
-        number = value({letters[few]: _unit(sizes[few], place), letters[many]: numbers})
+        number = value({letters[few]: readout.unit(sizes[few], place), letters[many]: numbers})
         if number is None or (number and abs(number) not in where):
             return None
         if number:

@@ -12,7 +12,7 @@ import numpy as np
 from jacobians.audit.probes import Case, Options, Probe, integers
 from jacobians.audit.subject import Subject
 from jacobians.errors import ShapeError
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison

@@ -17,7 +17,7 @@ from jacobians.audit.memory import ACCUMULATED, CACHED, KEPT, LATER, OVERWRITTEN
 from jacobians.audit.probes import Case, Probe, draw, expected, integers
 from jacobians.audit.reproduce import calls, script, shown, shown_steady
 from jacobians.audit.subject import Result, Subject
-from jacobians.verify import exact
+from jacobians.evidence import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.run import Comparison

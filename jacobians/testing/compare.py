@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.errors import AuditError, DtypeError, ShapeError
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import exact
 
 if TYPE_CHECKING:
     from jacobians.audit.probes import Probe
@@ -277,9 +277,7 @@ def _bound(name: str, probe: Probe, given: tuple[str, ...]) -> Array:
         if sizes.max() > np.iinfo(np.int64).max:
             raise OverflowError(f"the right sums reach {sizes.max():.3g}, beyond int64; make the integers smaller")
         return np.zeros(1)
-    share = exact.gamma(terms, dtype) + exact.gamma(terms, "float64")
-    # The sizes are rounded sums themselves.
-    bound = float(share) * (1 + float(exact.gamma(terms + 1, "float64"))) * sizes
+    bound = exact.rounding_bound(sizes, terms, dtype, against="float64")
     return np.where(whole & (sizes <= exact.exact_limit(dtype)), 0.0, bound)
 
 

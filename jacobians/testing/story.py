@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy
 
-from jacobians import symbolic
+from jacobians import oracle, symbolic
 from jacobians.audit import Finding
 from jacobians.audit.judge import slack
 from jacobians.audit.readout import ROLES, names
@@ -116,7 +116,7 @@ def _formula(mismatch: Mismatch, at: int) -> str:
     case, name = mismatch.probe.case, mismatch.name
     symbols = {letter: [sympy.Symbol(each) for each in names(*NAMED[letter], case)] for letter in NAMED}
     X, F, G, b = (symbols[letter] for letter in "XFGb")
-    r, p, q = symbolic.triples(case.geometry)
+    r, p, q = oracle.triples(case.geometry)
     pixels, outs = case.geometry.pixels, math.prod(case.geometry.responses)
     if name == "S":
         image, at = divmod(at, outs)

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from jacobians import symbolic
 from jacobians.audit.probes import Case, check_dtype, dtype_of
 from jacobians.errors import ShapeError
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import exact
 
 try:
     from hypothesis import strategies as st

@@ -17,9 +17,11 @@ from sympy import ZZ, Symbol
 from sympy.polys.rings import ring
 
 from jacobians import symbolic
+from jacobians.evidence import exact, readout
 from jacobians.formula.prove import Example, available
 from jacobians.geometry import Geometry
-from jacobians.verify import every_size, exact
+from jacobians.verify import every_size
+from jacobians.verify.every_size import shape_of
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 from jacobians.verify.relations import WRITTEN
 
@@ -249,7 +251,7 @@ def integer_draws(inputs: str, terms: int, geometry: Geometry, seed: int) -> Ite
         Probability that this draw alone misses that two multilinear forms differ.
     """
     dtypes = LARGE_DTYPES if geometry.pixels > LARGE_IMAGE else DTYPES
-    counts = [math.prod(_shape(letter, geometry)) for letter in inputs]
+    counts = [math.prod(shape_of(letter, geometry)) for letter in inputs]
     missed = Fraction(1)
     for number in itertools.count():
         dtype = dtypes[number % len(dtypes)]
@@ -312,9 +314,8 @@ def _check_reals(statements: Sequence[_Statement], geometry: Geometry, seed: int
         identity = exactly[0].identity
         floats, numerators, scale = _reals(identity.inputs, geometry, _generator(seed, geometry, -1 - number), dtype)
         sides, values, sizes = _Sides(floats), _Sides(numerators), _Sides(_absolute(numerators))
-        room = exact.gamma(identity.terms(geometry), dtype)
         for statement in exactly:
-            share, failure = _compare_reals(statement, sides, values, sizes, room, scale, seed)
+            share, failure = _compare_reals(statement, sides, values, sizes, scale, seed)
             worst[statement.identity.id] = max(worst[statement.identity.id], share)
             if failure:
                 failures.setdefault(statement.identity.id, failure)
@@ -332,11 +333,12 @@ def _check_reals(statements: Sequence[_Statement], geometry: Geometry, seed: int
 
 
 def _compare_reals(
-    statement: _Statement, sides: _Sides, values: _Sides, sizes: _Sides, room: Fraction, scale: int, seed: int
+    statement: _Statement, sides: _Sides, values: _Sides, sizes: _Sides, scale: int, seed: int
 ) -> tuple[Fraction, Failure | None]:
-    """Return the largest error as a fraction of its bound ``room · Σ|terms|``, and the first that is beyond it."""
+    """Return the largest error as a fraction of its bound, and the first that is beyond it."""
     _, reference = statement.reference
-    expected, bounds = values(reference), [room * int(size) for size in sizes(reference)]
+    terms, dtype = statement.identity.terms(sides.draw.geometry), sides.draw.X.dtype
+    expected, bounds = values(reference), exact.rounding_bound(sizes(reference), terms, dtype)
     worst = Fraction(0)
     for other, side in statement.others:
         result, complaint = _computed(side, sides, expected.size)
@@ -424,7 +426,7 @@ def _check_relations(statements: Sequence[_Statement], sides: _Sides, seed: int)
 def _compare_relations(statement: _Statement, sides: _Sides, known: every_size.Expected, seed: int) -> Failure | None:
     identity, geometry = statement.identity, sides.draw.geometry
     entries = every_size.seen(geometry, identity.entries[1])
-    total = math.prod(every_size.shape_of(every_size.RESULT[identity.entries[1]], geometry))
+    total = math.prod(shape_of(every_size.RESULT[identity.entries[1]], geometry))
     for name, side in (statement.reference, *statement.others):
         expected = known(identity, WRITTEN[side])
         actual, complaint = _computed(side, sides, total)
@@ -532,20 +534,17 @@ def read_out(side: Side, inputs: str, geometry: Geometry, entry: int) -> str | N
     str or None
         The entry as a sum of products of symbols; None where reading it would take too many calls.
     """
-    letters = inputs.replace("b", "")
-    shapes = [_shape(letter, geometry) for letter in letters]
-    if math.prod(math.prod(shape) for shape in shapes) > MOST_READINGS:
+    sizes = {letter: math.prod(shape_of(letter, geometry)) for letter in inputs.replace("b", "")}
+    if math.prod(sizes.values()) > MOST_READINGS:
         return None
-    roles: dict[str, tuple[str, Role]] = {"X": ("X", "image"), "F": ("F", "filters"), "G": ("g", "responses")}
-    named = [symbolic.symbols(*roles[letter], geometry).ravel() for letter in letters]
+
+    def value(basis: dict[str, Array]) -> Any:
+        return np.ravel(side(_draw(geometry, functools.partial(_entries, basis))))[entry]
+
+    named = [symbolic.symbols(*every_size.ROLES[letter], geometry).ravel() for letter in sizes]
     total = 0
-    for index in np.ndindex(*(each.size for each in named)):
-        basis = {letter: np.zeros(math.prod(shape)) for letter, shape in zip(letters, shapes, strict=True)}
-        for letter, at in zip(letters, index, strict=True):
-            basis[letter][at] = 1
-        coefficient = np.ravel(side(_draw(geometry, functools.partial(_entries, basis))))[entry]
-        if coefficient:
-            total = total + _plain(coefficient) * math.prod(each[at] for each, at in zip(named, index, strict=True))
+    for places, number in (readout.products(value, sizes) or {}).items():
+        total = total + _plain(number) * math.prod(each[at] for each, at in zip(named, places, strict=True))
     return symbolic.write(total, "text")
 
 
@@ -561,12 +560,8 @@ def _number(value: Any) -> str:
     return str(_plain(value)) if math.isfinite(value) else str(value)
 
 
-def _shape(letter: str, geometry: Geometry) -> tuple[int, ...]:
-    return {"X": geometry.image, "F": geometry.filters, "G": geometry.responses, "b": geometry.filters[:1]}[letter]
-
-
 def _draw(geometry: Geometry, fill: Callable[[str, tuple[int, ...]], Array]) -> Draw:
-    return Draw(geometry, *(fill(letter, _shape(letter, geometry)) for letter in "XFGb"))
+    return Draw(geometry, *(fill(letter, shape_of(letter, geometry)) for letter in "XFGb"))
 
 
 def _size(geometry: Geometry) -> int:

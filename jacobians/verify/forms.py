@@ -87,9 +87,10 @@ def jacobian_wrt_filters(X: Array, geometry: Geometry) -> Any:
     """∂vec(S)/∂vec(F)."""
     if not X.dtype.hasobject:
         return matrices.jacobian_wrt_filters(X, geometry)
-    stripes = [matrices.Stripe(i, 0, geometry.positions, column=i * geometry.taps) for i in range(geometry.filters[0])]
-    columns = geometry.filters[0] * geometry.taps
-    return symbolic.dense(matrices.place_pixels(X, geometry, stripes, columns=columns, max_bytes=None))
+    n, t, taps = geometry.filters[0], geometry.positions, geometry.taps
+    stripes = matrices.stripes(geometry, None, columns=taps)
+    maps = [matrices.pixel_entries(X, geometry, stripe.group) for stripe in stripes]
+    return symbolic.dense(matrices.stacked(maps, stripes, X.dtype), (n * t, n * taps))
 
 
 def jacobian_wrt_bias(geometry: Geometry, dtype: np.dtype[Any]) -> Any:

@@ -1,7 +1,7 @@
 """The equations of the lecture as statements, each with at least two sides that are computed independently.
 
 An `Identity` holds for every geometry it applies to. Its sides take a `Draw`, numbers or symbols alike, and give the
-same array. ``triple sum`` is the literal sum of L1 and its derivatives, written out in `jacobians.symbolic.triples`.
+same array. ``triple sum`` is the literal sum of L1 and its derivatives, written out in `jacobians.oracle`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import symbolic
+from jacobians import oracle, symbolic
 from jacobians.geometry import Geometry
 from jacobians.verify import forms
 from jacobians.verify.cases import LECTURE
@@ -137,26 +137,17 @@ def _sum(terms: Any) -> Any:
 
 def triple_sum_responses(draw: Draw) -> Array:
     """S by L1, term by term."""
-    r, p, q = symbolic.triples(draw.geometry)
-    return _accumulate(r, draw.X.ravel()[p] * draw.F.ravel()[q], draw.geometry.responses)
+    return oracle.responses(draw.X, draw.F, draw.geometry)
 
 
 def triple_sum_filter_gradient(draw: Draw) -> Array:
     """∂l/∂F: the derivative of l = Σ g S by every tap, term by term."""
-    r, p, q = symbolic.triples(draw.geometry)
-    return _accumulate(q, draw.G.ravel()[r] * draw.X.ravel()[p], draw.geometry.filters)
+    return oracle.filter_gradient(draw.X, draw.G, draw.geometry)
 
 
 def triple_sum_input_gradient(draw: Draw) -> Array:
     """∂l/∂X: the derivative of l = Σ g S by every pixel, term by term."""
-    r, p, q = symbolic.triples(draw.geometry)
-    return _accumulate(p, draw.G.ravel()[r] * draw.F.ravel()[q], draw.geometry.image)
-
-
-def _accumulate(where: Array, terms: Array, shape: tuple[int, ...]) -> Array:
-    total = np.zeros(math.prod(shape), terms.dtype)
-    np.add.at(total, where, terms)
-    return total.reshape(shape)
+    return oracle.input_gradient(draw.G, draw.F, draw.geometry)
 
 
 def _add_bias(S: Array, b: Array) -> Array:

@@ -16,9 +16,10 @@ from sympy import ZZ
 from sympy.polys.rings import ring
 
 from jacobians import layers, symbolic
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 from jacobians.network import Network
-from jacobians.verify import exact, forms, reference
+from jacobians.verify import forms, reference
 from jacobians.verify.check import Evidence, Failure, Outcome, first_difference
 
 __all__ = ["NETWORK_IDENTITIES", "NetworkIdentity"]

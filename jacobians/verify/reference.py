@@ -15,9 +15,9 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import symbolic
+from jacobians import oracle, symbolic
+from jacobians.evidence import exact
 from jacobians.geometry import Geometry
-from jacobians.verify import exact
 
 __all__ = ["Rounded", "cost", "derivatives", "high_precision", "rounded_network"]
 
@@ -63,11 +63,10 @@ def forward(layers: Sequence[Geometry], parameters: Mapping[str, Array], X: Arra
     """
     nodes: dict[str, Any] = {}
     for k, layer in enumerate(layers, start=1):
-        r, p, q = symbolic.triples(layer)
-        S = np.repeat(parameters[f"b{k}"], layer.positions)
-        np.add.at(S, r, X.ravel()[p] * parameters[f"F{k}"].ravel()[q])
-        X = np.maximum(S, mpmath.mpf(0)).reshape(layer.responses)
-        nodes |= {f"S{k}": S.reshape(layer.responses), f"X{k}": X}
+        bias = np.expand_dims(parameters[f"b{k}"], tuple(range(1, 1 + layer.spatial_ndim)))
+        S = oracle.responses(X, parameters[f"F{k}"], layer) + bias
+        X = np.maximum(S, mpmath.mpf(0))
+        nodes |= {f"S{k}": S, f"X{k}": X}
     s = parameters["W"] @ X.ravel() + parameters["b"]
     powers = symbolic.object_array([mpmath.exp(score) for score in s], s.shape)
     p = powers / powers.sum()
@@ -165,7 +164,7 @@ def products(where: Array, left: Rounded, right: Rounded, plus: Array, terms: in
     np.add.at(value, where, left.value * right.value)
     np.add.at(size, where, left.size * right.size)
     np.add.at(carried, where, left.error * right.size + left.size * right.error)
-    return Rounded(value, float(exact.gamma(terms, "float64")) * size + carried)
+    return Rounded(value, exact.rounding_bound(size, terms, "float64") + carried)
 
 
 def rounded_softmax(s: Rounded) -> tuple[Rounded, float]:
@@ -251,7 +250,7 @@ def _rounded_forward(
     nodes: dict[str, Rounded] = {}
     H = exactly(X.ravel())
     for k, layer in enumerate(layers, start=1):
-        r, p, q = symbolic.triples(layer)
+        r, p, q = oracle.triples(layer)
         bias = np.repeat(parameters[f"b{k}"], layer.positions)
         S = products(r, H[p], exactly(parameters[f"F{k}"].ravel())[q], bias, layer.taps + 1)
         if np.any(np.abs(S.value) <= 2 * S.error):
@@ -284,7 +283,7 @@ def _rounded_backward(
     for k, layer in reversed(list(enumerate(layers, start=1))):
         active = nodes[f"S{k}"].value > 0
         g = Rounded(g.value * active, g.error * active)
-        r, p, q = symbolic.triples(layer)
+        r, p, q = oracle.triples(layer)
         H = nodes[f"X{k - 1}"] if k > 1 else exactly(X.ravel())
         F = exactly(parameters[f"F{k}"].ravel())
         n, t = layer.filters[0], layer.positions
@@ -319,7 +318,7 @@ def rounded_mean(each: Sequence[Rounded], plus: Array) -> Rounded:
     value = np.sum([entry.value for entry in each], axis=0) / len(each) + plus
     size = np.sum([entry.size for entry in each], axis=0) / len(each) + np.abs(plus)
     error = np.sum([entry.error for entry in each], axis=0) / len(each)
-    return Rounded(value, error + float(exact.gamma(3, "float64")) * size)
+    return Rounded(value, error + exact.rounding_bound(size, 3, "float64"))
 
 
 def worst_share(computed: npt.ArrayLike, expected: Array, error: Array) -> tuple[float, int]:

@@ -17,7 +17,7 @@ from jacobians.audit.layers.findings import compared, finding, program, written_
 from jacobians.audit.layers.shared import Code, Comparison, Probe
 from jacobians.audit.memory import LAYOUTS, WRITTEN, of_layout
 from jacobians.audit.nonfinite import shown_masks, spread
-from jacobians.verify import exact
+from jacobians.evidence import exact
 from jacobians.verify.reference import Rounded
 
 __all__ = ["calls", "layouts", "not_a_number"]

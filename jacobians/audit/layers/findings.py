@@ -15,7 +15,7 @@ from jacobians.audit.entries import MOST_ENTRIES, aligned
 from jacobians.audit.facts import wholes
 from jacobians.audit.layers.shared import LARGE, REAL, Code, Comparison, Probe, Theory, agrees, in_numbers
 from jacobians.audit.reproduce import plain, shown, shown_dtype, shown_shape, shown_within, written_out
-from jacobians.verify import exact
+from jacobians.evidence import exact
 from jacobians.verify.reference import Rounded
 
 __all__ = ["compared", "finding", "program", "share", "values", "written_call"]

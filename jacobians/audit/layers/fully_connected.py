@@ -16,7 +16,7 @@ from jacobians.audit.layers import shared
 from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
 from jacobians.audit.probes import TARGET, dtype_of
 from jacobians.audit.readout import MOST_READINGS
-from jacobians.verify import exact
+from jacobians.evidence import exact
 from jacobians.verify.reference import Rounded, exactly
 
 __all__ = ["layer", "probes"]

@@ -12,7 +12,7 @@ import numpy as np
 from jacobians.audit.layers import shared
 from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
 from jacobians.audit.probes import dtype_of
-from jacobians.verify import exact
+from jacobians.evidence import exact
 from jacobians.verify.reference import Rounded, exactly
 
 __all__ = ["LAYER", "probes"]

@@ -16,7 +16,7 @@ from jacobians.audit.entries import written
 from jacobians.audit.probes import DTYPES, check_dtype
 from jacobians.audit.reproduce import plain
 from jacobians.audit.subject import Call, Result, call, check_flag, check_functions
-from jacobians.verify import exact
+from jacobians.evidence import exact
 from jacobians.verify.reference import Rounded, exactly
 
 __all__ = [

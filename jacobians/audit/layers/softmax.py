@@ -18,7 +18,8 @@ from scipy.special import log_softmax, softmax
 
 from jacobians.audit.layers import shared
 from jacobians.audit.layers.shared import Array, Code, Comparison, Layer, Probe, Reach, Shape, Theory
-from jacobians.verify import exact, reference
+from jacobians.evidence import exact
+from jacobians.verify import reference
 from jacobians.verify.reference import Rounded
 
 __all__ = ["LAYERS", "probes"]

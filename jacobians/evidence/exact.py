@@ -21,6 +21,7 @@ __all__ = [
     "gamma",
     "miss_probability",
     "real_numbers",
+    "rounding_bound",
     "unit_roundoff",
 ]
 
@@ -214,8 +215,12 @@ def real_numbers(
 
 
 def unit_roundoff(dtype: npt.DTypeLike) -> Fraction:
-    """Return u = 2^−p, the largest relative error of one rounded operation in a dtype with p bits of significand."""
-    return Fraction(1, 2 ** SIGNIFICAND[_name(dtype)])
+    """Return u = 2^−p for p bits of significand, the largest relative error of one operation; 0 of integers."""
+    name = _name(dtype)
+    if name in SIGNIFICAND:
+        return Fraction(1, 2 ** SIGNIFICAND[name])
+    np.iinfo(name)
+    return Fraction(0)
 
 
 def _name(dtype: npt.DTypeLike) -> str:
@@ -253,3 +258,48 @@ def gamma(terms: int, dtype: npt.DTypeLike) -> Fraction:
     if share >= 1:
         raise ValueError(f"terms is {terms}, of which {np.dtype(dtype)} has no rounding bound; use a wider dtype")
     return share / (1 - share)
+
+
+def rounding_bound(sizes: npt.ArrayLike, terms: int, dtype: npt.DTypeLike, *, against: str | None = None) -> Array:
+    """Bound the error of every entry of a rounded sum of products.
+
+    Parameters
+    ----------
+    sizes : array_like
+        ``Σ|terms|`` of every entry: exact numbers (Python's integers or fractions, in an object array), or sums of as
+        many products in float64.
+    terms : int
+        N, products and single numbers in the longest sum.
+    dtype : dtype
+        In which they are computed and summed.
+    against : dtype, optional
+        In which the numbers were summed that they are held against; by default those are exact.
+
+    Returns
+    -------
+    ndarray, shape of `sizes`
+        ``γ_N · Σ|terms|``, and the same for `against`: ``|computed − right|`` is at most this in any order of
+        summation. Fractions where the sizes are exact, else float64. 0 for integers.
+
+    Raises
+    ------
+    ValueError
+        As `gamma`.
+
+    Notes
+    -----
+    A size that is summed in float64 is too small by a factor of 1 − γ_N at most, and ``1/(1 − γ_N) ≤ 1 + γ_2N``. Three
+    roundings more are those of the factor, of its product with the size, and of ``computed − right``.
+
+    Examples
+    --------
+    >>> rounding_bound(np.array([3, 5], object), 9, "float64")[1] == 5 * gamma(9, "float64")
+    True
+    >>> rounding_bound([3.0, 5.0], 9, "float32", against="float64")[1] > float(5 * gamma(9, "float32"))
+    np.True_
+    """
+    found = np.asarray(sizes)
+    share = gamma(terms, dtype) + (0 if against is None else gamma(terms, against))
+    if found.dtype.hasobject:
+        return np.asarray(found * share)
+    return np.asarray(float(share * (1 + gamma(2 * terms + 3, "float64"))) * found)

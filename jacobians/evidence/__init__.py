@@ -1,0 +1,1 @@
+"""What a verdict rests on: the arithmetic that `jacobians.verify` and `jacobians.audit` share."""

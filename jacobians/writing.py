@@ -1,0 +1,252 @@
+"""Writing sums, matrices and equations of symbols as the lecture does: as Unicode, as plain text, or for TeX."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import sympy
+
+from jacobians.errors import nearest
+
+__all__ = ["Format", "equations", "render", "write", "write_name"]
+
+Format = Literal["unicode", "text", "latex"]
+
+FORMATS = ("unicode", "text", "latex")
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+DOTS = {"unicode": ("⋯", "⋮", "⋱"), "text": ("...", ":", ":"), "latex": (r"\cdots", r"\vdots", r"\ddots")}
+ALL_DOTS = {dots for form in DOTS.values() for dots in form}
+# The order in which the lecture writes factors and sums.
+LETTERS = "gXFSvb"
+# Rows of a page; longer matrices are cut as the lecture cuts them.
+PAGE_ROWS = 18
+# Stands for the rows or columns that are left out.
+CUT = -1
+
+
+def write(expression: Any, form: Format = "unicode", *, width: int | None = None) -> str:
+    """Write a sum of products of symbols as the lecture does: ``g1F12 + g2F11``.
+
+    Parameters
+    ----------
+    expression : sympy expression, polynomial ring element or number
+        What to write.
+    form : {"unicode", "text", "latex"}
+        With subscripts, in plain ASCII, or for TeX.
+    width : int, optional
+        Cut the sum with dots so that it has at most this many characters.
+
+    Returns
+    -------
+    str
+        The sum, its products in the order of the lecture.
+
+    Raises
+    ------
+    ValueError
+        If the expression is something else.
+    """
+    expression = expression.as_expr() if hasattr(expression, "as_expr") else sympy.sympify(expression)
+    products = []
+    for product in sympy.Add.make_args(sympy.expand(expression)):
+        factor, rest = product.as_coeff_Mul()
+        powers = [each.as_base_exp() for each in sympy.Mul.make_args(rest) if each != 1]
+        if not all(base.is_Symbol and power.is_Integer and power > 0 for base, power in powers):
+            raise ValueError(f"expression has the term {product}; it needs a sum of products of symbols")
+        factors = sorted((base for base, power in powers for _ in range(int(power))), key=_order)
+        products.append((list(map(_order, factors)), _product(factor, factors, form)))
+    text = _sum([text for _, text in sorted(products, key=operator.itemgetter(0))])
+    return text if width is None or len(text) <= width else _cut_sum(text, DOTS[form][0], width)
+
+
+def write_name(name: str, form: Format = "unicode") -> str:
+    """Write the name of a symbol: X₁₁ or X₂,₁₃, as ASCII, or for TeX."""
+    if form == "text":
+        return name
+    letter, _, index = re.fullmatch(r"([A-Za-z]+)(_?)(.*)", name).groups()  # type: ignore[union-attr]  # all names match
+    if form == "latex":
+        return f"{letter}_{{{index}}}" if index else letter
+    return letter + index.translate(SUBSCRIPTS)
+
+
+def render(
+    matrix: sympy.Matrix,
+    form: Format = "unicode",
+    *,
+    whole: bool = False,
+    width: int = 100,
+    labels: Sequence[str] | None = None,
+) -> str:
+    """Write a matrix of symbols for a terminal, or for TeX.
+
+    Parameters
+    ----------
+    matrix : sympy.Matrix
+        Of symbols, numbers, or sums of products of symbols.
+    form : {"unicode", "text", "latex"}
+        With subscripts, in plain ASCII, or a TeX array.
+    whole : bool
+        Write all of it. Otherwise rows and columns in the middle are left out with ⋯ and ⋮, as the lecture does, so
+        that it fits `width` characters and a page of rows.
+    width : int
+        Characters in a line.
+    labels : sequence of str, optional
+        A name for every row, written behind it in parentheses.
+
+    Returns
+    -------
+    str
+        One line per row.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+
+    Examples
+    --------
+    >>> X11, X12, X13 = sympy.symbols("X11 X12 X13")
+    >>> print(render(sympy.Matrix([[X11, X12], [X12, X13]]), "text", labels=["S11", "S12"]))
+    [ X11  X12 ]  (S11)
+    [ X12  X13 ]  (S12)
+    """
+    _check_form(form)
+    rows = _shown_rows(matrix.rows, whole=whole)
+    label_width = max(map(len, labels)) + 4 if labels else 0
+    columns = list(range(matrix.cols)) if whole else _shown_columns(matrix, rows, width - 4 - label_width)
+    across, down, both = DOTS[form]
+
+    def cell(r: int, c: int) -> str:
+        if r == CUT:
+            return both if c == CUT else down
+        return across if c == CUT else write(matrix[r, c], form)
+
+    table = [[cell(r, c) for c in columns] for r in rows]
+    behind = ["" if r == CUT or not labels else write_name(labels[r], form) for r in rows]
+    return _latex(table, behind) if form == "latex" else _columns(table, behind)
+
+
+def equations(
+    left: Sequence[str], right: Sequence[Any], form: Format = "unicode", *, whole: bool = False, width: int = 100
+) -> str:
+    """Write a vector of sums as equations, one a line: ``v1 = g1F11``.
+
+    Parameters
+    ----------
+    left : sequence of str
+        The names of the entries.
+    right : sequence of sympy expressions
+        The entries.
+    form : {"unicode", "text", "latex"}
+        With subscripts, in plain ASCII, or a TeX array.
+    whole : bool
+        Write all of it. Otherwise equations in the middle, and products in the middle of a long sum, are left out.
+    width : int
+        Characters in a line.
+
+    Returns
+    -------
+    str
+        One line per entry.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+
+    Examples
+    --------
+    >>> F11, F12, g1, g2 = sympy.symbols("F11 F12 g1 g2")
+    >>> print(equations(["v1", "v2", "v3"], [F11 * g1, F12 * g1 + F11 * g2, F12 * g2], "text"))
+    v1 = g1F11
+    v2 = g1F12 + g2F11
+    v3 = g2F12
+    """
+    _check_form(form)
+    rows = _shown_rows(len(left), whole=whole)
+    named = [DOTS[form][1] if r < 0 else write_name(left[r], form) for r in rows]
+    size = max(map(len, named))
+    sums = ["" if r < 0 else write(right[r], form, width=None if whole else width - size - 3) for r in rows]
+    if form == "latex":
+        lines = " \\\\\n".join(
+            f"{name} &= {text}" if text else f"{name} &" for name, text in zip(named, sums, strict=True)
+        )
+        return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
+    return "\n".join(f"{name:<{size}} = {text}" if text else name for name, text in zip(named, sums, strict=True))
+
+
+def _check_form(form: str) -> None:
+    if form not in FORMATS:
+        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
+
+
+def _shown_rows(count: int, *, whole: bool) -> list[int]:
+    return list(range(count)) if whole or count <= PAGE_ROWS else [*range(PAGE_ROWS - 3), CUT, count - 1]
+
+
+def _order(symbol: Any) -> tuple[Any, ...]:
+    letter, numbers = re.match(r"([A-Za-z]+)_?(.*)", str(symbol)).groups()  # type: ignore[union-attr]  # any name matches
+    rank = LETTERS.find(letter) if letter in LETTERS else len(LETTERS)
+    return rank, letter, [int(number) for number in re.findall(r"\d+", numbers)]
+
+
+def _product(factor: Any, named: Sequence[Any], form: Format) -> str:
+    between = " " if form == "latex" else ""
+    text = between.join(write_name(str(each), form) for each in named)
+    if not text:
+        return str(factor)
+    return text if factor == 1 else f"-{text}" if factor == -1 else f"{factor}{between}{text}"
+
+
+def _sum(products: Sequence[str]) -> str:
+    return products[0] + "".join(f" - {each[1:]}" if each.startswith("-") else f" + {each}" for each in products[1:])
+
+
+def _cut_sum(text: str, dots: str, width: int) -> str:
+    terms = re.split(r"(?= [+-] )", text)
+    if len(terms) < 3:
+        return text
+    last = terms[-1]
+    kept = terms[0]
+    for term in terms[1:-1]:
+        if len(kept) + len(term) + len(f" + {dots}") + len(last) > width:
+            break
+        kept += term
+    return f"{kept} + {dots}{last}"
+
+
+def _shown_columns(matrix: sympy.Matrix, rows: Sequence[int], width: int) -> list[int]:
+    """Choose the columns that fit a line; of a wide matrix only those are looked at that may."""
+    # A column takes three characters at least: one, and two in front of it.
+    most = min(matrix.cols, max(2, width // 3 + 2))
+    looked_at = [*range(most - 1), matrix.cols - 1]
+    widths = [max(len(write(matrix[r, c], "text")) for r in rows if r != CUT) + 2 for c in looked_at]
+    if most == matrix.cols and sum(widths) - 2 <= width:
+        return looked_at
+    count, used = 0, widths[-1] + 3 - 2
+    while used + widths[count] + 2 <= width:
+        used += widths[count]
+        count += 1
+    return [*range(max(1, count)), CUT, matrix.cols - 1]
+
+
+def _columns(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row, label in zip(table, labels, strict=True):
+        padded = [
+            entry.center(size) if entry in ALL_DOTS else entry.rjust(size)
+            for entry, size in zip(row, widths, strict=True)
+        ]
+        lines.append(f"[ {'  '.join(padded)} ]" + (f"  ({label})" if label else ""))
+    return "\n".join(lines)
+
+
+def _latex(table: Sequence[Sequence[str]], labels: Sequence[str]) -> str:
+    lines = [" & ".join(row) + (f" & ({label})" if label else "") for row, label in zip(table, labels, strict=True)]
+    columns = "c" * len(table[0]) + ("l" if any(labels) else "")
+    array = f"\\begin{{array}}{{{columns}}}\n" + " \\\\\n".join(lines) + "\n\\end{array}"
+    return array if any(labels) else f"\\left[{array}\\right]"
