@@ -419,7 +419,7 @@ class _Differences:
             yield _Found(
                 "one-product", fill=(("which", each.of), ("entry", f"{_entry(name, self.count)} of {_array(name)}"))
             )
-        elif not single or each.of or each.modulus:
+        elif not single or each.of or each.modulus or name not in term.axes:
             yield literal
         elif each.low is not None and each.low == each.high:
             yield self._only(name, each.low, term.axes[name])
