@@ -24,7 +24,7 @@ __all__ = ["Comparison", "Example", "Piece", "Sizes", "Space", "available", "com
 # Conditions are written as the lecture writes them; the library reads these. It takes primes for a further use of the
 # same name, and matches sizes by name.
 PRIME = "_prime"
-SPELLING = str.maketrans({"·": "*", "−": "-", "≤": "<=", "≥": ">=", "'": PRIME})
+SPELLING = str.maketrans({"·": "*", "−": "-", "≤": "<=", "≥": ">=", "≠": "!=", "'": PRIME})
 NAME = re.compile(r"[^\W\d]\w*'*")
 # How often one tuple may be taken: two relations are compared by who takes a tuple once, twice, …
 MOST_TIMES = 8
@@ -69,7 +69,7 @@ class Space:
     sizes : tuple of str
         Names that stand for one number each, whatever it is.
     legal : tuple of str
-        Conditions on the sizes: nothing is said of others.
+        Conditions on the sizes: nothing is said of others. Each size needs a least one.
     """
 
     indices: tuple[str, ...]
@@ -107,8 +107,9 @@ class Sizes:
     def __contains__(self, sizes: Mapping[str, int]) -> bool:
         """Whether these sizes are among them."""
         isl = _isl()
-        asked = _set(isl, list(sizes), [f"{name} = {size}" for name, size in sizes.items()])
-        return not isl.Set(self.notation).intersect(asked).is_empty()
+        with ONE_AT_A_TIME:
+            asked = _set(isl, list(sizes), [f"{name} = {size}" for name, size in sizes.items()])
+            return not isl.Set(self.notation).intersect(asked).is_empty()
 
     def __str__(self) -> str:
         """Return where, in words, and the smallest."""
@@ -184,8 +185,8 @@ def compare(left: Sequence[Piece], right: Sequence[Piece], space: Space) -> Comp
     ImportError
         If islpy is not installed.
     ValueError
-        If a condition is none; if no sizes are legal, of which everything would hold; or if a tuple is taken so often
-        that it cannot be counted.
+        If a condition is none, or a name has two meanings; if no sizes are legal, of which everything would hold, or
+        there are no least ones; or if a tuple is taken so often that it cannot be counted.
 
     Examples
     --------
@@ -246,6 +247,7 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
     >>> points([Piece(("y = 2·l + a", "0 ≤ l < h'", "0 ≤ a < k"))], axis, {"h'": 2, "k": 2})
     [(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3)]
     """
+    _check_names(pieces, space)
     if missing := set(space.sizes) - set(sizes):
         raise ValueError(f"sizes has no number for {', '.join(sorted(missing))}")
     isl = _isl()
@@ -280,6 +282,14 @@ def _isl() -> Any:
     return islpy
 
 
+def _check_names(pieces: Iterable[Piece], space: Space) -> None:
+    """Refuse one name for two things, which the library would take for one thing."""
+    for piece in pieces:
+        names = Counter([*space.indices, *space.sizes, *piece.hidden])
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"{' and '.join(twice)} cannot name two things: indices, sizes or hidden indices")
+
+
 def _put(condition: str, numbers: Mapping[str, int]) -> str:
     return NAME.sub(lambda name: str(numbers.get(name[0], name[0])), condition)
 
@@ -296,7 +306,7 @@ def _read(kind: Callable[[str], Any], text: str) -> Any:
     """Read the library's notation, spelt as here."""
     try:
         return kind(text.translate(SPELLING))
-    except Exception as error:  # the library raises one class of its own for everything
+    except _isl().Error as error:
         raise ValueError(f"this is no relation: {text} ({error})") from error
 
 
@@ -306,6 +316,7 @@ def _set(isl: Any, sizes: Sequence[str], conditions: Iterable[str]) -> Any:
 
 def _relation(isl: Any, pieces: Sequence[Piece], space: Space) -> Any:
     """Map what tells the takings of a tuple apart, its piece and hidden indices, to the tuple."""
+    _check_names(pieces, space)
     depth = max((len(piece.hidden) for piece in pieces), default=0)
     indices, fill = _tuple(space.indices), ["0"] * depth
     maps = [
@@ -399,7 +410,11 @@ def _smallest(isl: Any, sizes: Any) -> dict[str, int]:
     names = sizes.get_var_names(isl.dim_type.param)
     with_sum = _tuple([" + ".join(names) or "0", *names])
     ranked = sizes.from_params().apply(_read(isl.Map, f"{_tuple(names)} -> {{ [] -> {with_sum} }}"))
-    _, *numbers = _coordinates(isl, ranked.project_out(isl.dim_type.param, 0, len(names)).lexmin().sample_point())
+    try:
+        least = ranked.project_out(isl.dim_type.param, 0, len(names)).lexmin().sample_point()
+    except isl.Error as error:
+        raise ValueError(f"there is no least sum of {', '.join(names)}: give each a least size ({error})") from error
+    _, *numbers = _coordinates(isl, least)
     return dict(zip((name.replace(PRIME, "'") for name in names), numbers, strict=True))
 
 

@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,10 @@ from jacobians.verify.every_size import shape_of
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 from jacobians.verify.relations import WRITTEN
 
-__all__ = ["EVIDENCE", "Failure", "Outcome", "Task", "check", "first_difference", "prove", "read_out"]
+__all__ = ["Failure", "Outcome", "Task", "check", "first_difference", "prove", "read_out"]
 
 Array = npt.NDArray[Any]
 Evidence = Literal["symbolic", "every size", "exact", "bound"]
-EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 
 # Each (equation, layer) pair may miss something wrong with this probability, so that ten thousand pairs together stay
 # below 2⁻⁶⁰.

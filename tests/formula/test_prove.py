@@ -189,6 +189,24 @@ def test_what_is_no_condition_is_refused(condition, capfd) -> None:
     capfd.readouterr()
 
 
+@pytest.mark.parametrize(
+    ("name", "hidden", "indices"),
+    [("l", ("l",), "lay"), ("k", ("k",), "lay"), ("z", ("z", "z"), "lay"), ("k", (), "layk")],
+)
+def test_one_name_for_two_things_is_refused(name, hidden, indices) -> None:
+    piece, space = Piece(PLAIN.conditions, hidden), Space(tuple(indices), AXIS.sizes, AXIS.legal)
+    with pytest.raises(ValueError, match=f"{name} cannot name two things"):
+        compare([PLAIN], [piece], space)
+    with pytest.raises(ValueError, match=f"{name} cannot name two things"):
+        points([piece], space, {"h'": 1, "k": 1})
+
+
+def test_sizes_without_a_least_one_are_refused() -> None:
+    space = Space(("y",), ("h", "k"), ("h ≥ 1",))
+    with pytest.raises(ValueError, match="there is no least sum of h, k"):
+        compare([Piece(("y = h",))], [Piece(("y = k",))], space)
+
+
 def test_points_need_all_sizes() -> None:
     with pytest.raises(ValueError, match="sizes has no number for k"):
         points([PLAIN], AXIS, {"h'": 2})
