@@ -194,7 +194,7 @@ class Convolution(Layer):
         found = curriculum.unused(self.options) if built >= set(cases) else None
         if found:
             return found
-        small, large = cases[0].geometry, cases[min(1, len(cases) - 1)].geometry
+        small, *_, large = (case.geometry for case in sorted((*cases, *cases)[:4], key=lambda case: case.numbers))
         return Case(small, 3), Case(large, 4), Case(large, 6), Case(large, 7)
 
     def observed(self, cases: Sequence[Case]) -> Sequence[Case]:
