@@ -36,6 +36,10 @@ class Explanation:
     atoms: tuple[str, ...] = ()
 
 
+# Differences beyond which nobody would call them by their names.
+MOST = 5
+
+
 @dataclasses.dataclass(frozen=True)
 class _Found:
     """An atom, the spatial axis that it is about, and what fills its phrase."""
@@ -60,13 +64,15 @@ def explain(read: Formula, right: Formula) -> Explanation:
     Explanation
         One cause per difference; none where the formulas say the same.
     """
-    found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())))
+    count = _axes_of(right)
+    found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())), dict(right.options))
+    if len({each.atom for each in found}) > MOST or len(found) > MOST * max(count, 1):
+        found = [_Found("another-relation")]
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
     for each in found:
         axes = groups.setdefault((each.atom, each.fill), [])
         if each.axis is not None:
             axes.append(each.axis)
-    count = _axes_of(right)
     causes, cures = [], []
     for (name, fill), axes in groups.items():
         atom = ATOMS[name]
@@ -79,25 +85,25 @@ def explain(read: Formula, right: Formula) -> Explanation:
     return Explanation(title, tuple(causes), tuple(cures), names, tuple(dict.fromkeys(names)))
 
 
-def _exchanged(found: list[_Found]) -> list[_Found]:
+def _exchanged(found: list[_Found], options: Mapping[str, int]) -> list[_Found]:
     """Say once that two axes have each other's option."""
-    other = {
-        (each.axis, dict(each.fill)["step"], dict(each.fill)["other"]): each
-        for each in found
-        if each.atom == "step-of-other-axis"
-    }
-    for (axis, step, name), each in other.items():
-        mate = next(
-            (
-                one
-                for (at, kind, back), one in other.items()
-                if kind == step and _ordinal(at or 0) == name and back == _ordinal(axis or 0)
-            ),
-            None,
-        )
-        if mate is not None and each in found and mate in found:
-            found[found.index(each)] = _Found("options-exchanged", each.axis, (("step", step),))
-            found[found.index(mate)] = _Found("options-exchanged", mate.axis, (("step", step),))
+    for each in [one for one in found if one.atom == "step-of-other-axis"]:
+        fill = dict(each.fill)
+        mine, step = each.axis or 0, fill["step"]
+        name, ignored = ("before", "padding-ignored") if step == "padding" else (step, "step-ignored")
+        nothing = options.get(f"{name}[{mine}]") == (0 if step == "padding" else 1)
+        for mate in found:
+            same = (mate.atom == ignored and nothing) or (
+                mate.atom == each.atom and dict(mate.fill)["other"] == _ordinal(mine)
+            )
+            if same and dict(mate.fill).get("step", "padding") == step and _ordinal(mate.axis or 0) == fill["other"]:
+                found = [
+                    dataclasses.replace(one, atom="options-exchanged", fill=(("step", step),))
+                    if one in {each, mate}
+                    else one
+                    for one in found
+                ]
+                break
     return found
 
 
@@ -146,11 +152,11 @@ class _Differences:
         main, *others = sorted(mates, key=lambda each: self._distance(each, right))
         differences = list(self._term(main, right))
         yield from differences
-        plain = {each.index: each for each in main.equations}
         for each in others:
-            if {one.index: one for one in each.equations} == plain and each.coefficient == main.coefficient:
-                where = " and ".join(conditioned(one) for one in each.conditions)
-                yield _Found("counted-again", fill=(("where", f" for {where}" if where else ""),))
+            missing, other, further = aligned(each, right, self.known)
+            if not missing and not other and each.coefficient == main.coefficient and not each.excluded:
+                where = [*map(equation, further), *map(conditioned, each.conditions)]
+                yield _Found("counted-again", fill=(("where", f" for {' and '.join(where)}" if where else ""),))
             else:
                 yield self._written(each)
 
@@ -274,6 +280,9 @@ class _Differences:
     def _unturned(self, value: Linear, right: Linear, names: Mapping[str, str], term: Term) -> tuple[list[str], Linear]:
         """Return what is turned over, and the equation without that."""
         turned = [role for role in ("response", "tap") if value.coefficient(names[role]) < 0]
+        off = plus(value, right, -1)
+        if not off.constant and all("." in name for name, _ in off.terms):
+            return [], value
         other = value
         for role in turned:
             name = names[role]
