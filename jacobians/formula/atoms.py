@@ -120,10 +120,15 @@ ROWS = (
         "Look at reshape and transpose: memory is in the order of an array's axes, the last one running fastest.",
     ),
     Atom(
+        "in-steps",
+        "{entries} are {how} steps of {step}, one remainder after the other",
+        "Look at slices with a step, and at a reshape that deals neighbours to different blocks.",
+    ),
+    Atom(
         "border",
-        "pixels beyond the border are {kind} along {axes}, where they are 0",
+        "pixels {where} are {kind} along {axes}, where they are 0",
         "Pad with zeros: negative indices count from the end; np.roll and np.pad's other modes fold.",
-        "pixels beyond the border are {kind}, where they are 0",
+        "pixels {where} are {kind}, where they are 0",
     ),
     Atom("first-lost", "{which} {verb}", EDGES),
     Atom("last-lost", "{which} {verb}", EDGES),

@@ -77,7 +77,9 @@ def explain(read: Formula, right: Formula) -> Explanation:
     for (name, fill), axes in groups.items():
         atom = ATOMS[name]
         everywhere = atom.everywhere and len(set(axes)) == count
-        causes.append((atom.everywhere if everywhere else atom.phrase).format(axes=_axes(axes, count), **dict(fill)))
+        causes.append(
+            (atom.everywhere if everywhere else atom.phrase).format(**{"axes": _axes(axes, count)} | dict(fill))
+        )
         cures.append(atom.cure)
     result = NAMES.get(right.result, right.result)
     title = f"{result} is wrong: {', and '.join(causes)}" if causes else f"{result} is right"
@@ -192,8 +194,8 @@ class _Differences:
 
     def _term(self, read: Term, right: Term) -> Iterator[_Found]:
         for view in read.views:
-            if view.order:
-                yield _order(view)
+            if view.order or view.steps[1] != 1:
+                yield _order(view, self.count)
         missing, other, further = aligned(read, right, self.known)
         fixed = {each.index: each.value for each in further if not each.fold}
         by_index = {each.index: each for each in other}
@@ -245,8 +247,13 @@ class _Differences:
         for axis, (mine, right) in pairs.items():
             names = {role: roles[role, axis] for role in ("response", "tap", "pixel")}
             if mine.fold:
-                kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(mine.fold, "mirrored")
-                yield _Found("border", axis, (("kind", kind),))
+                name, _, side = mine.fold.partition(" ")
+                kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(name, "mirrored")
+                where = {"before": "before the image", "behind": "behind the image"}.get(side, "beyond the border")
+                if name == "mod":
+                    yield _literal(mine, right)
+                    continue
+                yield _Found("border", axis, (("kind", kind), ("where", where)))
             yield from self._pixel(axis, mine, values[axis], right, names, term)
 
     def _pixel(
@@ -315,7 +322,9 @@ class _Differences:
             elif mine[at] == right[1 - at]:
                 yield _Found("step-of-other-kind", axis, (step, ("other", kinds[1 - at])))
             else:
-                yield _Found("step-wrong", axis, (step, ("number", str(mine[at])), ("right", str(right[at]))))
+                yield _Found(
+                    "step-wrong", axis, (step, ("number", linear(Linear((), mine[at]))), ("right", str(right[at])))
+                )
 
     def _offset(self, axis: int, value: Linear, right: Linear, off: Linear) -> Iterator[_Found]:
         """Say what the difference of the constants is."""
@@ -400,6 +409,10 @@ class _Differences:
 
     def _bound(self, each: Equation, term: Term) -> _Found:
         """Say that an index has one value only, or that of another one."""
+        indices = [name for name, _ in each.value.terms if "." in name]
+        if len(indices) == 1 and position(indices[0]) == position(each.index):
+            same = Equation(each.index, Linear.of({indices[0]: 1}))
+            return next(self._map(each, same, term), _Found("otherwise", fill=(("read", equation(each)),)))
         if is_plain(dataclasses.replace(each, fold="")):
             return self._borrowed(each)
         if each.fold or any("." in name for name, _ in each.value.terms):
@@ -408,7 +421,9 @@ class _Differences:
 
     def _only(self, name: str, value: Linear, axis: Axis) -> _Found:
         entry = _entry(name, self.count)
-        which = {Linear(): f"the first {entry}", Linear.of({axis.size: 1}, -1): f"the last {entry}"}
+        which = {Linear.of({axis.size: 1}, -1): f"the last {entry}", Linear(): f"the first {entry}"}
+        if axis.size == "g":
+            which[Linear.of({}, self.options.get("groups", 0) - 1)] = f"the last {entry}"
         text = which.get(value, f"{entry} {linear(plus(value, Linear((), Fraction(1))))}")
         used = "filled" if self._is_result(name) else "used"
         return _Found("index-constant", fill=(("which", f"{text} of {_array(name)}"), ("used", used)))
@@ -426,7 +441,7 @@ class _Differences:
             yield _Found(
                 "one-product", fill=(("which", each.of), ("entry", f"{_entry(name, self.count)} of {_array(name)}"))
             )
-        elif not single or each.of or each.modulus:
+        elif not single or each.of or each.modulus or position(name) == "*":
             yield literal
         elif each.low is not None and each.low == each.high:
             yield self._only(name, each.low, term.axes[name])
@@ -547,6 +562,8 @@ def _entry(name: str, axes: int) -> str:
     letter, index = name.split(".")
     of = LETTERS[letter]
     axis = _axis(name)
+    if index == "*":
+        return of
     if axis is None:
         return {"n": "image", "i": "response map" if of == "response" else "filter", "k": "plane", "g": "group"}[index]
     if axes == 2:
@@ -571,7 +588,12 @@ def _weight(form: Linear) -> int:
     return len(form.terms) + bool(form.constant)
 
 
-def _order(view: View) -> _Found:
+def _order(view: View, axes: int) -> _Found:
+    at, step = view.steps
+    if step != 1:
+        entries = f"the {_entry(view.names[at], axes)}s of {_array(view.names[at])}"
+        how = "taken from" if step < 0 else "taken in"
+        return _Found("in-steps", fill=(("entries", entries), ("how", how), ("step", str(abs(step)))))
     names = [axis.name for axis in view.tensor.axes]
     order = [names[at] for at in view.order]
     if "g" in names:

@@ -110,6 +110,10 @@ def reordered(formula, letter, order, *, written=False):
     return change(formula, views=tuple(views))
 
 
+WRONG["in-steps"] = (
+    change(DX, views=(*DX.terms[0].views[:2], dataclasses.replace(DX.terms[0].views[2], steps=(2, 2)))),
+    DX,
+)
 WRONG["order"] = reordered(DX, "F", (0, 2, 3, 1)), DX
 WRONG["groups-interleaved"] = reordered(GROUPS, "G", (0, 2, 1, 3, 4)), GROUPS
 
@@ -163,6 +167,28 @@ PAIRS = [
 @pytest.mark.parametrize(("one", "equation", "two"), PAIRS)
 def test_two_mistakes_in_one_equation_are_two_atoms(one, equation, two):
     assert set(explain(change(DX, equation), DX).atoms) == {one, two}
+
+
+def test_planes_that_the_result_does_not_have_are_named_by_their_axis():
+    read = dataclasses.replace(DX, shape=(DX.shape[0], size("d", -1), *DX.shape[2:]))
+    assert "its size along axis 1 is d − 1 where d is right" in explain(read, DX).title
+
+
+def test_a_border_is_folded_on_one_side():
+    before, both = (
+        explain(change(S, eq("X.y", {"S.l": 3, "F.a": 2}, -2, fold)), S) for fold in ("wrap before", "wrap")
+    )
+    assert before.atoms == both.atoms == ("border",)
+    assert "before the image" in before.title
+
+
+def test_an_index_of_the_result_that_is_shifted_is_said_to_be():
+    assert explain(change(DX, eq("dX.n", {"G.n": 1}, -1, "wrap")), DX).atoms == ("index-shifted",)
+
+
+def test_the_last_of_all_responses_is_one_product():
+    read = change(DF, conditions=(only({"G.*": 1}, high=number(0), of="last"),))
+    assert explain(read, DF).causes == ("only the last response of G of each sum is left",)
 
 
 def test_a_negative_step_is_nothing_turned_over():
