@@ -225,6 +225,7 @@ class _Differences:
     def _pixels(self, pairs: Mapping[int, tuple[Equation, Linear]], term: Term) -> Iterator[_Found]:
         roles = {(LETTERS[name.partition(".")[0]], _axis(name)): name for name in term.axes if _axis(name) is not None}
         values = {axis: mine.value for axis, (mine, _) in pairs.items()}
+        rights = {axis: right for axis, (_, right) in pairs.items()}
         moved: dict[tuple[int, int], list[str]] = {}
         for role, axis in itertools.product(("response", "tap"), pairs):
             used = [at for at in range(self.count) if values[axis].coefficient(roles[role, at])]
@@ -240,11 +241,16 @@ class _Differences:
                 for role in swapped:
                     yield _Found("axes-exchanged", axis, (("what", _array(roles[role, axis])),))
             for role in some:
-                own = {roles[role, from_]: Linear.of({roles[role, axis]: 1})}
-                values[axis] = expanded(values[axis], own)
+                values[axis] = expanded(values[axis], {roles[role, from_]: Linear.of({roles[role, axis]: 1})})
                 if role not in back:
                     yield _Found("axis-borrowed", axis, (("role", role), ("other", _ordinal(from_))))
-        for axis, (mine, right) in pairs.items():
+            own = {roles[role, from_]: Linear.of({roles[role, axis]: 1}) for role in ("response", "tap")}
+            if len(swapped) == 2:
+                # Options may stay with the axis, or move with it.
+                moves = expanded(pairs[from_][1], own)
+                rights[axis] = min(rights[axis], moves, key=lambda each: _weight(plus(values[axis], each, -1)))
+        for axis, (mine, _) in pairs.items():
+            right = rights[axis]
             names = {role: roles[role, axis] for role in ("response", "tap", "pixel")}
             if mine.fold:
                 name, _, side = mine.fold.partition(" ")
@@ -615,7 +621,7 @@ def _literal(mine: Equation, right: Linear | None) -> _Found:
     tokens = {
         name: position(name) if _axis(name) is not None else f"{position(name)} of {_array(name)}" for name in names
     }
-    folded = f" ({mine.fold} at the border)" if mine.fold else ""
+    folded = f" ({mine.fold}{'' if mine.fold.startswith('mod') else ' at the border'})" if mine.fold else ""
     text = f"{equation(mine, tokens)}{folded}"
     text += (
         f" where {equation(Equation(mine.index, right), tokens)} is right"

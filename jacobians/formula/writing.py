@@ -29,7 +29,20 @@ COUNTS = {"pixel": "windows", "response": "taps", "tap": "responses", "bias": "r
 TEXT = str.maketrans({"∂": "d", "Σ": "sum", "·": "*", "−": "-", "≤": "<=", "≥": ">=", "÷": "//", "…": "...", "≠": "!="})
 # An addend with its sign is one token, so that it is marked as a whole.
 TOKEN = re.compile(r"[+−] [\w'·÷()]+|\w+'*|\s+|.")
-WORDS = "over|for|except|and|only the|first|last|clamped to|reflected|before|behind|at|if below|if above|from steps|in steps|flat|windows|taps|responses|(?:read|written) as|of size"
+WORDS = "|".join(
+    ("over", "for", "except", "and", "only the", "first", "last", "clamped to", "reflected", "before", "behind", "at")
+    + (
+        "if below",
+        "if above",
+        "of size",
+        "flat",
+        "windows",
+        "taps",
+        "responses",
+        "(?:read|written) as",
+        "(?:in|from) steps of",
+    )
+)
 LATEX = (
     (re.compile(r"∂l/∂(\w)"), r"\\frac{\\partial l}{\\partial \1}"),
     (re.compile(r"(?<=[\w}])\[([^\]]*)\]"), r"_{\1}"),
@@ -173,7 +186,7 @@ def _times(by: Fraction, token: str) -> str:
     sign, size = ("−" if by < 0 else "+"), abs(by)
     if not token:
         return f"{sign} {size}"
-    token = f"({token})" if re.search(r"[÷/+−]", token) and (size != 1 or " " in token) else token
+    token = f"({token})" if re.search(r"[÷+−]|\w/\w", token) and (size != 1 or " " in token) else token
     if size == 1:
         return f"{sign} {token}"
     dot = "" if size.denominator == 1 and token[0].isalpha() and not token.startswith("min") else "·"

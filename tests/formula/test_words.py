@@ -191,6 +191,17 @@ def test_the_last_of_all_responses_is_one_product():
     assert explain(read, DF).causes == ("only the last response of G of each sum is left",)
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_axes_of_the_image_are_exchanged_with_or_without_the_options(moved):
+    y, x = ((2, 5, 3), (3, 2, 2)) if moved else ((3, 2, 2), (2, 5, 3))
+    read = change(
+        DX,
+        eq("dX.y", {"G.m": y[0], "F.b": y[1]}, -y[2]),
+        eq("dX.x", {"G.l": x[0], "F.a": x[1]}, -x[2]),
+    )
+    assert explain(read, DX).causes == ("the first and the second axis of ∂l/∂X are exchanged",)
+
+
 def test_a_negative_step_is_nothing_turned_over():
     assert explain(change(DX, eq("dX.y", {"G.l": -3, "F.a": 2}, -2)), DX).atoms == ("step-wrong",)
 

@@ -24,7 +24,8 @@ GROUPS = right_of("dX", groups=2, options=PLAIN)
         (right_of("db"), "∂l/∂b[i] = Σ G[i, l, m]"),
         (
             right_of("dF", 3, options=None),
-            "∂l/∂F[i, k, a, b, c] = Σ G[i, l, m, o] · X[k, y, x, w]   over  y = 3l + a − 2,  x = 2m + b − 3,  w = o + 2c",
+            "∂l/∂F[i, k, a, b, c] = Σ G[i, l, m, o] · X[k, y, x, w]   over  y = 3l + a − 2,  x = 2m + b − 3,"
+            "  w = o + 2c",
         ),
     ],
 )
