@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +144,7 @@ class Comparison:
     differ : Sizes or None
         The sizes at which they differ; None if they are equal at all legal sizes.
     example : Example or None
-        One tuple that shows it.
+        One tuple that shows it; None also where a relation takes tuples without end.
     """
 
     differ: Sizes | None = None
@@ -237,7 +238,7 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
     ImportError
         If islpy is not installed.
     ValueError
-        If a condition is none, or a size has no number.
+        If a condition is none, a size has no number, or there is no end of tuples.
 
     Examples
     --------
@@ -258,6 +259,8 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
             taken = _tuples(piece, space)
             for at, name in enumerate(space.sizes):
                 taken = taken.fix_val(isl.dim_type.param, at, sizes[name])
+            if not taken.is_bounded():
+                raise ValueError(f"tuples without end are taken where {' and '.join(piece.conditions)}")
             taken.foreach_point(take)
     return sorted(found)
 
@@ -326,12 +329,15 @@ def _differing(left: Any, right: Any) -> Any:
     raise ValueError(f"a tuple is taken more than {MOST_TIMES} times: with no bound, integer sets cannot count it")
 
 
-def _example(left: Sequence[Piece], right: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> Example:
-    ours, theirs = (points(pieces, space, sizes) for pieces in (left, right))
-    taken = sorted({*ours, *theirs})
-    wrong = [each for each in taken if ours.count(each) != theirs.count(each)]
-    named = dict(zip(space.indices, wrong[0], strict=True))
-    return Example(named, (ours.count(wrong[0]), theirs.count(wrong[0])), len(wrong), len(taken))
+def _example(left: Sequence[Piece], right: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> Example | None:
+    try:
+        counts = [Counter(points(pieces, space, sizes)) for pieces in (left, right)]
+    except ValueError:  # without end
+        return None
+    taken = sorted({*counts[0], *counts[1]})
+    times = {each: (counts[0][each], counts[1][each]) for each in taken}
+    wrong = [each for each in taken if times[each][0] != times[each][1]]
+    return Example(dict(zip(space.indices, wrong[0], strict=True)), times[wrong[0]], len(wrong), len(taken))
 
 
 # sizes in words -------------------------------------------------------------------------------------------------------
@@ -346,8 +352,11 @@ def _words(isl: Any, sizes: Any, legal: Any) -> tuple[str, bool]:
     """Describe sizes among the legal ones, and say whether the description fits no others."""
     if legal.is_subset(sizes):
         return "at all sizes", True
-    # Conditions that count windows need further numbers; without them they hold of more sizes, or of the same.
-    around = sizes.remove_divs().coalesce().intersect(legal)
+    # What takes further numbers to say holds, without them, of the same sizes or of more.
+    simple = sizes.coalesce()
+    around = (simple if _plain(simple) else sizes.remove_divs().coalesce()).intersect(legal)
+    if legal.is_subset(around):
+        return "at some sizes", False
     texts = [f"where {text}" for text in _texts(isl, around, legal)]
     texts += map(_except, _texts(isl, legal.subtract(around).coalesce(), legal))
     if around.is_subset(sizes):
@@ -402,6 +411,7 @@ def _coordinates(isl: Any, point: Any) -> list[int]:
 TERM = r"(?:\d*[^\W\d]\w*'*|\d+)"
 SUM = rf"-?{TERM}(?: [+-] {TERM})*"
 ORDER = {">=": ("≥", "≤"), "<=": ("≤", "≥"), ">": ("≥", "≤"), "<": ("≤", "≥"), "=": ("=", "=")}
+BETWEEN = {"<=": "≤", "<": "<", "=": "="}
 CONDITION = re.compile(
     rf"\((?P<sum>{SUM})\) mod (?P<divisor>\d+) = (?P<rest>\d+)"
     rf"|(?P<chain>{SUM}(?: (?:{'|'.join(ORDER)}) {SUM})+)"
@@ -427,7 +437,7 @@ def _condition(found: re.Match[str]) -> str:
 def _chain(parts: Sequence[str]) -> str:
     """Write a comparison with positive terms on both sides, and one between two bounds as it is."""
     if len(parts) > 3:
-        return " ".join(part.replace("=", "≤") if part in "<=" else _sum(_terms(part)) for part in parts)
+        return " ".join(BETWEEN[part] if part in BETWEEN else _sum(_terms(part)) for part in parts)
     left, right = _terms(parts[0]), _terms(parts[2])
     terms = {name: left.get(name, 0) - right.get(name, 0) for name in {**left, **right}}
     constant = terms.pop("", 0) + {">": -1, "<": 1}.get(parts[1], 0)
