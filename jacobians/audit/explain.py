@@ -254,8 +254,9 @@ def _added(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     if found is None or found.arrays["got"] is None:
         return found
     # A term is what is wrong with the products beside it, too.
-    case = next(each.probe.case for each in wrong if run.layer.text(each.probe, "") == found.case)
-    probe = run.layer.small(case, run.seed)
+    side = run.subject.side(wrong[0].name)
+    probes = (run.layer.small(each.probe.case, run.seed) for each in wrong)
+    probe = next((each for each in probes if each and run.layer.text(each, side) == found.case), None)
     each = next(each for each in run.compared(probe) if each.name == wrong[0].name) if probe else wrong[0]
     error, alone = each.got - each.right.value, np.array(found.arrays["got"]) - np.array(found.arrays["right"])
     if error.shape != alone.shape:
