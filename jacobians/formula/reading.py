@@ -15,7 +15,7 @@ from jacobians.formula import read
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.fit import fit
 from jacobians.formula.read import Call, Reading, Unreadable, read_products
-from jacobians.formula.relation import Formula, Linear, Term
+from jacobians.formula.relation import Formula, Linear, Term, View
 from jacobians.formula.structure import FACTORS, Layer, Structure, array_axes, sizes_of
 from jacobians.geometry import Geometry
 
@@ -90,6 +90,7 @@ class _Formulas:
         geometry = self.layers[0].geometry
         self.steps = sorted({*geometry.stride, *geometry.dilation})
         self.known: dict[tuple[tuple[str, ...], Layer], Reading | None] = {}
+        self.views: dict[tuple[str, ...], tuple[View, ...]] = {}
         self.values: dict[int, tuple[dict[str, Array], Array | None]] = {}
 
     def call(self, layer: Layer, arrays: dict[str, Array]) -> Array | None:
@@ -136,9 +137,11 @@ class _Formulas:
             if len(readings) < LEAST_LAYERS:
                 raise Unreadable("the code gives a result at too few layers")
             shape = shape or self._shape(readings)
-            found = fit(readings, self.result, self.structure, self.steps)
+            found = fit(readings, self.result, self.structure, self.steps, self.views.get(letters))
             if found is None:
                 raise Unreadable("the products that are summed follow no relation between indices")
+            if found:
+                self.views[letters] = found[0].views
             terms += found
         return Formula(self.result, tuple(terms), shape or self._shape(list(self._empty())))
 
