@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -44,10 +44,19 @@ class Equations:
         The products.
     views : sequence of View
         Of the result and its factors.
+    likely : mapping of str to Linear
+        What indices are in right code, up to a constant: tried first.
     """
 
-    def __init__(self, readings: Readings, combinations: Combinations, rows: Rows, views: Sequence[View]) -> None:
-        self.readings, self.combinations, self.rows = readings, combinations, rows
+    def __init__(
+        self,
+        readings: Readings,
+        combinations: Combinations,
+        rows: Rows,
+        views: Sequence[View],
+        likely: Mapping[str, Linear],
+    ) -> None:
+        self.readings, self.combinations, self.rows, self.likely = readings, combinations, rows, likely
         self.axes: dict[str, Axis] = {
             name: axis for view in views for name, axis in zip(view.names, view.tensor.axes, strict=True)
         }
@@ -165,7 +174,11 @@ class Equations:
     def _rests(self, name: str, free: Sequence[str]) -> Iterator[tuple[Linear, Array]]:
         """Yield sums of free indices, and what an index is beyond them, times their denominator."""
         slopes = {each: self._slopes(name, each, free) for each in free}
-        for chosen in _choices({each: found for each, found in slopes.items() if found != [0]}):
+        choices = _choices({each: found for each, found in slopes.items() if found != [0]})
+        likely = self.likely.get(name)
+        if likely and all(each in free for each, _ in likely.terms):
+            choices = itertools.chain([dict(likely.terms)], choices)
+        for chosen in choices:
             value = Linear.of(chosen)
             off = self.rows.columns[name] * value.denominator
             for each, slope in value.terms:

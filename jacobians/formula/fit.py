@@ -20,8 +20,9 @@ from jacobians.formula.ranges import ranged
 from jacobians.formula.read import Reading
 from jacobians.formula.relation import Coefficient, Condition, Equation, Linear, Term, View, same_axis
 from jacobians.formula.rows import Readings, Rows, is_spatial, joined_rows, joined_sizes
-from jacobians.formula.structure import Structure
+from jacobians.formula.structure import Structure, right
 from jacobians.formula.views import is_function, other_views
+from jacobians.geometry import Geometry
 
 __all__ = ["fit"]
 
@@ -39,7 +40,7 @@ def fit(
     readings: Sequence[Reading],
     result: str,
     structure: Structure,
-    steps: Sequence[int],
+    options: Geometry,
     first: tuple[View, ...] | None = None,
 ) -> tuple[Term, ...] | None:
     """Find the terms whose products were read.
@@ -52,8 +53,8 @@ def fit(
         S, dX, dF or db.
     structure : Structure
         Axes and groups.
-    steps : sequence of int
-        Strides and dilations.
+    options : Geometry
+        Any layer with the stride and the dilation.
     first : tuple of View, optional
         Orders of memory that are tried first.
 
@@ -63,22 +64,33 @@ def fit(
         None where there are none that give just these products, with these coefficients, at every layer.
     """
     given = Readings(readings, result, structure)
+    if not given.are_split:
+        return None
+    steps = sorted({*options.stride, *options.dilation})
     combinations = Combinations(given.sizes, steps, joined_sizes(structure))
+    likely = {each.index: Linear(each.value.terms) for each in right(result, structure, options).terms[0].equations}
     plain = tuple(View(tensor) for tensor in given.tensors)
     for views in dict.fromkeys(itertools.chain([first or plain], [plain], other_views(given))):
-        terms = _Terms(given, combinations, views, pieces=False).found(given.rows(views), MOST_STRICT)
+        terms = _Terms(given, combinations, likely, views, pieces=False).found(given.rows(views), MOST_STRICT)
         if terms is not None:
             return terms
-    return _Terms(given, combinations, plain, pieces=True).found(given.rows(plain), MOST_TERMS)
+    return _Terms(given, combinations, likely, plain, pieces=True).found(given.rows(plain), MOST_TERMS)
 
 
 class _Terms:
     """Terms for products in one view; in `pieces`, equations need not hold for all products."""
 
     def __init__(
-        self, readings: Readings, combinations: Combinations, views: tuple[View, ...], *, pieces: bool
+        self,
+        readings: Readings,
+        combinations: Combinations,
+        likely: dict[str, Linear],
+        views: tuple[View, ...],
+        *,
+        pieces: bool,
     ) -> None:
-        self.readings, self.combinations, self.views, self.pieces = readings, combinations, views, pieces
+        self.readings, self.combinations, self.likely = readings, combinations, likely
+        self.views, self.pieces = views, pieces
         self.tried = self.looked = 0
 
     def found(self, rows: Rows, most: int, given: tuple[Condition, ...] = ()) -> tuple[Term, ...] | None:
@@ -114,7 +126,7 @@ class _Terms:
 
     def _remainders(self, rows: Rows) -> Iterator[tuple[str, int]]:
         """Yield indices and what to divide them by, so that an index without an equation has one in each class."""
-        equations = Equations(self.readings, self.combinations, rows, self.views)
+        equations = self._equations(rows)
         found, _ = equations.found(ORDERS[0], strict=True)
         free = [name for name in equations.axes if name not in {each.index for each in found}]
         for name in reversed(free):
@@ -132,7 +144,7 @@ class _Terms:
             self.looked += part.count
             if not part.count or self.looked > MOST_ROWS:
                 return False
-            if Equations(self.readings, self.combinations, part, self.views).of(name, free) is None:
+            if self._equations(part).of(name, free) is None:
                 return False
         return True
 
@@ -142,7 +154,7 @@ class _Terms:
         """Yield a term for most of the products, and the products that are left over."""
         self.tried += 1
         self.looked += rows.count
-        equations, fits = Equations(self.readings, self.combinations, rows, self.views).found(order, strict=strict)
+        equations, fits = self._equations(rows).found(order, strict=strict)
         if strict and not fits.all():
             return
         inside, rest = rows.where(fits), rows.where(~fits)
@@ -162,6 +174,9 @@ class _Terms:
         narrow = self._ranged(equations, given, inside.where(~odd))
         if narrow is not None:
             yield dataclasses.replace(narrow, coefficient=single), joined_rows(rest, inside.where(odd))
+
+    def _equations(self, rows: Rows) -> Equations:
+        return Equations(self.readings, self.combinations, rows, self.views, self.likely)
 
     def _ranged(self, equations: Sequence[Equation], given: tuple[Condition, ...], rows: Rows) -> Term | None:
         return ranged(Term(self.views, tuple(equations), given), rows, self.readings, self.combinations)

@@ -62,10 +62,11 @@ def ranged(term: Term, rows: Rows, readings: Readings, combinations: Combination
 
 def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Columns, Array] | None:
     """Return the tuples that the equations allow, and which of them are products; None if some products are not."""
-    if math.prod(readings.limit(name, term.axes[name].size, at) for name in term.free) > MOST_TUPLES:
-        return None
-    columns = term.tuples(readings.sizes[at], readings.out[at])
     here = rows.where(rows.layer == at)
+    if math.prod(readings.limit(name, term.axes[name].size, at) for name in term.free) > MOST_TUPLES:
+        # A layer without products rules out little, at this price.
+        return None if here.count else (here.columns, np.ones(0, bool))
+    columns = term.tuples(readings.sizes[at], readings.out[at])
     names = list(columns)
     limits = [readings.limit(name, term.axes[name].size, at) for name in names]
     kept = term.select(columns, readings.sizes[at])

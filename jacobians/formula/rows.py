@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,12 @@ class Readings:
         # Shapes of the result that are not the right ones.
         self.out = [split(each.shape, self.tensors[0], sizes) for each, sizes in pairs]
         self.result_names = View(self.tensors[0]).names
+
+    @property
+    def are_split(self) -> bool:
+        """Whether the planes, or filters, of every result can be split into groups."""
+        shapes = zip(self.readings, self.out, strict=True)
+        return all(out is None or math.prod(out) == math.prod(each.shape) for each, out in shapes)
 
     def limit(self, name: str, size: str, at: int) -> int:
         """Return how many values an index has at a layer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ __all__ = ["is_function", "neighbours", "other_views"]
 
 Array = npt.NDArray[Any]
 
-# Layers by which orders of memory are compared, the products there, and how many orders are tried.
-SCORED, MOST_SCORED, MOST_VIEWS = 3, 12_000, 4
+# Products by which orders of memory are compared, and how many orders are tried.
+MOST_SCORED, MOST_VIEWS = 12_000, 4
 # Steps that one axis is taken in.
 STEPS = (2, -2, 3, -3)
 # By how much the share of steady growth has to be better.
@@ -76,16 +76,7 @@ class _Steadiness:
         shapes = [tensor.shape(sizes) for sizes in readings.sizes]
         self.lengths = list(zip(*shapes, strict=True))
         counts = [each.places.shape[1] for each in readings.readings]
-        # Several of everything, all different if possible; of these, the layers with the fewest products.
-        order = sorted(
-            (each for each in range(len(counts)) if counts[each]),
-            key=lambda each: (-sum(size > 1 for size in shapes[each]), -len(set(shapes[each])), counts[each]),
-        )
-        self.layers = order[:1]
-        for each in order[1:SCORED]:
-            if sum(counts[one] for one in self.layers) + counts[each] <= MOST_SCORED:
-                self.layers.append(each)
-        self.layers.sort()
+        self.layers = _compared(shapes, counts)
         rows = readings.rows(views, self.layers)
         own = set(views[at].names)
         free: list[str] = []
@@ -110,6 +101,19 @@ class _Steadiness:
                     slope = (column[two] - column[one]) / step
                     shares.append(np.unique(slope, return_counts=True)[1].max() / len(step))
         return float(np.mean(shares)) if shares else 1.0
+
+
+def _compared(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> list[int]:
+    """Choose layers with several of everything, and with many on each axis in turn; of these, with few products."""
+    layers = [at for at, count in enumerate(counts) if count]
+    orders: list[Callable[[int], tuple[int, int]]] = [lambda at: (-sum(size > 1 for size in shapes[at]), counts[at])]
+    orders += [lambda at, axis=axis: (-shapes[at][axis], counts[at]) for axis in reversed(range(len(shapes[0])))]
+    found: list[int] = []
+    for order in orders if layers else ():
+        best = min(layers, key=order)
+        if best not in found and (not found or sum(counts[at] for at in (*found, best)) <= MOST_SCORED):
+            found.append(best)
+    return sorted(found)
 
 
 def is_function(name: str, free: Sequence[str], rows: Rows) -> bool:
@@ -137,22 +141,31 @@ def neighbours(rows: Rows, each: str, free: Sequence[str], lag: int) -> tuple[Ar
 
 def _views(tensor: Tensor, current: View, varies: Sequence[bool]) -> Iterator[View]:
     """Yield other orders of axes, read and written: one moved elsewhere, some reversed; and steps along one axis."""
-    plain = tuple(range(len(tensor.axes)))
     if not current.order:
-        found: dict[tuple[int, ...], None] = {}
-        for one, two in itertools.permutations(plain, 2):
-            rest = [each for each in plain if each != one]
-            found[(*rest[:two], one, *rest[two:])] = None
-        for one, two in itertools.combinations(plain, 2):
-            order = list(plain)
-            order[one], order[two] = two, one
-            found[tuple(order)] = None
-            found[(*plain[:one], *reversed(plain[one : two + 1]), *plain[two + 1 :])] = None
-        for order in found:
-            if order != plain:
-                yield from (dataclasses.replace(current, order=order, written=written) for written in (False, True))
+        for order in _orders(tensor):
+            yield from (dataclasses.replace(current, order=order, written=written) for written in (False, True))
     taken = {axis for axis, _ in current.steps}
-    for axis in plain:
+    for axis in range(len(tensor.axes)):
         if varies[axis] and axis not in taken:
             for step in STEPS:
                 yield dataclasses.replace(current, steps=(*current.steps, (axis, step)))
+
+
+def _orders(tensor: Tensor) -> Iterator[tuple[int, ...]]:
+    """Yield orders of axes; groups and what is in a group stay together, or are exchanged."""
+    names = [axis.name for axis in tensor.axes]
+    parts = [(at, at + 1) if name == "g" else (at,) for at, name in enumerate(names) if at == 0 or names[at - 1] != "g"]
+    plain = tuple(range(len(parts)))
+    found: dict[tuple[int, ...], None] = {}
+    for one, two in itertools.permutations(plain, 2):
+        rest = [each for each in plain if each != one]
+        found[(*rest[:two], one, *rest[two:])] = None
+    for one, two in itertools.combinations(plain, 2):
+        order = list(plain)
+        order[one], order[two] = two, one
+        found[tuple(order)] = None
+        found[(*plain[:one], *reversed(plain[one : two + 1]), *plain[two + 1 :])] = None
+    found.pop(plain, None)
+    yield from (tuple(itertools.chain(*(parts[each] for each in order))) for order in found)
+    if "g" in names:
+        yield tuple(itertools.chain(*(reversed(part) for part in parts)))
