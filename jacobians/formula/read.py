@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
-from jacobians.formula.structure import FACTORS, Layer, Structure, sizes_of
+from jacobians.formula.structure import Layer, Structure, sizes_of
+from jacobians.formula.sums import read_sums
 from jacobians.geometry import Geometry
 
 __all__ = ["MOST_CALLS", "Reading", "layers", "read_products"]
@@ -166,6 +167,8 @@ def read_products(
         None where a call gives nothing, or other shapes than the one before.
     """
     reader = _Reader(call, layer, dtype, letters)
+    if len(letters) == 1 and (found := reader.sums()):
+        return found
     if len(letters) < 2:
         return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
     few, many = letters
@@ -199,6 +202,18 @@ class _Reader:
 
     def count(self, letter: str) -> int:
         return math.prod(self.layer.shapes[letter])
+
+    def sums(self) -> Reading | None:
+        """Read sums of entries of one array by digits; None where they cannot be told so."""
+        everything = np.arange(self.count(self.letters[0]))
+
+        def give(numbers: Array) -> Array | None:
+            values = self._values((everything,), [[numbers]])
+            return None if values is None else np.asarray(values[0])
+
+        unit = float(exact.gamma(len(everything) + 10, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
+        found = read_sums(give, len(everything), self.bits[0], unit)
+        return found and Reading(self.layer, self.shape or (), self.letters, *found)
 
     def read(self, parts: Sequence[tuple[Array, ...]]) -> Reading | None:
         found: list[tuple[Array, Array]] = []

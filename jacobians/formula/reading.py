@@ -111,18 +111,21 @@ class _Formulas:
         some = [layer for layer, value in self.values.items() if np.any(value)]
         if not some:
             return Formula(self.result, (), self._shape())
-        layers = some[:FIRST]
-        factors = self._factors(next((each for each in layers if _is_telling(each)), layers[0]))
+        factors = self._factors(next((each for each in some[:FIRST] if _is_telling(each)), some[0]))
+        # Sums of the entries of one array take few calls.
+        layers = some[: FIRST if any(len(each) > 1 for each in factors) else 2 * FIRST]
         found = self._fitted(factors, layers)
         try:
-            while (wrong := next((each for each in self.values if not self._predicts(found, each)), None)) is not None:
-                if wrong in self.wanted:
-                    more = list(dict.fromkeys([*factors, *self._factors(wrong)]))
+            while wrong := [each for each in self.values if not self._predicts(found, each)]:
+                if self.wanted.issuperset(wrong):
+                    more = list(dict.fromkeys([*factors, *self._factors(wrong[0])]))
                     if more == factors:
                         break
                     factors = more
-                self.wanted.add(wrong)
-                layers = list(dict.fromkeys([*layers, wrong]))
+                # The more terms, the more layers are needed to tell them from others.
+                further = [each for each in wrong if each not in self.wanted][: max(1, len(found.terms))]
+                self.wanted.update(further)
+                layers = list(dict.fromkeys([*layers, *further]))
                 found = self._fitted(factors, layers)
         except Unreadable:
             # What the calls did not suffice for is seen where the formula is held against the code.
