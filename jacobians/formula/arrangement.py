@@ -62,14 +62,20 @@ class Arrangement:
             If the result has another number of axes.
         """
         if "C" not in self.X:
-            planes = [[sum(self._once(function, x, f, others) for x, f in zip(image, each, strict=True)) for each in F] for image in X]
+            planes = [
+                [sum(self._once(function, x, f, others) for x, f in zip(image, each, strict=True)) for each in F]
+                for image in X
+            ]
             return np.array(planes)
         if "N" not in self.X:
             return np.stack([self._once(function, image, F, others) for image in X])
         return self._once(function, X, F, others)
 
     def _once(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
-        given = [np.ascontiguousarray(_turned(array, name, axes)) for array, name, axes in ((X, "X", self.X), (F, "F", self.F))]
+        given = [
+            np.ascontiguousarray(_turned(array, name, axes))
+            for array, name, axes in ((X, "X", self.X), (F, "F", self.F))
+        ]
         result = np.asarray(function(*given, *(each.copy() for each in others)))
         own = self.S.replace("C", "O")
         if result.ndim != len(own):

@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.errors import DtypeError, ShapeError, nearest as alike
+from jacobians.errors import DtypeError, ShapeError
+from jacobians.errors import nearest as alike
 from jacobians.evidence import exact
 from jacobians.formula.arrangement import Arrangement, arrangements
 from jacobians.formula.estimate import AxisOptions, Options, estimate
 from jacobians.formula.kind import described, nearest
-from jacobians.formula.read import MOST_CALLS, Unreadable, layers
+from jacobians.formula.read import MOST_CALLS, MOST_DENOMINATOR, Unreadable, layers, rational
 from jacobians.formula.reading import formula_of
-from jacobians.formula.relation import Formula
+from jacobians.formula.relation import Coefficient, Formula, Term, View
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from jacobians.formula.words import explain
 from jacobians.formula.writing import Style, write
@@ -27,8 +29,12 @@ from jacobians.formula.writing import Style, write
 __all__ = ["ReadFormula", "Unreadable", "read"]
 
 Array = npt.NDArray[Any]
+# The function at one layer, with zeros for the arrays that are not given; None where it raises.
+Plain = Callable[[Layer, Mapping[str, Array]], Array | None]
 
 MOST_AXES = 3
+# Those whose numbers tell products apart.
+DTYPES = ("float64", "float32", "int64", "int32")
 # Groups that are tried.
 GROUPS = (1, 2, 3, 4)
 # Images, planes and filters of a group, image and filter on each axis: of the layer at which layouts are told apart,
@@ -44,16 +50,10 @@ class ReadFormula(Formula):
 
     Attributes
     ----------
-    stride, dilation : tuple of int
-        One per spatial axis; of a function that is no convolution, those of the nearest one.
-    padding : tuple of (before, after)
-        One pair per spatial axis: numbers, or text where they depend on the filter or on the image.
+    axes : tuple of AxisOptions
+        The options of each spatial axis; of a function that is no convolution, those of the nearest one.
     groups : int
         Groups of planes.
-    turned : bool
-        Whether the filter is turned by 180°, as in mathematics' convolution.
-    transposed : bool
-        Whether image and response map are exchanged, as in the backward pass.
     layout : str
         The axes of X, F and S, such as "NHWC,HWIO->NHWC"; without N, one image at a time.
     differences : tuple of str
@@ -86,7 +86,7 @@ class ReadFormula(Formula):
 
     @property
     def padding(self) -> tuple[tuple[int | str, int | str], ...]:
-        """One pair per spatial axis."""
+        """Before and after, per spatial axis: numbers, or text where they depend on the filter, or the image."""
         return tuple((each.before, each.after) for each in self.axes)
 
     @property
@@ -137,11 +137,15 @@ class ReadFormula(Formula):
         return self.predict(sizes_of(layer), arrays)
 
     def __str__(self) -> str:
-        if self.is_convolution:
-            kind = described(Options(self.axes, self.groups), self.layout)
-        else:
-            kind = f"It is no convolution: {', and '.join(self.differences)}. Its layout is {self.layout}."
-        return f"{self.write()}\n{kind}\nThe formula gives exactly what the function gives at {self.layers} layers; {self.calls} calls."
+        options = described(Options(self.axes, self.groups))
+        name = "transposed convolution" if self.transposed else "convolution"
+        kind = f"It is a {name}: {options}."
+        if not self.is_convolution:
+            kind = (
+                f"It is no convolution. Compared with the nearest one ({options}): {', and '.join(self.differences)}."
+            )
+        held = f"The formula gives exactly what the function gives at {self.layers} layers ({self.calls} calls)."
+        return f"{self.write()}\n{kind}\nThe axes of X, F and S are {self.layout}.\n{held}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for machines.
@@ -152,9 +156,11 @@ class ReadFormula(Formula):
             The formula in three styles, and the attributes by their names.
         """
         styles: tuple[Style, ...] = ("unicode", "text", "latex")
-        names = ("is_convolution", "stride", "padding", "dilation", "groups", "turned", "transposed")
-        names += ("layout", "differences", "layers", "calls")
-        return {"formula": {style: self.write(style) for style in styles}} | {name: getattr(self, name) for name in names}
+        names = ["is_convolution", "stride", "padding", "dilation", "groups", "turned", "transposed"]
+        names += ["layout", "differences", "layers", "calls"]
+        return {"formula": {style: self.write(style) for style in styles}} | {
+            name: getattr(self, name) for name in names
+        }
 
 
 def read(
@@ -180,7 +186,7 @@ def read(
     bias : bool
         Whether it takes a bias.
     dtype : str
-        Of the arrays: a float dtype. Others than float64 are told apart less well.
+        Of the arrays: float64, float32, int64 or int32.
     layout : str, optional
         The order of the axes, such as "NHWC,HWIO->NHWC"; by default those that are usual are tried.
     groups : int, optional
@@ -204,7 +210,7 @@ def read(
     ShapeError
         If `layout` is none, or there are more than three spatial axes.
     DtypeError
-        If `dtype` is no float dtype.
+        If `dtype` is another one.
 
     Notes
     -----
@@ -222,9 +228,11 @@ def read(
         raise TypeError(f"function has type {type(function).__name__}; it needs a function of NumPy arrays")
     if spatial_ndim not in range(1, MOST_AXES + 1):
         raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs 1, 2 or 3")
-    floats = [name for name in exact.SIGNIFICAND if "float" in name]
-    if dtype not in floats:
-        raise DtypeError(f"dtype is {dtype!r}; it needs one of {', '.join(floats)}{alike(dtype, floats)}")
+    if dtype not in DTYPES:
+        raise DtypeError(
+            f"dtype is {dtype!r}; it needs one of {', '.join(DTYPES)}: others tell too few products apart"
+            f"{alike(dtype, DTYPES)}"
+        )
     return _Reader(function, spatial_ndim, dtype, bias=bias, most=most_calls).read(layout, groups)
 
 
@@ -233,7 +241,6 @@ class _Reader:
 
     def __init__(self, function: Callable[..., Any], spatial_ndim: int, dtype: str, *, bias: bool, most: int) -> None:
         self.function, self.spatial_ndim, self.dtype, self.bias, self.most = function, spatial_ndim, dtype, bias, most
-        self.kind = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
         self.calls = 0
         self.error: Exception | None = None
 
@@ -263,14 +270,15 @@ class _Reader:
     def _value(self, way: Arrangement, layer: Layer, arrays: Mapping[str, Array]) -> Array | None:
         """Call the function, with zeros for the arrays that are not given; None where it raises."""
         given = {
-            letter: np.asarray(arrays.get(letter, np.zeros(shape)), self.kind) for letter, shape in layer.shapes.items()
+            letter: np.asarray(arrays.get(letter, np.zeros(shape)), self.dtype)
+            for letter, shape in layer.shapes.items()
         }
         self.calls += 1
         try:
             with np.errstate(all="ignore"):
                 found = way.call(self.function, given["X"], given["F"], [given["b"]] if self.bias else [])
                 return np.array(found, np.float64)
-        except Exception as error:  # noqa: BLE001  # whatever it raises is what is reported
+        except Exception as error:  # whatever it raises is what is reported
             self.error = error
             return None
 
@@ -294,17 +302,22 @@ class _Reader:
     # the formula ------------------------------------------------------------------------------------------------------
 
     def _formula(self, way: Arrangement, groups: int) -> ReadFormula:
-        call = functools.partial(self._value, way)
         first = self._first(groups)
-        self._check_steady(call, first)
+        plain = functools.partial(self._value, way)
+        self._check_steady(plain, first)
+        added = self._added(plain, first)
+        call = _without(plain, added) if added else plain
         structure = Structure(self.spatial_ndim, groups)
         options = estimate(call, structure, self.dtype)
         try:
             found = formula_of(call, "S", structure, options.geometry, self.dtype, self.most)
         except Unreadable as error:
             raise Unreadable(self._why(call, first) or f"No formula was found: {error}.") from error
+        if added:
+            constant = Term((View(structure.tensors["S"]),), (), coefficient=Coefficient(added))
+            found = dataclasses.replace(found, terms=(*found.terms, constant))
         known = [*layers(structure, options.geometry), *(_layer(options, each) for each in LARGER)]
-        agree = self._check(call, found, known, first)
+        agree = self._check(plain, found, known, first)
         differences = _differences(found, options, [layer for layer, _ in agree])
         fields = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
         return ReadFormula(
@@ -317,9 +330,14 @@ class _Reader:
             calls=self.calls,
         )
 
-    def _check(
-        self, call: Callable[..., Array | None], found: Formula, known: Sequence[Layer], first: Layer
-    ) -> list[tuple[Layer, Array]]:
+    def _added(self, call: Plain, layer: Layer) -> Fraction:
+        """Return the number that the function adds to every entry, where all arrays are 0."""
+        value = call(layer, {})
+        if value is None or not np.all(np.isfinite(value)) or not value.size or np.ptp(value):
+            return Fraction(0)
+        return Fraction(float(rational(value.reshape(-1)[:1])[0])).limit_denominator(MOST_DENOMINATOR)
+
+    def _check(self, call: Plain, found: Formula, known: Sequence[Layer], first: Layer) -> list[tuple[Layer, Array]]:
         """Hold a formula against the function at numbers of both signs."""
         agree = []
         for seed, layer in enumerate(known):
@@ -328,13 +346,14 @@ class _Reader:
             if value is None or not value.size:
                 continue
             predicted, most = (found.predict(sizes_of(layer), arrays, absolute=each) for each in (False, True))
-            unit = float(exact.gamma(sum(arrays[each].size for each in "XF"), self.dtype))
+            unit = self._unit(layer)
             if predicted.shape != value.shape:
-                raise Unreadable(f"No formula was found: at {_sized(layer)} the result has shape {value.shape}, not {predicted.shape}.")
-            off = ~(np.abs(predicted - value) <= unit * most)
-            if np.any(off):
+                shapes = f"the result has shape {value.shape}, not {predicted.shape}"
+                raise Unreadable(f"No formula was found: at {_sized(layer)} {shapes}.")
+            off = int(np.sum(~(np.abs(predicted - value) <= unit * most)))
+            if off:
                 said = _folded(predicted, value, write(found)) or self._why(call, first)
-                raise Unreadable(said or f"No formula was found that holds at {_sized(layer)}: {int(off.sum())} entries are others.")
+                raise Unreadable(said or f"No formula was found: at {_sized(layer)} {off} entries are others.")
             agree.append((layer, value))
         if not agree:
             raise Unreadable(self._raises()) from self.error
@@ -345,12 +364,14 @@ class _Reader:
     def _raises(self) -> str:
         error = self.error
         said = f"{type(error).__name__}: {error}" if error else "an empty result"
+        # One from another process has its own name in its text.
+        said = str(error) if isinstance(error, ChildProcessError) else said
         return (
-            f"The function cannot be called at any layer, in any of the usual layouts; with planes first it gives: {said}. "
-            "Check its signature, which is function(X, F), and function(X, F, b) with a bias, and give it the layout."
+            f"The function can be called at no layer, in none of the usual layouts. With planes first it gives: {said}. "
+            "Check its signature, which is function(X, F), or function(X, F, b) with a bias, and say which layout it takes."
         )
 
-    def _check_steady(self, call: Callable[..., Array | None], layer: Layer) -> None:
+    def _check_steady(self, call: Plain, layer: Layer) -> None:
         one, two = (self._draw(layer, seed) for seed in range(2))
         results = [call(layer, each) for each in (one, two, one, two, two)]
         pairs = ((0, 2), (1, 3), (3, 4))
@@ -360,7 +381,7 @@ class _Reader:
                 "Switch off what it keeps between calls, and what it draws, and read it again."
             )
 
-    def _why(self, call: Callable[..., Array | None], layer: Layer) -> str:
+    def _why(self, call: Plain, layer: Layer) -> str:
         """Say which law of a bilinear function does not hold; empty where all do."""
         one, two = (self._draw(layer, seed) for seed in (2, 3))
         for letter in "XF":
@@ -375,21 +396,41 @@ class _Reader:
             if not all(np.all(np.isfinite(each)) for each in (zero, first, double, second, added)):
                 return f"The result has entries that are no finite numbers, where {letter} is 0 or small integers."
             constant = f" Besides, it adds something where {letter} is 0." if np.any(zero) and not self.bias else ""
-            if said := self._broken(letter, zero, first, double, second, added):
+            if np.any(zero) and np.array_equal(zero, first) and np.array_equal(zero, second):
+                return (
+                    f"The result is the same whatever {letter} is, and not 0: the function depends on earlier calls, such "
+                    f"as results that it keeps by shapes, or not on {letter}."
+                )
+            if said := _broken(letter, self._unit(layer), zero, first, double, second, added):
                 return said + constant
         return ""
 
-    def _broken(self, letter: str, zero: Array, first: Array, double: Array, second: Array, added: Array) -> str:
-        unit = float(exact.gamma(10**4, self.dtype))
-        size = np.abs(zero) + np.abs(first) + np.abs(second) + np.abs(double) + np.abs(added)
-        if np.any(np.abs(double - 2 * first + zero) > unit * size):
-            return f"The function is not linear in {letter}: scaling {letter} by 2 does not double the result."
-        if np.any(np.abs(added - first - second + zero) > unit * size):
-            return (
-                f"The function is not linear in {letter}: S({letter}₁ + {letter}₂) ≠ S({letter}₁) + S({letter}₂), although "
-                f"scaling {letter} by 2 doubles the result. Read what is before a ReLU, a maximum or an absolute value."
-            )
-        return ""
+    def _unit(self, layer: Layer) -> float:
+        """Return the rounding error of a sum of products, as a share of their magnitudes; 0 of integers."""
+        terms = sum(map(math.prod, layer.shapes.values()))
+        return float(exact.gamma(terms, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
+
+
+def _without(call: Plain, added: Fraction) -> Plain:
+    """Subtract what a function adds to every entry."""
+
+    def linear(layer: Layer, arrays: Mapping[str, Array]) -> Array | None:
+        value = call(layer, arrays)
+        return None if value is None else value - float(added)
+
+    return linear
+
+
+def _broken(letter: str, unit: float, zero: Array, first: Array, double: Array, second: Array, added: Array) -> str:
+    size = sum(map(np.abs, (zero, first, double, second, added)))
+    if np.any(np.abs(double - 2 * first + zero) > unit * size):
+        return f"The function is not linear in {letter}: scaling {letter} by 2 does not double the result."
+    if np.any(np.abs(added - first - second + zero) > unit * size):
+        return (
+            f"The function is not linear in {letter}: S({letter}₁ + {letter}₂) ≠ S({letter}₁) + S({letter}₂), although "
+            f"scaling {letter} by 2 doubles the result. Read what is before a ReLU, a maximum or an absolute value."
+        )
+    return ""
 
 
 def _layer(options: Options, sizes: tuple[int, int, int, tuple[int, ...], tuple[int, ...]]) -> Layer:
@@ -421,9 +462,7 @@ def _folded(predicted: Array, value: Array, formula: str) -> str:
     slope = float(slopes[0])
     name = "max(0, ·)" if slope == 0 else "the absolute value" if slope == -1 else f"{slope:.6g} times what is negative"
     what = "a ReLU" if slope == 0 else "an absolute value" if slope == -1 else "a leaky ReLU"
-    return (
-        f"The function is not linear in X: it is {what}, {name}, of {formula}. Read what is before it."
-    )
+    return f"The function is not linear in X: it is {what}, {name}, of {formula}. Read what is before it."
 
 
 def _differences(found: Formula, options: Options, known: Sequence[Layer]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -20,9 +21,10 @@ __all__ = ["AxisOptions", "Options", "estimate"]
 Array = npt.NDArray[Any]
 Side = int | str
 
-# Image and filter on each axis of the layers that are looked at; further images tell the padding behind.
-LAYERS = (((15, 14, 13), (3, 2, 2)), ((14, 16, 12), (2, 3, 2)), ((17, 15, 14), (4, 2, 3)))
-FURTHER = range(1, 9)
+# Image and filter on each axis of the layers that are looked at, such that no two kinds of padding are alike at strides
+# 1 and 2; images that are larger by these tell the padding behind.
+LAYERS = (((14, 15, 15), (3, 2, 2)), ((15, 14, 16), (2, 3, 4)), ((16, 16, 14), (4, 4, 3)))
+FURTHER = range(1, 5)
 
 
 def _lacking(size: int, extent: int, stride: int) -> int:
@@ -30,13 +32,13 @@ def _lacking(size: int, extent: int, stride: int) -> int:
     return max((-(-size // stride) - 1) * stride + extent - size, 0)
 
 
-# Padding that depends on the extent k of the filter, with its gaps, or on the image.
+# Padding that depends on the extent k of the filter, with its gaps, or on the image: z zeros give ⌈H/s⌉ responses.
 SIDES: Mapping[str, Callable[[int, int, int], int]] = {
     "(k − 1)÷2": lambda size, extent, stride: (extent - 1) // 2,
     "k÷2": lambda size, extent, stride: extent // 2,
     "k − 1": lambda size, extent, stride: extent - 1,
-    "half of what ⌈H/s⌉ responses need, rounded down": lambda size, extent, stride: _lacking(size, extent, stride) // 2,
-    "half of what ⌈H/s⌉ responses need, rounded up": lambda size, extent, stride: -(-_lacking(size, extent, stride) // 2),
+    "⌊z/2⌋": lambda size, extent, stride: _lacking(size, extent, stride) // 2,
+    "⌈z/2⌉": lambda size, extent, stride: -(-_lacking(size, extent, stride) // 2),
 }
 
 
@@ -86,10 +88,11 @@ class Options:
         Returns
         -------
         Geometry
-            Of a transposed convolution, whose image is a response map, without padding.
+            Of a transposed convolution, whose image is a response map, without padding; without such as is negative.
         """
         sizes = zip(self.axes, image[1:], filters[2:], strict=True)
-        padding = [(0, 0) if each.transposed else each.zeros(size, taps) for each, size, taps in sizes]
+        zeros = [(0, 0) if each.transposed else each.zeros(size, taps) for each, size, taps in sizes]
+        padding = [(max(before, 0), max(after, 0)) for before, after in zeros]
         stride, dilation = ([getattr(each, name) for each in self.axes] for name in ("stride", "dilation"))
         return Geometry(image, filters, stride=stride, padding=padding, dilation=dilation, groups=self.groups)
 
@@ -132,9 +135,8 @@ def estimate(call: Call, structure: Structure, dtype: str) -> Options:
         if reading is None or len(reading.shape) != 2 + count or not reading.places.size:
             return plain
         readings.append(reading)
-    size, taps = LAYERS[0]
     further = []
-    for more in FURTHER:
+    for (size, taps), more in itertools.product(LAYERS, FURTHER):
         layer = _layer(plain, [each + more for each in size[:count]], taps[:count])
         value = call(layer, {})
         further += [(layer, value.shape)] if value is not None and value.ndim == 2 + count else []
@@ -158,12 +160,16 @@ def _axis(readings: Sequence[Reading], further: Sequence[tuple[Layer, tuple[int,
     found = AxisOptions(int(slope), abs(int(by_tap)), turned=by_tap < 0, transposed=transposed)
     samples = []
     for reading, (l, a, y) in zip(readings, rows, strict=True):
-        image, taps = (shape[at + lead] for shape, lead in ((reading.layer.geometry.image, 1), (reading.layer.geometry.filters, 2)))
+        image, taps = (
+            shape[at + lead] for shape, lead in ((reading.layer.geometry.image, 1), (reading.layer.geometry.filters, 2))
+        )
         tap = taps - 1 - a if found.turned else a
         response, pixel = (y, l) if transposed else (l, y)
         offsets = found.stride * response + found.dilation * tap - pixel
         samples.append(_Sample(image, taps, reading.shape[2 + at], _usual(offsets.tolist())))
-    samples += [_Sample(each.geometry.image[1 + at], each.geometry.filters[2 + at], shape[2 + at]) for each, shape in further]
+    samples += [
+        _Sample(each.geometry.image[1 + at], each.geometry.filters[2 + at], shape[2 + at]) for each, shape in further
+    ]
     return _padded(found, samples)
 
 
@@ -200,13 +206,21 @@ def _padded(found: AxisOptions, samples: Sequence[_Sample]) -> AxisOptions:
             continue
         one = seen[0]
         start = dataclasses.replace(found, before=before)
-        need = (one.out - start.responses(one.size, one.taps)) * (1 if found.transposed else found.stride)
-        near = [-need] if found.transposed else sorted(range(need - found.stride, need + found.stride), key=lambda each: (each < 0, abs(each)))
-        for after in (*near, *SIDES):
+        need = (one.out - start.responses(one.size, one.taps)) * (-1 if found.transposed else found.stride)
+        room = 0 if found.transposed else found.stride
+        numbers = sorted(range(need - room, need + room + 1), key=lambda each: (each < 0, abs(each)))
+        for after in _in_order(before, numbers):
             tried = dataclasses.replace(start, after=after)
             if all(tried.responses(each.size, each.taps) == each.out for each in samples):
                 return tried
     return found
+
+
+def _in_order(before: Side, numbers: Sequence[int]) -> list[Side]:
+    """Return what the padding after may be, with what goes well with that before first."""
+    if isinstance(before, int):
+        return [*numbers, *SIDES]
+    return [*sorted(SIDES, key=lambda side: (side != before, not {"k", "z"} & {*side} & {*before})), *numbers]
 
 
 def _side(side: Side, size: int, extent: int, stride: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from fractions import Fraction
 
 from jacobians.formula.estimate import AxisOptions, Options
 from jacobians.formula.relation import Equation, Formula, Linear
@@ -11,6 +12,9 @@ from jacobians.formula.structure import INDICES, SIZES, Structure, right, with_b
 from jacobians.geometry import Geometry
 
 __all__ = ["described", "nearest"]
+
+# Letters in padding that depends on sizes.
+MEANINGS = {"k": "k is the extent of the filter", "z": "z zeros give ⌈H/s⌉ responses"}
 
 
 def nearest(read: Formula, options: Options, geometry: Geometry) -> Formula:
@@ -44,55 +48,51 @@ def nearest(read: Formula, options: Options, geometry: Geometry) -> Formula:
 
 
 def _equation(options: AxisOptions, names: tuple[str, str, str], sizes: tuple[str, str, str]) -> Equation:
-    """Write y = s·l + δ·a − p, with K − 1 − a in the place of a where the filter is turned."""
-    (l, a, y), (size, taps, _) = names, sizes
-    before = {"": options.before} if isinstance(options.before, int) else {f"before({size})": 1}
-    sign = -1 if options.turned else 1
-    steps = {f"F.{a}": sign * options.dilation}
-    steps |= {taps: options.dilation} if options.turned else {}
-    constant = -options.dilation if options.turned else 0
-    zeros = int(before.pop("", 0))
-    if options.transposed:
-        # The same with l and y exchanged.
-        by = -options.stride
-        value = {f"S.{l}": -1, **steps, **{name: -1 for name in before}}
-        return Equation(f"X.{y}", _divided(value, constant - zeros, by))
-    return Equation(f"X.{y}", Linear.of({f"S.{l}": options.stride, **steps, **{name: -1 for name in before}}, constant - zeros))
+    """Write y = s·l + δ·a − p, or l = s·y + δ·a − p, with K − 1 − a in the place of a where the filter is turned."""
+    (l, a, y), (size, taps, _), by = names, sizes, options.dilation
+    terms = {f"F.{a}": -by, taps: by} if options.turned else {f"F.{a}": by}
+    constant = -by if options.turned else 0
+    if isinstance(options.before, int):
+        constant -= options.before
+    else:
+        terms[f"before({size})"] = -1
+    terms[f"S.{l}"] = -1 if options.transposed else options.stride
+    divisor = -options.stride if options.transposed else 1
+    value = {name: Fraction(each, divisor) for name, each in terms.items()}
+    return Equation(f"X.{y}", Linear.of(value, Fraction(constant, divisor)))
 
 
-def _divided(terms: dict[str, int], constant: int, by: int) -> Linear:
-    from fractions import Fraction
-
-    return Linear.of({name: Fraction(each, by) for name, each in terms.items()}, Fraction(constant, by))
-
-
-def described(options: Options, layout: str) -> str:
-    """Say which convolution it is.
+def described(options: Options) -> str:
+    """Say which options a convolution has.
 
     Parameters
     ----------
     options : Options
-        Of a convolution.
-    layout : str
-        The axes of X, F and S in the order of the code.
+        All of them.
 
     Returns
     -------
     str
-        One sentence, and one about the filter.
+        Stride, padding, dilation and groups, and whether the filter is turned.
     """
     axes = options.axes
-    kind = "a transposed convolution" if axes[0].transposed else "a convolution"
-    padding = ", ".join(f"{each.before} before and {each.after} after" for each in axes)
-    if all(each.before == each.after == 0 for each in axes):
-        padding = "none"
     turned = [each.turned for each in axes]
-    filters = "turned by 180°" if all(turned) else "not turned" if not any(turned) else "turned on some axes only"
-    return (
-        f"It is {kind}: stride {_numbers([each.stride for each in axes])}, padding {padding}, dilation "
-        f"{_numbers([each.dilation for each in axes])}, groups {options.groups}, layout {layout}. The filter is {filters}."
-    )
+    filters = "turned by 180°" if all(turned) else "turned on some axes" if any(turned) else "not turned"
+    numbers = {
+        "stride": [str(each.stride) for each in axes],
+        "padding": [_padding(each) for each in axes],
+        "dilation": [str(each.dilation) for each in axes],
+        "groups": [str(options.groups)],
+    }
+    said = ", ".join(f"{name} {_joined(values)}" for name, values in numbers.items()) + f", the filter {filters}"
+    return said + "".join(f"; {text}" for letter, text in MEANINGS.items() if letter in _joined(numbers["padding"]))
 
 
-def _numbers(values: Sequence[int]) -> str:
-    return str(values[0]) if len(set(values)) == 1 else f"({', '.join(map(str, values))})"
+def _padding(options: AxisOptions) -> str:
+    if options.before == options.after:
+        return str(options.before)
+    return f"{options.before} before and {options.after} after"
+
+
+def _joined(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else f"({', '.join(values)})"
