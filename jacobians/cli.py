@@ -402,7 +402,8 @@ def read(
         str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default the usual ones are tried.")
     ] = None,
     groups: Annotated[
-        int | None, typer.Option(min=1, help="Groups of planes; by default 1 to 4 are tried.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Groups of planes; by default 1 to 4, and one per plane.", show_default=False),
     ] = None,
     torch: Annotated[bool, typer.Option("--torch", help="FUNCTION is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FUNCTION is a JAX function.")] = False,

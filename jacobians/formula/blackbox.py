@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -35,8 +34,6 @@ Plain = Callable[[Layer, Mapping[str, Array]], Array | None]
 MOST_AXES = 3
 # Those whose numbers tell products apart.
 DTYPES = ("float64", "float32", "int64", "int32")
-# Groups that are tried.
-GROUPS = (1, 2, 3, 4)
 # Images, planes and filters of a group, image and filter on each axis: of the layer at which layouts are told apart,
 # and of larger ones at which a formula is held against the code.
 FIRST = (2, 3, 5, (15, 13, 11), (3, 2, 2))
@@ -53,7 +50,9 @@ class ReadFormula(Formula):
     axes : tuple of AxisOptions
         The options of each spatial axis; of a function that is no convolution, those of the nearest one.
     groups : int
-        Groups of planes.
+        Groups of planes; of depthwise code, those of the layers that were tried.
+    depthwise : bool
+        Whether there is one group per plane, however many there are.
     layout : str
         The axes of X, F and S, such as "NHWC,HWIO->NHWC"; without N, one image at a time.
     differences : tuple of str
@@ -64,6 +63,7 @@ class ReadFormula(Formula):
 
     axes: tuple[AxisOptions, ...] = ()
     groups: int = 1
+    depthwise: bool = False
     layout: str = ""
     differences: tuple[str, ...] = ()
     layers: int = 0
@@ -137,7 +137,7 @@ class ReadFormula(Formula):
         return self.predict(sizes_of(layer), arrays)
 
     def __str__(self) -> str:
-        options = described(Options(self.axes, self.groups))
+        options = described(Options(self.axes, self.groups), depthwise=self.depthwise)
         name = "transposed convolution" if self.transposed else "convolution"
         kind = f"It is a {name}: {options}."
         if not self.is_convolution:
@@ -156,7 +156,7 @@ class ReadFormula(Formula):
             The formula in three styles, and the attributes by their names.
         """
         styles: tuple[Style, ...] = ("unicode", "text", "latex")
-        names = ["is_convolution", "stride", "padding", "dilation", "groups", "turned", "transposed"]
+        names = ["is_convolution", "stride", "padding", "dilation", "groups", "depthwise", "turned", "transposed"]
         names += ["layout", "differences", "layers", "calls"]
         return {"formula": {style: self.write(style) for style in styles}} | {
             name: getattr(self, name) for name in names
@@ -190,7 +190,7 @@ def read(
     layout : str, optional
         The order of the axes, such as "NHWC,HWIO->NHWC"; by default those that are usual are tried.
     groups : int, optional
-        By default 1 to 4 are tried.
+        By default 1 to 4, and one per plane, are tried.
     most_calls : int
         Of the function, for the formula itself; finding out layout and options takes some more.
 
@@ -247,22 +247,28 @@ class _Reader:
     def read(self, layout: str | None, groups: int | None) -> ReadFormula:
         """Try the layouts in which the function can be called, one after the other."""
         refused: list[Unreadable] = []
-        ways = list(arrangements(layout, self.spatial_ndim))
-        counts = GROUPS if groups is None else (groups,)
-        for count, way in itertools.product(counts, ways):
-            if self._takes(way, count):
+        others: list[ReadFormula] = []
+        ways = list(arrangements(layout, groups, self.spatial_ndim))
+        for way in ways:
+            if self._takes(way):
                 try:
-                    return self._formula(way, count)
+                    found = self._formula(way)
                 except Unreadable as error:
                     refused.append(error)
+                    continue
+                if found.is_convolution:
+                    return found
+                # Arrays in a wrong order may be taken, too.
+                others.append(found)
+        if others:
+            return others[0]
         if refused:
             raise refused[0]
         # Whatever it does, it is no convolution: it is told from the first layout in which it does anything.
-        first = self._first(counts[0])
         for way in ways:
-            if self._value(way, first, self._draw(first, 0)) is not None:
-                return self._formula(way, counts[0])
-        self._value(ways[0], first, self._draw(first, 0))
+            if self._result(way) is not None:
+                return self._formula(way)
+        self._result(ways[0])
         raise Unreadable(self._raises()) from self.error
 
     # calls ------------------------------------------------------------------------------------------------------------
@@ -273,21 +279,25 @@ class _Reader:
             letter: np.asarray(arrays.get(letter, np.zeros(shape)), self.dtype)
             for letter, shape in layer.shapes.items()
         }
-        self.calls += 1
         try:
             with np.errstate(all="ignore"):
-                found = way.call(self.function, given["X"], given["F"], [given["b"]] if self.bias else [])
+                found = way.call(self._counted, given["X"], given["F"], [given["b"]] if self.bias else [])
                 return np.array(found, np.float64)
         except Exception as error:  # whatever it raises is what is reported
             self.error = error
             return None
 
-    def _takes(self, way: Arrangement, groups: int) -> bool:
+    def _counted(self, *arrays: Array) -> Any:
+        self.calls += 1
+        return self.function(*arrays)
+
+    def _result(self, way: Arrangement) -> Array | None:
+        layer = self._first(way.groups)
+        return self._value(way, layer, self._draw(layer, 0))
+
+    def _takes(self, way: Arrangement) -> bool:
         """Whether a result comes that has the images and filters that were given."""
-        if groups > 1 and "C" not in way.X:
-            return False
-        layer = self._first(groups)
-        value = self._value(way, layer, self._draw(layer, 0))
+        layer, value = self._first(way.groups), self._result(way)
         return value is not None and value.size > 0 and value.shape[:2] == (layer.images, layer.geometry.filters[0])
 
     def _first(self, groups: int) -> Layer:
@@ -301,13 +311,13 @@ class _Reader:
 
     # the formula ------------------------------------------------------------------------------------------------------
 
-    def _formula(self, way: Arrangement, groups: int) -> ReadFormula:
-        first = self._first(groups)
+    def _formula(self, way: Arrangement) -> ReadFormula:
+        first = self._first(way.groups)
         plain = functools.partial(self._value, way)
         self._check_steady(plain, first)
         added = self._added(plain, first)
         call = _without(plain, added) if added else plain
-        structure = Structure(self.spatial_ndim, groups)
+        structure = Structure(self.spatial_ndim, way.groups)
         options = estimate(call, structure, self.dtype)
         try:
             found = formula_of(call, "S", structure, options.geometry, self.dtype, self.most)
@@ -323,7 +333,8 @@ class _Reader:
         return ReadFormula(
             **fields,
             axes=options.axes,
-            groups=groups,
+            groups=way.groups,
+            depthwise=way.depthwise,
             layout=str(way),
             differences=differences,
             layers=len(agree),
@@ -367,8 +378,8 @@ class _Reader:
         # One from another process has its own name in its text.
         said = str(error) if isinstance(error, ChildProcessError) else said
         return (
-            f"The function can be called at no layer, in none of the usual layouts. With planes first it gives: {said}. "
-            "Check its signature, which is function(X, F), or function(X, F, b) with a bias, and say which layout it takes."
+            f"The function cannot be called in any of the usual layouts. With planes first it gives: {said}. Check its "
+            "signature, which is function(X, F), or function(X, F, b) with a bias, and say which layout it takes."
         )
 
     def _check_steady(self, call: Plain, layer: Layer) -> None:
@@ -398,8 +409,8 @@ class _Reader:
             constant = f" Besides, it adds something where {letter} is 0." if np.any(zero) and not self.bias else ""
             if np.any(zero) and np.array_equal(zero, first) and np.array_equal(zero, second):
                 return (
-                    f"The result is the same whatever {letter} is, and not 0: the function depends on earlier calls, such "
-                    f"as results that it keeps by shapes, or not on {letter}."
+                    f"The result is the same whatever {letter} is, and not 0: the function depends on earlier calls, "
+                    f"such as results that it keeps by shapes, or not on {letter}."
                 )
             if said := _broken(letter, self._unit(layer), zero, first, double, second, added):
                 return said + constant

@@ -62,13 +62,15 @@ def _equation(options: AxisOptions, names: tuple[str, str, str], sizes: tuple[st
     return Equation(f"X.{y}", Linear.of(value, Fraction(constant, divisor)))
 
 
-def described(options: Options) -> str:
+def described(options: Options, *, depthwise: bool = False) -> str:
     """Say which options a convolution has.
 
     Parameters
     ----------
     options : Options
         All of them.
+    depthwise : bool
+        Whether there is one group per plane.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def described(options: Options) -> str:
         "stride": [str(each.stride) for each in axes],
         "padding": [_padding(each) for each in axes],
         "dilation": [str(each.dilation) for each in axes],
-        "groups": [str(options.groups)],
+        "groups": ["one per plane" if depthwise else str(options.groups)],
     }
     said = ", ".join(f"{name} {_joined(values)}" for name, values in numbers.items()) + f", the filter {filters}"
     return said + "".join(f"; {text}" for letter, text in MEANINGS.items() if letter in _joined(numbers["padding"]))

@@ -71,7 +71,7 @@ def explain(read: Formula, right: Formula) -> Explanation:
     for (name, fill), axes in groups.items():
         atom = ATOMS[name]
         everywhere = atom.everywhere and len(set(axes)) == count
-        causes.append((atom.everywhere if everywhere else atom.phrase).format(axes=_axes(axes, count), **dict(fill)))
+        causes.append((atom.everywhere if everywhere else atom.phrase).format(**{"axes": _axes(axes, count), **dict(fill)}))
         cures.append(atom.cure)
     result = NAMES.get(right.result, right.result)
     title = f"{result} is wrong: {', and '.join(causes)}" if causes else f"{result} is right"
