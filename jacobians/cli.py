@@ -426,9 +426,13 @@ def read(
     _check_folder("--json", json_file)
     if torch and jax:
         _refuse("--torch and --jax are both given; a function is of one of them")
+    file, _, name = function.rpartition(":")
+    if not file or name == "-":
+        _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
     framework = "torch" if torch else "jax" if jax else ""
     forward, _ = isolated(functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias))
     options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
+    assert forward is not None
     try:
         found = blackbox.read(_called_elsewhere(forward), **options)
     except blackbox.Unreadable as error:
@@ -441,12 +445,10 @@ def read(
     sys.exit(status)
 
 
-def _called_elsewhere(function: Callable[..., Any] | None) -> Callable[..., Any]:
+def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function that runs in another process one that is called like any other."""
     from jacobians.audit.calling.subject import Call, call
 
-    if function is None:
-        raise ValueError("FUNCTION is -; it needs a function in a file, like conv.py:forward")
     numbers = itertools.count()
 
     def called(*arrays: Any) -> Any:

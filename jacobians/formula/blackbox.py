@@ -17,7 +17,7 @@ from jacobians.errors import nearest as alike
 from jacobians.evidence import exact
 from jacobians.formula.arrangement import Arrangement, arrangements
 from jacobians.formula.estimate import AxisOptions, Options, estimate
-from jacobians.formula.kind import described, nearest
+from jacobians.formula.kind import described, nearest, with_folds
 from jacobians.formula.read import MOST_CALLS, MOST_DENOMINATOR, Unreadable, layers, rational
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Coefficient, Formula, Term, View
@@ -220,9 +220,12 @@ def read(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from scipy.signal import convolve2d
-    >>> print(read(lambda X, F: convolve2d(X, F, mode="valid")[::2]))  # doctest: +SKIP
+    >>> found = read(lambda X, F: convolve2d(X, F, mode="valid")[::2])
+    >>> print(found.write())
+    S[i, l, m] = Σ X[k, y, x] · F[i, k, a, b]   over  y = 2l − a + K − 1,  x = m − b + L − 1
+    >>> found.stride, found.padding, found.turned, found.layout
+    ((2, 1), ((0, 0), (0, 0)), True, 'HW,HW->HW')
     """
     if not callable(function):
         raise TypeError(f"function has type {type(function).__name__}; it needs a function of NumPy arrays")
@@ -478,11 +481,28 @@ def _folded(predicted: Array, value: Array, formula: str) -> str:
 
 def _differences(found: Formula, options: Options, known: Sequence[Layer]) -> tuple[str, ...]:
     """Say in what a formula differs from the convolution with these options; nothing where they give the same."""
-    right = nearest(found, options, known[0].geometry)
+    geometry = known[0].geometry
+    right = nearest(found, options, geometry)
+    if _same(found, right, known):
+        return ()
+    folded = with_folds(right, found)
+    if folded != right and _same(found, folded, known):
+        # At the border alone: the words for that are those for a filter that is not turned.
+        plain = nearest(
+            found,
+            Options(tuple(dataclasses.replace(each, turned=False) for each in options.axes), options.groups),
+            geometry,
+        )
+        found, right = with_folds(plain, found), plain
+    return explain(found, right).causes or ("its products are others than those of the nearest convolution",)
+
+
+def _same(one: Formula, two: Formula, known: Sequence[Layer]) -> bool:
+    """Whether two formulas give the same at all of these layers."""
     for seed, layer in enumerate(known):
         generator = np.random.default_rng(seed)
         arrays = {letter: generator.integers(-99, 99, shape) for letter, shape in layer.shapes.items()}
-        one, two = (each.predict(sizes_of(layer), arrays) for each in (found, right))
-        if not np.array_equal(one, two):
-            return explain(found, right).causes or ("its products are others than those of the nearest convolution",)
-    return ()
+        sizes = sizes_of(layer)
+        if not np.array_equal(one.predict(sizes, arrays), two.predict(sizes, arrays)):
+            return False
+    return True

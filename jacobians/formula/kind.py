@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from jacobians.formula.estimate import AxisOptions, Options
+from jacobians.formula.normal import plus
 from jacobians.formula.relation import Equation, Formula, Linear
 from jacobians.formula.structure import INDICES, SIZES, Structure, right, with_bias
 from jacobians.geometry import Geometry
 
-__all__ = ["described", "nearest"]
+__all__ = ["described", "nearest", "with_folds"]
 
 # Letters in padding that depends on sizes.
 MEANINGS = {"k": "k is the extent of the filter", "z": "z zeros give ⌈H/s⌉ responses"}
@@ -47,19 +48,39 @@ def nearest(read: Formula, options: Options, geometry: Geometry) -> Formula:
     return with_bias(found, structure) if has_bias else found
 
 
+def with_folds(formula: Formula, read: Formula) -> Formula:
+    """Bring the pixels of a formula back at the border as those of another one are.
+
+    Parameters
+    ----------
+    formula, read : Formula
+        Of S.
+
+    Returns
+    -------
+    Formula
+        The first one, with the folds of the second.
+    """
+    folds = {each.index: each.fold for term in read.terms for each in term.equations if each.fold}
+    first, *others = formula.terms
+    equations = tuple(dataclasses.replace(each, fold=folds.get(each.index, "")) for each in first.equations)
+    return dataclasses.replace(formula, terms=(dataclasses.replace(first, equations=equations), *others))
+
+
 def _equation(options: AxisOptions, names: tuple[str, str, str], sizes: tuple[str, str, str]) -> Equation:
     """Write y = s·l + δ·a − p, or l = s·y + δ·a − p, with K − 1 − a in the place of a where the filter is turned."""
     (l, a, y), (size, taps, _), by = names, sizes, options.dilation
-    terms = {f"F.{a}": -by, taps: by} if options.turned else {f"F.{a}": by}
-    constant = -by if options.turned else 0
-    if isinstance(options.before, int):
-        constant -= options.before
+    tap = Linear.of({f"F.{a}": -by, taps: by}, -by) if options.turned else Linear.of({f"F.{a}": by})
+    if options.turned and {options.before, options.after} == {"(k − 1)÷2", "k÷2"}:
+        # Both together are all taps but one.
+        form = Linear.of({f"F.{a}": -by, f"after({size})": 1})
+    elif options.before == "k − 1":
+        form = plus(tap, Linear.of({taps: -by}, by))
     else:
-        terms[f"before({size})"] = -1
-    terms[f"S.{l}"] = -1 if options.transposed else options.stride
-    divisor = -options.stride if options.transposed else 1
-    value = {name: Fraction(each, divisor) for name, each in terms.items()}
-    return Equation(f"X.{y}", Linear.of(value, Fraction(constant, divisor)))
+        zeros = Linear.of({}, options.before) if isinstance(options.before, int) else Linear.of({f"before({size})": 1})
+        form = plus(tap, zeros, -1)
+    form = plus(form, Linear.of({f"S.{l}": -1 if options.transposed else options.stride}))
+    return Equation(f"X.{y}", plus(Linear(), form, Fraction(-1, options.stride) if options.transposed else 1))
 
 
 def described(options: Options, *, depthwise: bool = False) -> str:
