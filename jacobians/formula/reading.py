@@ -101,7 +101,10 @@ class _Formulas:
 
     def formula(self) -> Formula:
         """Fit a few layers, and read those at which the formula does not predict the code, too."""
-        factors = self._factors(next(each for each in self.layers if self._gives(each)))
+        first = next((each for each in self.layers if self._gives(each)), None)
+        if first is None:
+            raise Unreadable("the code gives a result at none of the layers")
+        factors = self._factors(first)
         at = list(range(FIRST))
         found = self._fitted(factors, [self.layers[each] for each in at])
         try:
