@@ -182,9 +182,8 @@ class Mistake:
         calls = [each and functools.partial(each, layer=self.layer) for each in (self.forward, self.backward)]
         return audit(*calls, bias=self.bias, **options)
 
-    def row(self) -> str:
-        """Return its row of the table."""
-        report = self.audit()
+    def row(self, report: AuditReport) -> str:
+        """Return the row of the table for its audit."""
         first, formula = str(report).splitlines()[0], report.findings[0].formula
         cells = (self.words, first, formula and f"`{' '.join(formula.split())}`")
         return f"| {' | '.join(cells)} |"
@@ -753,7 +752,7 @@ def _fit(A: Array, X: Array, F: Array, layer: Layer) -> Array:
 
 def table() -> str:
     """Return the table of docs/reference/mistakes.md."""
-    rows = (mistake.row() for mistake in MISTAKES.values())
+    rows = (mistake.row(mistake.audit()) for mistake in MISTAKES.values())
     return "\n".join([HEADER, "|---|---|---|", *rows]) + "\n"
 
 
