@@ -269,7 +269,7 @@ class Convolution(Layer):
 
     def explain(self, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
         """Read the relation between indices that the code computes."""
-        return formula_finding(run, comparisons)
+        return formula_finding(self, run, comparisons)
 
     def agrees(self, explanation: Explanation, each: Comparison) -> bool:
         """Whether a formula gives these numbers in this shape, up to what fast algorithms may be off."""
