@@ -380,7 +380,7 @@ def _is_linear(term: Term) -> bool:
     names = {name for form in forms for name, _ in form.terms}
     plain = not any(any(mark in name for mark in ("÷", "min(", "·", "*")) for name in names)
     unfolded = not any(each.fold for each in term.equations) and not any(
-        view.order or view.steps[1] != 1 for view in term.views
+        view.order or view.steps for view in term.views
     )
     return plain and unfolded and not any(each.of for each in conditions) and term.coefficient == Coefficient()
 

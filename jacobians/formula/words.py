@@ -194,8 +194,7 @@ class _Differences:
 
     def _term(self, read: Term, right: Term) -> Iterator[_Found]:
         for view in read.views:
-            if view.order or view.steps[1] != 1:
-                yield _order(view, self.count)
+            yield from _orders(view, self.count)
         missing, other, further = aligned(read, right, self.known)
         fixed = {each.index: each.value for each in further if not each.fold}
         by_index = {each.index: each for each in other}
@@ -596,12 +595,16 @@ def _weight(form: Linear) -> int:
     return len(form.terms) + bool(form.constant)
 
 
-def _order(view: View, axes: int) -> _Found:
-    at, step = view.steps
-    if step != 1:
+def _orders(view: View, axes: int) -> Iterator[_Found]:
+    for at, step in view.steps:
         entries = f"the {_entry(view.names[at], axes)}s of {_array(view.names[at])}"
         how = "taken from" if step < 0 else "taken in"
-        return _Found("in-steps", fill=(("entries", entries), ("how", how), ("step", str(abs(step)))))
+        yield _Found("in-steps", fill=(("entries", entries), ("how", how), ("step", str(abs(step)))))
+    if view.order:
+        yield _order(view)
+
+
+def _order(view: View) -> _Found:
     names = [axis.name for axis in view.tensor.axes]
     order = [names[at] for at in view.order]
     if "g" in names:

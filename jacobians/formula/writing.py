@@ -304,12 +304,11 @@ class _Writer:
     def _order(self, view: View) -> str:
         names = ", ".join(view.tensor.axes[at].name for at in view.order)
         name = NAMES.get(view.tensor.letter, view.tensor.letter)
-        axis, step = view.steps
-        if step != 1:
-            return f"   {view.tensor.axes[axis].name} of {name} {'from' if step < 0 else 'in'} steps of {abs(step)}"
-        if not names:
-            return ""
-        return f"   {name} {'written' if view.written else 'read'} as ({names})"
+        parts = [
+            f"   {view.tensor.axes[axis].name} of {name} {'from' if step < 0 else 'in'} steps of {abs(step)}"
+            for axis, step in view.steps
+        ]
+        return "".join(parts) + (f"   {name} {'written' if view.written else 'read'} as ({names})" if names else "")
 
     def _coefficient(self, term: Term, tokens: Tokens) -> tuple[str, str]:
         each = term.coefficient

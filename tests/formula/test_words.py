@@ -111,7 +111,7 @@ def reordered(formula, letter, order, *, written=False):
 
 
 WRONG["in-steps"] = (
-    change(DX, views=(*DX.terms[0].views[:2], dataclasses.replace(DX.terms[0].views[2], steps=(2, 2)))),
+    change(DX, views=(*DX.terms[0].views[:2], dataclasses.replace(DX.terms[0].views[2], steps=((2, 2),)))),
     DX,
 )
 WRONG["order"] = reordered(DX, "F", (0, 2, 3, 1)), DX
