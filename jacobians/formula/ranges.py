@@ -166,7 +166,8 @@ class _Separation:
         """Yield indices, their remainders, their distances to the first and last, and their sums and differences."""
         names = list(self.term.axes)
         plain = [Condition(Linear.of({name: 1})) for name in self.columns]
-        yield plain
+        yield plain[: len(names)]
+        yield plain[len(names) :]
         yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
         yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
         steps = sorted({1, *self.combinations.steps})

@@ -375,7 +375,7 @@ def _sums(values: Array, table: Array) -> tuple[Array, Array]:
         order = np.argsort(pairs)
         ordered = pairs[order]
         for at, value in enumerate(values):
-            for first in (np.zeros(1), table, ordered[: MOST_PAIRS]):
+            for first in (np.zeros(1), table, ordered[:MOST_PAIRS]):
                 place = np.minimum(np.searchsorted(ordered, value - first), len(ordered) - 1)
                 hits = np.flatnonzero(ordered[place] == value - first)
                 if len(hits):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -279,9 +278,7 @@ class Term:
     @functools.cached_property
     def axes(self) -> dict[str, Axis]:
         """The axes by the names of their indices."""
-        return {
-            name: axis for view in self.views for name, axis in zip(view.names, view.tensor.axes, strict=True)
-        }
+        return {name: axis for view in self.views for name, axis in zip(view.names, view.tensor.axes, strict=True)}
 
     def tuples(self, sizes: Sizes, out: Sequence[int] | None = None) -> Columns:
         """Enumerate the index tuples at a layer that equations and arrays allow, without the conditions.

@@ -112,7 +112,6 @@ def joined_rows(one: Rows, two: Rows) -> Rows:
     return Rows(columns, np.concatenate([one.layer, two.layer]), np.concatenate([one.by, two.by]))
 
 
-
 def own_sizes(name: str, structure: Structure) -> tuple[str, ...]:
     """Return the sizes of the axis of an index."""
     index = name.rpartition(".")[2]
@@ -124,12 +123,10 @@ def own_sizes(name: str, structure: Structure) -> tuple[str, ...]:
     return {"n": ("N",), "i": ("n", "n/g"), "k": ("d", "d/g"), "g": ()}[index]
 
 
-
 def joined_sizes(structure: Structure) -> list[str]:
     """Name the number of responses, of taps of a plane, and of pixels of a plane."""
     axes = SIZES[structure.spatial_ndim]
     return ["·".join(each) for each in zip(*axes, strict=True)] if len(axes) > 1 else []
-
 
 
 def is_spatial(name: str) -> bool:
