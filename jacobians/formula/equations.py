@@ -26,8 +26,8 @@ ORDERS = ((*RESPONSES, *TAPS, *PIXELS), (*RESPONSES, *PIXELS, *TAPS), (*TAPS, *P
 MOST_SLOPES, MOST_COMBINATIONS, RARE = 4, 24, 0.02
 # Neighbours at these distances: an index may go up and down in turns.
 LAGS = (1, 2, 3)
-# Share of the products for which an equation has to hold that does not hold for all: where the index has several values,
-# and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
+# Share of the products for which an equation that does not hold for all has to hold: where the index has several
+# values, and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
 MAJORITY, LEAST, TIES = 0.25, 0.15, 0.6
 
 
@@ -142,7 +142,7 @@ class Equations:
             for low, high, some in zip(least, most, self.there, strict=True)
         ]
         found = self.combinations.within(limits, own, by)
-        return found and (_sum(value, found), FLOOR if spare else "")
+        return (_sum(value, found), FLOOR if spare else "") if found else None
 
     def _folded(self, name: str, off: Array, own: Sequence[str]) -> tuple[Linear, str] | None:
         """Return the constant and the fold of an index that is folded at the border."""

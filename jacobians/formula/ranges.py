@@ -47,10 +47,9 @@ def ranged(term: Term, rows: Rows, readings: Readings, combinations: Combination
     """
     candidates = []
     for at in range(len(readings.sizes)):
-        found = _candidates(term, rows, readings, at)
-        if found is None:
+        if (tuples := _candidates(term, rows, readings, at)) is None:
             return None
-        candidates.append(found)
+        candidates.append(tuples)
     if all(actual.all() for _, actual in candidates):
         return term
     separation = _Separation(term, candidates, readings, combinations)

@@ -154,7 +154,7 @@ class _Formulas:
 
     def _readings(self, letters: tuple[str, ...], layers: Sequence[Layer]) -> list[Reading]:
         """Read some layers, at least a few; where the result is 0 for all numbers, no call is needed."""
-        found = []
+        found: list[Reading] = []
         for layer in layers:
             known = (letters, layer) in self.known or layer in self.wanted
             # What is left is for the layers at which a formula is tried.

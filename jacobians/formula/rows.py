@@ -108,6 +108,7 @@ class Readings:
 
 
 def joined_rows(one: Rows, two: Rows) -> Rows:
+    """Return the products of both."""
     columns = {name: np.concatenate([each, two.columns[name]]) for name, each in one.columns.items()}
     return Rows(columns, np.concatenate([one.layer, two.layer]), np.concatenate([one.by, two.by]))
 
@@ -130,4 +131,5 @@ def joined_sizes(structure: Structure) -> list[str]:
 
 
 def is_spatial(name: str) -> bool:
+    """Return whether an index counts responses, taps or pixels along an axis."""
     return any(name.rpartition(".")[2] in axis for axis in AXES)

@@ -118,7 +118,7 @@ def right(result: str, structure: Structure, options: Geometry, *, same: bool = 
         views = (View(tensors["db"]), View(tensors["G"]))
         same_filter = [_same(f"db.{axis.name}", f"G.{axis.name}") for axis in tensors["b"].axes]
         return Formula("db", (Term(views, tuple(same_filter)),), shape)
-    views = tuple(View(tensors[letter]) for letter in (result, *FACTORS[result]))
+    arrays = tuple(View(tensors[letter]) for letter in (result, *FACTORS[result]))
     G, F, X = (letters[letter] for letter in "GFX")
     names = ("g", "i") if structure.groups > 1 else ("i",)
     equations = [_same(f"{F}.{name}", f"{G}.{name}") for name in names]
@@ -132,7 +132,7 @@ def right(result: str, structure: Structure, options: Geometry, *, same: bool = 
         before = options.padding[at][0]
         value = Linear.of({**steps, f"before({size})": -1}) if same else Linear.of(steps, -before)
         equations.append(Equation(f"{X}.{y}", value))
-    return Formula(result, (Term(views, tuple(equations)),), shape)
+    return Formula(result, (Term(arrays, tuple(equations)),), shape)
 
 
 def with_bias(formula: Formula, structure: Structure) -> Formula:

@@ -125,5 +125,5 @@ def test_code_that_is_not_linear_has_no_formula():
     def call(layer, arrays):
         return np.maximum(arrays.get("G", np.zeros(layer.shapes["G"])).sum((0, 2, 3)) - 50, 0) ** 2
 
-    with pytest.raises(Unreadable, match="products|linear|told"):
+    with pytest.raises(Unreadable, match=r"products|linear|told"):
         formula_of(call, "db", Structure(2, 1), geometry_of, "float64")
