@@ -64,7 +64,7 @@ class Equations:
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0
 
-    def found(self, order: Sequence[str], *, strict: bool) -> tuple[list[Equation], Array]:
+    def found(self, order: Sequence[str], *, strict: bool, constant: bool = True) -> tuple[list[Equation], Array]:
         """Express index after index by those that are free; return which products satisfy all equations, too.
 
         Parameters
@@ -73,6 +73,8 @@ class Equations:
             Letters of the arrays: the indices of the first are free where they can be.
         strict : bool
             Whether equations have to hold for all products.
+        constant : bool
+            Whether an index may be the same everywhere; it is free else, and left to ranges.
 
         Returns
         -------
@@ -86,7 +88,9 @@ class Equations:
         fits = np.ones(self.rows.count, bool)
         for name in sorted(self.axes, key=lambda each: order.index(each.partition(".")[0])):
             found = self.of(name, free)
-            if found is None and not strict:
+            if found is not None and not constant and not any(each in self.axes for each, _ in found.value.terms):
+                found = None
+            elif found is None and not strict:
                 found = self.usual(name, free)
             if found is None:
                 free.append(name)

@@ -114,9 +114,10 @@ class _Formulas:
 
     def formula(self) -> Formula:
         """Fit a few layers, and read those at which the formula does not predict the code, too."""
+        self.shape = self._shape()
         some = [layer for layer, value in self.values.items() if np.any(value)]
         if not some:
-            return Formula(self.result, (), self._shape())
+            return Formula(self.result, (), self.shape)
         self.factors = self._factors(next((each for each in some[:FIRST] if _is_telling(each)), some[0]))
         # Sums of the entries of one array take few calls.
         layers = some[: FIRST if any(len(each) > 1 for each in self.factors) else 2 * FIRST]
@@ -150,7 +151,7 @@ class _Formulas:
             if found:
                 self.views[letters] = found[0].views
             terms += found
-        return Formula(self.result, tuple(terms), self._shape())
+        return Formula(self.result, tuple(terms), self.shape)
 
     def _readings(self, letters: tuple[str, ...], layers: Sequence[Layer]) -> list[Reading]:
         """Read some layers, at least a few; where the result is 0 for all numbers, no call is needed."""

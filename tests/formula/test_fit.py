@@ -121,6 +121,18 @@ def test_a_factor_is_a_coefficient(scale, number, powers):
     assert predicts(formula, scale=scale)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_code_of_less_precision_has_the_same_formula(dtype):
+    def call(layer, arrays):
+        if layer.images == 3:
+            return None  # as code that raises there
+        zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()}
+        return filter_gradient(layer.geometry, zeros | arrays, turned=True).astype(dtype)
+
+    formula = formula_of(call, "dF", Structure(2, 1), geometry_of, dtype)
+    assert predicts(formula, turned=True)
+
+
 def test_code_that_is_not_linear_has_no_formula():
     def call(layer, arrays):
         return np.maximum(arrays.get("G", np.zeros(layer.shapes["G"])).sum((0, 2, 3)) - 50, 0) ** 2
