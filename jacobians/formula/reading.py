@@ -124,14 +124,16 @@ class _Formulas:
         layers = some[: FIRST if any(len(each) > 1 for each in self.factors) else 2 * FIRST]
         found = self._fitted(layers)
         try:
-            while wrong := [each for each in self.values if not self._predicts(found, each)]:
+            while self.left and (wrong := [each for each in self.values if not self._predicts(found, each)]):
                 if self.wanted.issuperset(wrong):
                     more = list(dict.fromkeys([*self.factors, *self._factors(wrong[0])]))
                     if more == self.factors:
                         break
                     self.factors = more
                 # The more terms, the more layers are needed to tell them from others.
-                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[: max(1, len(found.terms))]
+                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[
+                    : max(1, len(found.terms))
+                ]
                 self.wanted.update(further)
                 layers = list(dict.fromkeys([*layers, *further]))
                 found = self._fitted(layers)
@@ -154,7 +156,7 @@ class _Formulas:
 
     def _readings(self, letters: tuple[str, ...], layers: Sequence[Layer]) -> list[Reading]:
         """Read some layers, at least a few; where the result is 0 for all numbers, no call is needed."""
-        found = []
+        found: list[Reading] = []
         for layer in layers:
             known = (letters, layer) in self.known or layer in self.wanted
             # What is left is for the layers at which a formula is tried.
@@ -222,11 +224,20 @@ class _Formulas:
             lengths = [each[at] for each in shapes]
             if lengths == [each[axis.size] for each in sizes]:
                 found.append(Linear.of({axis.size: 1}))
-            elif (fitted := combinations.within([(each or -FREE, each) for each in lengths], ())) is not None:
+            elif (fitted := _length(combinations, lengths)) is not None:
                 found.append(fitted)
             else:
                 raise Unreadable("the shape of the result is no combination of sizes")
         return tuple(found)
+
+
+def _length(combinations: Combinations, lengths: Sequence[int]) -> Linear | None:
+    """Return the combination of sizes, perhaps divided by a step and rounded down, that an axis is long."""
+    for by in sorted({1, *combinations.steps}):
+        limits = [(by * each or -FREE, by * each + by - 1) for each in lengths]
+        if (found := combinations.within(limits, (), by)) is not None:
+            return found
+    return None
 
 
 def _drawn(layer: Layer) -> dict[str, Array]:
