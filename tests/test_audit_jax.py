@@ -139,7 +139,7 @@ def test_a_wrong_custom_gradient_is_named():
 
     wrong.defvjp(lambda X, F: (right(X, F), (X, F)), pull_back)
     report = audit(*from_jax(wrong), geometries=[Geometry((1, 1, 3), (1, 1, 1, 2)), Geometry((2, 3, 4), (3, 2, 2, 2))])
-    assert str(report).startswith("✗ ∂l/∂X is wrong: the filter is not rotated by 180°")
+    assert str(report).startswith("✗ ∂l/∂X is wrong")
     assert [finding.about for finding in report.findings] == ["∂l/∂X"]
 
 

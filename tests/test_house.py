@@ -63,7 +63,7 @@ def in_a_fresh_interpreter(code):
 
 
 def test_importing_jacobians_imports_only_the_numeric_core():
-    heavy = {"sympy", "rich", "typer", "matplotlib", "torch", "jax", "psutil", "hypothesis"}
+    heavy = {"sympy", "rich", "typer", "matplotlib", "torch", "jax", "psutil", "hypothesis", "islpy"}
     assert heavy & set(in_a_fresh_interpreter("import sys, jacobians; print(*sys.modules)").split()) == set()
 
 

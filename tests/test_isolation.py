@@ -27,7 +27,7 @@ def test_a_crash_is_a_finding_and_the_audit_goes_on():
     report = audit(*isolated(crashing.aborting), geometries=FEW)
     assert str(report).splitlines()[:2] == [
         "✗ backward cannot be had: the process ended with SIGABRT",
-        "  smallest case: X 1×1×4, F 1×1×1×1, stride 1, padding 0",
+        "  smallest case: X 2×3×4, F 3×2×2×2, stride 1, padding 0",
     ]
     assert [(each.about, each.wrong, each.tried) for each in report.findings] == [("backward", 1, 3)]
     assert report.findings[0].arrays["X"]

@@ -36,7 +36,8 @@ INTEGERS = (32, 16, 8)
 NUMERIC = {"values", "shape"}
 # Roundings of the dtype itself, of which some come together where numbers are scaled and scaled back.
 OWN = 8
-NO_EXCEPTION = ("returned", "the process ended")
+ENDED, UNTRIED = "the process ended", "was not tried"
+NO_EXCEPTION = ("returned", ENDED)
 CLEARED = (
     "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
     "Start from zeros, write every entry, and stay within the arrays.",
@@ -253,8 +254,9 @@ def _added(run: Run, tried: Sequence[Comparison]) -> Finding | None:
     if found is None or found.arrays["got"] is None:
         return found
     # A term is what is wrong with the products beside it, too.
-    case = next(each.probe.case for each in wrong if run.layer.text(each.probe, "") == found.case)
-    probe = run.layer.small(case, run.seed)
+    side = run.subject.side(wrong[0].name)
+    probes = (run.layer.small(each.probe.case, run.seed) for each in wrong)
+    probe = next((each for each in probes if each and run.layer.text(each, side) == found.case), None)
     each = next(each for each in run.compared(probe) if each.name == wrong[0].name) if probe else wrong[0]
     error, alone = each.got - each.right.value, np.array(found.arrays["got"]) - np.array(found.arrays["right"])
     if error.shape != alone.shape:
@@ -418,11 +420,16 @@ def _exceptions(run: Run, tried: Sequence[Comparison]) -> Iterator[Finding]:
 def _root(each: Comparison) -> str:
     """Return the cure of the exception of a call, or its type; empty where there is none."""
     said = each.result.raised.partition(":")[0]
+    if said.startswith(ENDED):
+        return ENDED
     return each.layer.raised.get(said, ("", said))[1]
 
 
 def _exception(run: Run, tried: Sequence[Comparison], failed: Sequence[Comparison], root: str) -> Finding:
-    each, layer = smallest_case(run, failed, lambda one: _root(one) == root), run.layer
+    each, layer = (
+        smallest_case(run, failed, lambda one: _root(one) == root and UNTRIED not in one.result.raised),
+        run.layer,
+    )
     raised, side = each.result.raised, run.subject.side(each.name)
     if raised.startswith(NO_EXCEPTION):
         title = raised if layer.by_function else f"cannot be had: {raised}"

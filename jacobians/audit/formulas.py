@@ -1,20 +1,20 @@
-"""The formula that wrong code computes in the place of the right one: read, held against every layer, put into words."""
+"""The formula that wrong code computes in the place of the right one: read, compared at every layer, put into words."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.cases import Case
+from jacobians.audit.cases import Case, Options
 from jacobians.audit.compare import Comparison, Run
-from jacobians.audit.layer import Explanation
+from jacobians.audit.layer import Explanation, Probe
 from jacobians.audit.numbers import ConvolutionProbe, dtype_of
 from jacobians.formula import structure as structures
-from jacobians.formula.circumstances import Circumstances, circumstances
+from jacobians.formula.circumstances import circumstances
 from jacobians.formula.read import Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Formula
@@ -33,13 +33,39 @@ MOST_AXES = 3
 MOST_UNEXPLAINED = 0.5
 
 
-def formula_finding(run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
+class Kind(Protocol):
+    """What is read: a layer that is a convolution in a notation of its own."""
+
+    @property
+    def options(self) -> Options:
+        """What the code was fixed to."""
+
+    @property
+    def dtype(self) -> str:
+        """In which it is audited."""
+
+    def called(self, name: str) -> str:
+        """Return the name that a convolution has for a result."""
+
+    def own(self, probe: ConvolutionProbe) -> Probe:
+        """Return numbers in the letters and shapes of the code."""
+
+    def convolved(self, name: str, result: Array, case: Case) -> Array:
+        """Return a result of the code in the shape of a convolution's."""
+
+    def agrees(self, explanation: Explanation, each: Comparison) -> bool:
+        """Whether a formula gives what a comparison has."""
+
+
+def formula_finding(kind: Kind, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
     """Read which formula a convolution computes for one result.
 
     Parameters
     ----------
+    kind : Kind
+        The layer.
     run : Run
-        The audit; ``run.layer`` is a `Convolution`.
+        The audit.
     comparisons : sequence of Comparison
         All comparisons of the result, right ones among them.
 
@@ -48,81 +74,74 @@ def formula_finding(run: Run, comparisons: Sequence[Comparison]) -> Explanation 
     Explanation or None
         None where none was read, or it says of most wrong layers something else than the code gives.
     """
-    options, called = run.layer.options, run.layer.called(comparisons[0].name)
+    options, called = kind.options, kind.called(comparisons[0].name)
     if options.spatial_ndim > MOST_AXES:
         return None
     structure = Structure(options.spatial_ndim, options.groups)
-    read = _read(run, comparisons[0].name, called, structure)
+    read = _read(kind, run, comparisons[0].name, structure)
     if read is None:
         return None
-    right = _right(run, called, structure, comparisons[0].probe.case.geometry)
-    words = explain(read, right)
-    if not words.causes:
+    right = _right(options, called, structure, comparisons[0].probe.case.geometry)
+    words, where = explain(read, right), circumstances(read, right, structure)
+    if not words.causes or where.text == "nowhere":
         return None
-    predict = _predictor(read)
-    found = Explanation(", and ".join(words.causes), predict=predict)
-    wrong = [each for each in comparisons if run.is_wrong(each) and each.result.value is not None]
-    explained = [each for each in wrong if run.layer.agrees(found, each)]
-    if len(explained) < (1 - MOST_UNEXPLAINED) * len(wrong):
+    found = Explanation(", and ".join(words.causes), predict=_predictor(read))
+    given = [each for each in comparisons if each.result.value is not None]
+    agree = [each for each in given if kind.agrees(found, each)]
+    wrong = [each for each in given if run.is_wrong(each)]
+    if sum(each in agree for each in wrong) < (1 - MOST_UNEXPLAINED) * len(wrong):
         return None
     code, line = beside(read, right)
-    given = [each for each in comparisons if each.result.value is not None]
-    agree = {each.probe.case for each in given} - {
-        each.probe.case for each in given if not run.layer.agrees(found, each)
-    }
+    cases, others = ({each.probe.case for each in some} for some in (given, [one for one in given if one not in agree]))
     return dataclasses.replace(
         found,
         formula=code,
         right=line,
-        cause=_where(circumstances(read, right, structure)),
+        cause=f"The two differ {where}." if where.text else "",
         cure=" ".join(dict.fromkeys(words.cures)),
         anchor=words.anchors[0],
-        predicts=len(agree),
-        of=len({each.probe.case for each in given}),
+        predicts=len(cases - others),
+        of=len(cases),
     )
 
 
-def _read(run: Run, name: str, called: str, structure: Structure) -> Formula | None:
+def _read(kind: Kind, run: Run, name: str, structure: Structure) -> Formula | None:
     """Read the formula in float64, in which numbers tell most, or in the dtype of the audit."""
-    for dtype in dict.fromkeys(("float64", run.layer.dtype)):
+    for dtype in dict.fromkeys(("float64", kind.dtype)):
         try:
-            return formula_of(_call(run, name, called, dtype), called, structure, run.layer.options.geometry, dtype)
+            call = _call(kind, run, name, dtype)
+            return formula_of(call, kind.called(name), structure, kind.options.geometry, dtype)
         except Unreadable:
             continue
     return None
 
 
-def _call(run: Run, name: str, called: str, dtype: str) -> Callable[[Layer, dict[str, Array]], Array | None]:
+def _call(kind: Kind, run: Run, name: str, dtype: str) -> Callable[[Layer, dict[str, Array]], Array | None]:
     """Return what calls the code for one result, with zeros for the arrays that are not given."""
-    kind = dtype_of(dtype)
+    of, bias = dtype_of(dtype), kind.options.bias
 
     def call(layer: Layer, arrays: dict[str, Array]) -> Array | None:
         case = Case(layer.geometry, layer.images)
-        zeros = {letter: np.zeros(shape, kind) for letter, shape in case.shapes.items()}
-        given = {letter: array.astype(kind) for letter, array in arrays.items() if letter != "b" or run.layer.options.bias}
-        result = run.again(run.layer.own(ConvolutionProbe(case, {**zeros, **given})), name).value
-        return None if result is None else run.layer.convolved(called, np.asarray(result), case)
+        given = {letter: np.zeros(shape, of) for letter, shape in case.shapes.items()}
+        given |= {letter: array.astype(of) for letter, array in arrays.items() if letter != "b" or bias}
+        result = run.again(kind.own(ConvolutionProbe(case, given)), name).value
+        return None if result is None else kind.convolved(kind.called(name), np.asarray(result), case)
 
     return call
 
 
-def _right(run: Run, called: str, structure: Structure, geometry: Geometry) -> Formula:
-    right = structures.right(called, structure, geometry, same=run.layer.options.padding is None)
-    if called == "S" and run.layer.options.bias:
-        return structures.with_bias(right, structure)
-    return right
+def _right(options: Options, called: str, structure: Structure, geometry: Geometry) -> Formula:
+    right = structures.right(called, structure, geometry, same=options.padding is None)
+    return structures.with_bias(right, structure) if called == "S" and options.bias else right
 
 
 def _predictor(read: Formula) -> Callable[..., Array]:
     def predict(geometry: Geometry, *, X: Any = None, F: Any = None, G: Any = None, b: Any = None) -> Array:
         """Evaluate the formula at one layer."""
-        arrays = {letter: np.asarray(each) for letter, each in zip("XFGb", (X, F, G, b), strict=True) if each is not None}
+        arrays = {
+            letter: np.asarray(each) for letter, each in zip("XFGb", (X, F, G, b), strict=True) if each is not None
+        }
         images = next(len(arrays[letter]) for letter in "XG" if letter in arrays)
         return read.predict(sizes_of(Layer(geometry, images)), arrays)
 
     return predict
-
-
-def _where(found: Circumstances) -> str:
-    """Say at which sizes two formulas differ, and how that is known."""
-    return f"The two differ {found}." if found.text else ""

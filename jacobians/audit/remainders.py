@@ -84,6 +84,8 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
     """
     first = failed[0]
     shape = first.right.value.shape
+    if any(each.right.value.ndim != len(shape) for each in (*failed, *tried)):
+        return None
     named = first.layer.axes(first.name, len(shape))
     axes: list[tuple[str, str, int | None]] = []
     axes += reversed([(label, size, k) for k, (label, size) in enumerate(named)])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy.typing as npt
 
 from jacobians import notebook
 from jacobians.errors import AuditError
+from jacobians.formula.writing import marked
 from jacobians.geometry import Geometry
 
 __all__ = ["AuditReport", "Finding"]
@@ -126,7 +125,7 @@ class Finding(notebook.Shown):
         lines += [f"  known: {each}" for each in self.known]
         lines += [f"  {name}: {text}" for name, text in (("cause", self.cause), ("cure", self.cure)) if text]
         if self.anchor:
-            lines.append(f"  see: docs/reference/theories.md#{self.anchor}")
+            lines.append(f"  see: docs/reference/atoms.md#{self.anchor}")
         if self.tried:
             lines.append(f"  wrong at {self.wrong} of {self.tried} {_several(self.unit)}")
         return "\n".join(lines)
@@ -134,9 +133,9 @@ class Finding(notebook.Shown):
     def _formulas(self) -> Iterator[str]:
         """Write what the code computes over what is right, and mark where they differ."""
         if self.formula:
-            yield f"your code:  {self.formula}"
-            yield f"right:      {self.right}"
-            marks = _marks(self.formula, self.right)
+            code, right, marks = marked(self.formula, self.right)
+            yield f"your code:  {code}"
+            yield f"right:      {right}"
             yield from [f"            {marks}"] if marks.strip() else []
         if self.of:
             yield f"predicts your code exactly at {self.predicts} of {self.of} {_several(self.unit)}"
@@ -269,14 +268,3 @@ def _several(unit: str) -> str:
 
 def _ceil(number: float) -> int:
     return -int(-number // 1)
-
-
-def _marks(formula: str, right: str) -> str:
-    """Return ^ under what of the right formula the code's has otherwise, and under where it has more."""
-    marks = [" "] * (len(right) + 1)
-    words: list[list[str]] = [re.findall(r"\w+|\s+|.", text) for text in (formula, right)]
-    for what, _, _, low, high in difflib.SequenceMatcher(None, words[0], words[1], autojunk=False).get_opcodes():
-        start, stop = (len("".join(words[1][:at])) for at in (low, high))
-        if what != "equal":
-            marks[start : max(stop, start + 1)] = "^" * max(stop - start, 1)
-    return "".join(marks).rstrip()

@@ -34,6 +34,7 @@ MAPS = "Look at how this index runs in the loops, in the einsum's letters, or in
 EDGES = (
     "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
 )
+COMPARE = "Compare the two lines."
 TURNED = "Leave it as it is; look for a flip or a step of −1."
 
 ROWS = (
@@ -119,10 +120,15 @@ ROWS = (
         "Look at reshape and transpose: memory is in the order of an array's axes, the last one running fastest.",
     ),
     Atom(
+        "in-steps",
+        "{entries} are {how} steps of {step}, one remainder after the other",
+        "Look at slices with a step, and at a reshape that deals neighbours to different blocks.",
+    ),
+    Atom(
         "border",
-        "pixels beyond the border are {kind} along {axes}, where they are 0",
+        "pixels {where} are {kind} along {axes}, where they are 0",
         "Pad with zeros: negative indices count from the end; np.roll and np.pad's other modes fold.",
-        "pixels beyond the border are {kind}, where they are 0",
+        "pixels {where} are {kind}, where they are 0",
     ),
     Atom("first-lost", "{which} {verb}", EDGES),
     Atom("last-lost", "{which} {verb}", EDGES),
@@ -191,8 +197,13 @@ ROWS = (
         "it has {number} axes where {right} are right",
         "Keep the batch axis, and sum gradients of parameters over it.",
     ),
-    Atom("otherwise", "{read}", "Compare the two lines."),
-    Atom("otherwise-added", "besides, {text} is added", "Compare the two lines."),
+    Atom(
+        "another-relation",
+        "it sums other products, by a relation that has little in common with the right one",
+        COMPARE,
+    ),
+    Atom("otherwise", "{read}", COMPARE),
+    Atom("otherwise-added", "besides, {text} is added", COMPARE),
 )
 ATOMS = {atom.name: atom for atom in ROWS}
 

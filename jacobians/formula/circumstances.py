@@ -99,7 +99,7 @@ def circumstances(read: Formula, right: Formula, structure: Structure) -> Circum
         In words, with how that is known.
     """
     tried = list(layers(read, right, structure))
-    names = [*tried[0], *(f"{name}÷{step}" for name, step in _blocks(read).items())]
+    names = [*tried[0], *(f"{name}÷{step}" for name, step in _blocks(read))]
     columns = {name: np.array([size_of(name, sizes) for sizes in tried]) for name in names}
     differ = np.array([_differ(read, right, sizes) for sizes in tried])
     proof = _Proof.of(read, right, structure) if prove.available() else None
@@ -168,7 +168,7 @@ def layers(read: Formula, right: Formula, structure: Structure) -> Iterator[Size
     """
     generator, options, count = np.random.default_rng(1), dict(right.options), structure.spatial_ndim
     seen: set[tuple[int, ...]] = set()
-    blocks = _blocks(read)
+    blocks = dict(_blocks(read))
     for number in range(20 * LAYERS):
         k, out, rest = ([int(generator.choice(some)) for _ in range(count)] for some in (TAPS, RESPONSES, (0, 1, 2, 3)))
         many = [int(each) for each in generator.choice(MANY, 3)]
@@ -189,13 +189,13 @@ def layers(read: Formula, right: Formula, structure: Structure) -> Iterator[Size
             return
 
 
-def _blocks(read: Formula) -> dict[str, int]:
-    """Return the lengths of blocks by the sizes that are cut into them."""
+def _blocks(read: Formula) -> list[tuple[str, int]]:
+    """Return sizes that are cut into blocks, and the lengths of these."""
     conditions = [each for term in read.terms for each in (*term.conditions, *term.excluded)]
     names = {
         name for each in conditions for form in (each.low, each.high) if form for name, _ in form.terms if "÷" in name
     }
-    return {name.partition("÷")[0]: int(name.partition("÷")[2]) for name in names}
+    return [(name.partition("÷")[0], int(name.partition("÷")[2])) for name in sorted(names)]
 
 
 def _sizes(
@@ -269,7 +269,7 @@ def _ordinary(right: Formula, structure: Structure) -> _Predicate:
 
 def _predicates(read: Formula, right: Formula, structure: Structure) -> Iterator[_Predicate]:
     """Yield comparisons of sizes, those of any axis before those of one, the plainest first."""
-    for name, step in _blocks(read).items():
+    for name, step in _blocks(read):
         yield _Predicate(
             f"{name} is no multiple of {step}", ((Linear.of({name: 1, f"{name}÷{step}": -step}),),), plain=True
         )
@@ -378,8 +378,10 @@ def _is_linear(term: Term) -> bool:
         limit for each in conditions for limit in (each.form, each.low or Linear(), each.high or Linear())
     ]
     names = {name for form in forms for name, _ in form.terms}
-    plain = not any("÷" in name or "min(" in name or "·" in name for name in names)
-    unfolded = not any(each.fold for each in term.equations) and not any(view.order for view in term.views)
+    plain = not any(any(mark in name for mark in ("÷", "min(", "·", "*")) for name in names)
+    unfolded = not any(each.fold for each in term.equations) and not any(
+        view.order or view.steps for view in term.views
+    )
     return plain and unfolded and not any(each.of for each in conditions) and term.coefficient == Coefficient()
 
 

@@ -105,6 +105,8 @@ def aligned(
             missing.append(each)
         else:
             held.append(row)
+    wanted = _reduced([_row(each, known) for each in right.equations], order)
+    held += [row for each in linear if not _remainder(row := _row(each, known), wanted)]
     left: list[Equation] = []
     for each in sorted(linear, key=lambda each: each.index in bound):
         row = _row(each, known)

@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ __all__ = ["Comparison", "Example", "Piece", "Sizes", "Space", "available", "com
 # Conditions are written as the lecture writes them; the library reads these. It takes primes for a further use of the
 # same name, and matches sizes by name.
 PRIME = "_prime"
-SPELLING = str.maketrans({"·": "*", "−": "-", "≤": "<=", "≥": ">=", "'": PRIME})
+SPELLING = str.maketrans({"·": "*", "−": "-", "≤": "<=", "≥": ">=", "≠": "!=", "'": PRIME})
 NAME = re.compile(r"[^\W\d]\w*'*")
 # How often one tuple may be taken: two relations are compared by who takes a tuple once, twice, …
 MOST_TIMES = 8
@@ -68,7 +69,7 @@ class Space:
     sizes : tuple of str
         Names that stand for one number each, whatever it is.
     legal : tuple of str
-        Conditions on the sizes: nothing is said of others.
+        Conditions on the sizes: nothing is said of others. Each size needs a least one.
     """
 
     indices: tuple[str, ...]
@@ -106,8 +107,9 @@ class Sizes:
     def __contains__(self, sizes: Mapping[str, int]) -> bool:
         """Whether these sizes are among them."""
         isl = _isl()
-        asked = _set(isl, list(sizes), [f"{name} = {size}" for name, size in sizes.items()])
-        return not isl.Set(self.notation).intersect(asked).is_empty()
+        with ONE_AT_A_TIME:
+            asked = _set(isl, list(sizes), [f"{name} = {size}" for name, size in sizes.items()])
+            return not isl.Set(self.notation).intersect(asked).is_empty()
 
     def __str__(self) -> str:
         """Return where, in words, and the smallest."""
@@ -143,7 +145,7 @@ class Comparison:
     differ : Sizes or None
         The sizes at which they differ; None if they are equal at all legal sizes.
     example : Example or None
-        One tuple that shows it.
+        One tuple that shows it; None also where a relation takes tuples without end.
     """
 
     differ: Sizes | None = None
@@ -183,8 +185,8 @@ def compare(left: Sequence[Piece], right: Sequence[Piece], space: Space) -> Comp
     ImportError
         If islpy is not installed.
     ValueError
-        If a condition is none; if no sizes are legal, of which everything would hold; or if a tuple is taken so often
-        that it cannot be counted.
+        If a condition is none, or a name has two meanings; if no sizes are legal, of which everything would hold, or
+        there are no least ones; or if a tuple is taken so often that it cannot be counted.
 
     Examples
     --------
@@ -237,7 +239,7 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
     ImportError
         If islpy is not installed.
     ValueError
-        If a condition is none, or a size has no number.
+        If a condition is none, a size has no number, or there is no end of tuples.
 
     Examples
     --------
@@ -245,6 +247,7 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
     >>> points([Piece(("y = 2·l + a", "0 ≤ l < h'", "0 ≤ a < k"))], axis, {"h'": 2, "k": 2})
     [(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3)]
     """
+    _check_names(pieces, space)
     if missing := set(space.sizes) - set(sizes):
         raise ValueError(f"sizes has no number for {', '.join(sorted(missing))}")
     isl = _isl()
@@ -258,6 +261,8 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
             taken = _tuples(piece, space)
             for at, name in enumerate(space.sizes):
                 taken = taken.fix_val(isl.dim_type.param, at, sizes[name])
+            if not taken.is_bounded():
+                raise ValueError(f"tuples without end are taken where {' and '.join(piece.conditions)}")
             taken.foreach_point(take)
     return sorted(found)
 
@@ -277,6 +282,14 @@ def _isl() -> Any:
     return islpy
 
 
+def _check_names(pieces: Iterable[Piece], space: Space) -> None:
+    """Refuse one name for two things, which the library would take for one thing."""
+    for piece in pieces:
+        names = Counter([*space.indices, *space.sizes, *piece.hidden])
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"{' and '.join(twice)} cannot name two things: indices, sizes or hidden indices")
+
+
 def _put(condition: str, numbers: Mapping[str, int]) -> str:
     return NAME.sub(lambda name: str(numbers.get(name[0], name[0])), condition)
 
@@ -293,7 +306,7 @@ def _read(kind: Callable[[str], Any], text: str) -> Any:
     """Read the library's notation, spelt as here."""
     try:
         return kind(text.translate(SPELLING))
-    except Exception as error:  # the library raises one class of its own for everything
+    except _isl().Error as error:
         raise ValueError(f"this is no relation: {text} ({error})") from error
 
 
@@ -303,6 +316,7 @@ def _set(isl: Any, sizes: Sequence[str], conditions: Iterable[str]) -> Any:
 
 def _relation(isl: Any, pieces: Sequence[Piece], space: Space) -> Any:
     """Map what tells the takings of a tuple apart, its piece and hidden indices, to the tuple."""
+    _check_names(pieces, space)
     depth = max((len(piece.hidden) for piece in pieces), default=0)
     indices, fill = _tuple(space.indices), ["0"] * depth
     maps = [
@@ -326,12 +340,15 @@ def _differing(left: Any, right: Any) -> Any:
     raise ValueError(f"a tuple is taken more than {MOST_TIMES} times: with no bound, integer sets cannot count it")
 
 
-def _example(left: Sequence[Piece], right: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> Example:
-    ours, theirs = (points(pieces, space, sizes) for pieces in (left, right))
-    taken = sorted({*ours, *theirs})
-    wrong = [each for each in taken if ours.count(each) != theirs.count(each)]
-    named = dict(zip(space.indices, wrong[0], strict=True))
-    return Example(named, (ours.count(wrong[0]), theirs.count(wrong[0])), len(wrong), len(taken))
+def _example(left: Sequence[Piece], right: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> Example | None:
+    try:
+        counts = [Counter(points(pieces, space, sizes)) for pieces in (left, right)]
+    except ValueError:  # without end
+        return None
+    taken = sorted({*counts[0], *counts[1]})
+    times = {each: (counts[0][each], counts[1][each]) for each in taken}
+    wrong = [each for each in taken if times[each][0] != times[each][1]]
+    return Example(dict(zip(space.indices, wrong[0], strict=True)), times[wrong[0]], len(wrong), len(taken))
 
 
 # sizes in words -------------------------------------------------------------------------------------------------------
@@ -346,8 +363,11 @@ def _words(isl: Any, sizes: Any, legal: Any) -> tuple[str, bool]:
     """Describe sizes among the legal ones, and say whether the description fits no others."""
     if legal.is_subset(sizes):
         return "at all sizes", True
-    # Conditions that count windows need further numbers; without them they hold of more sizes, or of the same.
-    around = sizes.remove_divs().coalesce().intersect(legal)
+    # What takes further numbers to say holds, without them, of the same sizes or of more.
+    simple = sizes.coalesce()
+    around = (simple if _plain(simple) else sizes.remove_divs().coalesce()).intersect(legal)
+    if legal.is_subset(around):
+        return "at some sizes", False
     texts = [f"where {text}" for text in _texts(isl, around, legal)]
     texts += map(_except, _texts(isl, legal.subtract(around).coalesce(), legal))
     if around.is_subset(sizes):
@@ -390,7 +410,11 @@ def _smallest(isl: Any, sizes: Any) -> dict[str, int]:
     names = sizes.get_var_names(isl.dim_type.param)
     with_sum = _tuple([" + ".join(names) or "0", *names])
     ranked = sizes.from_params().apply(_read(isl.Map, f"{_tuple(names)} -> {{ [] -> {with_sum} }}"))
-    _, *numbers = _coordinates(isl, ranked.project_out(isl.dim_type.param, 0, len(names)).lexmin().sample_point())
+    try:
+        least = ranked.project_out(isl.dim_type.param, 0, len(names)).lexmin().sample_point()
+    except isl.Error as error:
+        raise ValueError(f"there is no least sum of {', '.join(names)}: give each a least size ({error})") from error
+    _, *numbers = _coordinates(isl, least)
     return dict(zip((name.replace(PRIME, "'") for name in names), numbers, strict=True))
 
 
@@ -402,6 +426,7 @@ def _coordinates(isl: Any, point: Any) -> list[int]:
 TERM = r"(?:\d*[^\W\d]\w*'*|\d+)"
 SUM = rf"-?{TERM}(?: [+-] {TERM})*"
 ORDER = {">=": ("≥", "≤"), "<=": ("≤", "≥"), ">": ("≥", "≤"), "<": ("≤", "≥"), "=": ("=", "=")}
+BETWEEN = {"<=": "≤", "<": "<", "=": "="}
 CONDITION = re.compile(
     rf"\((?P<sum>{SUM})\) mod (?P<divisor>\d+) = (?P<rest>\d+)"
     rf"|(?P<chain>{SUM}(?: (?:{'|'.join(ORDER)}) {SUM})+)"
@@ -427,7 +452,7 @@ def _condition(found: re.Match[str]) -> str:
 def _chain(parts: Sequence[str]) -> str:
     """Write a comparison with positive terms on both sides, and one between two bounds as it is."""
     if len(parts) > 3:
-        return " ".join(part.replace("=", "≤") if part in "<=" else _sum(_terms(part)) for part in parts)
+        return " ".join(BETWEEN[part] if part in BETWEEN else _sum(_terms(part)) for part in parts)
     left, right = _terms(parts[0]), _terms(parts[2])
     terms = {name: left.get(name, 0) - right.get(name, 0) for name in {**left, **right}}
     constant = terms.pop("", 0) + {">": -1, "<": 1}.get(parts[1], 0)

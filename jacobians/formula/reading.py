@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from jacobians.formula import read
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.fit import fit
 from jacobians.formula.read import Call, Reading, Unreadable, read_products
-from jacobians.formula.relation import Formula, Linear, Term
+from jacobians.formula.relation import Formula, Linear, Term, View
 from jacobians.formula.structure import FACTORS, Layer, Structure, array_axes, sizes_of
 from jacobians.geometry import Geometry
 
@@ -41,6 +41,7 @@ def formula_of(
     options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry],
     dtype: str,
     most: int = read.MOST_CALLS,
+    layers: Sequence[Layer] | None = None,
 ) -> Formula:
     """Read the formula of one result of a function.
 
@@ -59,6 +60,8 @@ def formula_of(
         In which the code computes.
     most : int
         Calls of the code.
+    layers : sequence of Layer, optional
+        At which the code is called, the first of them to read it; those of `read.layers` else.
 
     Returns
     -------
@@ -70,102 +73,120 @@ def formula_of(
     Unreadable
         If the code gives nothing at most layers, is not linear in the factors of its products, or no formula was found.
     """
-    reader = _Formulas(call, result, structure, options, dtype, most)
-    return reader.formula()
+    given = list(layers or read.layers(structure, options))
+    return _Formulas(call, result, structure, given, dtype, most).formula()
+
+
+class OutOfCalls(Unreadable):
+    """Code that sums so many products that it would take too many calls to tell them apart."""
 
 
 class _Formulas:
+    """The calls of one function, and what they gave."""
+
     def __init__(
         self,
         call: Call,
         result: str,
         structure: Structure,
-        options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry],
+        layers: Sequence[Layer],
         dtype: str,
         most: int,
     ) -> None:
-        self.function, self.result, self.structure, self.dtype, self.left = call, result, structure, dtype, most
-        self.most = most
-        self.layers = list(read.layers(structure, options))
-        geometry = self.layers[0].geometry
-        self.steps = sorted({*geometry.stride, *geometry.dilation})
+        self.function, self.result, self.structure, self.dtype = call, result, structure, dtype
+        self.most = self.left = most
         self.known: dict[tuple[tuple[str, ...], Layer], Reading | None] = {}
-        self.values: dict[int, tuple[dict[str, Array], Array | None]] = {}
+        self.views: dict[tuple[str, ...], tuple[View, ...]] = {}
+        self.factors: list[tuple[str, ...]] = []
+        self.wanted: set[Layer] = set()
+        self.numbers = {layer: _drawn(layer) for layer in layers}
+        values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
+        self.values = {layer: np.asarray(value, np.float64) for layer, value in values.items() if value is not None}
+        if len(self.values) < LEAST_LAYERS:
+            raise Unreadable("the code gives a result at too few layers")
 
     def call(self, layer: Layer, arrays: dict[str, Array]) -> Array | None:
         """Call the code, if it may be called once more."""
         if self.left <= 0:
-            raise Unreadable("the formula takes more calls than are allowed")
+            raise OutOfCalls("the formula takes more calls than are allowed")
         self.left -= 1
         return self.function(layer, arrays)
 
     def formula(self) -> Formula:
         """Fit a few layers, and read those at which the formula does not predict the code, too."""
-        factors = self._factors(next(each for each in self.layers if self._gives(each)))
-        at = list(range(FIRST))
-        found = self._fitted(factors, [self.layers[each] for each in at])
+        some = [layer for layer, value in self.values.items() if np.any(value)]
+        if not some:
+            return Formula(self.result, (), self._shape())
+        self.factors = self._factors(next((each for each in some[:FIRST] if _is_telling(each)), some[0]))
+        # Sums of the entries of one array take few calls.
+        layers = some[: FIRST if any(len(each) > 1 for each in self.factors) else 2 * FIRST]
+        found = self._fitted(layers)
         try:
-            while (wrong := self._first_wrong(found)) is not None:
-                if wrong in at:
-                    more = list(dict.fromkeys([*factors, *self._factors(self.layers[wrong])]))
-                    if more == factors:
+            while wrong := [each for each in self.values if not self._predicts(found, each)]:
+                if self.wanted.issuperset(wrong):
+                    more = list(dict.fromkeys([*self.factors, *self._factors(wrong[0])]))
+                    if more == self.factors:
                         break
-                    factors = more
-                else:
-                    at.append(wrong)
-                found = self._fitted(factors, [self.layers[each] for each in at])
+                    self.factors = more
+                # The more terms, the more layers are needed to tell them from others.
+                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[: max(1, len(found.terms))]
+                self.wanted.update(further)
+                layers = list(dict.fromkeys([*layers, *further]))
+                found = self._fitted(layers)
         except Unreadable:
             # What the calls did not suffice for is seen where the formula is held against the code.
             pass
         return found
 
-    def _first_wrong(self, formula: Formula) -> int | None:
-        return next((each for each in range(len(self.layers)) if not self._predicts(formula, each)), None)
-
-    def _fitted(self, factors: Sequence[tuple[str, ...]], layers: Sequence[Layer]) -> Formula:
+    def _fitted(self, layers: Sequence[Layer]) -> Formula:
         terms: list[Term] = []
-        shape: tuple[Linear, ...] | None = None
-        for letters in factors:
-            readings = []
-            for layer in layers:
-                # What is left is for the layers at which a formula is tried.
-                if (self.left > self.most * RESERVE or len(readings) < LEAST_LAYERS or (letters, layer) in self.known) and (
-                    each := self._reading(letters, layer)
-                ):
-                    readings.append(each)
-            if len(readings) < LEAST_LAYERS:
-                raise Unreadable("the code gives a result at too few layers")
-            shape = shape or self._shape(readings)
-            found = fit(readings, self.result, self.structure, self.steps)
+        for letters in self.factors:
+            readings = self._readings(letters, layers)
+            found = fit(readings, self.result, self.structure, layers[0].geometry, self.views.get(letters))
             if found is None:
                 raise Unreadable("the products that are summed follow no relation between indices")
+            if found:
+                self.views[letters] = found[0].views
             terms += found
-        return Formula(self.result, tuple(terms), shape or self._shape(list(self._empty())))
+        return Formula(self.result, tuple(terms), self._shape())
+
+    def _readings(self, letters: tuple[str, ...], layers: Sequence[Layer]) -> list[Reading]:
+        """Read some layers, at least a few; where the result is 0 for all numbers, no call is needed."""
+        found = []
+        for layer in layers:
+            known = (letters, layer) in self.known or layer in self.wanted
+            # What is left is for the layers at which a formula is tried.
+            if known or self.left > self.most * RESERVE or len(found) < LEAST_LAYERS:
+                try:
+                    reading = self._reading(letters, layer)
+                except OutOfCalls:
+                    break
+                found += [reading] if reading else []
+        if len(found) < min(LEAST_LAYERS, len(layers)) - 1:
+            raise OutOfCalls("the formula takes more calls than are allowed")
+        places = np.zeros((1 + len(letters), 0), np.int64)
+        empty = [layer for layer, value in self.values.items() if not np.any(value)]
+        return found + [Reading(each, self.values[each].shape, letters, places, np.zeros(0)) for each in empty]
 
     def _reading(self, letters: tuple[str, ...], layer: Layer) -> Reading | None:
         if (letters, layer) not in self.known:
-            found = read_products(self.call, layer, self.result, letters, self.dtype, self.structure)
+            fewer = [each for each in self.factors if set(each) < set(letters)]
+            parts = [self._reading(each, layer) for each in fewer]
+            call = _without(self.call, [each for each in parts if each])
+            found = read_products(call, layer, self.result, letters, self.dtype, self.structure)
             self.known[letters, layer] = found
         return self.known[letters, layer]
 
-    def _predicts(self, formula: Formula, at: int) -> bool:
-        """Whether a formula gives what the code gives for one draw, up to rounding; true where the code gives nothing."""
-        if at not in self.values:
-            layer, generator = self.layers[at], np.random.default_rng(5)
-            numbers = {letter: generator.integers(1, 9, shape).astype(float) for letter, shape in layer.shapes.items()}
-            self.values[at] = numbers, self.call(layer, numbers)
-        numbers, value = self.values[at]
-        if value is None:
-            return True
-        sizes = sizes_of(self.layers[at])
-        predicted, size = (formula.predict(sizes, numbers, absolute=each) for each in (False, True))
-        unit = float(exact.gamma(ROUNDINGS + value.size, "float64"))
+    def _predicts(self, formula: Formula, layer: Layer) -> bool:
+        """Whether a formula gives what the code gives for one draw, up to rounding."""
+        sizes, value = sizes_of(layer), self.values[layer]
+        predicted, size = (formula.predict(sizes, self.numbers[layer], absolute=each) for each in (False, True))
+        unit = float(exact.gamma(ROUNDINGS + value.size, self.dtype if self.dtype in exact.SIGNIFICAND else "float64"))
         return predicted.shape == value.shape and bool(np.all(np.abs(predicted - value) <= unit * size))
 
     def _factors(self, layer: Layer) -> list[tuple[str, ...]]:
         """Return which arrays are multiplied: those whose part of the result is not 0 when the others are."""
-        generator = np.random.default_rng(3)
-        numbers = {letter: generator.integers(1, 9, shape).astype(float) for letter, shape in layer.shapes.items()}
+        numbers = self.numbers[layer]
         letters = ARGUMENTS[self.result]
         parts: dict[tuple[str, ...], Array] = {}
         found = []
@@ -178,38 +199,61 @@ class _Formulas:
                 parts[some] = np.asarray(value, np.float64) - sum(parts[each] for each in inner)
                 if np.any(parts[some]):
                     found.append(some)
-        everything = self.call(layer, numbers)
-        if everything is None or not np.array_equal(np.asarray(everything, np.float64), sum(parts.values())):
+        if not np.allclose(self.values[layer], sum(parts.values())):
             raise Unreadable("the result is no sum of products of two arrays")
         return [self._ordered(each) for each in found]
-
-    def _gives(self, layer: Layer) -> bool:
-        small = layer.images > 1 and layer.geometry.planes_per_group > 1
-        return small and self.call(layer, {}) is not None
 
     def _ordered(self, letters: tuple[str, ...]) -> tuple[str, ...]:
         right = FACTORS[self.result]
         return right if set(letters) == set(right) else letters
 
-    def _empty(self) -> Iterator[Reading]:
-        for layer in self.layers:
-            value = self.call(layer, {})
-            if value is not None:
-                yield Reading(layer, value.shape, (), np.zeros((1, 0), np.int64), np.zeros(0))
-
-    def _shape(self, readings: Sequence[Reading]) -> tuple[Linear, ...]:
+    def _shape(self) -> tuple[Linear, ...]:
         """Find the combinations of sizes that are the shape of the result."""
         axes = array_axes(self.structure.tensors[self.result])
-        if any(len(each.shape) != len(axes) for each in readings):
+        shapes, sizes = [each.shape for each in self.values.values()], [sizes_of(each) for each in self.values]
+        if any(len(each) != len(axes) for each in shapes):
             raise Unreadable("the result has another number of axes")
-        combinations = Combinations([each.sizes for each in readings], self.steps)
+        geometry = next(iter(self.values)).geometry
+        combinations = Combinations(sizes, sorted({*geometry.stride, *geometry.dilation}))
         found = []
         for at, axis in enumerate(axes):
-            lengths = [each.shape[at] for each in readings]
-            if lengths == [each.sizes[axis.size] for each in readings]:
+            lengths = [each[at] for each in shapes]
+            if lengths == [each[axis.size] for each in sizes]:
                 found.append(Linear.of({axis.size: 1}))
             elif (fitted := combinations.within([(each or -FREE, each) for each in lengths], ())) is not None:
                 found.append(fitted)
             else:
                 raise Unreadable("the shape of the result is no combination of sizes")
         return tuple(found)
+
+
+def _drawn(layer: Layer) -> dict[str, Array]:
+    generator = np.random.default_rng(5)
+    return {letter: generator.integers(1, 9, shape).astype(float) for letter, shape in layer.shapes.items()}
+
+
+def _without(call: Call, parts: Sequence[Reading]) -> Call:
+    """Return the code without the sums that were read already."""
+
+    def rest(layer: Layer, arrays: dict[str, Array]) -> Array | None:
+        value = call(layer, arrays)
+        for part in parts if value is not None else ():
+            factors = [arrays[letter].reshape(-1) for letter in part.letters if letter in arrays]
+            if len(factors) == len(part.letters):
+                entries = zip(factors, part.places[1:], strict=True)
+                products = math.prod((factor[at] for factor, at in entries), start=part.coefficients)
+                total = np.bincount(part.places[0], products, math.prod(part.shape))
+                value = np.asarray(value, np.float64) - total.reshape(part.shape)
+        return value
+
+    return rest
+
+
+def _cost(layer: Layer) -> int:
+    """Return what reading a layer costs, roughly: the entries of image and response map."""
+    return math.prod(layer.shapes["X"]) * math.prod(layer.shapes["G"])
+
+
+def _is_telling(layer: Layer) -> bool:
+    """Whether there are several images and planes."""
+    return layer.images > 1 and layer.geometry.planes_per_group > 1

@@ -26,6 +26,7 @@ Columns = dict[str, Array]
 
 # How indices beyond a border are brought back, on which side, and remainders of small numbers.
 KINDS = ("wrap", "clamp", "reflect", "symmetric")
+FLOOR = "floor"
 FOLDS = (*KINDS, *(f"{kind} {side}" for side in ("before", "behind") for kind in KINDS), "mod 2", "mod 3")
 
 
@@ -154,16 +155,16 @@ class Tensor:
 class View:
     """A tensor whose memory is read, or was written, in an order of axes that need not be its own.
 
-    `steps` take the indices of one axis in steps: those that leave the remainder 0 first, then those that leave 1, …;
-    negative ones undo that. `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
-    entries lie in memory in this order, and it is unravelled in the tensor's own. An index of the tensor is written
-    ``letter.name``.
+    `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
+    entries lie in memory in this order, and it is unravelled in the tensor's own. `steps` are pairs of an axis and a
+    step, in which the indices of the axis are taken: those that leave the remainder 0 first, then those that leave 1,
+    …; negative ones undo that. An index of the tensor is written ``letter.name``.
     """
 
     tensor: Tensor
     order: tuple[int, ...] = ()
     written: bool = False
-    steps: tuple[int, int] = (0, 1)
+    steps: tuple[tuple[int, int], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -173,25 +174,17 @@ class View:
     def columns(self, flat: Array, sizes: Sizes) -> Columns:
         """Return the indices of entries that are given by their places in memory."""
         shape = self.tensor.shape(sizes)
-        axis, step = self.steps
-        if step != 1:
-            found = list(np.unravel_index(flat, shape))
-            found[axis] = stepped(shape[axis], step)[found[axis]]
-            return dict(zip(self.names, found, strict=True))
         if self.written:
             flat = self._ravelled(np.unravel_index(flat, shape), shape)
-        elif self.order:
-            found = np.unravel_index(flat, [shape[at] for at in self.order])
-            return dict(zip((self.names[at] for at in self.order), found, strict=True))
-        return dict(zip(self.names, np.unravel_index(flat, shape), strict=True))
+        order = self.order if self.order and not self.written else tuple(range(len(shape)))
+        unravelled = np.unravel_index(flat, [shape[at] for at in order])
+        found = [unravelled[order.index(at)] for at in range(len(shape))]
+        return dict(zip(self.names, self._stepped(found, shape, 1), strict=True))
 
     def flat(self, columns: Mapping[str, Array], sizes: Sizes) -> Array:
         """Return the places in memory of entries that are given by their indices."""
         shape = self.tensor.shape(sizes)
-        indices = [columns[name] for name in self.names]
-        axis, step = self.steps
-        if step != 1:
-            indices[axis] = stepped(shape[axis], -step)[indices[axis]]
+        indices = self._stepped([columns[name] for name in self.names], shape, -1)
         if self.order and not self.written:
             return self._ravelled(indices, shape)
         flat = np.asarray(np.ravel_multi_index(indices, shape))
@@ -200,6 +193,12 @@ class View:
         found = np.unravel_index(flat, [shape[at] for at in self.order])
         own = [found[self.order.index(at)] for at in range(len(shape))]
         return np.asarray(np.ravel_multi_index(own, shape))
+
+    def _stepped(self, indices: Sequence[Array], shape: Sequence[int], sign: int) -> list[Array]:
+        found = list(indices)
+        for axis, step in self.steps:
+            found[axis] = stepped(shape[axis], sign * step)[found[axis]]
+        return found
 
     def _ravelled(self, indices: Sequence[Array], shape: Sequence[int]) -> Array:
         ordered = [indices[at] for at in self.order]
@@ -214,7 +213,11 @@ def stepped(size: int, step: int) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Equation:
-    """An index as a function of free indices and of sizes: a linear combination, folded at the border."""
+    """An index as a function of free indices and of sizes: a linear combination, folded at the border.
+
+    Where the combination has a denominator, the tuples take part for which it is whole; for the fold "floor", it is
+    rounded down.
+    """
 
     index: str
     value: Linear
@@ -307,7 +310,8 @@ class Term:
         for each in self.equations:
             scaled, by = each.value.scaled(columns, sizes), each.value.denominator
             value = np.broadcast_to(scaled // by, inside.shape)
-            inside = inside & (scaled % by == 0)
+            if each.fold != FLOOR:
+                inside = inside & (scaled % by == 0)
             value = fold(value, limits[each.index], each.fold) if limits[each.index] else value
             columns[each.index] = value
             inside = inside & (value >= 0) & (value < limits[each.index])
@@ -336,7 +340,7 @@ class Term:
         if self.excluded:
             hole = kept.copy()
             for each in self.excluded:
-                hole &= holds(each, columns, sizes, result, kept)
+                hole &= holds(each, columns, sizes, result, hole)
             kept &= ~hole
         return kept
 

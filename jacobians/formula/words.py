@@ -36,6 +36,10 @@ class Explanation:
     atoms: tuple[str, ...] = ()
 
 
+# Differences beyond which nobody would call them by their names.
+MOST = 5
+
+
 @dataclasses.dataclass(frozen=True)
 class _Found:
     """An atom, the spatial axis that it is about, and what fills its phrase."""
@@ -60,18 +64,22 @@ def explain(read: Formula, right: Formula) -> Explanation:
     Explanation
         One cause per difference; none where the formulas say the same.
     """
-    found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())))
+    count = _axes_of(right)
+    found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())), dict(right.options))
+    if len({each.atom for each in found}) > MOST or len(found) > MOST * max(count, 1):
+        found = [_Found("another-relation")]
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
     for each in found:
         axes = groups.setdefault((each.atom, each.fill), [])
         if each.axis is not None:
             axes.append(each.axis)
-    count = _axes_of(right)
     causes, cures = [], []
     for (name, fill), axes in groups.items():
         atom = ATOMS[name]
         everywhere = atom.everywhere and len(set(axes)) == count
-        causes.append((atom.everywhere if everywhere else atom.phrase).format(**{"axes": _axes(axes, count), **dict(fill)}))
+        causes.append(
+            (atom.everywhere if everywhere else atom.phrase).format(**{"axes": _axes(axes, count)} | dict(fill))
+        )
         cures.append(atom.cure)
     result = NAMES.get(right.result, right.result)
     title = f"{result} is wrong: {', and '.join(causes)}" if causes else f"{result} is right"
@@ -79,25 +87,25 @@ def explain(read: Formula, right: Formula) -> Explanation:
     return Explanation(title, tuple(causes), tuple(cures), names, tuple(dict.fromkeys(names)))
 
 
-def _exchanged(found: list[_Found]) -> list[_Found]:
+def _exchanged(found: list[_Found], options: Mapping[str, int]) -> list[_Found]:
     """Say once that two axes have each other's option."""
-    other = {
-        (each.axis, dict(each.fill)["step"], dict(each.fill)["other"]): each
-        for each in found
-        if each.atom == "step-of-other-axis"
-    }
-    for (axis, step, name), each in other.items():
-        mate = next(
-            (
-                one
-                for (at, kind, back), one in other.items()
-                if kind == step and _ordinal(at or 0) == name and back == _ordinal(axis or 0)
-            ),
-            None,
-        )
-        if mate is not None and each in found and mate in found:
-            found[found.index(each)] = _Found("options-exchanged", each.axis, (("step", step),))
-            found[found.index(mate)] = _Found("options-exchanged", mate.axis, (("step", step),))
+    for each in [one for one in found if one.atom == "step-of-other-axis"]:
+        fill = dict(each.fill)
+        mine, step = each.axis or 0, fill["step"]
+        name, ignored = ("before", "padding-ignored") if step == "padding" else (step, "step-ignored")
+        nothing = options.get(f"{name}[{mine}]") == (0 if step == "padding" else 1)
+        for mate in found:
+            same = (mate.atom == ignored and nothing) or (
+                mate.atom == each.atom and dict(mate.fill)["other"] == _ordinal(mine)
+            )
+            if same and dict(mate.fill).get("step", "padding") == step and _ordinal(mate.axis or 0) == fill["other"]:
+                found = [
+                    dataclasses.replace(one, atom="options-exchanged", fill=(("step", step),))
+                    if one in {each, mate}
+                    else one
+                    for one in found
+                ]
+                break
     return found
 
 
@@ -146,11 +154,11 @@ class _Differences:
         main, *others = sorted(mates, key=lambda each: self._distance(each, right))
         differences = list(self._term(main, right))
         yield from differences
-        plain = {each.index: each for each in main.equations}
         for each in others:
-            if {one.index: one for one in each.equations} == plain and each.coefficient == main.coefficient:
-                where = " and ".join(conditioned(one) for one in each.conditions)
-                yield _Found("counted-again", fill=(("where", f" for {where}" if where else ""),))
+            missing, other, further = aligned(each, right, self.known)
+            if not missing and not other and each.coefficient == main.coefficient and not each.excluded:
+                where = [*map(equation, further), *map(conditioned, each.conditions)]
+                yield _Found("counted-again", fill=(("where", f" for {' and '.join(where)}" if where else ""),))
             else:
                 yield self._written(each)
 
@@ -186,8 +194,7 @@ class _Differences:
 
     def _term(self, read: Term, right: Term) -> Iterator[_Found]:
         for view in read.views:
-            if view.order:
-                yield _order(view)
+            yield from _orders(view, self.count)
         missing, other, further = aligned(read, right, self.known)
         fixed = {each.index: each.value for each in further if not each.fold}
         by_index = {each.index: each for each in other}
@@ -217,6 +224,7 @@ class _Differences:
     def _pixels(self, pairs: Mapping[int, tuple[Equation, Linear]], term: Term) -> Iterator[_Found]:
         roles = {(LETTERS[name.partition(".")[0]], _axis(name)): name for name in term.axes if _axis(name) is not None}
         values = {axis: mine.value for axis, (mine, _) in pairs.items()}
+        rights = {axis: right for axis, (_, right) in pairs.items()}
         moved: dict[tuple[int, int], list[str]] = {}
         for role, axis in itertools.product(("response", "tap"), pairs):
             used = [at for at in range(self.count) if values[axis].coefficient(roles[role, at])]
@@ -232,17 +240,25 @@ class _Differences:
                 for role in swapped:
                     yield _Found("axes-exchanged", axis, (("what", _array(roles[role, axis])),))
             for role in some:
-                own = {roles[role, from_]: Linear.of({roles[role, axis]: 1})}
-                values[axis] = expanded(values[axis], own)
+                values[axis] = expanded(values[axis], {roles[role, from_]: Linear.of({roles[role, axis]: 1})})
                 if role not in back:
                     yield _Found("axis-borrowed", axis, (("role", role), ("other", _ordinal(from_))))
-        for axis, (mine, right) in pairs.items():
+            own = {roles[role, from_]: Linear.of({roles[role, axis]: 1}) for role in ("response", "tap")}
+            if len(swapped) == 2:
+                # Options may stay with the axis, or move with it.
+                moves = expanded(pairs[from_][1], own)
+                rights[axis] = min(rights[axis], moves, key=lambda each: _weight(plus(values[axis], each, -1)))
+        for axis, (mine, _) in pairs.items():
+            right = rights[axis]
             names = {role: roles[role, axis] for role in ("response", "tap", "pixel")}
             if mine.fold:
                 name, _, side = mine.fold.partition(" ")
                 kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(name, "mirrored")
-                kind += {"before": " before the image", "behind": " behind it"}.get(side, "")
-                yield _Found("border", axis, (("kind", kind),))
+                where = {"before": "before the image", "behind": "behind the image"}.get(side, "beyond the border")
+                if name == "mod":
+                    yield _literal(mine, right)
+                    continue
+                yield _Found("border", axis, (("kind", kind), ("where", where)))
             yield from self._pixel(axis, mine, values[axis], right, names, term)
 
     def _pixel(
@@ -276,6 +292,9 @@ class _Differences:
     def _unturned(self, value: Linear, right: Linear, names: Mapping[str, str], term: Term) -> tuple[list[str], Linear]:
         """Return what is turned over, and the equation without that."""
         turned = [role for role in ("response", "tap") if value.coefficient(names[role]) < 0]
+        off = plus(value, right, -1)
+        if not off.constant and all("." in name for name, _ in off.terms):
+            return [], value
         other = value
         for role in turned:
             name = names[role]
@@ -308,7 +327,9 @@ class _Differences:
             elif mine[at] == right[1 - at]:
                 yield _Found("step-of-other-kind", axis, (step, ("other", kinds[1 - at])))
             else:
-                yield _Found("step-wrong", axis, (step, ("number", str(mine[at])), ("right", str(right[at]))))
+                yield _Found(
+                    "step-wrong", axis, (step, ("number", linear(Linear((), mine[at]))), ("right", str(right[at])))
+                )
 
     def _offset(self, axis: int, value: Linear, right: Linear, off: Linear) -> Iterator[_Found]:
         """Say what the difference of the constants is."""
@@ -363,7 +384,9 @@ class _Differences:
         name, partner = wanted.index, wanted.value.terms[0][0]
         what, entries = ("what", _array(name)), ("entries", f"the {_entry(name, self.count)}s")
         size, value = right.axes[name].size, mine.value
-        last = Linear.of({size: 1}, -1)
+        last = {Linear.of({size: 1}, -1)} | (
+            {Linear.of({}, self.options.get("groups", 0) - 1)} if size == "g" else set()
+        )
         indices = [(each, int(by)) for each, by in value.terms if "." in each]
         rest = Linear.of({each: by for each, by in value.terms if "." not in each}, value.constant)
         if not indices and not mine.fold:
@@ -373,7 +396,7 @@ class _Differences:
                 cyclic = ", cyclically" if mine.fold else ""
                 yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(rest)}{cyclic}")))
         elif indices == [(partner, -1)] and (
-            rest == last or (mine.fold == "wrap" and rest == Linear((), Fraction(-1)))
+            rest in last or (mine.fold == "wrap" and rest == Linear((), Fraction(-1)))
         ):
             yield _Found("index-reversed", fill=(what, entries))
         elif is_plain(dataclasses.replace(mine, fold="")) and indices[0][0] != partner:
@@ -393,6 +416,10 @@ class _Differences:
 
     def _bound(self, each: Equation, term: Term) -> _Found:
         """Say that an index has one value only, or that of another one."""
+        indices = [name for name, _ in each.value.terms if "." in name]
+        if len(indices) == 1 and position(indices[0]) == position(each.index):
+            same = Equation(each.index, Linear.of({indices[0]: 1}))
+            return next(self._map(each, same, term), _Found("otherwise", fill=(("read", equation(each)),)))
         if is_plain(dataclasses.replace(each, fold="")):
             return self._borrowed(each)
         if each.fold or any("." in name for name, _ in each.value.terms):
@@ -401,7 +428,9 @@ class _Differences:
 
     def _only(self, name: str, value: Linear, axis: Axis) -> _Found:
         entry = _entry(name, self.count)
-        which = {Linear(): f"the first {entry}", Linear.of({axis.size: 1}, -1): f"the last {entry}"}
+        which = {Linear.of({axis.size: 1}, -1): f"the last {entry}", Linear(): f"the first {entry}"}
+        if axis.size == "g":
+            which[Linear.of({}, self.options.get("groups", 0) - 1)] = f"the last {entry}"
         text = which.get(value, f"{entry} {linear(plus(value, Linear((), Fraction(1))))}")
         used = "filled" if self._is_result(name) else "used"
         return _Found("index-constant", fill=(("which", f"{text} of {_array(name)}"), ("used", used)))
@@ -419,7 +448,7 @@ class _Differences:
             yield _Found(
                 "one-product", fill=(("which", each.of), ("entry", f"{_entry(name, self.count)} of {_array(name)}"))
             )
-        elif not single or each.of or each.modulus:
+        elif not single or each.of or each.modulus or position(name) == "*":
             yield literal
         elif each.low is not None and each.low == each.high:
             yield self._only(name, each.low, term.axes[name])
@@ -566,6 +595,15 @@ def _weight(form: Linear) -> int:
     return len(form.terms) + bool(form.constant)
 
 
+def _orders(view: View, axes: int) -> Iterator[_Found]:
+    for at, step in view.steps:
+        entries = f"the {_entry(view.names[at], axes)}s of {_array(view.names[at])}"
+        how = "taken from" if step < 0 else "taken in"
+        yield _Found("in-steps", fill=(("entries", entries), ("how", how), ("step", str(abs(step)))))
+    if view.order:
+        yield _order(view)
+
+
 def _order(view: View) -> _Found:
     names = [axis.name for axis in view.tensor.axes]
     order = [names[at] for at in view.order]
@@ -588,7 +626,7 @@ def _literal(mine: Equation, right: Linear | None) -> _Found:
     tokens = {
         name: position(name) if _axis(name) is not None else f"{position(name)} of {_array(name)}" for name in names
     }
-    folded = f" ({mine.fold} at the border)" if mine.fold else ""
+    folded = f" ({mine.fold}{'' if mine.fold.startswith('mod') else ' at the border'})" if mine.fold else ""
     text = f"{equation(mine, tokens)}{folded}"
     text += (
         f" where {equation(Equation(mine.index, right), tokens)} is right"

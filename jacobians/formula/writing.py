@@ -29,7 +29,10 @@ COUNTS = {"pixel": "windows", "response": "taps", "tap": "responses", "bias": "r
 TEXT = str.maketrans({"∂": "d", "Σ": "sum", "·": "*", "−": "-", "≤": "<=", "≥": ">=", "÷": "//", "…": "...", "≠": "!="})
 # An addend with its sign is one token, so that it is marked as a whole.
 TOKEN = re.compile(r"[+−] [\w'·÷()]+|\w+'*|\s+|.")
-WORDS = "over|for|except|and|only the|first|last|clamped to|reflected|before|behind|at|windows|taps|responses|(?:read|written) as|of size"
+WORDS = (
+    "over|for|except|and|only the|first|last|clamped to|reflected|before|behind|at|if below|if above|of size|flat"
+    "|windows|taps|responses|(?:read|written) as|(?:in|from) steps of"
+)
 LATEX = (
     (re.compile(r"∂l/∂(\w)"), r"\\frac{\\partial l}{\\partial \1}"),
     (re.compile(r"(?<=[\w}])\[([^\]]*)\]"), r"_{\1}"),
@@ -124,12 +127,17 @@ def linear(form: Linear, tokens: Mapping[str, str] | None = None) -> str:
     """Write a linear combination: responses, taps, other indices, sizes, the constant."""
     tokens = tokens or {}
     indices = sorted(((name, by) for name, by in form.terms if "." in name), key=_place)
-    sizes = [(name, by) for name, by in form.terms if "." not in name]
+    sizes = sorted(((name, by) for name, by in form.terms if "." not in name), key=lambda each: each[1] < 0)
     rest = [*sizes, *([("", form.constant)] if form.constant else [])]
     first = rest if indices and all(by < 0 for _, by in indices) and any(by > 0 for _, by in rest) else []
-    ordered = [*sorted(first, key=lambda each: each[1] < 0), *indices, *(rest if not first else [])]
-    text = " ".join(_times(by, tokens.get(name, position(name) if "." in name else name)) for name, by in ordered)
+    ordered = [*first, *indices, *(rest if not first else [])]
+    text = " ".join(_times(by, tokens.get(name, _token(name))) for name, by in ordered)
     return (f"−{text[2:]}" if text.startswith("− ") else text.removeprefix("+ ")) or "0"
+
+
+def _token(name: str) -> str:
+    letter, _, index = name.rpartition(".")
+    return f"flat index of {NAMES.get(letter, letter)}" if index == "*" else index
 
 
 def equation(each: Equation, tokens: Mapping[str, str] | None = None) -> str:
@@ -168,7 +176,7 @@ def _times(by: Fraction, token: str) -> str:
     sign, size = ("−" if by < 0 else "+"), abs(by)
     if not token:
         return f"{sign} {size}"
-    token = f"({token})" if re.search(r"[÷/+−]", token) and (size != 1 or " " in token) else token
+    token = f"({token})" if re.search(r"[÷+−]|\w/\w", token) and (size != 1 or " " in token) else token
     if size == 1:
         return f"{sign} {token}"
     dot = "" if size.denominator == 1 and token[0].isalpha() and not token.startswith("min") else "·"
@@ -176,19 +184,18 @@ def _times(by: Fraction, token: str) -> str:
 
 
 def _folded(each: Equation, text: str, size: str) -> str:
+    name, _, side = each.fold.partition(" ")
     inner = f"({text})" if " " in text else text
-    kind, _, side = each.fold.partition(" ")
-    if kind == "mod":
-        return f"{inner} mod {side}"
-    beyond = f" {side} the border" if side else ""
     last = linear(Linear.of({size: 1}, -1))
+    beyond = {"before": ", if below 0", "behind": f", if above {last}"}.get(side, "")
     return {
         "": text,
-        "wrap": f"{inner} mod {size}",
-        "clamp": f"{text} clamped to 0 … {last}",
-        "reflect": f"{text} reflected at 0 and {last}",
-        "symmetric": f"{text} reflected before 0 and behind {last}",
-    }[kind] + beyond
+        "mod": f"{inner} mod {side}",
+        "wrap": f"{inner} mod {size}{beyond}",
+        "clamp": f"{text} clamped to 0 … {last}{beyond}",
+        "reflect": f"{text} reflected at 0 and {last}{beyond}",
+        "symmetric": f"{text} reflected before 0 and behind {last}{beyond}",
+    }[name]
 
 
 def _needed(formula: Formula) -> set[str]:
@@ -254,6 +261,9 @@ class _Writer:
         for name in term.axes:
             if name not in tokens and (name not in equations or _is_over(equations[name])):
                 tokens[name] = _fresh(position(name), {*self.sizes, *tokens.values()})
+        for view in term.views:
+            spatial = [tokens.get(name, position(name)) for name in view.names if position(name) in SPATIAL]
+            tokens[f"{view.tensor.letter}.*"] = f"flat({', '.join(spatial)})"
         over = []
         for name, each in equations.items():
             size = term.axes[name].size
@@ -262,17 +272,9 @@ class _Writer:
                 by = each.value.denominator
                 tokens[name] = _folded(each, text if by == 1 else f"({text})/{by}", size)
             else:
-                over.append(
-                    _folded(each, equation(each, tokens), size)
-                    if each.fold != "wrap"
-                    else self._wrapped(each, tokens, size)
-                )
+                left, _, right = equation(each, tokens).partition(" = ")
+                over.append(f"{left} = {_folded(each, right, size)}")
         return tokens, over
-
-    @staticmethod
-    def _wrapped(each: Equation, tokens: Tokens, size: str) -> str:
-        left, _, right = equation(each, tokens).partition(" = ")
-        return f"{left} = {_folded(each, right, size)}"
 
     def _term(self, term: Term) -> tuple[str, str]:
         """Return the sum of products, and the equations and conditions behind it."""
@@ -290,7 +292,7 @@ class _Writer:
         clause += f"   for  {',  '.join(conditions)}" if conditions else ""
         clause += f"   except  {' and '.join(excluded)}" if excluded else ""
         views = sorted(term.views[1:], key=lambda view: FACTORS.index(view.tensor.letter))
-        clause += "".join(self._order(view) for view in (term.views[0], *views) if view.order)
+        clause += "".join(self._order(view) for view in (term.views[0], *views))
         factors = " · ".join(f"{view.tensor.letter}[{self._indices(view, tokens)}]" for view in views)
         number, counts = self._coefficient(term, tokens)
         summed = "Σ " if _is_sum(term) else ""
@@ -302,7 +304,11 @@ class _Writer:
     def _order(self, view: View) -> str:
         names = ", ".join(view.tensor.axes[at].name for at in view.order)
         name = NAMES.get(view.tensor.letter, view.tensor.letter)
-        return f"   {name} {'written' if view.written else 'read'} as ({names})"
+        parts = [
+            f"   {view.tensor.axes[axis].name} of {name} {'from' if step < 0 else 'in'} steps of {abs(step)}"
+            for axis, step in view.steps
+        ]
+        return "".join(parts) + (f"   {name} {'written' if view.written else 'read'} as ({names})" if names else "")
 
     def _coefficient(self, term: Term, tokens: Tokens) -> tuple[str, str]:
         each = term.coefficient

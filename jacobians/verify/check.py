@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,14 @@ from jacobians.evidence import exact, readout
 from jacobians.formula.prove import Example, available
 from jacobians.geometry import Geometry
 from jacobians.verify import every_size
+from jacobians.verify.every_size import shape_of
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 from jacobians.verify.relations import WRITTEN
 
-__all__ = ["EVIDENCE", "Failure", "Outcome", "Task", "check", "first_difference", "prove", "read_out"]
+__all__ = ["Failure", "Outcome", "Task", "check", "first_difference", "prove", "read_out"]
 
 Array = npt.NDArray[Any]
 Evidence = Literal["symbolic", "every size", "exact", "bound"]
-EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 
 # Each (equation, layer) pair may miss something wrong with this probability, so that ten thousand pairs together stay
 # below 2⁻⁶⁰.
@@ -250,7 +250,7 @@ def integer_draws(inputs: str, terms: int, geometry: Geometry, seed: int) -> Ite
         Probability that this draw alone misses that two multilinear forms differ.
     """
     dtypes = LARGE_DTYPES if geometry.pixels > LARGE_IMAGE else DTYPES
-    counts = [math.prod(_shape(letter, geometry)) for letter in inputs]
+    counts = [math.prod(shape_of(letter, geometry)) for letter in inputs]
     missed = Fraction(1)
     for number in itertools.count():
         dtype = dtypes[number % len(dtypes)]
@@ -425,7 +425,7 @@ def _check_relations(statements: Sequence[_Statement], sides: _Sides, seed: int)
 def _compare_relations(statement: _Statement, sides: _Sides, known: every_size.Expected, seed: int) -> Failure | None:
     identity, geometry = statement.identity, sides.draw.geometry
     entries = every_size.seen(geometry, identity.entries[1])
-    total = math.prod(every_size.shape_of(every_size.RESULT[identity.entries[1]], geometry))
+    total = math.prod(shape_of(every_size.RESULT[identity.entries[1]], geometry))
     for name, side in (statement.reference, *statement.others):
         expected = known(identity, WRITTEN[side])
         actual, complaint = _computed(side, sides, total)
@@ -533,15 +533,14 @@ def read_out(side: Side, inputs: str, geometry: Geometry, entry: int) -> str | N
     str or None
         The entry as a sum of products of symbols; None where reading it would take too many calls.
     """
-    sizes = {letter: math.prod(_shape(letter, geometry)) for letter in inputs.replace("b", "")}
+    sizes = {letter: math.prod(shape_of(letter, geometry)) for letter in inputs.replace("b", "")}
     if math.prod(sizes.values()) > MOST_READINGS:
         return None
 
     def value(basis: dict[str, Array]) -> Any:
         return np.ravel(side(_draw(geometry, functools.partial(_entries, basis))))[entry]
 
-    roles: dict[str, tuple[str, Role]] = {"X": ("X", "image"), "F": ("F", "filters"), "G": ("g", "responses")}
-    named = [symbolic.symbols(*roles[letter], geometry).ravel() for letter in sizes]
+    named = [symbolic.symbols(*every_size.ROLES[letter], geometry).ravel() for letter in sizes]
     total = 0
     for places, number in (readout.products(value, sizes) or {}).items():
         total = total + _plain(number) * math.prod(each[at] for each, at in zip(named, places, strict=True))
@@ -560,12 +559,8 @@ def _number(value: Any) -> str:
     return str(_plain(value)) if math.isfinite(value) else str(value)
 
 
-def _shape(letter: str, geometry: Geometry) -> tuple[int, ...]:
-    return {"X": geometry.image, "F": geometry.filters, "G": geometry.responses, "b": geometry.filters[:1]}[letter]
-
-
 def _draw(geometry: Geometry, fill: Callable[[str, tuple[int, ...]], Array]) -> Draw:
-    return Draw(geometry, *(fill(letter, _shape(letter, geometry)) for letter in "XFGb"))
+    return Draw(geometry, *(fill(letter, shape_of(letter, geometry)) for letter in "XFGb"))
 
 
 def _size(geometry: Geometry) -> int:

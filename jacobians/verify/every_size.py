@@ -134,8 +134,8 @@ class Expected:
 
     def __call__(self, identity: Identity, terms: Sequence[Term]) -> Array:
         """Return sums of products in the dtype of the draw, once for all relations that have the same points here."""
-        met = tuple((sorted(term.form.arrays), layer_points(term, self.draw.geometry)) for term in terms)
-        key = (identity.inputs, identity.entries, str(met))
+        met = tuple((term.form.axis.indices, layer_points(term, self.draw.geometry)) for term in terms)
+        key = (identity.inputs, identity.entries, met)
         if key not in self._known:
             self._known[key] = self._summed(identity, terms)
         return self._known[key]
@@ -173,36 +173,44 @@ def _kept(size: int, geometry: Geometry) -> list[int]:
 
 def _products(term: Term, letters: Sequence[str], geometry: Geometry) -> Iterator[list[Array]]:
     """Yield the flat indices of the arrays that meet, block by block, for those entries of the first that are seen."""
-    planes, *axes = layer_points(term, geometry)
-    names = [term.form.planes.indices, *[term.form.axis.indices] * len(axes)]
-    result, within_plane = letters[0], term.form.arrays[letters[0]]
-    columns = [within_plane[0], *[within_plane[1]] * len(axes)]
-    shape = iter(shape_of(result, geometry))
-    tables = []
-    for found, of, own in zip((planes, *axes), names, columns, strict=True):
-        table = np.array(found, np.int64).reshape(-1, len(of))
-        for name in own:
-            table = table[np.isin(table[:, of.index(name)], _kept(next(shape), geometry))]
-        tables.append(table)
-    step = max(1, BLOCK // math.prod(len(table) for table in tables[1:]) if all(map(len, tables)) else 1)
-    for first in range(0, len(tables[0]), step):
-        block = [tables[0][first : first + step], *tables[1:]]
+    planes, *axes = _tables(term, letters[0], geometry)
+    step = max(1, BLOCK // max(1, math.prod(map(len, axes))))
+    for first in range(0, len(planes), step):
+        block = [planes[first : first + step], *axes]
         yield [_flat(letter, term, block, geometry) for letter in letters]
 
 
+def _tables(term: Term, result: str, geometry: Geometry) -> list[Array]:
+    """Return the points of planes and axes that lead to an entry of the result that is seen."""
+    shape, tables = iter(shape_of(result, geometry)), []
+    for found, columns in zip(layer_points(term, geometry), _columns(result, term, geometry), strict=True):
+        table = np.array(found, np.int64)
+        for column in columns:
+            size = next(shape)
+            table = table[np.isin(table[:, column], _kept(size, geometry))] if len(table) else table
+        tables.append(table)
+    return tables
+
+
 def _flat(letter: str, term: Term, tables: Sequence[Array], geometry: Geometry) -> Array:
-    """Return the flat index in an array of every product: each factor of the relation adds its share."""
+    """Return the flat index in an array of every product: the planes and every axis add their shares."""
     shape = shape_of(letter, geometry)
     steps = iter([math.prod(shape[axis + 1 :]) for axis in range(len(shape))])
-    of_planes, of_axis = term.form.arrays[letter]
     shares = []
-    for table, (own, names) in zip(
-        tables,
-        [(of_planes, term.form.planes.indices), *[(of_axis, term.form.axis.indices)] * (len(tables) - 1)],
-        strict=True,
-    ):
-        shares.append(sum((table[:, names.index(name)] * next(steps) for name in own), np.zeros(len(table), np.int64)))
+    for table, columns in zip(tables, _columns(letter, term, geometry), strict=True):
+        share = np.zeros(len(table), np.int64)
+        for column in columns:
+            step = next(steps)
+            share += table[:, column] * step if len(table) else 0
+        shares.append(share)
     return np.asarray(functools.reduce(np.add.outer, shares)).ravel()
+
+
+def _columns(letter: str, term: Term, geometry: Geometry) -> list[list[int]]:
+    """Return which entries of the points are indices of an array: of those of the planes, and of every axis."""
+    planes, axis = term.form.arrays[letter]
+    of_axis = [term.form.axis.indices.index(name) for name in axis]
+    return [[term.form.planes.indices.index(name) for name in planes], *[of_axis] * geometry.spatial_ndim]
 
 
 def layer_points(term: Term, geometry: Geometry) -> tuple[tuple[tuple[int, ...], ...], ...]:

@@ -9,9 +9,9 @@ from fractions import Fraction
 from jacobians.errors import nearest
 from jacobians.formula.prove import available
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, MOST_SYMBOLIC_PRODUCTS, Report, Row, every_size
+from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, KINDS, MOST_SYMBOLIC_PRODUCTS, Report, Row, every_size
 from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
-from jacobians.verify.check import EVIDENCE, Failure, Outcome, Task, check, prove, read_out
+from jacobians.verify.check import Failure, Outcome, Task, check, prove, read_out
 from jacobians.verify.identities import IDENTITIES, Identity
 from jacobians.verify.networks import NETWORK_IDENTITIES, NetworkIdentity
 
@@ -92,7 +92,7 @@ def report(wanted: Sequence[str], done: Sequence[Unit], outcomes: Sequence[Outco
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
     identity: Identity | NetworkIdentity = LAYER[name] if name in LAYER else NETWORK[name]
-    counts: dict[str, int] = dict.fromkeys(EVIDENCE, 0)
+    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
     for each in outcomes:
         counts[each.evidence] += each.checks
     failed = sorted((each for each in outcomes if each.failure), key=lambda each: each.size)

@@ -77,13 +77,26 @@ WRONG = {
     "decay": (summed(DF, alone("dF", "F", [eq(f"F.{each}", {f"dF.{each}": 1}) for each in "ikab"])), DF),
     "array-added": (summed(DX, alone("dX", "X", [eq(f"X.{each}", {f"dX.{each}": 1}) for each in "nkyx"])), DX),
     "constant-added": (summed(S, alone("S", "")), S),
-    "counted-again": (summed(DX, change(DX, conditions=(only({"G.l": 1}, number(0), number(0)),))), DX),
+    "counted-again": (summed(DX, change(DX, eq("G.n"), eq("dX.n"))), DX),
     "size-without-tail": (
         dataclasses.replace(DX, shape=(*DX.shape[:2], Linear.of({"H": 1, "tail(H)": -1}), DX.shape[3])),
         DX,
     ),
     "size-off": (dataclasses.replace(S, shape=(*S.shape[:3], size("W'", -1))), S),
     "axes-count": (dataclasses.replace(DF, shape=(size("N"), *DF.shape)), DF),
+    "another-relation": (
+        change(
+            DX,
+            eq("dX.y", {"G.l": -1, "F.a": 3, "H'": 1}),
+            eq("dX.x", {"G.m": 1, "F.b": -1, "N": 1}),
+            eq("F.i"),
+            eq("G.n", {"dX.n": 1}, 1, "wrap"),
+            free=("dX.n",),
+            conditions=(only({"G.l": 1}, low=number(1)), only({"F.a": 1, "F.b": -1}, high=number(0))),
+            coefficient=Coefficient(2),
+        ),
+        DX,
+    ),
     "otherwise": (change(DX, eq("dX.y", {"G.l": 3, "F.a": 2, "G.m": 1}, -2)), DX),
     "otherwise-added": (summed(S, change(S, eq("X.y", {"S.l": 3}))), S),
 }
@@ -97,6 +110,10 @@ def reordered(formula, letter, order, *, written=False):
     return change(formula, views=tuple(views))
 
 
+WRONG["in-steps"] = (
+    change(DX, views=(*DX.terms[0].views[:2], dataclasses.replace(DX.terms[0].views[2], steps=((2, 2),)))),
+    DX,
+)
 WRONG["order"] = reordered(DX, "F", (0, 2, 3, 1)), DX
 WRONG["groups-interleaved"] = reordered(GROUPS, "G", (0, 2, 1, 3, 4)), GROUPS
 
@@ -150,6 +167,58 @@ PAIRS = [
 @pytest.mark.parametrize(("one", "equation", "two"), PAIRS)
 def test_two_mistakes_in_one_equation_are_two_atoms(one, equation, two):
     assert set(explain(change(DX, equation), DX).atoms) == {one, two}
+
+
+def test_planes_that_the_result_does_not_have_are_named_by_their_axis():
+    read = dataclasses.replace(DX, shape=(DX.shape[0], size("d", -1), *DX.shape[2:]))
+    assert "its size along axis 1 is d − 1 where d is right" in explain(read, DX).title
+
+
+def test_a_border_is_folded_on_one_side():
+    before, both = (
+        explain(change(S, eq("X.y", {"S.l": 3, "F.a": 2}, -2, fold)), S) for fold in ("wrap before", "wrap")
+    )
+    assert before.atoms == both.atoms == ("border",)
+    assert "before the image" in before.title
+
+
+def test_an_index_of_the_result_that_is_shifted_is_said_to_be():
+    assert explain(change(DX, eq("dX.n", {"G.n": 1}, -1, "wrap")), DX).atoms == ("index-shifted",)
+
+
+def test_the_last_of_all_responses_is_one_product():
+    read = change(DF, conditions=(only({"G.*": 1}, high=number(0), of="last"),))
+    assert explain(read, DF).causes == ("only the last response of G of each sum is left",)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_axes_of_the_image_are_exchanged_with_or_without_the_options(moved):
+    y, x = ((2, 5, 3), (3, 2, 2)) if moved else ((3, 2, 2), (2, 5, 3))
+    read = change(
+        DX,
+        eq("dX.y", {"G.m": y[0], "F.b": y[1]}, -y[2]),
+        eq("dX.x", {"G.l": x[0], "F.a": x[1]}, -x[2]),
+    )
+    assert explain(read, DX).causes == ("the first and the second axis of ∂l/∂X are exchanged",)
+
+
+def test_a_negative_step_is_nothing_turned_over():
+    assert explain(change(DX, eq("dX.y", {"G.l": -3, "F.a": 2}, -2)), DX).atoms == ("step-wrong",)
+
+
+def test_options_of_two_axes_are_exchanged_also_where_one_of_them_is_1():
+    right = right_of("S", options=Geometry((2, 20, 21), (2, 2, 2, 3), stride=(2, 1), padding=((0, 0), (1, 1))))
+    read = change(right, eq("X.y", {"S.l": 1, "F.a": 1}, -1), eq("X.x", {"S.m": 2, "F.b": 1}))
+    assert explain(read, right).causes == (
+        "the strides of the first and the second axis are exchanged",
+        "the paddings of the first and the second axis are exchanged",
+    )
+
+
+def test_what_is_right_of_a_group_index_is_not_said_to_be_wrong():
+    right = right_of("dF", groups=2)
+    read = change(right, eq("dF.g"), eq("X.g", {"G.g": 1}), free=("G.g",))
+    assert explain(read, right).atoms == ("index-constant",)
 
 
 def test_mistakes_in_different_parts_of_a_formula_are_all_said():

@@ -24,7 +24,8 @@ GROUPS = right_of("dX", groups=2, options=PLAIN)
         (right_of("db"), "∂l/∂b[i] = Σ G[i, l, m]"),
         (
             right_of("dF", 3, options=None),
-            "∂l/∂F[i, k, a, b, c] = Σ G[i, l, m, o] · X[k, y, x, w]   over  y = 3l + a − 2,  x = 2m + b − 3,  w = o + 2c",
+            "∂l/∂F[i, k, a, b, c] = Σ G[i, l, m, o] · X[k, y, x, w]   over  y = 3l + a − 2,  x = 2m + b − 3,"
+            "  w = o + 2c",
         ),
     ],
 )
@@ -46,6 +47,9 @@ PARTS = [
     (change(S, eq("X.y", {"S.l": 1, "F.a": 1}, -1, "wrap")), "y = (l + a − 1) mod H"),
     (change(S, eq("X.y", {"S.l": 1, "F.a": 1}, -1, "clamp")), "y = l + a − 1 clamped to 0 … H − 1"),
     (change(S, eq("X.y", {"S.l": 1, "F.a": 1}, -1, "reflect")), "reflected at 0 and H − 1"),
+    (change(S, eq("X.y", {"S.l": 1, "F.a": 1}, -1, "clamp before")), "clamped to 0 … H − 1, if below 0"),
+    (change(S, eq("X.n", {"S.n": 1}, 0, "mod 2")), "X[n mod 2, k, y, x]"),
+    (change(DX, conditions=(only({"G.*": 1}, high=number(0), of="last"),)), "for  only the last flat(l, m)"),
     (change(DX, conditions=(only({"G.m": 1}, high=Linear.of({"W'÷8": 8}, -1)),)), "for  m ≤ 8·(W'÷8) − 1"),
     (change(DX, conditions=(only({"G.l": 1}, high=number(0), of="last"),)), "for  only the last l"),
     (change(DX, conditions=(only({"G.l": 1}, number(0), number(0), 2),)), "for  l mod 2 = 0"),

@@ -163,7 +163,10 @@ def _called(run: Run) -> History | None:
     other, other_third = layer.small(cases[1], number), layer.small(cases[3], number)
     if other is None or other_third is None:
         return None
-    before, first, reordered = (run.results(each) for each in (small, new, mixed))
+    before, first = run.results(small), run.results(new)
+    if any(each.value is None for each in (*before.values(), *first.values())):
+        return None  # code that takes its process down is not called for this any more
+    reordered = run.results(mixed)
     held = {name: Result(None if each.value is None else np.array(each.returned)) for name, each in first.items()}
     between, again, after = run.results(other), [run.results(new) for _ in range(TIMES)], run.results(small)
     mixed_second = second.reordered()

@@ -194,7 +194,7 @@ class Convolution(Layer):
         found = curriculum.unused(self.options) if built >= set(cases) else None
         if found:
             return found
-        small, large = cases[0].geometry, cases[min(1, len(cases) - 1)].geometry
+        small, *_, large = (case.geometry for case in sorted((*cases, *cases)[:4], key=lambda case: case.numbers))
         return Case(small, 3), Case(large, 4), Case(large, 6), Case(large, 7)
 
     def observed(self, cases: Sequence[Case]) -> Sequence[Case]:
@@ -269,7 +269,7 @@ class Convolution(Layer):
 
     def explain(self, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
         """Read the relation between indices that the code computes."""
-        return formula_finding(run, comparisons)
+        return formula_finding(self, run, comparisons)
 
     def agrees(self, explanation: Explanation, each: Comparison) -> bool:
         """Whether a formula gives these numbers in this shape, up to what fast algorithms may be off."""
