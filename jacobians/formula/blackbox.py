@@ -144,7 +144,7 @@ class ReadFormula(Formula):
             kind = (
                 f"It is no convolution. Compared with the nearest one ({options}): {', and '.join(self.differences)}."
             )
-        held = f"The formula gives exactly what the function gives at {self.layers} layers ({self.calls} calls)."
+        held = f"The formula gives exactly what the function gives at {self.layers} layers."
         return f"{self.write()}\n{kind}\nThe axes of X, F and S are {self.layout}.\n{held}"
 
     def to_dict(self) -> dict[str, Any]:
