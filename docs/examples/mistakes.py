@@ -1,4 +1,4 @@
-"""Convolutions that are wrong on purpose, and what an audit says of each in its first line.
+"""Convolutions that are wrong on purpose, and what an audit says of each: its first line, and the formula.
 
 Run it with ``python docs/examples/mistakes.py``: it prints the table of docs/reference/mistakes.md, and writes it into
 the page if that is named behind it.
@@ -182,13 +182,14 @@ class Mistake:
         calls = [each and functools.partial(each, layer=self.layer) for each in (self.forward, self.backward)]
         return audit(*calls, bias=self.bias, **options)
 
-    def row(self) -> str:
-        """Return its row of the table."""
-        first = str(self.audit()).splitlines()[0]
-        return f"| {self.words} | {first} |"
+    def row(self, report: AuditReport) -> str:
+        """Return the row of the table for its audit."""
+        first, formula = str(report).splitlines()[0], report.findings[0].formula
+        cells = (self.words, first, formula and f"`{' '.join(formula.split())}`")
+        return f"| {' | '.join(cells)} |"
 
 
-HEADER = "| the code | the first line of its audit |"
+HEADER = "| the code | the first line of its audit | the formula that was read |"
 MISTAKES: dict[str, Mistake] = {}
 BUFFERS: dict[Any, Array] = {}
 PLAIN = Layer()
@@ -751,8 +752,8 @@ def _fit(A: Array, X: Array, F: Array, layer: Layer) -> Array:
 
 def table() -> str:
     """Return the table of docs/reference/mistakes.md."""
-    rows = (mistake.row() for mistake in MISTAKES.values())
-    return "\n".join([HEADER, "|---|---|", *rows]) + "\n"
+    rows = (mistake.row(mistake.audit()) for mistake in MISTAKES.values())
+    return "\n".join([HEADER, "|---|---|---|", *rows]) + "\n"
 
 
 def write(page: Path, lines: str) -> None:
