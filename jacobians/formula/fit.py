@@ -16,8 +16,8 @@ import numpy as np
 from jacobians.formula.coefficients import coefficient, fraction
 from jacobians.formula.combine import Combinations
 from jacobians.formula.equations import ORDERS, Equations
+from jacobians.formula.products import Reading
 from jacobians.formula.ranges import ranged
-from jacobians.formula.read import Reading
 from jacobians.formula.relation import Coefficient, Condition, Equation, Linear, Term, View, same_axis
 from jacobians.formula.rows import Readings, Rows, is_spatial, joined_rows, joined_sizes
 from jacobians.formula.structure import Structure, right

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.evidence import exact
-from jacobians.formula import read
+from jacobians.formula import products
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.fit import fit
-from jacobians.formula.read import Call, Reading, Unreadable, read_products
+from jacobians.formula.products import Call, Reading, Unreadable, read_products
 from jacobians.formula.relation import Formula, Linear, Term, View
 from jacobians.formula.structure import FACTORS, Layer, Structure, array_axes, sizes_of
 from jacobians.geometry import Geometry
@@ -40,7 +40,7 @@ def formula_of(
     structure: Structure,
     options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry],
     dtype: str,
-    most: int = read.MOST_CALLS,
+    most: int = products.MOST_CALLS,
     layers: Sequence[Layer] | None = None,
 ) -> Formula:
     """Read the formula of one result of a function.
@@ -61,7 +61,7 @@ def formula_of(
     most : int
         Calls of the code.
     layers : sequence of Layer, optional
-        At which the code is called, the first of them to read it; those of `read.layers` else.
+        At which the code is called, the first of them to read it; those of `products.layers` else.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def formula_of(
     Unreadable
         If the code gives nothing at most layers, is not linear in the factors of its products, or no formula was found.
     """
-    given = list(layers or read.layers(structure, options))
+    given = list(layers or products.layers(structure, options))
     return _Formulas(call, result, structure, given, dtype, most).formula()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.formula.combine import FREE
-from jacobians.formula.read import Reading
+from jacobians.formula.products import Reading
 from jacobians.formula.relation import AXES, Columns, View, size_of, split
 from jacobians.formula.structure import SIZES, Structure
 
