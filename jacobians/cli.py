@@ -1,9 +1,10 @@
-"""The command line: `jacobians verify`, `show`, `plot`, `explore` and `audit`. The only place that prints."""
+"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit` and `read`. The only place that prints."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import json
 import multiprocessing
 import os
@@ -384,6 +385,81 @@ def _load(file: str, name: str) -> Callable[..., Any]:
 def _check_folder(option: str, file: Path | None) -> None:
     if file is not None and not file.absolute().parent.is_dir():
         _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
+
+
+# read -----------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def read(
+    function: Annotated[
+        str, typer.Argument(metavar="FILE.py:FUNCTION", help="A function of an image and filters, and of a bias.")
+    ],
+    axes: Annotated[int, typer.Option("--axes", "--spatial-ndim", min=1, help="Number of spatial axes.")] = 2,
+    bias: Annotated[bool, typer.Option("--bias", help="The function takes a bias.")] = False,
+    dtype: Annotated[str, typer.Option(help="float64, float32, int64 or int32.")] = "float64",
+    layout: Annotated[
+        str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default the usual ones are tried.")
+    ] = None,
+    groups: Annotated[
+        int | None,
+        typer.Option(min=1, help="Groups of planes; by default 1 to 4, and one per plane.", show_default=False),
+    ] = None,
+    torch: Annotated[bool, typer.Option("--torch", help="FUNCTION is a PyTorch function or module.")] = False,
+    jax: Annotated[bool, typer.Option("--jax", help="FUNCTION is a JAX function.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the formula alone, for LaTeX.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Read the formula that FUNCTION computes, right or wrong, and say which convolution it is, or why it is none.
+
+    Stride, padding, dilation, groups, the order of the axes, and whether the filter is turned need not be known.
+
+    Exit status 0 if a formula was read, 1 if none could be, 2 if the arguments are unusable.
+
+    Examples: `jacobians read conv.py:forward`, `jacobians read layer.py:conv --torch --bias --json formula.json`
+    """
+    from jacobians.audit.calling.isolation import isolated
+    from jacobians.formula import blackbox
+
+    _check_folder("--json", json_file)
+    if torch and jax:
+        _refuse("--torch and --jax are both given; a function is of one of them")
+    file, _, name = function.rpartition(":")
+    if not file or name == "-":
+        _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
+    framework = "torch" if torch else "jax" if jax else ""
+    forward, _ = isolated(functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias))
+    options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
+    assert forward is not None
+    try:
+        found = blackbox.read(_called_elsewhere(forward), **options)
+    except blackbox.Unreadable as error:
+        record, said, status = {"formula": None, "why": str(error)}, f"No formula was read. {error}", FAILS
+    else:
+        record, said, status = found.to_dict(), found.write("latex") if latex else str(found), HOLDS
+    if json_file is not None:
+        json_file.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(said)
+    sys.exit(status)
+
+
+def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that runs in another process one that is called like any other."""
+    from jacobians.audit.calling.subject import Call, call
+
+    numbers = itertools.count()
+
+    def called(*arrays: Any) -> Any:
+        given = dict(zip("XFb", arrays, strict=False))
+        spoiled = [(each.shape, each.dtype) for each in arrays]
+        result = call(function, Call(given, {"S": "S"}, spoiled, next(numbers)))["S"]
+        if result.value is None:
+            raise ChildProcessError(result.raised)
+        return result.value
+
+    return called
 
 
 # show -----------------------------------------------------------------------------------------------------------------

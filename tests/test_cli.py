@@ -149,6 +149,88 @@ def test_audit_with_a_layout(capsys, monkeypatch, code) -> None:
     assert run(capsys, monkeypatch, "audit", f"{code}:last", *options)[0] == 0
 
 
+BLACK_BOXES = """
+import os
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+def last(X, F):
+    X = np.pad(X, ((0, 0), (1, 0), (0, 2), (0, 0)))
+    windows = sliding_window_view(X, F.shape[:2], axis=(1, 2))[:, ::2]
+    return np.einsum("nhwdkl,kldi->nhwi", windows, F[::-1, ::-1])
+def forward(X, F, b):
+    windows = sliding_window_view(X, F.shape[2:], axis=(2, 3))
+    return np.einsum("nkhwab,ikab->nihw", windows, F) + b[:, None, None]
+def relu(X, F):
+    return np.maximum(forward(X, F, np.zeros(len(F))), 0)
+def broken(X, F):
+    return X.nope
+def dies(X, F):
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    file = tmp_path / "boxes_of_somebody.py"
+    file.write_text(BLACK_BOXES)
+    return str(file)
+
+
+def test_read_prints_the_formula_and_which_convolution_it_is(capsys, monkeypatch, tmp_path, boxes) -> None:
+    record = tmp_path / "record.json"
+    status, out, _ = run(capsys, monkeypatch, "read", f"{boxes}:last", "--json", str(record))
+    assert status == 0
+    assert "y = 2l − a + K − 2,  x = m − b + L − 1" in out
+    assert "a convolution: stride (2, 1), padding (1 before and 0 after, 0 before and 2 after)" in out
+    found = json.loads(record.read_text(encoding="utf-8"))
+    assert (found["stride"], found["padding"], found["turned"]) == ([2, 1], [[1, 0], [0, 2]], True)
+    assert found["layout"] == "NHWC,HWIO->NHWC"
+
+
+def test_read_writes_latex(capsys, monkeypatch, boxes) -> None:
+    status, out, _ = run(capsys, monkeypatch, "read", f"{boxes}:forward", "--bias", "--latex")
+    assert (status, len(out.splitlines())) == (0, 1)
+    assert "b_{i}" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("relu", "it is a ReLU, max(0, ·), of S"),
+        ("broken", "no attribute 'nope' (broken, line 15: `return X.nope`)"),
+        ("dies", "the process ended"),
+    ],
+)
+def test_read_says_why_there_is_no_formula(capsys, monkeypatch, tmp_path, boxes, name, why) -> None:
+    record = tmp_path / "record.json"
+    status, out, _ = run(capsys, monkeypatch, "read", f"{boxes}:{name}", "--json", str(record))
+    assert status == 1
+    assert why in out
+    found = json.loads(record.read_text(encoding="utf-8"))
+    assert found["formula"] is None
+    assert why in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.py:forward"], "nowhere.py does not exist"),
+        (["{boxes}:lsat"], "did you mean last?"),
+        (["{boxes}:-"], "it needs a file and a function in it"),
+        (["boxes"], "FUNCTION is 'boxes'"),
+        (["{boxes}:last", "--layout", "NHCW"], 'layout is "NHCW"'),
+        (["{boxes}:last", "--dtype", "float16"], "dtype is 'float16'"),
+        (["{boxes}:last", "--axes", "4"], "spatial_ndim is 4"),
+        (["{boxes}:last", "--torch", "--jax"], "--torch and --jax are both given"),
+        (["{boxes}:last", "--json", "no/such/folder/f.json"], "in a folder that does not exist"),
+    ],
+)
+def test_read_refuses_unusable_arguments(capsys, monkeypatch, boxes, arguments, said) -> None:
+    status, _, err = run(capsys, monkeypatch, "read", *(each.format(boxes=boxes) for each in arguments))
+    assert status == 2
+    assert said in err
+
+
 OTHER_LAYERS = """
 import numpy as np
 def relu(S, G):

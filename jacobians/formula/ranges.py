@@ -118,9 +118,8 @@ class _Separation:
         """Find ranges in which all of `inside` lies, and as little as possible else of `among`."""
         left, chosen = among, list[Condition]()
         for forms in self._forms():
-            open_forms = list(forms)
+            valued = {form: self._values(form, left) for form in forms}
             while not np.array_equal(left, inside):
-                valued = {form: self._values(form, left) for form in open_forms}
                 cuts = {
                     (form, side): self._cut(values, left, inside, side)
                     for form, values in valued.items()
@@ -131,12 +130,13 @@ class _Separation:
                     break
                 condition = self._condition(best[0], valued[best[0]], left, inside, best[1])
                 if condition is None:
-                    open_forms.remove(best[0])
+                    del valued[best[0]]
                     continue
                 chosen.append(condition)
                 left = self._kept([condition], left)
                 if len(chosen) > 2 * MOST_RANGES or np.any(inside & ~left):
                     return (), None
+                valued = {form: self._values(form, left) if form.of else each for form, each in valued.items()}
         needed = self._needed(chosen, among, left)
         return needed, left if len(needed) <= MOST_RANGES else None
 

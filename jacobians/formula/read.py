@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
-from jacobians.formula.structure import FACTORS, Layer, Structure, sizes_of
+from jacobians.formula.structure import Layer, Structure, sizes_of
+from jacobians.formula.sums import read_sums
 from jacobians.geometry import Geometry
 
 __all__ = ["MOST_CALLS", "Reading", "layers", "read_products"]
@@ -61,12 +62,12 @@ SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, 
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
+# Calls by which sums of products are read from digits.
+MOST_BLOCKS = 6
 # Bits of products with which sums of several are told apart, and of how many products.
 ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
 # Coefficients that were read, which are tried before the ratio of two calls.
 MOST_COEFFICIENTS = 24
-# Axes of images, planes and filters of each array.
-LEADING = {"X": 2, "F": 2, "G": 2, "b": 1}
 # Fractions that coefficients are taken for.
 MOST_DENOMINATOR = 5040
 
@@ -166,6 +167,8 @@ def read_products(
         None where a call gives nothing, or other shapes than the one before.
     """
     reader = _Reader(call, layer, dtype, letters)
+    if len(letters) == 1 and (found := reader.sums()):
+        return found
     if len(letters) < 2:
         return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
     few, many = letters
@@ -194,11 +197,43 @@ class _Reader:
         self.bits = {0: (), 1: (bits,), 2: (first, bits - first)}[len(letters)]
         self.generator = np.random.default_rng(20)
         self.shape: tuple[int, ...] | None = None
-        self.finer = 0
+        # Whether some products come in one sum, and whether such sums can be read by digits.
+        self.mixes, self.digits = False, True
         self.coefficients: list[float] = [2.0, -1.0, 0.5]
 
     def count(self, letter: str) -> int:
         return math.prod(self.layer.shapes[letter])
+
+    def sums(self) -> Reading | None:
+        """Read sums of the entries of one array by digits; None where they cannot be told so."""
+        found = self._by_digits(tuple(np.arange(self.count(letter)) for letter in self.letters))
+        return found and Reading(self.layer, self.shape or (), self.letters, *found)
+
+    def _by_digits(self, piece: tuple[Array, ...]) -> tuple[Array, Array] | None:
+        def give(numbers: list[Array]) -> Array | None:
+            values = self._values(piece, [numbers])
+            return None if values is None else np.asarray(values[0])
+
+        counts = [len(each) for each in piece]
+        unit = float(exact.gamma(math.prod(counts) + 10, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
+        scales = [1.0, *self.coefficients]
+        if len(self.letters) == 1 and (scale := self._scale(give, counts[0])):
+            scales = [scale]
+        found = read_sums(give, counts, sum(self.bits), unit, scales)
+        if found is None:
+            self.digits = False
+            return None
+        places, by = found
+        return np.stack([places[0], *(one[at] for one, at in zip(piece, places[1:], strict=True))]), by
+
+    def _scale(self, give: Callable[[list[Array]], Array | None], count: int) -> float:
+        """Return the number that single entries are multiplied with; 0 where the first and last show none."""
+        for at in dict.fromkeys((0, count - 1, count // 2)):
+            value = give([(np.arange(count) == at).astype(np.float64)])
+            some = np.unique(value[value != 0]) if value is not None else np.zeros(0)
+            if len(some):
+                return float(min(some, key=abs))
+        return 0.0
 
     def read(self, parts: Sequence[tuple[Array, ...]]) -> Reading | None:
         found: list[tuple[Array, Array]] = []
@@ -215,11 +250,15 @@ class _Reader:
         return Reading(self.layer, self.shape, self.letters, places[:, kept], by[kept])
 
     def _part(self, part: tuple[Array, ...]) -> list[tuple[Array, Array]] | None:
-        """Read the products of some entries with others; where several come in one sum, of fewer."""
+        """Read the products of some entries with others; where several come in one sum, by digits or of fewer."""
         found = list[tuple[Array, Array]]()
-        waiting = [(each, self.finer) for each in self._pieces(part, self.finer)]
+        waiting = [part]
         while waiting:
-            piece, level = waiting.pop()
+            piece = waiting.pop()
+            few = len(piece) == 2 and math.prod(map(len, piece)) <= MOST_BLOCKS * sum(self.bits)
+            if self.mixes and self.digits and few and (told := self._by_digits(piece)):
+                found.append(told)
+                continue
             read = self._single(piece)
             if read is None:
                 return None
@@ -229,28 +268,9 @@ class _Reader:
                 continue
             if all(len(each) == 1 for each in piece):
                 raise Unreadable("single products cannot be told apart: the result is not linear in its factors")
-            self.finer = max(self.finer, min(level + 1, 2))
-            waiting += [(each, level + 1) for each in self._pieces(piece, level + 1)]
+            self.mixes = True
+            waiting += [piece] if few and self.digits else _halves(piece)
         return found
-
-    def _pieces(self, part: tuple[Array, ...], level: int) -> list[tuple[Array, ...]]:
-        """Cut entries into fewer: the first factor one by one, the other by planes, by rows, and then in halves."""
-        if level == 0:
-            return [part]
-        few = [(each,) for each in np.array_split(part[0], len(part[0]))]
-        if len(part) == 1:
-            shape = self.layer.shapes[self.letters[0]]
-            size = math.prod(shape[LEADING[self.letters[0]] :])
-            return [(part[0][part[0] % size == each],) for each in np.unique(part[0] % size)] if level == 1 else few
-        if level == 1:
-            return [(*one, *part[1:]) for one in few]
-        many, shape = part[-1], self.layer.shapes[self.letters[-1]]
-        if level < len(shape) and level < 4:
-            by = many // math.prod(shape[level:])
-            cut = [many[by == each] for each in np.unique(by)]
-        else:
-            cut = [each for each in np.array_split(many, 2) if len(each)]
-        return [(*one, each) for one in few for each in cut]
 
     def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
         """Give these entries; return the products, and whether some sums could not be told apart."""
@@ -317,6 +337,12 @@ class _Reader:
             rows.append(np.asarray(value, np.float64).ravel())
         values = np.stack(rows)
         return values if np.all(np.isfinite(values)) else None
+
+
+def _halves(piece: tuple[Array, ...]) -> list[tuple[Array, ...]]:
+    """Cut the entries of the array of which there are more into two."""
+    longest = max(range(len(piece)), key=lambda at: len(piece[at]))
+    return [(*piece[:longest], half, *piece[longest + 1 :]) for half in np.array_split(piece[longest], 2)]
 
 
 def _table(codes: Sequence[Sequence[Array]]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,10 @@ def formula_of(
     return _Formulas(call, result, structure, given, dtype, most).formula()
 
 
+class OutOfCalls(Unreadable):
+    """Code that sums so many products that it would take too many calls to tell them apart."""
+
+
 class _Formulas:
     """The calls of one function, and what they gave."""
 
@@ -92,6 +97,7 @@ class _Formulas:
         self.most = self.left = most
         self.known: dict[tuple[tuple[str, ...], Layer], Reading | None] = {}
         self.views: dict[tuple[str, ...], tuple[View, ...]] = {}
+        self.factors: list[tuple[str, ...]] = []
         self.wanted: set[Layer] = set()
         self.numbers = {layer: _drawn(layer) for layer in layers}
         values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
@@ -102,7 +108,7 @@ class _Formulas:
     def call(self, layer: Layer, arrays: dict[str, Array]) -> Array | None:
         """Call the code, if it may be called once more."""
         if self.left <= 0:
-            raise Unreadable("the formula takes more calls than are allowed")
+            raise OutOfCalls("the formula takes more calls than are allowed")
         self.left -= 1
         return self.function(layer, arrays)
 
@@ -111,27 +117,30 @@ class _Formulas:
         some = [layer for layer, value in self.values.items() if np.any(value)]
         if not some:
             return Formula(self.result, (), self._shape())
-        layers = some[:FIRST]
-        factors = self._factors(next((each for each in layers if _is_telling(each)), layers[0]))
-        found = self._fitted(factors, layers)
+        self.factors = self._factors(next((each for each in some[:FIRST] if _is_telling(each)), some[0]))
+        # Sums of the entries of one array take few calls.
+        layers = some[: FIRST if any(len(each) > 1 for each in self.factors) else 2 * FIRST]
+        found = self._fitted(layers)
         try:
-            while (wrong := next((each for each in self.values if not self._predicts(found, each)), None)) is not None:
-                if wrong in self.wanted:
-                    more = list(dict.fromkeys([*factors, *self._factors(wrong)]))
-                    if more == factors:
+            while wrong := [each for each in self.values if not self._predicts(found, each)]:
+                if self.wanted.issuperset(wrong):
+                    more = list(dict.fromkeys([*self.factors, *self._factors(wrong[0])]))
+                    if more == self.factors:
                         break
-                    factors = more
-                self.wanted.add(wrong)
-                layers = list(dict.fromkeys([*layers, wrong]))
-                found = self._fitted(factors, layers)
+                    self.factors = more
+                # The more terms, the more layers are needed to tell them from others.
+                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[: max(1, len(found.terms))]
+                self.wanted.update(further)
+                layers = list(dict.fromkeys([*layers, *further]))
+                found = self._fitted(layers)
         except Unreadable:
             # What the calls did not suffice for is seen where the formula is held against the code.
             pass
         return found
 
-    def _fitted(self, factors: Sequence[tuple[str, ...]], layers: Sequence[Layer]) -> Formula:
+    def _fitted(self, layers: Sequence[Layer]) -> Formula:
         terms: list[Term] = []
-        for letters in factors:
+        for letters in self.factors:
             readings = self._readings(letters, layers)
             found = fit(readings, self.result, self.structure, layers[0].geometry, self.views.get(letters))
             if found is None:
@@ -148,17 +157,23 @@ class _Formulas:
             known = (letters, layer) in self.known or layer in self.wanted
             # What is left is for the layers at which a formula is tried.
             if known or self.left > self.most * RESERVE or len(found) < LEAST_LAYERS:
-                reading = self._reading(letters, layer)
+                try:
+                    reading = self._reading(letters, layer)
+                except OutOfCalls:
+                    break
                 found += [reading] if reading else []
-        if not found:
-            raise Unreadable("the code gives a result at too few layers")
+        if len(found) < min(LEAST_LAYERS, len(layers)) - 1:
+            raise OutOfCalls("the formula takes more calls than are allowed")
         places = np.zeros((1 + len(letters), 0), np.int64)
         empty = [layer for layer, value in self.values.items() if not np.any(value)]
         return found + [Reading(each, self.values[each].shape, letters, places, np.zeros(0)) for each in empty]
 
     def _reading(self, letters: tuple[str, ...], layer: Layer) -> Reading | None:
         if (letters, layer) not in self.known:
-            found = read_products(self.call, layer, self.result, letters, self.dtype, self.structure)
+            fewer = [each for each in self.factors if set(each) < set(letters)]
+            parts = [self._reading(each, layer) for each in fewer]
+            call = _without(self.call, [each for each in parts if each])
+            found = read_products(call, layer, self.result, letters, self.dtype, self.structure)
             self.known[letters, layer] = found
         return self.known[letters, layer]
 
@@ -215,6 +230,28 @@ class _Formulas:
 def _drawn(layer: Layer) -> dict[str, Array]:
     generator = np.random.default_rng(5)
     return {letter: generator.integers(1, 9, shape).astype(float) for letter, shape in layer.shapes.items()}
+
+
+def _without(call: Call, parts: Sequence[Reading]) -> Call:
+    """Return the code without the sums that were read already."""
+
+    def rest(layer: Layer, arrays: dict[str, Array]) -> Array | None:
+        value = call(layer, arrays)
+        for part in parts if value is not None else ():
+            factors = [arrays[letter].reshape(-1) for letter in part.letters if letter in arrays]
+            if len(factors) == len(part.letters):
+                entries = zip(factors, part.places[1:], strict=True)
+                products = math.prod((factor[at] for factor, at in entries), start=part.coefficients)
+                total = np.bincount(part.places[0], products, math.prod(part.shape))
+                value = np.asarray(value, np.float64) - total.reshape(part.shape)
+        return value
+
+    return rest
+
+
+def _cost(layer: Layer) -> int:
+    """Return what reading a layer costs, roughly: the entries of image and response map."""
+    return math.prod(layer.shapes["X"]) * math.prod(layer.shapes["G"])
 
 
 def _is_telling(layer: Layer) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from jacobians.formula.relation import Axis, Equation, Formula, Linear, Tensor, Term, View
@@ -16,8 +14,16 @@ __all__ = ["FACTORS", "Layer", "Structure", "right", "sizes_of", "structure_of"]
 # The factors of every product in a result: of a response, a tap and a pixel, the two that the result is not about.
 FACTORS = {"S": ("F", "X"), "dX": ("F", "G"), "dF": ("G", "X"), "db": ("G",)}
 # Indices of responses, taps and pixels, and the sizes of image, filter and response map, by the number of axes.
-INDICES = {1: (("l", "a", "y"),), 2: (("l", "a", "y"), ("m", "b", "x")), 3: (("l", "a", "y"), ("m", "b", "x"), ("o", "c", "w"))}
-SIZES = {1: (("W", "K", "W'"),), 2: (("H", "K", "H'"), ("W", "L", "W'")), 3: (("D", "K", "D'"), ("H", "L", "H'"), ("W", "M", "W'"))}
+INDICES = {
+    1: (("l", "a", "y"),),
+    2: (("l", "a", "y"), ("m", "b", "x")),
+    3: (("l", "a", "y"), ("m", "b", "x"), ("o", "c", "w")),
+}
+SIZES = {
+    1: (("W", "K", "W'"),),
+    2: (("H", "K", "H'"), ("W", "L", "W'")),
+    3: (("D", "K", "D'"), ("H", "L", "H'"), ("W", "M", "W'")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +116,9 @@ def right(result: str, structure: Structure, options: Geometry, *, same: bool = 
     shape = tuple(Linear.of({axis.size: 1}) for axis in array_axes(tensors[result]))
     numbers = _numbers(options, same=same)
     if result == "db":
-        views = (View(tensors["db"]), View(tensors["G"]))
         same_filter = [_same(f"db.{axis.name}", f"G.{axis.name}") for axis in tensors["b"].axes]
-        return Formula("db", (Term(views, tuple(same_filter)),), shape, numbers)
+        sums = Term((View(tensors["db"]), View(tensors["G"])), tuple(same_filter))
+        return Formula("db", (sums,), shape, numbers)
     views = tuple(View(tensors[letter]) for letter in (result, *FACTORS[result]))
     G, F, X = (letters[letter] for letter in "GFX")
     names = ("g", "i") if structure.groups > 1 else ("i",)
@@ -120,7 +126,8 @@ def right(result: str, structure: Structure, options: Geometry, *, same: bool = 
     equations.append(_same(f"{X}.n", f"{G}.n"))
     equations += [_same(f"{X}.g", f"{G}.g")] if structure.groups > 1 else []
     equations.append(_same(f"{X}.k", f"{F}.k"))
-    for at, ((l, a, y), (size, _, _)) in enumerate(zip(INDICES[structure.spatial_ndim], SIZES[structure.spatial_ndim], strict=True)):
+    axes = zip(INDICES[structure.spatial_ndim], SIZES[structure.spatial_ndim], strict=True)
+    for at, ((l, a, y), (size, _, _)) in enumerate(axes):
         steps = {f"{G}.{l}": options.stride[at], f"{F}.{a}": options.dilation[at]}
         before = options.padding[at][0]
         value = Linear.of({**steps, f"before({size})": -1}) if same else Linear.of(steps, -before)
