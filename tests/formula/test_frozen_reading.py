@@ -57,7 +57,6 @@ def computed(theory, layer, arrays):
 
 def test_most_frozen_formulas_are_read_and_predict_larger_layers():
     failed = [THEORIES[at].title for at in SOME if not predicts(read(THEORIES[at]), THEORIES[at])]
-    print(len(failed), "of", len(SOME), "fail:", failed)
     assert len(failed) <= (1 - LEAST_SHARE) * len(SOME), failed
 
 
