@@ -63,7 +63,7 @@ def explained(run: Run) -> list[Finding]:
     found = [each for name in names for each in _of_result(run, run.of(name))]
     responses = run.label(run.layer.gives.get("forward", ("",))[0])
     unfit = next((each for each in found if each.about == responses and each.kind in {"exception", "shape"}), None)
-    if unfit and not unfit.formula and (moved := relayout.relaid(run, unfit)):
+    if unfit and (moved := relayout.relaid(run, unfit)):
         return [moved]
     if follow:
         first = next(at for at, each in enumerate(found) if each.about == responses)

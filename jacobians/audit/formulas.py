@@ -15,7 +15,7 @@ from jacobians.audit.layer import Explanation, Probe
 from jacobians.audit.numbers import ConvolutionProbe, dtype_of
 from jacobians.formula import structure as structures
 from jacobians.formula.circumstances import circumstances
-from jacobians.formula.read import Unreadable
+from jacobians.formula.products import Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Formula
 from jacobians.formula.structure import Layer, Structure, sizes_of

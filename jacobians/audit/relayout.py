@@ -94,7 +94,8 @@ def relaid(run: Run, responses: Finding) -> Finding | None:
     Notes
     -----
     Images, planes and spatial axes are put in every order, the spatial axes forwards and backwards; so are the filters'
-    axes. Code for one image at a time is held against the layers with one image.
+    axes. Code for one image at a time is held against the layers with one image. Where a formula was read, spatial axes
+    that only some arrays have the other way round are what the formula says, and no layout.
     """
     if "X" not in run.layer.batched:
         return None
@@ -106,9 +107,16 @@ def relaid(run: Run, responses: Finding) -> Finding | None:
     wrong = [run.label(name) for name in gradients if not _is_right(run, found, probes, name)]
     given = _layout_of(run)
     layout = _composed(given, found)
+    if responses.formula and not _keeps_axes(layout):
+        return None
     return dataclasses.replace(
         responses,
         title=f"is right in another layout: {layout}",
+        formula="",
+        right="",
+        predictor=None,
+        predicts=0,
+        of=0,
         known=tuple(f"in that layout {label} is wrong too" for label in wrong),
         cause=_differences(given, layout),
         cure=f'If that is meant, audit it with --layout "{layout}" (in Python: with_layout); else change the order.',
@@ -224,6 +232,12 @@ def _composed(given: str, found: Layout) -> str:
 def _translated(name: str, part: str, order: str) -> str:
     letters = dict(zip(_standard(name, order), order, strict=True))
     return "".join(letters.get("C" if name == "S" and letter == "O" else letter, letter) for letter in part)
+
+
+def _keeps_axes(layout: str) -> bool:
+    """Whether all arrays have their spatial axes in one order."""
+    orders = {"".join(letter for letter in each if letter in "DHW") for each in _parts(layout).values()}
+    return len(orders) == 1
 
 
 def _differences(given: str, layout: str) -> str:

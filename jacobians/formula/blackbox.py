@@ -18,7 +18,7 @@ from jacobians.evidence import exact
 from jacobians.formula.arrangement import Arrangement, arrangements
 from jacobians.formula.estimate import AxisOptions, Options, estimate
 from jacobians.formula.kind import described, nearest, with_folds
-from jacobians.formula.read import MOST_CALLS, MOST_DENOMINATOR, Unreadable, layers, rational
+from jacobians.formula.products import MOST_CALLS, MOST_DENOMINATOR, Unreadable, layers, rational
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Coefficient, Formula, Term, View
 from jacobians.formula.structure import Layer, Structure, sizes_of
@@ -144,7 +144,7 @@ class ReadFormula(Formula):
             kind = (
                 f"It is no convolution. Compared with the nearest one ({options}): {', and '.join(self.differences)}."
             )
-        held = f"The formula gives exactly what the function gives at {self.layers} layers ({self.calls} calls)."
+        held = f"The formula gives exactly what the function gives at {self.layers} layers."
         return f"{self.write()}\n{kind}\nThe axes of X, F and S are {self.layout}.\n{held}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.formula.combine import Combinations
-from jacobians.formula.read import MOST_DENOMINATOR, rational
+from jacobians.formula.products import MOST_DENOMINATOR, rational
 from jacobians.formula.relation import Coefficient, Sizes, Term, counted
 from jacobians.formula.rows import Readings, Rows, is_spatial
 from jacobians.formula.structure import SIZES

@@ -43,7 +43,9 @@ class Combinations:
 
     def __init__(self, layers: Sequence[Sizes], steps: Sequence[int], joined: Sequence[str] = ()) -> None:
         self.layers, self.steps = layers, steps
-        self.coefficients = sorted({sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c))
+        self.coefficients = sorted(
+            {sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c)
+        )
         plain = [name for name in layers[0] if len({each[name] for each in layers}) > 1]
         split = {name.partition("/")[0] for name in plain if "/" in name} if layers[0]["g"] > 1 else set()
         alike = {"d/g", "n/g"} if layers[0]["g"] == 1 else split
@@ -146,5 +148,7 @@ class Combinations:
         columns = np.array([[size_of(name, each) for each in self.layers] for name in names])
         values = weights @ columns if names else np.zeros((len(models), len(self.layers)), np.int64)
         costs = {name: 0 if name in own else 3 for name in self.plain}
-        cost = np.array([sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float)
+        cost = np.array(
+            [sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float
+        )
         return models, values, cost

@@ -26,8 +26,8 @@ ORDERS = ((*RESPONSES, *TAPS, *PIXELS), (*RESPONSES, *PIXELS, *TAPS), (*TAPS, *P
 MOST_SLOPES, MOST_COMBINATIONS, RARE = 4, 24, 0.02
 # Neighbours at these distances: an index may go up and down in turns.
 LAGS = (1, 2, 3)
-# Share of the products for which an equation has to hold that does not hold for all: where the index has several values,
-# and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
+# Share of the products for which an equation that does not hold for all has to hold: where the index has several
+# values, and where it has one. Constants that are nearly as usual as the most usual one are tried, too.
 MAJORITY, LEAST, TIES = 0.25, 0.15, 0.6
 
 
@@ -64,7 +64,7 @@ class Equations:
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0
 
-    def found(self, order: Sequence[str], *, strict: bool) -> tuple[list[Equation], Array]:
+    def found(self, order: Sequence[str], *, strict: bool, constant: bool = True) -> tuple[list[Equation], Array]:
         """Express index after index by those that are free; return which products satisfy all equations, too.
 
         Parameters
@@ -73,6 +73,8 @@ class Equations:
             Letters of the arrays: the indices of the first are free where they can be.
         strict : bool
             Whether equations have to hold for all products.
+        constant : bool
+            Whether an index may be the same everywhere; it is free else, and left to ranges.
 
         Returns
         -------
@@ -86,7 +88,9 @@ class Equations:
         fits = np.ones(self.rows.count, bool)
         for name in sorted(self.axes, key=lambda each: order.index(each.partition(".")[0])):
             found = self.of(name, free)
-            if found is None and not strict:
+            if found is not None and not constant and not any(each in self.axes for each, _ in found.value.terms):
+                found = None
+            elif found is None and not strict:
                 found = self.usual(name, free)
             if found is None:
                 free.append(name)
@@ -142,7 +146,7 @@ class Equations:
             for low, high, some in zip(least, most, self.there, strict=True)
         ]
         found = self.combinations.within(limits, own, by)
-        return found and (_sum(value, found), FLOOR if spare else "")
+        return (_sum(value, found), FLOOR if spare else "") if found else None
 
     def _folded(self, name: str, off: Array, own: Sequence[str]) -> tuple[Linear, str] | None:
         """Return the constant and the fold of an index that is folded at the border."""

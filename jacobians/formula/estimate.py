@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.formula.read import Call, Reading, Unreadable, read_products
+from jacobians.formula.products import Call, Reading, Unreadable, read_products
 from jacobians.formula.structure import FACTORS, Layer, Structure
 from jacobians.geometry import Geometry
 

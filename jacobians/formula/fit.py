@@ -16,8 +16,8 @@ import numpy as np
 from jacobians.formula.coefficients import coefficient, fraction
 from jacobians.formula.combine import Combinations
 from jacobians.formula.equations import ORDERS, Equations
+from jacobians.formula.products import Reading
 from jacobians.formula.ranges import ranged
-from jacobians.formula.read import Reading
 from jacobians.formula.relation import Coefficient, Condition, Equation, Linear, Term, View, same_axis
 from jacobians.formula.rows import Readings, Rows, is_spatial, joined_rows, joined_sizes
 from jacobians.formula.structure import Structure, right
@@ -154,15 +154,22 @@ class _Terms:
         """Yield a term for most of the products, and the products that are left over."""
         self.tried += 1
         self.looked += rows.count
-        equations, fits = self._equations(rows).found(order, strict=strict)
-        if strict and not fits.all():
-            return
-        inside, rest = rows.where(fits), rows.where(~fits)
-        if not inside.count:
-            return
-        term = self._ranged(equations, given, inside)
-        if term is None:
-            return
+        for constant in (True, False):
+            equations, fits = self._equations(rows).found(order, strict=strict, constant=constant)
+            if (strict and not fits.all()) or not fits.any():
+                return
+            inside, rest = rows.where(fits), rows.where(~fits)
+            if (term := self._ranged(equations, given, inside)) is not None:
+                yield from self._weighted(term, inside, rest, given)
+                return
+            # Where few layers have such products, an index is not known to be the same everywhere.
+            if all(each.value.terms for each in equations):
+                return
+
+    def _weighted(
+        self, term: Term, inside: Rows, rest: Rows, given: tuple[Condition, ...]
+    ) -> Iterator[tuple[Term, Rows]]:
+        """Yield a term with its coefficient, and the products that are left over."""
         if found := coefficient(term, inside, self.readings, self.combinations):
             yield dataclasses.replace(term, coefficient=found), rest
             return
@@ -171,7 +178,7 @@ class _Terms:
         odd = inside.by != usual
         more = inside.with_coefficients(inside.by - usual).where(odd)
         yield dataclasses.replace(term, coefficient=single), joined_rows(rest, more)
-        narrow = self._ranged(equations, given, inside.where(~odd))
+        narrow = self._ranged(term.equations, given, inside.where(~odd))
         if narrow is not None:
             yield dataclasses.replace(narrow, coefficient=single), joined_rows(rest, inside.where(odd))
 

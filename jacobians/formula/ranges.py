@@ -47,10 +47,9 @@ def ranged(term: Term, rows: Rows, readings: Readings, combinations: Combination
     """
     candidates = []
     for at in range(len(readings.sizes)):
-        found = _candidates(term, rows, readings, at)
-        if found is None:
+        if (tuples := _candidates(term, rows, readings, at)) is None:
             return None
-        candidates.append(found)
+        candidates.append(tuples)
     if all(actual.all() for _, actual in candidates):
         return term
     separation = _Separation(term, candidates, readings, combinations)
@@ -166,7 +165,8 @@ class _Separation:
         """Yield indices, their remainders, their distances to the first and last, and their sums and differences."""
         names = list(self.term.axes)
         plain = [Condition(Linear.of({name: 1})) for name in self.columns]
-        yield plain
+        yield plain[: len(names)]
+        yield plain[len(names) :]
         yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
         yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
         steps = sorted({1, *self.combinations.steps})

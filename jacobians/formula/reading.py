@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.evidence import exact
-from jacobians.formula import read
+from jacobians.formula import products
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.fit import fit
-from jacobians.formula.read import Call, Reading, Unreadable, read_products
+from jacobians.formula.products import Call, Reading, Unreadable, read_products
 from jacobians.formula.relation import Formula, Linear, Term, View
 from jacobians.formula.structure import FACTORS, Layer, Structure, array_axes, sizes_of
 from jacobians.geometry import Geometry
@@ -40,7 +40,7 @@ def formula_of(
     structure: Structure,
     options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry],
     dtype: str,
-    most: int = read.MOST_CALLS,
+    most: int = products.MOST_CALLS,
     layers: Sequence[Layer] | None = None,
 ) -> Formula:
     """Read the formula of one result of a function.
@@ -61,7 +61,7 @@ def formula_of(
     most : int
         Calls of the code.
     layers : sequence of Layer, optional
-        At which the code is called, the first of them to read it; those of `read.layers` else.
+        At which the code is called, the first of them to read it; those of `products.layers` else.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def formula_of(
     Unreadable
         If the code gives nothing at most layers, is not linear in the factors of its products, or no formula was found.
     """
-    given = list(layers or read.layers(structure, options))
+    given = list(layers or products.layers(structure, options))
     return _Formulas(call, result, structure, given, dtype, most).formula()
 
 
@@ -98,6 +98,7 @@ class _Formulas:
         self.known: dict[tuple[tuple[str, ...], Layer], Reading | None] = {}
         self.views: dict[tuple[str, ...], tuple[View, ...]] = {}
         self.factors: list[tuple[str, ...]] = []
+        self.shape: tuple[Linear, ...] = ()
         self.wanted: set[Layer] = set()
         self.numbers = {layer: _drawn(layer) for layer in layers}
         values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
@@ -114,22 +115,25 @@ class _Formulas:
 
     def formula(self) -> Formula:
         """Fit a few layers, and read those at which the formula does not predict the code, too."""
+        self.shape = self._shape()
         some = [layer for layer, value in self.values.items() if np.any(value)]
         if not some:
-            return Formula(self.result, (), self._shape())
+            return Formula(self.result, (), self.shape)
         self.factors = self._factors(next((each for each in some[:FIRST] if _is_telling(each)), some[0]))
         # Sums of the entries of one array take few calls.
         layers = some[: FIRST if any(len(each) > 1 for each in self.factors) else 2 * FIRST]
         found = self._fitted(layers)
         try:
-            while wrong := [each for each in self.values if not self._predicts(found, each)]:
+            while self.left and (wrong := [each for each in self.values if not self._predicts(found, each)]):
                 if self.wanted.issuperset(wrong):
                     more = list(dict.fromkeys([*self.factors, *self._factors(wrong[0])]))
                     if more == self.factors:
                         break
                     self.factors = more
                 # The more terms, the more layers are needed to tell them from others.
-                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[: max(1, len(found.terms))]
+                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[
+                    : max(1, len(found.terms))
+                ]
                 self.wanted.update(further)
                 layers = list(dict.fromkeys([*layers, *further]))
                 found = self._fitted(layers)
@@ -148,11 +152,11 @@ class _Formulas:
             if found:
                 self.views[letters] = found[0].views
             terms += found
-        return Formula(self.result, tuple(terms), self._shape())
+        return Formula(self.result, tuple(terms), self.shape)
 
     def _readings(self, letters: tuple[str, ...], layers: Sequence[Layer]) -> list[Reading]:
         """Read some layers, at least a few; where the result is 0 for all numbers, no call is needed."""
-        found = []
+        found: list[Reading] = []
         for layer in layers:
             known = (letters, layer) in self.known or layer in self.wanted
             # What is left is for the layers at which a formula is tried.
@@ -220,11 +224,20 @@ class _Formulas:
             lengths = [each[at] for each in shapes]
             if lengths == [each[axis.size] for each in sizes]:
                 found.append(Linear.of({axis.size: 1}))
-            elif (fitted := combinations.within([(each or -FREE, each) for each in lengths], ())) is not None:
+            elif (fitted := _length(combinations, lengths)) is not None:
                 found.append(fitted)
             else:
                 raise Unreadable("the shape of the result is no combination of sizes")
         return tuple(found)
+
+
+def _length(combinations: Combinations, lengths: Sequence[int]) -> Linear | None:
+    """Return the combination of sizes, perhaps divided by a step and rounded down, that an axis is long."""
+    for by in sorted({1, *combinations.steps}):
+        limits = [(by * each or -FREE, by * each + by - 1) for each in lengths]
+        if (found := combinations.within(limits, (), by)) is not None:
+            return found
+    return None
 
 
 def _drawn(layer: Layer) -> dict[str, Array]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -44,6 +43,11 @@ def size_of(name: str, sizes: Sizes) -> int:
     -------
     int
         Its value at this layer.
+
+    Raises
+    ------
+    KeyError
+        If there is no such size.
     """
     if name in sizes:
         return sizes[name]
@@ -118,17 +122,13 @@ def fold(values: Array, size: int, kind: str) -> Array:
     if side:
         beyond = values < 0 if side == "before" else values >= size
         return np.where(beyond, fold(values, size, name), values)
-    if kind == "wrap":
-        return values % size
-    if kind == "clamp":
-        return np.clip(values, 0, size - 1)
-    if kind == "reflect":
-        values = values % max(2 * size - 2, 1)
-        return np.minimum(values, 2 * size - 2 - values)
-    if kind == "symmetric":
-        values = values % (2 * size)
-        return np.minimum(values, 2 * size - 1 - values)
-    return values
+    period = {"reflect": max(2 * size - 2, 1), "symmetric": 2 * size}.get(name)
+    if period is not None:
+        values = values % period
+        mirrored: Array = np.minimum(values, 2 * size - (2 if name == "reflect" else 1) - values)
+        return mirrored
+    brought: Array = values % size if name == "wrap" else np.clip(values, 0, size - 1) if name == "clamp" else values
+    return brought
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +206,7 @@ class View:
 
 
 def stepped(size: int, step: int) -> Array:
-    """Return 0 … size − 1 in steps: [0, step, 2·step, …, 1, step + 1, …]; for a negative step, where each stands there."""
+    """Return 0 … size − 1 in steps: 0, step, 2·step, …, 1, step + 1, …; for a negative step, where each stands."""
     order = np.argsort(np.arange(size) % abs(step), kind="stable")
     return np.argsort(order) if step < 0 else order
 
@@ -279,9 +279,7 @@ class Term:
     @functools.cached_property
     def axes(self) -> dict[str, Axis]:
         """The axes by the names of their indices."""
-        return {
-            name: axis for view in self.views for name, axis in zip(view.names, view.tensor.axes, strict=True)
-        }
+        return {name: axis for view in self.views for name, axis in zip(view.names, view.tensor.axes, strict=True)}
 
     def tuples(self, sizes: Sizes, out: Sequence[int] | None = None) -> Columns:
         """Enumerate the index tuples at a layer that equations and arrays allow, without the conditions.

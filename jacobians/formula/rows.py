@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.formula.combine import FREE
-from jacobians.formula.read import Reading
+from jacobians.formula.products import Reading
 from jacobians.formula.relation import AXES, Columns, View, size_of, split
 from jacobians.formula.structure import SIZES, Structure
 
@@ -108,9 +108,9 @@ class Readings:
 
 
 def joined_rows(one: Rows, two: Rows) -> Rows:
+    """Return the products of both."""
     columns = {name: np.concatenate([each, two.columns[name]]) for name, each in one.columns.items()}
     return Rows(columns, np.concatenate([one.layer, two.layer]), np.concatenate([one.by, two.by]))
-
 
 
 def own_sizes(name: str, structure: Structure) -> tuple[str, ...]:
@@ -124,13 +124,12 @@ def own_sizes(name: str, structure: Structure) -> tuple[str, ...]:
     return {"n": ("N",), "i": ("n", "n/g"), "k": ("d", "d/g"), "g": ()}[index]
 
 
-
 def joined_sizes(structure: Structure) -> list[str]:
     """Name the number of responses, of taps of a plane, and of pixels of a plane."""
     axes = SIZES[structure.spatial_ndim]
     return ["·".join(each) for each in zip(*axes, strict=True)] if len(axes) > 1 else []
 
 
-
 def is_spatial(name: str) -> bool:
+    """Return whether an index counts responses, taps or pixels along an axis."""
     return any(name.rpartition(".")[2] in axis for axis in AXES)

@@ -79,7 +79,8 @@ def _blocks(counts: Sequence[int], many: int) -> Iterator[tuple[range, ...]]:
 
 def _powers(block: Sequence[range], counts: Sequence[int], width: int) -> list[Array]:
     """Return numbers such that each product of the block has its own digit, in the order of products."""
-    found, step = [], width
+    found: list[Array] = []
+    step = width
     for here, count in reversed(list(zip(block, counts, strict=True))):
         numbers = np.zeros(count)
         numbers[here] = 2.0 ** (step * np.arange(len(here)))
@@ -97,7 +98,7 @@ def _table(
     unit: float,
 ) -> Array | None:
     """Return how often each product is in each sum, if these values are that, times the scale, in digits."""
-    table = np.zeros((len(values[0]), *counts), np.int64)
+    table: Any = np.zeros((len(values[0]), *counts), np.int64)
     for value, block in zip(values, blocks, strict=True):
         whole = np.rint(value / scale)
         if np.any(np.abs(whole * scale - value) > unit * np.abs(value)) or np.any(np.abs(whole) >= 2.0**62):
@@ -108,11 +109,11 @@ def _table(
             if width > 1:
                 # As many negative digits as others.
                 digit = np.where(digit >= 2 ** (width - 1), digit - 2**width, digit)
-            table[(slice(None), *at)] = digit
+            table[:, *at] = digit
             left = (left - digit) >> width
         if np.any(left):
             return None
-    return table.reshape(len(table), math.prod(counts))
+    return np.asarray(table).reshape(len(table), math.prod(counts))
 
 
 def _confirmed(give: Give, table: Array, counts: Sequence[int], bits: int, scale: float, unit: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def _better(readings: Readings, current: tuple[View, ...]) -> list[tuple[float, 
         least = steadiness.of(current[at])
         if least < 1:
             views = _views(tensor, current[at], [len(set(axis)) > 1 for axis in steadiness.lengths])
-            scored = [(steadiness.of(view) - least, current[:at] + (view,) + current[at + 1 :]) for view in views]
+            scored = [(steadiness.of(view) - least, (*current[:at], view, *current[at + 1 :])) for view in views]
             found += [(score, way) for score, way in scored if score > BETTER]
     return sorted(found, key=lambda each: -each[0])
 
@@ -106,11 +106,10 @@ class _Steadiness:
 def _compared(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> list[int]:
     """Choose layers with several of everything, and with many on each axis in turn; of these, with few products."""
     layers = [at for at, count in enumerate(counts) if count]
-    orders: list[Callable[[int], tuple[int, int]]] = [lambda at: (-sum(size > 1 for size in shapes[at]), counts[at])]
-    orders += [lambda at, axis=axis: (-shapes[at][axis], counts[at]) for axis in reversed(range(len(shapes[0])))]
     found: list[int] = []
-    for order in orders if layers else ():
-        best = min(layers, key=order)
+    for axis in (None, *reversed(range(len(shapes[0])))) if layers else ():
+        sizes = [sum(size > 1 for size in shape) if axis is None else shape[axis] for shape in shapes]
+        best = min(layers, key=lambda at: (-sizes[at], counts[at]))
         if best not in found and (not found or sum(counts[at] for at in (*found, best)) <= MOST_SCORED):
             found.append(best)
     return sorted(found)

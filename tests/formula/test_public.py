@@ -1,12 +1,13 @@
 """Functions of which nothing is known: their formula, and which convolution they are, or why they are none."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.signal import convolve2d, correlate2d
 
-from jacobians import Geometry, convolve
+from jacobians import Geometry, convolve, formula
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.formula import Unreadable, read
 
@@ -206,3 +207,8 @@ def test_unusable_arguments():
         read(conv, layout="NHCW")
     with pytest.raises(DtypeError, match="dtype is 'float16'; it needs one of float64, float32"):
         read(conv, dtype="float16")
+
+
+def test_the_function_is_not_hidden_by_a_module_of_its_name():
+    assert not list(Path(formula.__file__).parent.glob("read.py"))
+    assert formula.read is read

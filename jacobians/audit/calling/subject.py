@@ -47,7 +47,7 @@ class Subject:
     Parameters
     ----------
     functions : dict of str to callable or None
-        forward and backward, in the order in which they are called.
+        forward and backward, in the order in which a report speaks of them.
     takes : dict of str to tuple of str
         The letters of their arguments, in their order.
     gives : dict of str to tuple of str
@@ -64,8 +64,9 @@ class Subject:
         labels: Mapping[str, str],
     ) -> None:
         check_functions(**functions)
-        # A backward pass may need what forward saved.
         given = {side: function for side, function in functions.items() if function is not None}
+        self.order = tuple(given)
+        # A backward pass may need what forward saved.
         self.functions = {side: given[side] for side in sorted(given, reverse=True)}
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
@@ -75,7 +76,7 @@ class Subject:
     @property
     def names(self) -> tuple[str, ...]:
         """The arrays that the functions give."""
-        return tuple(name for side in self.functions for name in self.gives[side])
+        return tuple(name for side in self.order for name in self.gives[side])
 
     def side(self, name: str) -> str:
         """Return which function gives a result."""

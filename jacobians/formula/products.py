@@ -280,39 +280,31 @@ class _Reader:
         values = self._values(piece, codes)
         if values is None:
             return None
-        at = np.flatnonzero(np.any(values != 0, axis=0))
-        known = _matched(values[:, at], codes)
-        places, by, rest = [at[known >= 0]], [np.ones(int(np.sum(known >= 0)))], at[known < 0]
-        found = [known[known >= 0]]
-        for coefficient in self.coefficients if len(rest) else ():
-            again = _matched(values[:, rest] / coefficient, codes)
-            places.append(rest[again >= 0])
-            found.append(again[again >= 0])
-            by.append(np.full(int(np.sum(again >= 0)), coefficient))
-            rest = rest[again < 0]
-        if len(rest) and sum(self.bits) > ENOUGH_BITS:
-            which, several = _sums(values[0, rest], _table(codes)[0])
-            places.append(rest[which])
-            found.append(several)
-            by.append(np.ones(len(which)))
-            rest = np.setdiff1d(rest, rest[which])
-        if len(rest):
-            # Products with a coefficient: the ratio of two calls does not know it.
+        told = _Told(np.flatnonzero(np.any(values != 0, axis=0)))
+        for coefficient in (1.0, *self.coefficients):
+            if len(told.left):
+                found = _matched(values[:, told.left] / coefficient, codes)
+                told.add(found, np.full(len(found), coefficient))
+        if len(told.left) and sum(self.bits) > ENOUGH_BITS:
+            told.add_sums(*_sums(values[0, told.left], _table(codes)[0]))
+        if len(told.left):
             more = [self._codes(piece) for _ in range(wanted)]
             second = self._values(piece, more)
             if second is None:
                 return None
-            codes, values = codes + more, np.concatenate([values, second])
-            ratio = _ratios(values[:, rest], codes, self.dtype)
-            told = ratio >= 0
-            places.append(rest[told])
-            found.append(ratio[told])
-            by.append(rational(values[0, rest[told]] / _table(codes)[0, ratio[told]]))
-            self.coefficients = list(dict.fromkeys([*self.coefficients, *by[-1].tolist()]))[:MOST_COEFFICIENTS]
-            rest = rest[~told]
-        each = np.unravel_index(np.concatenate(found), [1, *(len(one) for one in piece)])[1:]
+            self._by_ratio(told, np.concatenate([values, second]), codes + more)
+        each = np.unravel_index(np.concatenate(told.products), [1, *(len(one) for one in piece)])[1:]
         rows = [one[index] for one, index in zip(piece, each, strict=True)]
-        return (np.stack([np.concatenate(places), *rows]), np.concatenate(by)), bool(len(rest))
+        return (np.stack([np.concatenate(told.places), *rows]), np.concatenate(told.by)), bool(len(told.left))
+
+    def _by_ratio(self, told: _Told, values: Array, codes: Sequence[Sequence[Array]]) -> None:
+        """Find products with any coefficient: the ratio of two calls does not know it."""
+        found = _ratios(values[:, told.left], codes, self.dtype)
+        by = np.ones(len(found))
+        hit = found >= 0
+        by[hit] = rational(values[0, told.left[hit]] / _table(codes)[0, found[hit]])
+        told.add(found, by)
+        self.coefficients = list(dict.fromkeys([*self.coefficients, *by[hit].tolist()]))[:MOST_COEFFICIENTS]
 
     def _codes(self, piece: tuple[Array, ...]) -> list[Array]:
         found = []
@@ -337,6 +329,29 @@ class _Reader:
             rows.append(np.asarray(value, np.float64).ravel())
         values = np.stack(rows)
         return values if np.all(np.isfinite(values)) else None
+
+
+class _Told:
+    """Entries of a result whose products have been told, and those that are left."""
+
+    def __init__(self, left: Array) -> None:
+        self.left = left
+        self.places, self.products, self.by = [left[:0]], [left[:0]], [np.zeros(0)]
+
+    def add(self, found: Array, by: Array) -> None:
+        """Add one product for each entry that is left, or −1, and its coefficient."""
+        hit = found >= 0
+        self.places.append(self.left[hit])
+        self.products.append(found[hit])
+        self.by.append(by[hit])
+        self.left = self.left[~hit]
+
+    def add_sums(self, which: Array, products: Array) -> None:
+        """Add several products for some of the entries that are left."""
+        self.places.append(self.left[which])
+        self.products.append(products)
+        self.by.append(np.ones(len(which)))
+        self.left = np.delete(self.left, np.unique(which))
 
 
 def _halves(piece: tuple[Array, ...]) -> list[tuple[Array, ...]]:
@@ -364,30 +379,30 @@ def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:
 
 
 def _sums(values: Array, table: Array) -> tuple[Array, Array]:
-    """Find the two, three or four products whose sums came: which value each is part of, and which product it is.
-
-    Of so many digits, two sums of different products are not alike.
-    """
-    which, found = [], []
-    if len(table) <= MOST_SUMMED:
-        one, two = np.triu_indices(len(table))
-        pairs = table[one] + table[two]
-        order = np.argsort(pairs)
-        ordered = pairs[order]
-        for at, value in enumerate(values):
-            for first in (np.zeros(1), table, ordered[: MOST_PAIRS]):
-                place = np.minimum(np.searchsorted(ordered, value - first), len(ordered) - 1)
-                hits = np.flatnonzero(ordered[place] == value - first)
-                if len(hits):
-                    pair = order[place[hits[0]]]
-                    several = [one[pair], two[pair]]
-                    if len(first) == len(table):
-                        several.append(hits[0])
-                    elif len(first) > 1:
-                        several += [one[order[hits[0]]], two[order[hits[0]]]]
-                    which += [at] * len(several)
-                    found += several
-                    break
+    """Find the products, up to four, whose sums came: which value each is part of, and which product it is."""
+    which, found = list[int](), list[int]()
+    if len(table) > MOST_SUMMED:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    one, two = np.triu_indices(len(table))
+    pairs = table[one] + table[two]
+    order = np.argsort(pairs)
+    ordered = pairs[order]
+    # Of two, three and four products; with so many digits, two sums of different products are not alike.
+    rests: list[tuple[Array, Callable[[int], list[int]]]] = [
+        (np.zeros(1), lambda _: []),
+        (table, lambda at: [at]),
+        (ordered[:MOST_PAIRS], lambda at: [int(one[order[at]]), int(two[order[at]])]),
+    ]
+    for at, value in enumerate(values):
+        for rest, products in rests:
+            place = np.minimum(np.searchsorted(ordered, value - rest), len(ordered) - 1)
+            hits = np.flatnonzero(ordered[place] == value - rest)
+            if len(hits):
+                pair = order[place[hits[0]]]
+                several = [int(one[pair]), int(two[pair]), *products(int(hits[0]))]
+                which += [at] * len(several)
+                found += several
+                break
     return np.array(which, np.int64), np.array(found, np.int64)
 
 

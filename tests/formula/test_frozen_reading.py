@@ -1,0 +1,75 @@
+"""The frozen wrong formulas, read from their small layers, predict their larger ones.
+
+All of them: ``FROZEN=all pytest tests/formula/test_frozen_reading.py``; else every twelfth.
+"""
+
+import os
+
+import numpy as np
+import pytest
+
+from jacobians import Geometry
+from jacobians.formula.read import Unreadable
+from jacobians.formula.reading import formula_of
+from jacobians.formula.structure import Layer, Structure, sizes_of
+from tests.formula import frozen
+from tests.zoo import Layer as Drawn
+
+THEORIES = frozen.theories()
+SOME = range(len(THEORIES)) if os.environ.get("FROZEN") == "all" else range(0, len(THEORIES), 12)
+LEAST_SHARE = 0.85
+
+
+def predicts(theory):
+    """Whether the formula that is read from the small layers gives what the theory gives at the larger ones."""
+    options = {name: theory.options[name] for name in ("stride", "padding", "dilation", "groups")}
+
+    def call(layer, arrays):
+        zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()}
+        return computed(theory, Drawn(layer.geometry, layer.images), zeros | arrays)
+
+    layers = [Layer(each.geometry, each.images) for each in theory.layers]
+    structure = Structure(theory.options["spatial_ndim"], theory.options["groups"])
+    try:
+        formula = formula_of(
+            call,
+            theory.about,
+            structure,
+            lambda image, filters: Geometry(image, filters, **options),
+            "float64",
+            layers=layers,
+        )
+    except Unreadable:
+        return False
+    return all(agrees(formula, theory, layer) for layer in theory.larger)
+
+
+def agrees(formula, theory, layer):
+    arrays = layer.draw(3)
+    predicted, expected = formula.predict(sizes_of(layer), arrays), computed(theory, layer, arrays)
+    known = np.isfinite(expected)
+    return predicted.shape == expected.shape and np.allclose(predicted[known], expected[known], rtol=1e-9, atol=1e-9)
+
+
+def computed(theory, layer, arrays):
+    b = arrays["b"] if theory.options["bias"] else None
+    return theory.function(layer)(arrays["X"], arrays["F"], arrays["G"], b)
+
+
+def test_most_frozen_formulas_are_read_and_predict_larger_layers():
+    failed = [THEORIES[at].title for at in SOME if not predicts(THEORIES[at])]
+    assert len(failed) <= (1 - LEAST_SHARE) * len(SOME), failed
+
+
+@pytest.mark.parametrize("number", [5])
+def test_a_formula_does_not_agree_with_another_theory(number):
+    theory = THEORIES[number]
+    other = next(
+        each
+        for each in THEORIES
+        if each.about == theory.about and each.layers == theory.layers and each.title != theory.title
+    )
+    assert predicts(theory)
+    layer = theory.larger[0]
+    arrays = layer.draw(3)
+    assert not np.array_equal(computed(theory, layer, arrays), computed(other, layer, arrays))

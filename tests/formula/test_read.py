@@ -1,0 +1,105 @@
+"""Products that are read out of right and wrong code."""
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from jacobians import Geometry
+from jacobians.formula.read import layers, read_products
+from jacobians.formula.relation import Coefficient
+from jacobians.formula.structure import Structure, right, sizes_of
+
+STRUCTURE = Structure(2, 1)
+
+
+def geometry_of(image, filters):
+    return Geometry(image, filters, stride=(2, 1), padding=((1, 0), (0, 1)))
+
+
+LAYERS = list(layers(STRUCTURE, geometry_of))
+
+
+def code(formula, dtype="float64"):
+    def call(layer, arrays):
+        zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()}
+        given = {letter: each.astype(dtype) for letter, each in (zeros | arrays).items()}
+        return formula.predict(sizes_of(layer), given).astype(dtype)
+
+    return call
+
+
+def read(call, layer, result="S", letters=("F", "X"), dtype="float64"):
+    return read_products(call, layer, result, letters, dtype, STRUCTURE)
+
+
+def same_products(reading, formula):
+    terms = [term.products(reading.sizes) for term in formula.terms]
+    expected = {}
+    for places, by in terms:
+        for key, each in zip(map(tuple, places.T.tolist()), by.tolist(), strict=True):
+            expected[key] = expected.get(key, 0) + each
+    return dict(zip(map(tuple, reading.places.T.tolist()), reading.coefficients.tolist(), strict=True)) == expected
+
+
+def formula(result="S", **changes):
+    found = right(result, STRUCTURE, LAYERS[0].geometry)
+    return dataclasses.replace(found, terms=(dataclasses.replace(found.terms[0], **changes),))
+
+
+def test_layers_have_sizes_of_their_own_and_the_options():
+    assert len(LAYERS) > 20
+    assert len({tuple(sizes_of(each).values()) for each in LAYERS}) == len(LAYERS)
+    assert {each.geometry.stride for each in LAYERS} == {(2, 1)}
+    assert max(each.images for each in LAYERS) > 4
+
+
+@pytest.mark.parametrize("layer", LAYERS[:6])
+@pytest.mark.parametrize(
+    ("result", "letters"), [("S", ("F", "X")), ("dX", ("F", "G")), ("dF", ("G", "X")), ("db", ("G",))]
+)
+def test_right_code_is_read_as_the_right_products(layer, result, letters):
+    assert same_products(read(code(formula(result)), layer, result, letters), formula(result))
+
+
+@pytest.mark.parametrize("number", [Fraction(-1), Fraction(3), Fraction(1, 3), Fraction(7, 40)])
+def test_coefficients_are_read(number):
+    wrong = formula(coefficient=Coefficient(number))
+    reading = read(code(wrong), LAYERS[1])
+    assert set(reading.coefficients.tolist()) == {float(number)}
+    np.testing.assert_array_equal(np.sort(reading.places), np.sort(read(code(formula()), LAYERS[1]).places))
+
+
+def test_a_sum_of_all_products_of_an_entry_is_told_apart():
+    layer = LAYERS[1]
+
+    def call(layer, arrays):
+        zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()} | arrays
+        return np.full((1,), zeros["F"].sum() * zeros["X"][:, 0, 0].sum())
+
+    reading = read(call, layer)
+    taps, pixels = np.prod(layer.shapes["F"]), layer.images * layer.shapes["X"][3]
+    assert reading.places.shape == (3, taps * pixels)
+    assert set(reading.coefficients.tolist()) == {1.0}
+
+
+def test_sums_of_entries_of_one_array_take_few_calls():
+    calls, layer = [], LAYERS[6]
+
+    def call(layer, arrays):
+        calls.append(arrays)
+        return arrays["G"].sum((0, 2, 3)) * 2 - arrays["G"][0, :, 0, 0]
+
+    reading = read(call, layer, "db", ("G",))
+    assert sorted(set(reading.coefficients.tolist())) == [1.0, 2.0]
+    assert len(calls) < 12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_products_are_read_in_the_precision_of_the_code(dtype):
+    assert same_products(read(code(formula(), dtype), LAYERS[0], dtype=dtype), formula())
+
+
+def test_what_raises_gives_nothing():
+    assert read(lambda layer, arrays: None, LAYERS[0]) is None

@@ -1,0 +1,103 @@
+"""What formulas predict, against the convolutions themselves."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jacobians import Geometry, bias_gradient, convolve, filter_gradient, input_gradient
+from jacobians.formula.relation import Axis, Coefficient, Condition, Equation, Linear, Tensor, View, fold
+from jacobians.formula.structure import Layer, right, sizes_of, structure_of, with_bias
+
+GEOMETRIES = [
+    Geometry((2, 9), (3, 2, 3), stride=2, padding=1),
+    Geometry((3, 7, 5), (2, 3, 2, 3), stride=(2, 1), padding=((1, 0), (2, 1)), dilation=(1, 2)),
+    Geometry((4, 6, 7), (6, 2, 3, 2), stride=(1, 3), padding=((0, 2), (1, 0)), groups=2),
+    Geometry((2, 4, 5, 6), (2, 2, 2, 1, 3), stride=(1, 2, 2), padding=1, dilation=(2, 1, 1)),
+]
+IMAGES = 2
+
+
+def drawn(geometry):
+    rng = np.random.default_rng(8)
+    return {letter: rng.integers(-9, 10, shape) for letter, shape in Layer(geometry, IMAGES).shapes.items()}
+
+
+def expected(result, geometry, arrays):
+    X, F, b, G = (arrays[letter].astype(float) for letter in "XFbG")
+    if result == "S":
+        return np.stack([convolve(each, F, geometry, bias=b) for each in X])
+    if result == "dX":
+        return np.stack([input_gradient(each, F, geometry) for each in G])
+    if result == "dF":
+        return sum(filter_gradient(image, upstream, geometry) for image, upstream in zip(X, G, strict=True))
+    return sum(bias_gradient(each) for each in G)
+
+
+def formula(result, geometry):
+    structure = structure_of(geometry)
+    found = right(result, structure, geometry)
+    return with_bias(found, structure) if result == "S" else found
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("result", ["S", "dX", "dF", "db"])
+def test_the_right_formula_is_the_convolution(result, geometry):
+    arrays = drawn(geometry)
+    predicted = formula(result, geometry).predict(sizes_of(Layer(geometry, IMAGES)), arrays)
+    np.testing.assert_array_equal(predicted, expected(result, geometry, arrays))
+
+
+def changed(**changes):
+    term = formula("dX", GEOMETRIES[1]).terms[0]
+    return dataclasses.replace(formula("dX", GEOMETRIES[1]), terms=(dataclasses.replace(term, **changes),))
+
+
+TERM = formula("dX", GEOMETRIES[1]).terms[0]
+A = Linear.of({"F.a": 1})
+WRONG = {
+    "an index is turned over": {"equations": (*TERM.equations[:-1], Equation("dX.x", Linear.of({"G.m": -1}, 4)))},
+    "a condition": {"conditions": (Condition(A, high=Linear.of({"K": 1}, -2)),)},
+    "a remainder": {"conditions": (Condition(A, low=Linear.of({}, 1), modulus=2),)},
+    "the last only": {"conditions": (Condition(Linear.of({"F.b": 1}), high=Linear.of({}, 0), of="last"),)},
+    "a hole": {"excluded": (Condition(A, low=Linear.of({}, 1)),)},
+    "a coefficient": {"coefficient": Coefficient(powers=(("K", -1),))},
+    "counts": {"coefficient": Coefficient(counts=(("dX.x", -1),))},
+    "an order of memory": {"views": (TERM.views[0], View(TERM.views[1].tensor, (1, 0, 2, 3)), TERM.views[2])},
+    "an axis in steps": {"views": (View(TERM.views[0].tensor, steps=((2, 2),)), *TERM.views[1:])},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_term_predicts_other_numbers(name):
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    assert not np.array_equal(changed(**WRONG[name]).predict(sizes, arrays), expected("dX", geometry, arrays))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("wrap", [2, 3, 0, 1, 2, 3, 0, 1]),
+        ("clamp", [0, 0, 0, 1, 2, 3, 3, 3]),
+        ("reflect", [2, 1, 0, 1, 2, 3, 2, 1]),
+        ("symmetric", [1, 0, 0, 1, 2, 3, 3, 2]),
+        ("clamp before", [0, 0, 0, 1, 2, 3, 4, 5]),
+        ("wrap behind", [-2, -1, 0, 1, 2, 3, 0, 1]),
+        ("mod 2", [0, 1, 0, 1, 0, 1, 0, 1]),
+    ],
+)
+def test_folds(kind, values):
+    np.testing.assert_array_equal(fold(np.arange(-2, 6), 4, kind), values)
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("steps", [(), ((1, 2),), ((1, -3), (2, 2))])
+def test_a_view_names_every_place_in_memory_once(written, steps):
+    tensor = Tensor("X", (Axis("n", "N"), Axis("k", "d"), Axis("y", "W")))
+    view = View(tensor, (2, 0, 1), written, steps)
+    sizes = {"N": 2, "d": 5, "W": 7}
+    flat = np.arange(70)
+    columns = view.columns(flat, sizes)
+    np.testing.assert_array_equal(view.flat(columns, sizes), flat)
+    assert not np.array_equal(columns["X.y"], View(tensor).columns(flat, sizes)["X.y"])
