@@ -203,7 +203,10 @@ class _Formulas:
                 parts[some] = np.asarray(value, np.float64) - sum(parts[each] for each in inner)
                 if np.any(parts[some]):
                     found.append(some)
-        if not np.allclose(self.values[layer], sum(parts.values())):
+        error = np.abs(np.asarray(self.values[layer], np.float64) - sum(parts.values()))
+        # Every part is a sum and difference of results, of which none has more terms than the arrays have numbers.
+        terms = ROUNDINGS * len(parts) + sum(each.size for each in numbers.values())
+        if np.any(error > float(exact.gamma(terms, "float64")) * sum(map(np.abs, parts.values()))):
             raise Unreadable("the result is no sum of products of two arrays")
         return [self._ordered(each) for each in found]
 

@@ -114,25 +114,36 @@ def right(result: str, structure: Structure, options: Geometry, *, same: bool = 
     tensors, own = structure.tensors, {"S": "G", "dX": "X", "dF": "F", "db": "b"}[result]
     letters = {**{letter: letter for letter in "GFX"}, own: result}
     shape = tuple(Linear.of({axis.size: 1}) for axis in array_axes(tensors[result]))
+    numbers = _numbers(options, same=same)
     if result == "db":
-        views = (View(tensors["db"]), View(tensors["G"]))
         same_filter = [_same(f"db.{axis.name}", f"G.{axis.name}") for axis in tensors["b"].axes]
-        return Formula("db", (Term(views, tuple(same_filter)),), shape)
-    arrays = tuple(View(tensors[letter]) for letter in (result, *FACTORS[result]))
+        sums = Term((View(tensors["db"]), View(tensors["G"])), tuple(same_filter))
+        return Formula("db", (sums,), shape, numbers)
+    views = tuple(View(tensors[letter]) for letter in (result, *FACTORS[result]))
     G, F, X = (letters[letter] for letter in "GFX")
     names = ("g", "i") if structure.groups > 1 else ("i",)
     equations = [_same(f"{F}.{name}", f"{G}.{name}") for name in names]
     equations.append(_same(f"{X}.n", f"{G}.n"))
     equations += [_same(f"{X}.g", f"{G}.g")] if structure.groups > 1 else []
     equations.append(_same(f"{X}.k", f"{F}.k"))
-    for at, ((l, a, y), (size, _, _)) in enumerate(
-        zip(INDICES[structure.spatial_ndim], SIZES[structure.spatial_ndim], strict=True)
-    ):
+    axes = zip(INDICES[structure.spatial_ndim], SIZES[structure.spatial_ndim], strict=True)
+    for at, ((l, a, y), (size, _, _)) in enumerate(axes):
         steps = {f"{G}.{l}": options.stride[at], f"{F}.{a}": options.dilation[at]}
         before = options.padding[at][0]
         value = Linear.of({**steps, f"before({size})": -1}) if same else Linear.of(steps, -before)
         equations.append(Equation(f"{X}.{y}", value))
-    return Formula(result, (Term(arrays, tuple(equations)),), shape)
+    return Formula(result, (Term(views, tuple(equations)),), shape, numbers)
+
+
+def _numbers(options: Geometry, *, same: bool) -> tuple[tuple[str, int], ...]:
+    """Name the options of every axis, and the padding where it is the same for all filters."""
+    found = {"groups": options.groups}
+    for at, (stride, dilation, (before, after)) in enumerate(
+        zip(options.stride, options.dilation, options.padding, strict=True)
+    ):
+        found |= {f"stride[{at}]": stride, f"dilation[{at}]": dilation}
+        found |= {} if same else {f"before[{at}]": before, f"after[{at}]": after}
+    return tuple(found.items())
 
 
 def with_bias(formula: Formula, structure: Structure) -> Formula:

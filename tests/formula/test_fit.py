@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry
-from jacobians.formula.read import MOST_CALLS, Unreadable
+from jacobians.formula.products import MOST_CALLS, Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.structure import Structure, sizes_of
 from tests.zoo import Layer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry
-from jacobians.formula.read import Unreadable
+from jacobians.formula.products import Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from tests.formula import frozen

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry
-from jacobians.formula.read import layers, read_products
+from jacobians.formula.products import layers, read_products
 from jacobians.formula.relation import Coefficient
 from jacobians.formula.structure import Structure, right, sizes_of
 
