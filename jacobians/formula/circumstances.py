@@ -99,11 +99,12 @@ def circumstances(read: Formula, right: Formula, structure: Structure) -> Circum
         In words, with how that is known.
     """
     tried = list(layers(read, right, structure))
-    names = [*tried[0], *(f"{name}÷{step}" for name, step in _blocks(read))]
+    predicates, ordinary = list(_predicates(read, right, structure)), _ordinary(right, structure)
+    forms = [form for each in (*predicates, ordinary) for clause in each.clauses for form in clause]
+    names = dict.fromkeys([*tried[0], *(name for form in forms for name, _ in form.terms)])
     columns = {name: np.array([size_of(name, sizes) for sizes in tried]) for name in names}
     differ = np.array([_differ(read, right, sizes) for sizes in tried])
     proof = _Proof.of(read, right, structure) if prove.available() else None
-    predicates, ordinary = list(_predicates(read, right, structure)), _ordinary(right, structure)
     inside = ordinary.at(columns)
     within = proof and proof.within(ordinary.condition())
     some = {name: column[inside] for name, column in columns.items()}
