@@ -104,6 +104,9 @@ def formula_finding(kind: Kind, run: Run, comparisons: Sequence[Comparison]) -> 
     given = [each for each in comparisons if each.result.value is not None]
     agree = [each for each in given if kind.agrees(found, each)]
     wrong = [each for each in given if run.is_wrong(each)]
+    if len(agree) < len(given) and any(each.kind == "not written" for each in comparisons):
+        # Memory that was never written may hold the same in every call, and look like a term.
+        return None
     if sum(each in agree for each in wrong) < (1 - MOST_UNEXPLAINED) * len(wrong):
         return None
     code, line = beside(read, right)
