@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 
 # Axes whose indices have names.
 MOST_AXES = 3
+# Atoms of what is added to the right products.
+ADDED = {"array-added", "constant-added", "decay", "otherwise-added"}
 # A formula is no cause where it leaves more of the wrong layers unexplained than this share.
 MOST_UNEXPLAINED = 0.5
 
@@ -104,7 +106,7 @@ def formula_finding(kind: Kind, run: Run, comparisons: Sequence[Comparison]) -> 
     given = [each for each in comparisons if each.result.value is not None]
     agree = [each for each in given if kind.agrees(found, each)]
     wrong = [each for each in given if run.is_wrong(each)]
-    if len(agree) < len(given) and any(each.kind == "not written" for each in comparisons):
+    if len(agree) < len(given) and ADDED & set(words.atoms):
         # Memory that was never written may hold the same in every call, and look like a term.
         return None
     if sum(each in agree for each in wrong) < (1 - MOST_UNEXPLAINED) * len(wrong):
