@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from jacobians import AuditError
+from jacobians import AuditError, Geometry
 from jacobians.audit import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
@@ -359,6 +359,31 @@ def test_wrong_scores_are_found(title):
     np.testing.assert_array_equal(right, report.findings[0].arrays["right"])
 
 
+@pytest.mark.parametrize(
+    ("title", "part"),
+    [
+        ("H is flattened planes last", "H written as (n, y, x, k)"),
+        ("H is flattened column by column", "W read as (i, k, b, a)"),
+        ("H is flattened column by column, planes last", "W read as (i, b, a, k)"),
+        ("the bias is left out", "s[i] = Σ H[k, y, x] · W[i, k, a, b]"),
+        ("the bias is subtracted", "−b[i]"),
+        ("every image gets the result of the last", "H[N − 1, k, y, x]"),
+        ("it is divided by the number of images", "1/N·Σ"),
+        ("it is divided by images times classes", "1/(N·C)·Σ"),
+        ("it is multiplied by the number of entries of h", "d·h·w·Σ"),
+    ],
+)
+def test_the_formula_of_wrong_scores_is_read_and_predicts_them(title, part):
+    finding = audit_fully_connected(WRONG_SCORES[title], seed=3).findings[0]
+    assert part in finding.formula
+    assert part not in finding.right
+    assert finding.predicts == finding.of > 10
+    W, H, b = (np.random.default_rng(1).integers(-9, 9, shape).astype(float) for shape in ((4, 12), (2, 2, 2, 3), (4,)))
+    layer = Geometry((2, 2, 3), (4, 2, 2, 3))
+    predicted = finding.predict(layer, X=H, F=W.reshape(4, 2, 2, 3), b=b)
+    np.testing.assert_allclose(predicted, WRONG_SCORES[title](W, H, b), rtol=1e-12)
+
+
 def ones(g):
     return np.ones_like(g)
 
@@ -476,10 +501,16 @@ def test_the_smallest_cases_of_the_fully_connected_layer_in_symbols():
     assert report.findings[0].entries == ("dW11: expected g1^(1)h1^(1) + g1^(2)h1^(2)   got g1^(2)h1^(2)",)
     report = audit_fully_connected(None, spoiled(0, WRONG_WEIGHTS["it is divided by the number of images"]))
     assert report.findings[0].entries == (
-        "dW11: expected g1^(1)h1^(1) + g1^(2)h1^(2)   got 0.5·g1^(1)h1^(1) + 0.5·g1^(2)h1^(2)",
+        "dW11: expected g1^(1)h1^(1) + g1^(2)h1^(2)   got 1/2g1^(1)h1^(1) + 1/2g1^(2)h1^(2)",
     )
-    report = audit_fully_connected(None, spoiled(0, WRONG_WEIGHTS["the upstream gradient is replaced by ones"]))
-    assert report.findings[0].entries == ("dW11: expected g1h1   got h1",)
+    # In g, this is no sum of products: the entry is written in numbers.
+    finding = audit_fully_connected(
+        None, spoiled(0, WRONG_WEIGHTS["the upstream gradient is replaced by ones"])
+    ).findings[0]
+    h, g = (int(np.ravel(finding.arrays[letter])[0]) for letter in "Hg")
+    assert finding.entries == (f"dW11: expected {g * h}   got {h}",)
+    assert "g[i]" in finding.right
+    assert "g[i]" not in finding.formula
     report = audit_fully_connected(None, spoiled(2, WRONG_BIASES["one sum for all classes"]))
     assert report.findings[0].entries == ("db1: expected g1   got g1 + g2", "db2: expected g2   got g1 + g2")
     assert report.findings[0].case.startswith("W = [[")

@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 
 # Axes whose indices have names.
 MOST_AXES = 3
+# Atoms of what is added to the right products.
+ADDED = {"array-added", "constant-added", "decay", "otherwise-added"}
 # A formula is no cause where it leaves more of the wrong layers unexplained than this share.
 MOST_UNEXPLAINED = 0.5
 
@@ -52,6 +54,18 @@ class Kind(Protocol):
 
     def convolved(self, name: str, result: Array, case: Case) -> Array:
         """Return a result of the code in the shape of a convolution's."""
+
+    def shaped(self, name: str, result: Array) -> Array:
+        """Return a result of a convolution in the shape of the code's."""
+
+    def reading_layers(self) -> Sequence[Layer] | None:
+        """Return the layers at which the code is read, where they are not those of any convolution."""
+
+    def relation(self, right: Formula) -> Formula:
+        """Return the right formula of a convolution as it is at these layers."""
+
+    def worded(self, text: str) -> str:
+        """Write what is said of a convolution in the names of the code."""
 
     def agrees(self, explanation: Explanation, each: Comparison) -> bool:
         """Whether a formula gives what a comparison has."""
@@ -81,25 +95,31 @@ def formula_finding(kind: Kind, run: Run, comparisons: Sequence[Comparison]) -> 
     read = _read(kind, run, comparisons[0].name, structure)
     if read is None:
         return None
-    right = _right(options, called, structure, comparisons[0].probe.case.geometry)
-    words, where = explain(read, right), circumstances(read, right, structure)
-    if not words.causes or where.text == "nowhere":
+    right = kind.relation(_right(options, called, structure, comparisons[0].probe.case.geometry))
+    # Where formulas differ is known for the sizes of any convolution alone.
+    any_size = kind.reading_layers() is None
+    words = explain(read, right)
+    where = circumstances(read, right, structure) if any_size else None
+    if not words.causes or (where and where.text == "nowhere"):
         return None
-    found = Explanation(", and ".join(words.causes), predict=_predictor(read))
+    found = Explanation(kind.worded(", and ".join(words.causes)), predict=_predictor(kind, read))
     given = [each for each in comparisons if each.result.value is not None]
     agree = [each for each in given if kind.agrees(found, each)]
     wrong = [each for each in given if run.is_wrong(each)]
+    if len(agree) < len(given) and ADDED & set(words.atoms):
+        # Memory that was never written may hold the same in every call, and look like a term.
+        return None
     if sum(each in agree for each in wrong) < (1 - MOST_UNEXPLAINED) * len(wrong):
         return None
     code, line = beside(read, right)
     cases, others = ({each.probe.case for each in some} for some in (given, [one for one in given if one not in agree]))
     return dataclasses.replace(
         found,
-        formula=code,
-        right=line,
-        cause=f"The two differ {where}." if where.text else "",
-        cure=" ".join(dict.fromkeys(words.cures)),
-        anchor=words.anchors[0],
+        formula=kind.worded(code),
+        right=kind.worded(line),
+        cause=f"The two differ {where}." if where and where.text else "",
+        cure=kind.worded(" ".join(dict.fromkeys(words.cures))) if any_size else "",
+        anchor=words.anchors[0] if any_size else "",
         predicts=len(cases - others),
         of=len(cases),
     )
@@ -110,7 +130,8 @@ def _read(kind: Kind, run: Run, name: str, structure: Structure) -> Formula | No
     for dtype in dict.fromkeys(("float64", kind.dtype)):
         try:
             call = _call(kind, run, name, dtype)
-            return formula_of(call, kind.called(name), structure, kind.options.geometry, dtype)
+            layers = kind.reading_layers()
+            return formula_of(call, kind.called(name), structure, kind.options.geometry, dtype, layers=layers)
         except Unreadable:
             continue
     return None
@@ -135,13 +156,13 @@ def _right(options: Options, called: str, structure: Structure, geometry: Geomet
     return structures.with_bias(right, structure) if called == "S" and options.bias else right
 
 
-def _predictor(read: Formula) -> Callable[..., Array]:
+def _predictor(kind: Kind, read: Formula) -> Callable[..., Array]:
     def predict(geometry: Geometry, *, X: Any = None, F: Any = None, G: Any = None, b: Any = None) -> Array:
         """Evaluate the formula at one layer."""
         arrays = {
             letter: np.asarray(each) for letter, each in zip("XFGb", (X, F, G, b), strict=True) if each is not None
         }
         images = next(len(arrays[letter]) for letter in "XG" if letter in arrays)
-        return read.predict(sizes_of(Layer(geometry, images)), arrays)
+        return kind.shaped(read.result, read.predict(sizes_of(Layer(geometry, images)), arrays))
 
     return predict

@@ -68,6 +68,8 @@ MOST_BLOCKS = 6
 ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
 # Coefficients that were read, which are tried before the ratio of two calls.
 MOST_COEFFICIENTS = 24
+# Of a product with its coefficient, and of the ratio of two.
+ROUNDINGS = 10
 # Fractions that coefficients are taken for.
 MOST_DENOMINATOR = 5040
 
@@ -215,7 +217,8 @@ class _Reader:
             return None if values is None else np.asarray(values[0])
 
         counts = [len(each) for each in piece]
-        unit = float(exact.gamma(math.prod(counts) + 10, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
+        # Whole numbers are added without rounding; a common factor rounds.
+        unit = float(exact.gamma(ROUNDINGS, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
         scales = [1.0, *self.coefficients]
         if len(self.letters) == 1 and (scale := self._scale(give, counts[0])):
             scales = [scale]
@@ -413,7 +416,7 @@ def _ratios(values: Array, codes: Sequence[Sequence[Array]], dtype: str) -> Arra
     with np.errstate(all="ignore"):
         wanted = values[1:] / values[0]
     # Each number has been rounded once or twice, in the product and by the coefficient; the ratio twice that, and once.
-    unit = float(exact.gamma(10, dtype)) if dtype in exact.SIGNIFICAND else 0.0
+    unit = float(exact.gamma(ROUNDINGS, dtype)) if dtype in exact.SIGNIFICAND else 0.0
     found = np.full(values.shape[1], -1)
     for at in range(values.shape[1]):
         off = np.abs(ratios - wanted[:, at : at + 1]) / ratios
@@ -428,6 +431,6 @@ def rational(values: Array) -> Array:
     """Return numbers that are simple fractions but for rounding as the nearest float to the fraction."""
     found = np.array([float(Fraction(each).limit_denominator(MOST_DENOMINATOR)) for each in np.unique(values)])
     nearest = dict(zip(np.unique(values).tolist(), found.tolist(), strict=True))
-    unit = float(exact.gamma(10, "float64"))
+    unit = float(exact.gamma(ROUNDINGS, "float64"))
     simple = np.array([nearest[each] for each in values.tolist()])
     return np.where(np.abs(simple - values) <= unit * np.abs(values), simple, values)

@@ -184,8 +184,12 @@ class _Formulas:
     def _predicts(self, formula: Formula, layer: Layer) -> bool:
         """Whether a formula gives what the code gives for one draw, up to rounding."""
         sizes, value = sizes_of(layer), self.values[layer]
-        predicted, size = (formula.predict(sizes, self.numbers[layer], absolute=each) for each in (False, True))
-        unit = float(exact.gamma(ROUNDINGS + value.size, self.dtype if self.dtype in exact.SIGNIFICAND else "float64"))
+        numbers = self.numbers[layer]
+        predicted, size = (formula.predict(sizes, numbers, absolute=each) for each in (False, True))
+        ones = {letter: np.ones_like(each) for letter, each in numbers.items()}
+        count = int(np.max(formula.predict(sizes, ones, absolute=True), initial=0))
+        dtype = self.dtype if self.dtype in exact.SIGNIFICAND else "float64"
+        unit = float(exact.gamma(ROUNDINGS + min(count, 2 ** (exact.SIGNIFICAND[dtype] - 2)), dtype))
         return predicted.shape == value.shape and bool(np.all(np.abs(predicted - value) <= unit * size))
 
     def _factors(self, layer: Layer) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from jacobians.formula.atoms import ATOMS
 from jacobians.formula.normal import LETTERS, SPATIAL, aligned, expanded, is_plain, plus, position, solved
-from jacobians.formula.relation import AXES, Axis, Condition, Equation, Formula, Linear, Term, View
+from jacobians.formula.relation import AXES, FLOOR, Axis, Condition, Equation, Formula, Linear, Term, View
 from jacobians.formula.writing import NAMES, conditioned, equation, linear, write
 
 __all__ = ["Explanation", "explain", "known_sizes"]
@@ -255,7 +255,7 @@ class _Differences:
                 name, _, side = mine.fold.partition(" ")
                 kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(name, "mirrored")
                 where = {"before": "before the image", "behind": "behind the image"}.get(side, "beyond the border")
-                if name == "mod":
+                if name in {"mod", FLOOR}:
                     yield _literal(mine, right)
                     continue
                 yield _Found("border", axis, (("kind", kind), ("where", where)))
@@ -626,7 +626,10 @@ def _literal(mine: Equation, right: Linear | None) -> _Found:
     tokens = {
         name: position(name) if _axis(name) is not None else f"{position(name)} of {_array(name)}" for name in names
     }
-    folded = f" ({mine.fold}{'' if mine.fold.startswith('mod') else ' at the border'})" if mine.fold else ""
+    how = {FLOOR: "rounded down"}.get(
+        mine.fold, mine.fold if mine.fold.startswith("mod") else f"{mine.fold} at the border"
+    )
+    folded = f" ({how})" if mine.fold else ""
     text = f"{equation(mine, tokens)}{folded}"
     text += (
         f" where {equation(Equation(mine.index, right), tokens)} is right"

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Literal
 
 from jacobians.formula.normal import LETTERS, SPATIAL, expanded, is_plain, joined, position, solved
-from jacobians.formula.relation import Condition, Equation, Formula, Linear, Term, View
+from jacobians.formula.relation import FLOOR, Condition, Equation, Formula, Linear, Term, View
 
 __all__ = ["NAMES", "Style", "beside", "conditioned", "equation", "linear", "marked", "write"]
 
@@ -143,10 +143,11 @@ def _token(name: str) -> str:
 def equation(each: Equation, tokens: Mapping[str, str] | None = None) -> str:
     """Write an equation, with the fold at the border."""
     tokens = tokens or {}
-    by = each.value.denominator
-    left = _times(Fraction(by), tokens.get(each.index, position(each.index))).removeprefix("+ ")
-    right = linear(Linear.of({name: c * by for name, c in each.value.terms}, each.value.constant * by), tokens)
-    return f"{left} = {right}"
+    by, index = each.value.denominator, tokens.get(each.index, position(each.index))
+    right = linear(_whole(each.value), tokens)
+    if each.fold == FLOOR:
+        return f"{index} = ({right})/{by}"
+    return f"{_times(Fraction(by), index).removeprefix('+ ')} = {right}"
 
 
 def conditioned(each: Condition, tokens: Mapping[str, str] | None = None) -> str:
@@ -190,6 +191,7 @@ def _folded(each: Equation, text: str, size: str) -> str:
     beyond = {"before": ", if below 0", "behind": f", if above {last}"}.get(side, "")
     return {
         "": text,
+        FLOOR: f"⌊{text}⌋",
         "mod": f"{inner} mod {side}",
         "wrap": f"{inner} mod {size}{beyond}",
         "clamp": f"{text} clamped to 0 … {last}{beyond}",

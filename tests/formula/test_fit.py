@@ -121,15 +121,14 @@ def test_a_factor_is_a_coefficient(scale, number, powers):
     assert predicts(formula, scale=scale)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_code_of_less_precision_has_the_same_formula(dtype):
+def test_code_of_less_precision_that_raises_at_some_layers_has_the_same_formula():
     def call(layer, arrays):
         if layer.images == 3:
             return None  # as code that raises there
         zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()}
-        return filter_gradient(layer.geometry, zeros | arrays, turned=True).astype(dtype)
+        return filter_gradient(layer.geometry, zeros | arrays, turned=True).astype("float32")
 
-    formula = formula_of(call, "dF", Structure(2, 1), geometry_of, dtype)
+    formula = formula_of(call, "dF", Structure(2, 1), geometry_of, "float32")
     assert predicts(formula, turned=True)
 
 

@@ -23,6 +23,8 @@ from jacobians.audit.layers import spreading
 from jacobians.audit.numbers import ConvolutionProbe, check_dtype, draw, dtype_of, integers, miss_of, reals
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
+from jacobians.formula import structure
+from jacobians.formula.relation import Formula
 from jacobians.geometry import Geometry
 
 __all__ = ["Convolution", "entry_names", "options"]
@@ -143,6 +145,18 @@ class Convolution(Layer):
         """Return a result of the code in the shape of a convolution's, where it has the size for it."""
         del name, case
         return result
+
+    def reading_layers(self) -> Sequence[structure.Layer] | None:
+        """Return None: those of any convolution tell its formula."""
+        return None
+
+    def relation(self, right: Formula) -> Formula:
+        """Return it as it is."""
+        return right
+
+    def worded(self, text: str) -> str:
+        """Return it as it is."""
+        return text
 
     def called(self, name: str) -> str:
         """Return the name that a convolution has for a result or an array of the code."""

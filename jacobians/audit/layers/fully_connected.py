@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit import sums
 from jacobians.audit.calling.subject import check_flag
 from jacobians.audit.cases import Case
-from jacobians.audit.layer import Probe
+from jacobians.audit.compare import Comparison
+from jacobians.audit.layer import Explanation, Probe, Right, widened
 from jacobians.audit.layers.convolution import Convolution, options
 from jacobians.audit.numbers import ConvolutionProbe
+from jacobians.formula import structure
+from jacobians.formula.normal import expanded
+from jacobians.formula.relation import Equation, Formula, Linear, Term
 from jacobians.geometry import Geometry
 
 __all__ = ["FullyConnected", "fully_connected"]
@@ -35,6 +41,22 @@ SMALLEST: tuple[Shape, ...] = (
     (1, 1, 1, 1, 1), (1, 1, 1, 1, 2), (1, 1, 1, 2, 1), (1, 1, 2, 1, 1), (1, 2, 1, 1, 1), (2, 1, 1, 1, 1),
     (2, 1, 1, 1, 2), (2, 2, 1, 1, 1), (1, 2, 1, 1, 2), (1, 1, 1, 2, 2), (1, 1, 2, 1, 2), (1, 1, 2, 2, 1),
 )  # fmt: skip
+# At which formulas are read: no size follows from others.
+READ: tuple[Shape, ...] = (
+    (1, 2, 1, 2, 3), (2, 1, 2, 3, 1), (3, 4, 2, 3, 4), (2, 3, 3, 2, 2), (1, 1, 1, 1, 2), (2, 2, 1, 1, 1),
+    (1, 3, 4, 1, 2), (3, 1, 1, 2, 4), (4, 2, 3, 1, 3), (2, 5, 2, 2, 1), (1, 4, 1, 5, 2), (3, 3, 2, 2, 4),
+    (2, 6, 1, 3, 3), (4, 3, 2, 4, 3), (1, 1, 5, 2, 2), (2, 4, 1, 2, 2), (1, 8, 2, 2, 2),
+)  # fmt: skip
+# What the names and words of a convolution are here: the array X is H, and the size H is h.
+WORDS = {
+    "X": "H", "F": "W", "G": "g", "S": "s", "H": "h", "W": "w", "K": "h", "L": "w", "n": "C",
+    "filter": "class", "filters": "classes", "response map": "class", "response maps": "classes",
+    "tap": "entry", "taps": "entries",
+}  # fmt: skip
+# The size n, not the index n of an image; and the only row and column of a response map, which are none here.
+NAMED = r"(?<![\w'])(?:response maps?|filters?|taps?|[XFGSHWKL]|(?<!, )(?<!\[)n(?!'|,|\]| =))(?![\w'])"
+ONLY = ((r"([GS]\[[^]]*), (?:0, 0|l, m)\]", r"\1]"), (r"\b[lm] = 0(?:,  )?", ""), (r",?  +over  (?=\)|  |$)", ""),
+        (r"\+ \(([^() ]+)\)", r"+ \1"))  # fmt: skip
 SHAPES = "With H as an (N, m) matrix: s = H @ W.T + b, dW = g.T @ H, dH = (g @ W).reshape(…), db = g.sum(axis=0)."
 LETTERS = {"W": "W", "H": "h", "b": "b", "g": "g", "s": "s", "dW": "dW", "dH": "dh", "db": "db"}
 AXES = {
@@ -55,6 +77,14 @@ def fully_connected(dtype: Any, *, bias: bool) -> FullyConnected:
 def _case(sizes: Sequence[int]) -> Case:
     images, classes, *image = sizes
     return Case(Geometry(image, (classes, *image)), images)
+
+
+def _single(term: Term) -> Term:
+    """Return the sum with responses in row and column 0 alone."""
+    letter = next(view.tensor.letter for view in term.views if view.tensor.letter in "GS")
+    first = {f"{letter}.{index}": Linear.of({}) for index in "lm"}
+    equations = [dataclasses.replace(each, value=expanded(each.value, first)) for each in term.equations]
+    return dataclasses.replace(term, equations=(*equations, *(Equation(*each) for each in first.items())))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +144,31 @@ class FullyConnected(Convolution):
 
     def convolved(self, name: str, result: Array, case: Case) -> Array:
         """Return a result of the code in the shape of a convolution's, where it has the size for it."""
-        shape = {"S": case.shapes["G"], "dX": case.shapes["X"], "dF": case.shapes["F"]}.get(name, result.shape)
-        return result.reshape(shape) if result.ndim == 2 and result.size == math.prod(shape) else result
+        shape = {"S": case.shapes["G"], "dF": case.shapes["F"]}.get(name)
+        return result.reshape(shape) if shape and result.shape == (shape[0], math.prod(shape[1:])) else result
+
+    def reading_layers(self) -> Sequence[structure.Layer]:
+        """Return small ones whose filters are as large as the image."""
+        return [structure.Layer(case.geometry, case.images) for case in map(_case, READ)]
+
+    def relation(self, right: Formula) -> Formula:
+        """Put the only row and column of a response map in the place of all."""
+        return dataclasses.replace(right, terms=tuple(map(_single, right.terms)))
+
+    def worded(self, text: str) -> str:
+        """Write what is said of a convolution in the names of this layer."""
+        for pattern, instead in ONLY:
+            text = re.sub(pattern, instead, text)
+        return re.sub(NAMED, lambda found: WORDS[found[0]], text)
+
+    def agrees(self, explanation: Explanation, each: Comparison) -> bool:
+        """Whether a formula gives these numbers in this shape, up to what its coefficients make them round."""
+        if explanation.predict is None or each.result.value is None:
+            return each.result.value is not None
+        given, called = self.canonical(each.probe), self.called(each.name)
+        predicted = widened(explanation.predict(given.geometry, X=given.X, F=given.F, G=given.G, b=given.b))
+        larger = np.abs(predicted).max(initial=0) / max(np.abs(each.right.value).max(initial=0), 1)
+        return Right(predicted, sums.slack(given, called) * max(1.0, float(larger))).allows(each.got)
 
     def curriculum(self) -> Sequence[Case]:
         """Return small mini-batches."""
