@@ -126,7 +126,7 @@ def _said(chosen: _Predicate | None, differ: Array, proof: _Proof | None) -> tup
     if proof is not None:
         return proof.text(chosen), True
     if differ.all() or not differ.any():
-        return "at all of them" if differ.all() else "nowhere", False
+        return "at every size" if differ.all() else "nowhere", False
     return f"exactly where {chosen.words}" if chosen else "", False
 
 
