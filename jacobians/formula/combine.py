@@ -24,6 +24,8 @@ FREE = 10**6
 SMALL = range(-8, 9)
 # Steps of loops whose remainder may be left out.
 STEPS = (2, 3, 4, 5, 6, 8)
+# Sizes in a constant of which several values will do: of more sizes, one fits by chance.
+MOST_FOLDED = 2
 # Coefficients, of the smallest, that are tried for three sizes at once.
 MOST_COEFFICIENTS = 6
 
@@ -87,13 +89,13 @@ class Combinations:
         return None
 
     def among(self, allowed: Sequence[set[int]], own: Sequence[str], by: int = 1) -> Linear | None:
-        """Return the plainest combination that is, `by` times, one of the allowed values at every layer."""
+        """Return the plainest of at most two sizes that is, `by` times, one of the allowed values at every layer."""
         reach = max((abs(each) for some in allowed for each in some), default=0)
         table = np.zeros((len(allowed), 2 * reach + 1), bool)
         for at, some in enumerate(allowed):
             table[at, [each + reach for each in some]] = True
         where = np.arange(len(allowed))
-        for names, values, costs in self._models(tuple(own), by):
+        for names, values, costs in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
             best: tuple[float, int, int] | None = None
             for constant in SMALL:
                 there = values + constant + reach
