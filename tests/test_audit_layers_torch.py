@@ -104,9 +104,10 @@ CONNECTED = (
     lambda W, H, b: torch.addmm(b, H.flatten(1), W.T),
     lambda W, H, b: torch.einsum("nj,cj->nc", H.reshape(len(H), -1), W) + b,
 )
+# By what the title says.
 WRONG_CONNECTED = {
-    "is wrong: H is flattened planes last": lambda W, H, b: functional.linear(H.permute(0, 2, 3, 1).flatten(1), W, b),
-    "is wrong: the bias is left out": lambda W, H, b: functional.linear(H.flatten(1), W) + 0 * b,
+    "order": lambda W, H, b: functional.linear(H.permute(0, 2, 3, 1).flatten(1), W, b),
+    "bias": lambda W, H, b: functional.linear(H.flatten(1), W) + 0 * b,
 }
 
 
@@ -116,9 +117,13 @@ def test_right_fully_connected_layers_pass(seed, dtype):
     audit_fully_connected(*fully_connected(CONNECTED[seed]), dtype=dtype, seed=seed).check()
 
 
-@pytest.mark.parametrize("title", WRONG_CONNECTED)
-def test_wrong_fully_connected_layers_are_named(title):
-    assert audit_fully_connected(*fully_connected(WRONG_CONNECTED[title])).findings[0].title == title
+@pytest.mark.parametrize("word", WRONG_CONNECTED)
+def test_wrong_fully_connected_layers_are_named(word):
+    finding = audit_fully_connected(*fully_connected(WRONG_CONNECTED[word])).findings[0]
+    assert finding.about == "s"
+    assert word in finding.title
+    assert finding.formula != finding.right
+    assert finding.predicts == finding.of > 0
 
 
 def test_gradients_that_are_never_set_to_zero_are_named():
