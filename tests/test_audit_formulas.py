@@ -127,7 +127,7 @@ def test_a_factor_that_follows_from_no_size_is_given_no_formula_that_predicts_al
 def test_what_a_formula_leaves_unexplained_is_said():
     def code(X, F, G):
         dX, dF = unrotated(X, F, G)
-        return (dX + 1 if X.shape[0] == 3 else dX), dF
+        return (dX * 2 if X.shape[3] > 30 else dX), dF
 
     found = [finding for finding in audit(None, code).findings if finding.about == "∂l/∂X"]
     finding = found[0]

@@ -266,7 +266,7 @@ def layers(tmp_path):
         ("-", ["--layer", "relu", "--backward", "relu"], 0, "✓ ∂l/∂S is right: ReLU, float64"),
         ("relu_of_g", ["--layer", "relu", "--seed", "2"], 1, "✗ ∂l/∂S is wrong: the mask is of G, not of S"),
         ("forward", ["--layer", "fully-connected", "--backward", "backward"], 0, "✓ s, ∂l/∂W, ∂l/∂H are right"),
-        ("forward_bias", ["--layer", "fully-connected", "--bias"], 1, "✗ s is wrong: the bias is subtracted"),
+        ("forward_bias", ["--layer", "fully-connected", "--bias"], 1, "✗ s is wrong: the sign of the bias is wrong"),
         ("loss", ["--layer", "softmax"], 0, "✓ l is right: softmax with cross-entropy, mean over the mini-batch"),
         ("-", ["--layer", "softmax", "--sum", "--backward", "softmax"], 0, "✓ ∂l/∂s is right"),
         ("-", ["--layer", "softmax", "--backward", "softmax"], 1, "✗ ∂l/∂s is wrong: it is not divided by the number"),

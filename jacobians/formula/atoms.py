@@ -145,7 +145,7 @@ ROWS = (
         "Use += in place of =; and where indices repeat, A[i] += v adds once: use np.add.at.",
     ),
     Atom("counted-again", "products are counted again{where}", "Look for loops or blocks that overlap."),
-    Atom("sign", "the sign is wrong", "Look for a minus sign."),
+    Atom("sign", "the sign of {what} is wrong", "Look for a minus sign."),
     Atom(
         "factor",
         "every product is multiplied with {number}",

@@ -492,7 +492,8 @@ class _Differences:
     def _coefficient(self, read: Term, right: Term) -> Iterator[_Found]:
         number = read.coefficient.number / right.coefficient.number
         if number == -1:
-            yield _Found("sign")
+            what = "the bias" if _letters(read) == ("b",) else "every product"
+            yield _Found("sign", fill=(("what", what),))
         elif number != 1:
             yield _Found("factor", fill=(("number", linear(Linear((), number))),))
         for up, some in itertools.groupby(

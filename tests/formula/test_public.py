@@ -127,7 +127,7 @@ def test_the_formula_gives_what_the_function_gives_at_a_layer_it_was_not_read_at
         (lambda X, F: convolve2d(X, F, "same", "symm"), "mirrored"),
         (lambda X, F: conv(X, F) / len(X), "divided by N"),
         (lambda X, F: conv(X, F) + 3, "3 is added"),
-        (lambda X, F: -conv(X, F), "the sign is wrong"),
+        (lambda X, F: -conv(X, F), "the sign of every product is wrong"),
         (lambda X, F: conv(X[:, ::-1], F), "plane"),
     ],
 )
