@@ -192,7 +192,7 @@ def audit_fully_connected(
     --------
     >>> report = audit_fully_connected(lambda W, H, b: H.swapaxes(1, 3).reshape(len(H), -1) @ W.T + b)
     >>> print(str(report).splitlines()[0])
-    ✗ s is wrong: H is flattened column by column, planes last
+    ✗ s is wrong: W is read in another order of axes, (i, b, a, k)
     """
     from jacobians.audit import run
     from jacobians.audit.layers import fully_connected

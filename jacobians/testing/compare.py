@@ -70,7 +70,7 @@ def assert_forward(
     --------
     >>> assert_forward([[[11, 38]]], [[[1, 5, 7]]], [[[[1, 2]]]], Geometry((1, 1, 3), (1, 1, 1, 2)))
     Traceback (most recent call last):
-    jacobians.errors.AuditError: ✗ S is wrong, and no known formula gives these numbers
+    jacobians.errors.AuditError: ✗ S is wrong
       layer: X 1×1×3, F 1×1×1×2, stride 1, padding 0, int64
       S12: expected X12F11 + X13F12 = 19, got 38
       1 of 2 entries are wrong
