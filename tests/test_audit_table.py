@@ -117,7 +117,7 @@ def test_facts_are_of_all_mistakes():
     assert NAMED.keys() & PARTLY.keys() == set()
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", [name for name in NAMED if name not in UNWRITTEN])
 def test_cause_is_named(name):
     """By the row of the difference, where it is one of formulas; it then holds at all layers."""
     finding = report(name).findings[0]
@@ -127,9 +127,10 @@ def test_cause_is_named(name):
         assert 0 < finding.predicts == finding.of
 
 
-@pytest.mark.parametrize("name", PARTLY)
+@pytest.mark.parametrize("name", [*PARTLY, *sorted(UNWRITTEN)])
 def test_mistake_is_found(name):
-    assert report(name).findings[0].about == PARTLY[name]
+    about = PARTLY[name] if name in PARTLY else NAMED[name][0]
+    assert about in {each.about for each in report(name).findings}
 
 
 def test_page_lists_those_whose_cause_is_not_named():
