@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from jacobians import AuditError, Geometry
 from jacobians.audit import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
+from jacobians.evidence import exact
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 
@@ -381,7 +382,11 @@ def test_the_formula_of_wrong_scores_is_read_and_predicts_them(title, part):
     W, H, b = (np.random.default_rng(1).integers(-9, 9, shape).astype(float) for shape in ((4, 12), (2, 2, 2, 3), (4,)))
     layer = Geometry((2, 2, 3), (4, 2, 2, 3))
     predicted = finding.predict(layer, X=H, F=W.reshape(4, 2, 2, 3), b=b)
-    np.testing.assert_allclose(predicted, WRONG_SCORES[title](W, H, b), rtol=1e-12)
+    wrong = WRONG_SCORES[title]
+    sizes = wrong(np.abs(W), np.abs(H), b * 0) + np.abs(wrong(W * 0, H * 0, np.abs(b)))
+    # Both are sums of one product per entry of h and the bias, with a rounded coefficient.
+    bound = 2 * float(exact.gamma(W.shape[1] + 4, "float64")) * sizes
+    assert np.all(np.abs(predicted - wrong(W, H, b)) <= bound)
 
 
 def ones(g):

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from jacobians import Geometry
+from jacobians.evidence.exact import gamma
 from jacobians.formula.products import Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.structure import Layer, Structure, sizes_of
@@ -46,8 +47,13 @@ def predicts(formula, theory):
 def agrees(formula, theory, layer):
     arrays = layer.draw(3)
     predicted, expected = formula.predict(sizes_of(layer), arrays), computed(theory, layer, arrays)
+    if predicted.shape != expected.shape:
+        return False
     known = np.isfinite(expected)
-    return predicted.shape == expected.shape and np.allclose(predicted[known], expected[known], rtol=1e-9, atol=1e-9)
+    # Two sums of the same products, of which there are no more than numbers, with a rounded coefficient each.
+    terms = 2 + sum(each.size for each in arrays.values())
+    bound = 2 * float(gamma(terms, "float64")) * formula.predict(sizes_of(layer), arrays, absolute=True)
+    return bool(np.all(np.abs(predicted - expected)[known] <= bound[known]))
 
 
 def computed(theory, layer, arrays):
