@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 
+from jacobians.evidence.exact import gamma
 from tests.formula import frozen
 from tests.zoo import Layer, Program
 
 THEORIES = frozen.theories()
 
 
-def right(theory, layer):
-    program = Program(theory.options, theory.about, ())
-    return program.value(layer.draw(2))
+def is_right(theory, layer):
+    """Whether a frozen formula gives what is right, up to the rounding of one sum with a coefficient."""
+    program, arrays = Program(theory.options, theory.about, ()), layer.draw(2)
+    found, expected = computed(theory, layer), program.value(arrays)
+    bound = float(gamma(program.terms(layer) + 2, "float64")) * program.magnitude(arrays)
+    return found.shape == expected.shape and bool(np.all(np.abs(found - expected) <= bound))
 
 
 def computed(theory, layer):
@@ -23,15 +27,11 @@ def computed(theory, layer):
 def test_every_frozen_formula_is_wrong_somewhere_and_most_at_larger_layers_too():
     wrong_at_larger = 0
     for theory in THEORIES:
-        wrong = [not same(computed(theory, layer), right(theory, layer)) for layer in theory.layers]
-        larger = [not same(computed(theory, layer), right(theory, layer)) for layer in theory.larger]
+        wrong = [not is_right(theory, layer) for layer in theory.layers]
+        larger = [not is_right(theory, layer) for layer in theory.larger]
         assert any(wrong + larger), theory.title
         wrong_at_larger += any(larger)
     assert wrong_at_larger > 0.9 * len(THEORIES)
-
-
-def same(found, expected):
-    return found.shape == expected.shape and np.allclose(found, expected, rtol=1e-12, atol=0)
 
 
 def test_layers_are_small_and_differ_in_every_size():
