@@ -320,7 +320,7 @@ class Term:
         found: Columns = {}
         for view in self.views:
             spatial = [name for name in view.names if any(name.rpartition(".")[2] in axis for axis in AXES)]
-            if len(spatial) > 1:
+            if len(spatial) > 1 and all(name in columns for name in spatial):
                 total: Any = np.int64(0)
                 for name in spatial:
                     total = total * size_of(self.axes[name].size, sizes) + columns[name]
