@@ -49,8 +49,7 @@ class Combinations:
             {sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c)
         )
         plain = [name for name in layers[0] if len({each[name] for each in layers}) > 1]
-        split = {name.partition("/")[0] for name in plain if "/" in name} if layers[0]["g"] > 1 else set()
-        alike = {"d/g", "n/g"} if layers[0]["g"] == 1 else split
+        alike = {"d/g", "n/g"} if layers[0]["g"] == 1 else set()
         self.plain = [name for name in plain if name not in alike]
         self.joined = [each for each in joined if all(name in layers[0] for name in each.split("·"))]
         self.known: dict[tuple[tuple[str, ...], int, int], Models] = {}

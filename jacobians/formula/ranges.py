@@ -67,8 +67,9 @@ def _by_parts(
     narrowed = term
     for names in _parts(term, candidates):
         # Which part has nothing where there are no products is not known.
-        some = [(at, _projected(columns, actual, names)) for at, (columns, actual) in enumerate(candidates) if any(actual)]
-        given = dict(some)
+        given = {
+            at: _projected(columns, actual, names) for at, (columns, actual) in enumerate(candidates) if actual.any()
+        }
         empty = ({name: np.zeros(0, np.int64) for name in names}, np.zeros(0, bool))
         found = _separated(narrowed, [given.get(at, empty) for at in range(len(candidates))], readings, combinations)
         if found is None:
@@ -95,11 +96,18 @@ def _parts(term: Term, candidates: Sequence[Tuples]) -> list[tuple[str, ...]]:
     parts = [{name} for name in term.axes]
     forms = [[each.index, *(name for name, _ in each.value.terms)] for each in term.equations]
     for names in [*forms, *([name for name, _ in each.form.terms] for each in term.conditions)]:
-        joined = [part for part in parts if part & set(names)]
+        linked = {one for name in names for one in indices_of(name, term)}
+        joined = [part for part in parts if part & linked]
         parts = [part for part in parts if part not in joined] + [set().union(*joined)]
     alone = [part for part in parts if _is_independent(part, set(term.axes) - part, candidates)]
     coupled = set(term.axes).difference(*alone)
     return [tuple(name for name in term.axes if name in part) for part in [*alone, coupled] if part]
+
+
+def indices_of(name: str, term: Term) -> tuple[str, ...]:
+    """Return the indices that a name stands for: those of a joined one, that of a product with a size."""
+    index = name.rpartition("·")[2]
+    return term.joined.get(index, (index,) if index in term.axes else ())
 
 
 def _is_independent(part: set[str], others: set[str], candidates: Sequence[Tuples]) -> bool:

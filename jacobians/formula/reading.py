@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 # Layers that are needed to tell sizes apart.
 LEAST_LAYERS = 4
 # Layers that are read at first; the others are predicted.
-FIRST = 6
+FIRST = 10
 # Share of the calls that is kept for further layers.
 RESERVE = 0.4
 # Of a product with its coefficient.
