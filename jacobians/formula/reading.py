@@ -14,6 +14,7 @@ from jacobians.evidence import exact
 from jacobians.formula import products
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.fit import fit
+from jacobians.formula.ones import completed
 from jacobians.formula.products import Call, Reading, Unreadable, read_products
 from jacobians.formula.relation import Formula, Linear, Term, View
 from jacobians.formula.structure import FACTORS, Layer, Structure, array_axes, sizes_of
@@ -153,13 +154,13 @@ class _Formulas:
     def _fitted(self) -> Formula:
         terms: list[Term] = []
         for letters in self.factors:
-            readings = self._readings(letters)
+            readings, missing = completed(self._readings(letters), self.result, self.structure)
             found = fit(readings, self.result, self.structure, readings[0].layer.geometry, self.views.get(letters))
             if found is None:
                 raise Unreadable("the products that are summed follow no relation between indices")
             if found:
                 self.views[letters] = found[0].views
-            terms += found
+            terms += [each.with_ones(missing) for each in found]
         return Formula(self.result, tuple(terms), self.shape)
 
     def _readings(self, letters: tuple[str, ...]) -> list[Reading]:

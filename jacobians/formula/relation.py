@@ -167,13 +167,14 @@ class View:
     `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
     entries lie in memory in this order, and it is unravelled in the tensor's own. `steps` are pairs of an axis and a
     step, in which the indices of the axis are taken: those that leave the remainder 0 first, then those that leave 1,
-    …; negative ones undo that. An index of the tensor is written ``letter.name``.
+    …; negative ones undo that. With `ones`, every entry counts as 1. An index of the tensor is written ``letter.name``.
     """
 
     tensor: Tensor
     order: tuple[int, ...] = ()
     written: bool = False
     steps: tuple[tuple[int, int], ...] = ()
+    ones: bool = False
 
     @functools.cached_property
     def joined(self) -> dict[str, tuple[str, ...]]:
@@ -297,6 +298,11 @@ class Term:
     def joined(self) -> dict[str, tuple[str, ...]]:
         """Names of several indices as one."""
         return {name: some for view in self.views for name, some in view.joined.items()}
+
+    def with_ones(self, letter: str) -> Term:
+        """Return the term with ones in the place of a factor."""
+        views = tuple(dataclasses.replace(each, ones=True) if each.tensor.letter == letter else each for each in self.views)
+        return dataclasses.replace(self, views=views)
 
     @functools.cached_property
     def axes(self) -> dict[str, Axis]:
@@ -512,6 +518,7 @@ class Formula:
         factors = [
             np.asarray(arrays[view.tensor.letter]).reshape(-1)[place]
             for view, place in zip(term.views[1:], places[1:], strict=True)
+            if not view.ones
         ]
         whole = all(each.dtype.kind in "iu" for each in factors) and bool(np.all(by == np.round(by)))
         wide = np.int64 if whole else np.float64
