@@ -28,6 +28,8 @@ Array = npt.NDArray[Any]
 LEAST_LAYERS = 4
 # Layers that are read at first; the others are predicted.
 FIRST = 10
+# Calls that one layer may take at least.
+LEAST_CALLS = 20
 # Calls for a layer that is read last, and bits of one call.
 DEAR, BITS = 12, 50
 # Products of layers that take long to fit.
@@ -222,9 +224,16 @@ class _Formulas:
             fewer = [each for each in self.factors if set(each) < set(letters)]
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
-            found = read_products(call, layer, self.result, letters, self.dtype, self.structure, self.ways)
-            # What served once serves again.
-            self.ways = [found.way] if found and found.way >= 0 else []
+            limited = _limited(call, max(self.left // 3, LEAST_CALLS))
+            try:
+                found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, self.ways)
+            except OutOfCalls:
+                if self.left <= 0:
+                    raise
+                found = None
+            if len(letters) == 2:
+                # What served once serves again.
+                self.ways = sorted(self.ways, key=lambda way: way != found.way) if found and found.way >= 0 else []
             self.known[letters, layer] = found
         return self.known[letters, layer]
 
@@ -297,6 +306,18 @@ def _length(combinations: Combinations, lengths: Sequence[int]) -> Linear | None
 def _drawn(layer: Layer) -> dict[str, Array]:
     generator = np.random.default_rng(5)
     return {letter: generator.integers(1, 9, shape).astype(float) for letter, shape in layer.shapes.items()}
+
+
+def _limited(call: Call, most: int) -> Call:
+    """Return the code such that it may be called so often."""
+    left = iter(range(most))
+
+    def limited(layer: Layer, arrays: dict[str, Array]) -> Array | None:
+        if next(left, None) is None:
+            raise OutOfCalls("the products of one layer take more calls than are allowed")
+        return call(layer, arrays)
+
+    return limited
 
 
 def _without(call: Call, parts: Sequence[Reading]) -> Call:
