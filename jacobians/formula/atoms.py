@@ -93,6 +93,7 @@ ROWS = (
     ),
     Atom("index-constant", "only {which} is {used}", MAPS),
     Atom("index-shifted", "{entries} of {what} are shifted by {by}", MAPS),
+    Atom("index-mapped", "{entries} of {what} are those at {read} where {right} is right", MAPS),
     Atom(
         "index-reversed",
         "{entries} of {what} are in reverse order",

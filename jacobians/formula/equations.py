@@ -262,8 +262,8 @@ class Equations:
                     if slope or not factor:
                         found[factor, slope] = max(found.get((factor, slope), 0), count / len(step) / lag)
         some = [each for each, share in found.items() if share > RARE]
-        # Beyond a border that is counted from the other end, as many steps back are as many steps on.
-        usual = sorted(some, key=lambda each: (-found[each], each[1] < 0))
+        # Counted modulo two groups, a group back is a group on.
+        usual = sorted(some, key=lambda each: (bool(each[0]) and each[1] < 0, -found[each]))
         return usual[:MOST_SLOPES] or [("", Fraction(0))]
 
     def _neighbours(self, each: str, free: tuple[str, ...], lag: int) -> tuple[Array, Array, Array]:

@@ -195,7 +195,7 @@ def _times(by: Fraction, token: str) -> str:
     sign, size = ("−" if by < 0 else "+"), abs(by)
     if not token:
         return f"{sign} {size}"
-    token = f"({token})" if re.search(r"[÷+−]|\w/\w", token) and (size != 1 or " " in token) else token
+    token = f"({token})" if re.search(r"[÷+−]|\w/\w", re.sub(r"\(.*\)", "", token)) and (size != 1 or " " in token) else token
     if size == 1:
         return f"{sign} {token}"
     dot = "" if size.denominator == 1 and token[0].isalpha() and not token.startswith("min") else "·"
