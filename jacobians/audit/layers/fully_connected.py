@@ -11,11 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit import sums
 from jacobians.audit.calling.subject import check_flag
 from jacobians.audit.cases import Case
-from jacobians.audit.compare import Comparison
-from jacobians.audit.layer import Explanation, Probe, Right, widened
+from jacobians.audit.layer import Probe
 from jacobians.audit.layers.convolution import Convolution, options
 from jacobians.audit.numbers import ConvolutionProbe
 from jacobians.formula import structure
@@ -160,15 +158,6 @@ class FullyConnected(Convolution):
         for pattern, instead in ONLY:
             text = re.sub(pattern, instead, text)
         return re.sub(NAMED, lambda found: WORDS[found[0]], text)
-
-    def agrees(self, explanation: Explanation, each: Comparison) -> bool:
-        """Whether a formula gives these numbers in this shape, up to what its coefficients make them round."""
-        if explanation.predict is None or each.result.value is None:
-            return each.result.value is not None
-        given, called = self.canonical(each.probe), self.called(each.name)
-        predicted = widened(explanation.predict(given.geometry, X=given.X, F=given.F, G=given.G, b=given.b))
-        larger = np.abs(predicted).max(initial=0) / max(np.abs(each.right.value).max(initial=0), 1)
-        return Right(predicted, sums.slack(given, called) * max(1.0, float(larger))).allows(each.got)
 
     def curriculum(self) -> Sequence[Case]:
         """Return small mini-batches."""
