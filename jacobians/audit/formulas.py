@@ -42,19 +42,36 @@ class ByFormula(Layer):
 
     options: Options
 
-    # The names of arrays and results of a convolution in the code's notation.
+    # The names of arrays and results of a convolution in the code's notation, in the order in which it takes them.
     notation: ClassVar[dict[str, str]] = {name: name for name in ("X", "F", "b", "G", "S", "dX", "dF", "db")}
+
+    @property
+    def takes(self) -> dict[str, tuple[str, ...]]:
+        """The arrays of a convolution, with a bias b, and the upstream gradient."""
+        letters = [
+            own for letter, own in self.notation.items() if letter in "XF" or (letter == "b" and self.options.bias)
+        ]
+        return {"forward": tuple(letters), "backward": (*letters, self.notation["G"])}
+
+    @property
+    def gives(self) -> dict[str, tuple[str, ...]]:
+        """The responses, and the gradients of the arrays."""
+        gradients = [name for name in self.notation if name in {"dX", "dF"} or (name == "db" and self.options.bias)]
+        return {"forward": (self.notation["S"],), "backward": tuple(self.notation[name] for name in gradients)}
 
     def canonical(self, probe: Probe) -> ConvolutionProbe:
         """Return the numbers in the letters and shapes of a convolution."""
-        return ConvolutionProbe(probe.case, probe.arrays, probe.what)
+        shapes = probe.case.shapes
+        arrays = {letter: probe.arrays[self.notation[letter]].reshape(shape) for letter, shape in shapes.items()}
+        return ConvolutionProbe(probe.case, arrays, probe.what)
 
     def own(self, probe: ConvolutionProbe) -> Probe:
         """Return the numbers in the letters and shapes of the code."""
-        return probe
+        names = [(letter, own) for letter, own in self.notation.items() if letter in probe.arrays]
+        return Probe(probe.case, {own: self.shaped(letter, probe.arrays[letter]) for letter, own in names}, probe.what)
 
     def shaped(self, name: str, result: Array) -> Array:
-        """Return a result of a convolution in the shape of the code's."""
+        """Return an array or a result of a convolution in the shape of the code's."""
         del name
         return result
 

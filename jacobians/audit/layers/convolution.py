@@ -104,17 +104,6 @@ class Convolution(ByFormula):
         return str(self.options)
 
     @property
-    def takes(self) -> dict[str, tuple[str, ...]]:
-        """X, F, with a bias b, and G."""
-        forward = ("X", "F", *(("b",) if self.options.bias else ()))
-        return {"forward": forward, "backward": (*forward, "G")}
-
-    @property
-    def gives(self) -> dict[str, tuple[str, ...]]:
-        """S, and the gradients."""
-        return {"forward": ("S",), "backward": ("dX", "dF", *(("db",) if self.options.bias else ()))}
-
-    @property
     def factors(self) -> dict[str, tuple[str, ...]]:
         """Two arrays of every result, but for ∂l/∂b."""
         return {

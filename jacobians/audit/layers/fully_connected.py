@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.calling.subject import check_flag
 from jacobians.audit.cases import Case
 from jacobians.audit.layer import Probe
 from jacobians.audit.layers.convolution import Convolution, options
-from jacobians.audit.numbers import ConvolutionProbe
 from jacobians.formula import structure
 from jacobians.formula.normal import expanded
 from jacobians.formula.relation import Equation, Formula, Linear, Term
@@ -34,11 +33,6 @@ SIZES: tuple[Shape, ...] = (
 )  # fmt: skip
 # Unused ones: a small one, a larger one, and two more.
 FRESH: tuple[Shape, ...] = ((2, 2, 2, 1, 2), (4, 2, 3, 1, 1), (4, 3, 1, 3, 1), (4, 4, 1, 1, 3))
-# Small ones, in which every size comes as 1, as 2 and, of the image, together with another.
-SMALLEST: tuple[Shape, ...] = (
-    (1, 1, 1, 1, 1), (1, 1, 1, 1, 2), (1, 1, 1, 2, 1), (1, 1, 2, 1, 1), (1, 2, 1, 1, 1), (2, 1, 1, 1, 1),
-    (2, 1, 1, 1, 2), (2, 2, 1, 1, 1), (1, 2, 1, 1, 2), (1, 1, 1, 2, 2), (1, 1, 2, 1, 2), (1, 1, 2, 2, 1),
-)  # fmt: skip
 # At which formulas are read: no size follows from others.
 READ: tuple[Shape, ...] = (
     (1, 2, 1, 2, 3), (2, 1, 2, 3, 1), (3, 4, 2, 3, 4), (2, 3, 3, 2, 2), (1, 1, 1, 1, 2), (2, 2, 1, 1, 1),
@@ -101,7 +95,7 @@ class FullyConnected(Convolution):
     otherwise: ClassVar[str] = ""
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {"ValueError": ("", SHAPES)}
     notation: ClassVar[dict[str, str]] = {
-        "X": "H", "F": "W", "b": "b", "G": "g", "S": "s", "dX": "dH", "dF": "dW", "db": "db",
+        "F": "W", "X": "H", "b": "b", "G": "g", "S": "s", "dF": "dW", "dX": "dH", "db": "db",
     }  # fmt: skip
 
     @property
@@ -109,36 +103,9 @@ class FullyConnected(Convolution):
         """The layer and its options."""
         return f"fully connected {'with' if self.options.bias else 'without'} bias, {self.dtype}"
 
-    @property
-    def takes(self) -> dict[str, tuple[str, ...]]:
-        """W, H, with a bias b, and g."""
-        forward = ("W", "H", *(("b",) if self.options.bias else ()))
-        return {"forward": forward, "backward": (*forward, "g")}
-
-    @property
-    def gives(self) -> dict[str, tuple[str, ...]]:
-        """The scores, and the gradients."""
-        return {"forward": ("s",), "backward": ("dW", "dH", *(("db",) if self.options.bias else ()))}
-
-    def canonical(self, probe: Probe) -> ConvolutionProbe:
-        """Return the numbers in the letters and shapes of a convolution."""
-        shapes = probe.case.shapes
-        b = probe.arrays.get("b", np.zeros(shapes["b"], probe.dtype))
-        found = {"X": probe.arrays["H"], "F": probe.arrays["W"], "b": b, "G": probe.arrays["g"]}
-        return ConvolutionProbe(
-            probe.case, {letter: each.reshape(shapes[letter]) for letter, each in found.items()}, probe.what
-        )
-
-    def own(self, probe: ConvolutionProbe) -> Probe:
-        """Return the numbers in the letters and shapes of the code."""
-        b = {"b": probe.b} if self.options.bias else {}
-        classes, images = len(probe.F), len(probe.X)
-        arrays = {"W": probe.F.reshape(classes, -1), "H": probe.X, **b, "g": probe.G.reshape(images, -1)}
-        return Probe(probe.case, arrays, probe.what)
-
     def shaped(self, name: str, result: Array) -> Array:
-        """Return a result of a convolution in the shape of the code's."""
-        return result.reshape(len(result), -1) if name in {"S", "dF"} else result
+        """Return an array or a result of a convolution in the shape of the code's."""
+        return result.reshape(len(result), -1) if name in {"S", "G", "F", "dF"} else result
 
     def convolved(self, name: str, result: Array, case: Case) -> Array:
         """Return a result of the code in the shape of a convolution's, where it has the size for it."""
@@ -205,5 +172,5 @@ class FullyConnected(Convolution):
                 yield _case([*now[:at], less, *now[at + 1 :]])
 
     def smallest(self) -> Sequence[Case]:
-        """Return mini-batches of a few numbers."""
-        return sorted(map(_case, SMALLEST), key=lambda case: case.numbers)
+        """Return mini-batches whose sizes are 1 or 2."""
+        return sorted(map(_case, itertools.product((1, 2), repeat=5)), key=lambda case: case.numbers)

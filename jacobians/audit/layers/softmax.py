@@ -224,12 +224,12 @@ class Softmax(Layer):
         """Write the right formula with its number."""
         if name == "loss":
             return None
-        image, c = divmod(at, probe.case.classes)
-        p = f"p{c + 1}" + (f"^({image + 1})" if probe.case.images > 1 else "")
-        own = bool(probe.arrays["y"][image, c])
-        text = f"{p} − 1" if own else p
-        if self.mean and probe.case.images > 1:
-            text = f"({text})/{probe.case.images}" if own else f"{text}/{probe.case.images}"
+        text, images = self.names("ds", probe.case)[at].replace("ds", "p"), probe.case.images
+        own = bool(np.ravel(probe.arrays["y"])[at])
+        if self.mean and images > 1:
+            text = f"({text} − 1)/{images}" if own else f"{text}/{images}"
+        elif own:
+            text = f"{text} − 1"
         right, found = (written(float(np.ravel(each)[at])) for each in (self.right(probe)[name].value, got))
         return (f"{text} = {right}", found) if right != found else None
 
