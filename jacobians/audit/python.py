@@ -80,10 +80,10 @@ def shown_shape(name: str, right: Array) -> list[str]:
 def shown_dtype(name: str, letter: str, *, wider: bool = False) -> list[str]:
     """Return Python that prints the dtype of a result, and that of an argument, of which it may be a wider one."""
     got, given = f"np.asarray({name}).dtype", f"{letter}.dtype"
-    if not wider:
-        return [f"print({got})", f"print({given})  # right"]
-    lines = [f"print({got})", f"print({got}.kind == {given}.kind and {got}.itemsize >= {given}.itemsize)"]
-    return [*lines, "print(True)  # right"]
+    if wider:
+        fits = f"{got}.kind == {given}.kind and {got}.itemsize >= {given}.itemsize"
+        return [f"print({got})", f"print({fits})", "print(True)  # right"]
+    return [f"print({got})", f"print({given})  # right"]
 
 
 def shown_steady(name: str, call: Sequence[str], times: int) -> list[str]:

@@ -31,8 +31,6 @@ SIZES: tuple[Shape, ...] = (
     (1, 1, 2, 1, 2), (2, 2, 1, 1, 1), (2, 3, 1, 2, 1), (2, 4, 2, 1, 2), (2, 3, 2, 2, 3), (3, 12, 2, 3, 2),
     (3, 5, 3, 1, 11), (5, 17, 2, 2, 4),
 )  # fmt: skip
-# Unused ones: a small one, a larger one, and two more.
-FRESH: tuple[Shape, ...] = ((2, 2, 2, 1, 2), (4, 2, 3, 1, 1), (4, 3, 1, 3, 1), (4, 4, 1, 1, 3))
 # At which formulas are read: no size follows from others.
 READ: tuple[Shape, ...] = (
     (1, 2, 1, 2, 3), (2, 1, 2, 3, 1), (3, 4, 2, 3, 4), (2, 3, 3, 2, 2), (1, 1, 1, 1, 2), (2, 2, 1, 1, 1),
@@ -132,8 +130,7 @@ class FullyConnected(Convolution):
 
     def fresh(self, cases: Sequence[Case]) -> tuple[Case, Case, Case, Case]:
         """Choose mini-batches that the curriculum does not have."""
-        small, large, second, third = map(_case, FRESH)
-        return small, large, second, third
+        return _case((2, 2, 2, 1, 2)), _case((4, 2, 3, 1, 1)), _case((4, 3, 1, 3, 1)), _case((4, 4, 1, 1, 3))
 
     def observed(self, cases: Sequence[Case]) -> Sequence[Case]:
         """Choose one of which every array has several numbers."""

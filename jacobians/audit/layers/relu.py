@@ -28,8 +28,6 @@ SHAPES: tuple[Shape, ...] = (
     (3,), (1, 2), (2, 2), (2, 3), (1, 7), (3, 5), (2, 1, 9), (2, 2, 3, 2), (1, 33), (2, 2, 3, 4), (2, 1, 2, 3, 2),
     (2, 3, 4, 5),
 )  # fmt: skip
-# A small one, a larger one, and two more, all unused.
-FRESH: tuple[Shape, ...] = ((2, 4), (4, 3), (2, 6), (6, 2))
 # The smallest normal numbers.
 SMALLEST = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "bfloat16": 2.0**-126}
 NEXT_TO_0 = "scores next to 0"
@@ -85,31 +83,18 @@ class Relu(Layer):
         if case.S is not None:
             arrays = {letter: np.full(case.shape, each).astype(kind) for letter, each in (("S", case.S), ("G", case.G))}
             return Probe(case, arrays, NEXT_TO_0 if case.tiny else "")
-        generator = np.random.default_rng((seed, case.numbers, number))
-        S, G = self._distinct(case, generator)
-        return Probe(case, {"S": _with_zeros(generator, S), "G": G})
-
-    def _distinct(self, case: Sizes, generator: np.random.Generator) -> tuple[Array, Array]:
-        kind, most, count = dtype_of(self.dtype), exact.exact_limit(self.dtype), case.numbers
+        generator, count = np.random.default_rng((seed, case.numbers, number)), case.numbers
         # 0 and 1 are what masks are made of; of the last shape, numbers are as large as the dtype holds exactly.
+        drawn = generator.permutation(np.arange(2, count + 2)) * generator.choice([-1, 1], count)
         if case.shape == SHAPES[-1]:
-            drawn = exact.draw_integers(generator, (count,), min(most, exact.exact_limit("float64")), kind)
-        else:
-            drawn = generator.permutation(np.arange(2, count + 2)) * generator.choice([-1, 1], count)
-        S, G = np.split(drawn.astype(kind), 2)
-        return S.reshape(case.shape), G.reshape(case.shape)
+            most = min(exact.exact_limit(self.dtype), exact.exact_limit("float64"))
+            drawn = exact.draw_integers(generator, (count,), most, kind)
+        S, G = drawn.astype(kind).reshape(2, *case.shape)
+        return Probe(case, {"S": _with_zeros(generator, S), "G": G})
 
     def small(self, case: Sizes, seed: int) -> Probe | None:
         """Draw small integers."""
         return self.draw(Sizes(case.shape), seed)
-
-    def fractions(self, case: Sizes, seed: int) -> Probe | None:
-        """Draw integers times a power of two."""
-        probe = self.small(case, seed)
-        if self.dtype not in exact.SIGNIFICAND or probe is None or case.shape == SHAPES[-1]:
-            return None
-        scaled = {letter: (each / 16).astype(each.dtype) for letter, each in probe.arrays.items()}
-        return dataclasses.replace(probe, arrays=scaled)
 
     def reals(self, case: Sizes, seed: int) -> Probe | None:
         """Draw numbers with all digits, of magnitudes from small to a few."""
@@ -124,8 +109,7 @@ class Relu(Layer):
 
     def fresh(self, cases: Sequence[Sizes]) -> tuple[Sizes, Sizes, Sizes, Sizes]:
         """Choose shapes that the curriculum does not have."""
-        small, large, second, third = map(Sizes, FRESH)
-        return small, large, second, third
+        return Sizes((2, 4)), Sizes((4, 3)), Sizes((2, 6)), Sizes((6, 2))
 
     def observed(self, cases: Sequence[Sizes]) -> Sequence[Sizes]:
         """Choose an array with several axes."""
@@ -167,18 +151,15 @@ class Relu(Layer):
 
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Recognise the computed number, which is unlike all others in a draw."""
-        wide = {"g": np.ravel(probe.wide["G"]), "S": np.ravel(probe.wide["S"])}
-        g, S = wide["g"][at], wide["S"][at]
-        known = {0.0: "0"}
-        for here, letter in itertools.product((True, False), "gS"):
-            for k, value in enumerate(wide[letter]):
-                if (k == at) is here:
-                    known.setdefault(float(value), f"{letter}{k + 1}")
-                    known.setdefault(-float(value), f"−{letter}{k + 1}")
-        for value, text in ((g * S, f"g{at + 1}S{at + 1}"), (g / 2, f"g{at + 1}/2"), (1.0, "1")):
-            known.setdefault(float(value), text)
-        right, found = (f"g{at + 1}" if S > 0 else "0"), known.get(float(np.ravel(got)[at]))
-        return None if found in {None, right} else (right, str(found))
+        g, S = np.ravel(probe.wide["G"]), np.ravel(probe.wide["S"])
+        right, known = f"g{at + 1}" if S[at] > 0 else "0", {0.0: "0"}
+        # Those of this place before others.
+        for k in sorted(range(g.size), key=lambda k: k != at):
+            for value, text in ((g[k], f"g{k + 1}"), (S[k], f"S{k + 1}")):
+                known = {float(value): text, -float(value): f"−{text}"} | known
+        known = {1.0: "1", float(g[at] / 2): f"g{at + 1}/2", float(g[at] * S[at]): f"g{at + 1}S{at + 1}"} | known
+        found = known.get(float(np.ravel(got)[at]), right)
+        return None if found == right else (right, found)
 
 
 def _with_zeros(generator: np.random.Generator, S: Array) -> Array:

@@ -31,8 +31,6 @@ Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32")
 # Images, classes. One image alone hides a missing 1/N, and N = C an exchanged axis.
 SIZES: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (1, 17), (2, 9), (4, 5))
-# A small one, a larger one, and two more, all unused.
-FRESH: tuple[tuple[int, int], ...] = ((3, 4), (4, 3), (5, 2), (2, 6))
 # Differences at which exp is 0.
 VANISHES = {"float64": 2000, "float32": 400}
 SHIFT = "Subtract each image's largest score first: exp(s − s.max(axis=1, keepdims=True))."
@@ -61,12 +59,12 @@ class MiniBatch(Probe):
     @property
     def s(self) -> Array:
         """The scores."""
-        return np.asarray(self.arrays["s"], np.float64)
+        return self.wide["s"]
 
     @property
     def y(self) -> Array:
         """The labels."""
-        return np.asarray(self.arrays["y"], np.float64)
+        return self.wide["y"]
 
     @functools.cached_property
     def p(self) -> Array:
@@ -152,8 +150,7 @@ class Softmax(Layer):
 
     def fresh(self, cases: Sequence[Sizes]) -> tuple[Sizes, Sizes, Sizes, Sizes]:
         """Choose mini-batches that the curriculum does not have."""
-        small, large, second, third = itertools.starmap(Sizes, FRESH)
-        return small, large, second, third
+        return Sizes(3, 4), Sizes(4, 3), Sizes(5, 2), Sizes(2, 6)
 
     def observed(self, cases: Sequence[Sizes]) -> Sequence[Sizes]:
         """Choose a mini-batch of several images and classes."""
@@ -186,7 +183,7 @@ class Softmax(Layer):
         # roundings in all; a probability is off by a factor of at most e^{Ku}, its logarithm by Ku. The product of
         # −yᵀ/(yᵀp) and diag(p) − ppᵀ adds fewer than eight roundings of numbers of at most 2; a logarithm 4·ULPS, and
         # the mean N + 3.
-        s = np.asarray(probe.arrays["s"], np.float64)
+        s = probe.wide["s"]
         (images, classes), logarithm = s.shape, math.log(s.shape[1])
         z = float(np.abs(s - s.max(axis=1, keepdims=True)).max())
         count = float(np.abs(s).max()) + 2 * z + (3 + 2 * reference.ULPS) * logarithm + classes + images
