@@ -1,4 +1,4 @@
-"""Softmax with cross-entropy: what codes compute, solved for its coefficients from what the loss and p are made of.
+"""Softmax with cross-entropy: what codes compute is found among formulas, times a weight of each image and a factor.
 
 A gradient p − y, and a loss −log yᵀp, is compared with 60 digits, within a bound that every stable algorithm keeps.
 """
@@ -233,19 +233,32 @@ class Softmax(Layer):
     # what else codes compute ----------------------------------------------------------------------------------------
 
     def explain(self, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
-        """Solve for the coefficients of what the result may be made of."""
-        return _solved(self, comparisons) or _inside(self, comparisons)
+        """Find a formula that gives all results."""
+        return _read(self, comparisons)
 
     def lost(self, name: str, comparisons: Sequence[Comparison]) -> tuple[str, str, str] | None:
         """Find the algorithm that gives no number for the same images."""
         return _lost(name, comparisons)
 
 
-# solving for coefficients ---------------------------------------------------------------------------------------------
+# formulas that are tried ----------------------------------------------------------------------------------------------
 
-Terms = Mapping[str, Callable[[MiniBatch], Array]]
 # Title, cause and cure.
 Words = tuple[str, str, str]
+# What it gives for each image, title and cure; the plain formula is the cure where none is given.
+Formula = tuple[Callable[[MiniBatch], Array], str, str]
+
+EACH_ITS_OWN = "Give each image its own softmax: sum over the classes (axis=1), with keepdims=True."
+STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs no logarithm of a probability."
+JACOBIAN = "Use −yᵀ/(yᵀp) times diag(p) − ppᵀ (L4), or ∂l/∂s = p − y."
+NATURAL = "Use the natural logarithm."
+WHOLE = "softmax runs over the whole mini-batch", EACH_ITS_OWN
+OVER_IMAGES = "softmax runs over the images, not over the classes", EACH_ITS_OWN
+TWICE = "softmax is taken twice", "The scores that are taken are probabilities already: apply softmax once."
+PAIRS = (
+    "all N × N pairs of an image and a label are summed",
+    "Image m meets label m alone: multiply elementwise and sum, or take the diagonal of s @ y.T.",
+)
 
 
 def _other_sums(m: MiniBatch) -> Array:
@@ -254,81 +267,49 @@ def _other_sums(m: MiniBatch) -> Array:
     return np.asarray(powers / powers.sum(axis=1)) if len(m.s) == m.s.shape[1] else m.p
 
 
-# What the gradient of an image, or its loss, may be a sum of; q is the probability of the image's class.
-TERMS: dict[str, Terms] = {
+# Of each result: the right formula for one image, and what codes compute instead; q is the probability of its class.
+FORMULAS: dict[str, dict[str, Formula]] = {
     "ds": {
-        "p": lambda m: m.p,
-        "y": lambda m: m.y,
-        "p²": lambda m: m.p**2,
-        "p³": lambda m: m.p**3,
-        "y·p": lambda m: m.y * m.p,
-        "y·p²": lambda m: m.y * m.p**2,
-        "q·p": lambda m: m.of_class * m.p,
-        "1": lambda m: np.ones_like(m.p),
-        "s": lambda m: m.s,
+        "p − y": (lambda m: m.p - m.y, "", "∂l/∂s = p − y for each image."),
+        "−p + y": (lambda m: m.y - m.p, "y − p stands where p − y is needed", ""),
+        "p + y": (lambda m: m.p + m.y, "y is added, not subtracted", ""),
+        "p": (lambda m: m.p, "−y is missing", ""),
+        "−y": (lambda m: -m.y, "the Jacobian of softmax lacks −ppᵀ", JACOBIAN),
+        "−y·(1 − p)": (
+            lambda m: -m.y * (1 - m.p),
+            "only the diagonal p(1 − p) of the Jacobian of softmax is used",
+            JACOBIAN,
+        ),
+        "(p − y)·p·(1 − p)": (lambda m: (m.p - m.y) * m.p * (1 - m.p), "p(1 − p) is multiplied on once more", ""),
+        "q·(p − y)": (lambda m: m.of_class * (m.p - m.y), "the derivative of the logarithm is missing", JACOBIAN),
+        "s − y": (lambda m: m.s - m.y, "the scores stand where probabilities are needed", ""),
+        "p of the whole mini-batch − y": (lambda m: softmax(m.s) - m.y, *WHOLE),
+        "p over the images − y": (lambda m: softmax(m.s, axis=0) - m.y, *OVER_IMAGES),
+        "p of p − y": (lambda m: softmax(m.p, axis=1) - m.y, *TWICE),
+        "p by other sums − y": (
+            lambda m: _other_sums(m) - m.y,
+            "exponentials are divided by the sums of other images",
+            EACH_ITS_OWN,
+        ),
+        "N·p − Σ y": (lambda m: len(m.s) * m.p - m.y.sum(axis=0), *PAIRS),
     },
     "loss": {
-        "log q": lambda m: -m.loss_of(log_softmax(m.s, axis=1)),
-        "q": lambda m: m.of_class[:, 0],
-        "1": lambda m: np.ones(len(m.s)),
-        "Σ log p": lambda m: log_softmax(m.s, axis=1).sum(axis=1),
+        "−log q": (lambda m: m.loss_of(log_softmax(m.s, axis=1)), "", "l = −log(yᵀp) for each image."),
+        "log q": (lambda m: -m.loss_of(log_softmax(m.s, axis=1)), "its sign is wrong", ""),
+        "−q": (lambda m: -m.of_class[:, 0], "the logarithm is missing: −yᵀp", ""),
+        "1 − q": (lambda m: 1 - m.of_class[:, 0], "the logarithm is missing: 1 − yᵀp", ""),
+        "−Σ log p": (lambda m: -log_softmax(m.s, axis=1).sum(axis=1), "y is missing: all classes are summed", ""),
+        "−log q of the whole mini-batch": (lambda m: m.loss_of(log_softmax(m.s)), *WHOLE),
+        "−log q over the images": (lambda m: m.loss_of(log_softmax(m.s, axis=0)), *OVER_IMAGES),
+        "−log q of p": (lambda m: m.loss_of(log_softmax(m.p, axis=1)), *TWICE),
+        "−Σ log p of all pairs": (lambda m: -log_softmax(m.s, axis=1) @ m.y.sum(axis=0), *PAIRS),
+        "−log₂ q": (lambda m: m.loss_of(log_softmax(m.s, axis=1)) / math.log(2), "the logarithm is to base 2", NATURAL),
+        "−log₁₀ q": (
+            lambda m: m.loss_of(log_softmax(m.s, axis=1)) / math.log(10),
+            "the logarithm is to base 10",
+            NATURAL,
+        ),
     },
-}
-# Terms that stand in the place of the first one, alone or beside y.
-INSTEAD: dict[str, Terms] = {
-    "ds": {
-        "p of the whole mini-batch": lambda m: softmax(m.s),
-        "p over the images": lambda m: softmax(m.s, axis=0),
-        "p of p": lambda m: softmax(m.p, axis=1),
-        "p by other sums": _other_sums,
-        "(N·p − Σ y)": lambda m: len(m.s) * m.p - m.y.sum(axis=0),
-    },
-    "loss": {
-        "log q of the whole mini-batch": lambda m: -m.loss_of(log_softmax(m.s)),
-        "log q over the images": lambda m: -m.loss_of(log_softmax(m.s, axis=0)),
-        "log q of p": lambda m: -m.loss_of(log_softmax(m.p, axis=1)),
-        "Σ log p of all pairs": lambda m: log_softmax(m.s, axis=1) @ m.y.sum(axis=0),
-        "log q ÷ log 2": lambda m: -m.loss_of(log_softmax(m.s, axis=1)) / math.log(2),
-        "log q ÷ log 10": lambda m: -m.loss_of(log_softmax(m.s, axis=1)) / math.log(10),
-    },
-}
-RIGHT = {"ds": {"p": Fraction(1), "y": Fraction(-1)}, "loss": {"log q": Fraction(-1)}}
-EACH_ITS_OWN = "Give each image its own softmax: sum over the classes (axis=1), with keepdims=True."
-STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs no logarithm of a probability."
-JACOBIAN = "Use −yᵀ/(yᵀp) times diag(p) − ppᵀ (L4), or ∂l/∂s = p − y."
-WHOLE = "softmax runs over the whole mini-batch", EACH_ITS_OWN
-OVER_IMAGES = "softmax runs over the images, not over the classes", EACH_ITS_OWN
-TWICE = "softmax is taken twice", "The scores that are taken are probabilities already: apply softmax once."
-PAIRS = (
-    "all N × N pairs of an image and a label are summed",
-    "Image m meets label m alone: multiply elementwise and sum, or take the diagonal of s @ y.T.",
-)
-NATURAL = "Use the natural logarithm."
-PLAIN = {"ds": "∂l/∂s = p − y for each image.", "loss": "l = −log(yᵀp) for each image."}
-# What sums mean, and the cure where it is not the plain formula.
-WORDS: dict[str, tuple[str, str]] = {
-    "−p + y": ("y − p stands where p − y is needed", ""),
-    "p": ("−y is missing", ""),
-    "−y": ("the Jacobian of softmax lacks −ppᵀ", JACOBIAN),
-    "−y + y·p": ("only the diagonal p(1 − p) of the Jacobian of softmax is used", JACOBIAN),
-    "p² − p³ − y·p + y·p²": ("p(1 − p) is multiplied on once more", ""),
-    "−y·p + q·p": ("the derivative of the logarithm is missing", JACOBIAN),
-    "−y + s": ("the scores stand where probabilities are needed", ""),
-    "p of the whole mini-batch − y": WHOLE,
-    "p over the images − y": OVER_IMAGES,
-    "p of p − y": TWICE,
-    "p by other sums − y": ("exponentials are divided by the sums of other images", EACH_ITS_OWN),
-    "(N·p − Σ y)": PAIRS,
-    "log q": ("its sign is wrong", ""),
-    "−q": ("the logarithm is missing: −yᵀp", ""),
-    "−q + 1": ("the logarithm is missing: 1 − yᵀp", ""),
-    "−Σ log p": ("y is missing: all classes are summed", ""),
-    "−log q of the whole mini-batch": WHOLE,
-    "−log q over the images": OVER_IMAGES,
-    "−log q of p": TWICE,
-    "−Σ log p of all pairs": PAIRS,
-    "−log q ÷ log 2": ("the logarithm is to base 2", NATURAL),
-    "−log q ÷ log 10": ("the logarithm is to base 10", NATURAL),
 }
 # What a mini-batch of N images and C classes may be weighed by.
 WEIGHTS: dict[str, tuple[Callable[[int, int], float], str]] = {
@@ -348,110 +329,81 @@ SUM = "A sum was asked for.", "Divide by nothing. Is your loss a mean? Audit wit
 MOST_DENOMINATOR = 12
 
 
-def _usable(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return [each for each in comparisons if each.kind in {"values", "nothing"}]
-
-
-def _solved(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
-    """Explain a result that is a weighted sum of terms."""
-    name, usable = comparisons[0].name, _usable(comparisons)
-    plain = [each for each in usable if each.probe.what in {"", REAL}]
-    beside, known = {"ds": ("y",), "loss": ()}[name], {**TERMS[name], **INSTEAD[name]}
-    for weight, among in itertools.product(WEIGHTS, (TERMS[name], *((each, *beside) for each in INSTEAD[name]))):
-        terms = {each: known[each] for each in among}
-        found = _coefficients(plain, terms, weight)
-        if found and all(_fits(layer, each, terms, found, weight) for each in usable):
-            return _said(layer, name, found, weight)
+def _read(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
+    """Find the formula, the weight of an image and the factor that give all results."""
+    name, usable = comparisons[0].name, [each for each in comparisons if each.kind in {"values", "nothing"}]
+    formulas = FORMULAS[name] | (_inside(usable) if name == "loss" else {})
+    for weight, text in itertools.product(WEIGHTS, formulas):
+        given = [_given(each, formulas[text][0], weight) for each in usable]
+        if (factor := _factor(usable, given)) > 0 and all(
+            _fits(layer, each, np.asarray(float(factor) * value), weight)
+            for each, value in zip(usable, given, strict=True)
+        ):
+            return _said(layer, name, text, formulas[text], weight, factor)
     return None
 
 
-def _coefficients(plain: Sequence[Comparison], terms: Terms, weight: str) -> dict[str, Fraction]:
-    """Solve for simple fractions, which fit or do not; none where numbers do not tell them apart."""
-    columns, wanted = [np.empty((0, len(terms)))], [np.empty(0)]
-    for each in plain:
-        rows = np.stack([part.reshape(-1, each.got.size) for part in _parts(each, terms, weight)], axis=-1)
-        columns.append(rows.sum(axis=0))
-        wanted.append(each.got.ravel())
-    found, _, rank, _ = np.linalg.lstsq(np.concatenate(columns), np.concatenate(wanted), rcond=None)
-    near = (Fraction(float(c)).limit_denominator(MOST_DENOMINATOR) for c in found)
-    return {each: c for each, c in zip(terms, near, strict=True) if c} if rank == len(terms) else {}
-
-
-def _parts(each: Comparison, terms: Terms, weight: str) -> list[Array]:
+def _given(each: Comparison, formula: Callable[[MiniBatch], Array], weight: str) -> Array:
     m: Any = each.probe
     with np.errstate(all="ignore"):
-        return [WEIGHTS[weight][0](m.case.images, m.case.classes) * np.asarray(of(m)) for of in terms.values()]
+        rows = WEIGHTS[weight][0](m.case.images, m.case.classes) * formula(m)
+    return np.asarray(rows if each.got.shape else rows.sum())
 
 
-def _fits(layer: Softmax, each: Comparison, terms: Terms, found: Mapping[str, Fraction], weight: str) -> bool:
+def _factor(usable: Sequence[Comparison], given: Sequence[Array]) -> Fraction:
+    """Return the simple fraction by which formulas are multiplied, if by any."""
+    pairs = [(each.got, value) for each, value in zip(usable, given, strict=True) if each.probe.what in {"", REAL}]
+    above, below = sum(np.sum(got * value) for got, value in pairs), sum(np.sum(value**2) for _, value in pairs)
+    return Fraction(float(above / below) if below else 0.0).limit_denominator(MOST_DENOMINATOR)
+
+
+def _fits(layer: Softmax, each: Comparison, value: Array, weight: str) -> bool:
     """Whether a formula gives a result; four times the bound is allowed for, since terms differ from the right ones."""
     m: Any = each.probe
-    used = {name: terms[name] for name in found}
-    parts = [float(c) * part for c, part in zip(found.values(), _parts(each, used, weight), strict=True)]
-    rows, sizes = np.sum(parts, axis=0), np.sum(np.abs(parts), axis=0)
     of_image = WEIGHTS[weight][0](m.case.images, m.case.classes)
-    value, size = (rows, sizes) if each.got.shape else (rows.sum(), sizes.sum() + of_image * m.case.images)
-    room = layer.share(m, layer.dtype) * size
-    room = room + layer.bound(m, np.asarray(value), layer.dtype) * max(1.0, of_image / layer.weight(m))
-    return Right(np.asarray(value), np.asarray(4 * room)).allows(each.got)
+    room = layer.share(m, layer.dtype) * (np.abs(value) + of_image * m.case.images)
+    room = room + layer.bound(m, value, layer.dtype) * max(1.0, of_image / layer.weight(m))
+    return Right(value, np.asarray(4 * room)).allows(each.got)
 
 
-def _written(found: Mapping[str, Fraction]) -> str:
-    """Write a sum."""
-    text = ""
-    for name, c in found.items():
-        sign = (" − " if c < 0 else " + ") if text else ("−" if c < 0 else "")
-        text += sign + ("" if abs(c) == 1 else f"{abs(c)}·") + name
-    return text
+def _inside(usable: Sequence[Comparison]) -> dict[str, Formula]:
+    """Add a number to probabilities before their logarithm is taken, or clip them: it is read where they are near 0."""
+    near_0 = [each for each in usable if each.probe.what == f"{NEAR} 0" and each.probe.case.images == 1]
+    if not near_0 or near_0[0].kind == "nothing" or near_0[0].got <= 0:
+        return {}
+    eps = float(f"{math.exp(-near_0[0].got):.6g}")
+
+    def log(change: Callable[[Array], Array]) -> Callable[[MiniBatch], Array]:
+        return lambda m: -np.log(change(m.of_class[:, 0]))
+
+    clipped = f"probabilities are clipped to {eps:g} …"
+    return {
+        f"−log(q + {eps:g})": (log(lambda q: q + eps), f"{eps:g} is added inside the logarithm", STABLE),
+        f"−log(clip(q, {eps:g}, 1))": (log(lambda q: np.clip(q, eps, 1)), f"{clipped} 1", STABLE),
+        f"−log(clip(q, {eps:g}, 1 − {eps:g}))": (
+            log(lambda q: np.clip(q, eps, 1 - eps)), f"{clipped} 1 − {eps:g}", STABLE,
+        ),
+    }  # fmt: skip
 
 
-def _said(layer: Softmax, name: str, found: Mapping[str, Fraction], weight: str) -> Explanation:
-    """Say in what the terms, a factor and the weight differ from the right ones."""
-    right, wanted = RIGHT[name], "1/N" if layer.mean else "1"
-    factor = min(abs(c) for c in found.values())
-    single = {each: c / factor for each, c in found.items()}
-    text, said = _written(single), list[Words]()
-    if single != right:
-        if text not in WORDS:
-            factor, text = Fraction(1), _written(found)
-        title, cure = WORDS.get(text, (f"it is {text}", ""))
-        said.append((title, f"{text} stands where {_written(right)} is right.", cure or PLAIN[name]))
+def _said(layer: Softmax, name: str, text: str, formula: Formula, weight: str, factor: Fraction) -> Explanation | None:
+    """Say in what the formula, the weight and a factor differ from the right ones."""
+    right, (_, _, plain) = next(iter(FORMULAS[name].items()))
+    wanted, said = "1/N" if layer.mean else "1", list[Words]()
+    if text != right:
+        _, title, cure = formula
+        said.append((title, f"{text} stands where {right} is right.", cure or plain))
     if weight != wanted:
         said.append((WEIGHTS[weight][1], *(MEAN if layer.mean else SUM)))
     if factor != 1:
         times = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(factor, f"{factor} times")
         said.append((f"it is {times} what it should be", f"A factor {factor} is too many.", "Leave it out."))
-    title, cause, cure = (
-        glue.join(texts) for glue, texts in zip((", and ", " ", " "), zip(*said, strict=True), strict=True)
-    )
-    label = layer.labels[name]
-    formula, line = (f"{label} = {w}·({_written(c)})" for w, c in ((weight, found), (wanted, right)))
-    return Explanation(title, formula, line, cause, cure, "softmax")
-
-
-def _inside(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
-    """Find what is added to a probability before its logarithm is taken, or what it is clipped to."""
-    usable = _usable(comparisons)
-    near_0 = [each for each in usable if each.probe.what == f"{NEAR} 0" and each.probe.case.images == 1]
-    if comparisons[0].name != "loss" or not near_0 or near_0[0].kind == "nothing":
-        return None
-    eps = float(f"{math.exp(-float(near_0[0].got)):.6g}")
-    for title, formula, inside in (
-        (f"{eps:g} is added inside the logarithm", f"q + {eps:g}", lambda q: q + eps),
-        (f"probabilities are clipped to {eps:g} … 1", "clip(q)", lambda q: np.clip(q, eps, 1)),
-        (f"probabilities are clipped to {eps:g} … 1 − {eps:g}", "clip(q)", lambda q: np.clip(q, eps, 1 - eps)),
-    ):
-        if eps < 1 and all(_is_inside(layer, each, inside) for each in usable):
-            cause = "It avoids log(0), and changes the loss."
-            return Explanation(title, f"l = −log({formula})", "l = −log q", cause, STABLE, "softmax")
-    return None
-
-
-def _is_inside(layer: Softmax, each: Comparison, inside: Callable[[Array], Array]) -> bool:
-    m: Any = each.probe
-    with np.errstate(all="ignore"):
-        value = np.asarray(layer.weight(m) * -np.log(inside(m.of_class)).sum())
-    return Right(value, 4 * layer.bound(m, value, layer.dtype)).allows(each.got)
+    if not said:
+        return None  # it is right up to rounding that is a little larger than that of stable algorithms
+    titles, causes, cures = zip(*said, strict=True)
+    label, number = layer.labels[name], "" if factor == 1 else f"{factor}·"
+    code, line = f"{label} = {number}{weight}·({text})", f"{label} = {wanted}·({right})"
+    return Explanation(", and ".join(titles), code, line, " ".join(causes), " ".join(cures), "softmax")
 
 
 # what is not a number -------------------------------------------------------------------------------------------------
