@@ -15,12 +15,11 @@ from jacobians.audit import relayout
 from jacobians.audit.compare import Comparison, Run, aligned, counted, numbered, written
 from jacobians.audit.conduct.digits import LOWER, added, tells
 from jacobians.audit.conduct.state import repeated
-from jacobians.audit.facts import facts, where
+from jacobians.audit.facts import facts, remainder, where
 from jacobians.audit.findings import Because, finding
 from jacobians.audit.follows import following, merged, raised_once
 from jacobians.audit.layer import REAL, Explanation
 from jacobians.audit.numbers import DTYPES
-from jacobians.audit.remainders import remainder
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
 from jacobians.evidence import exact

@@ -30,17 +30,10 @@ def reach(probe: ConvolutionProbe, letter: str) -> tuple[ConvolutionProbe, Reach
         return None
     spoiled = probe.arrays[letter].copy()
     _last(spoiled)[at] = np.nan
-    masks = _of_bias(probe) if letter == "b" else _masks(probe, letter, at)
+    masks = _masks(probe, letter, at)
     if probe.dtype.name == "bfloat16" and letter != "b":
         masks = {name: (wanted, _paired(name, letter, allowed)) for name, (wanted, allowed) in masks.items()}
     return probe.replaced(**{letter: spoiled}), masks
-
-
-def _of_bias(probe: ConvolutionProbe) -> Reach:
-    """Say that it has to reach the responses to the last filter, and nothing else."""
-    masks = {name: np.zeros(each.shape, bool) for name, each in expected(probe).items()}
-    masks["S"][:, -1] = True
-    return {name: (mask, mask) for name, mask in masks.items()}
 
 
 def _paired(name: str, letter: str, allowed: Array) -> Array:
@@ -71,8 +64,10 @@ def _last(array: Array) -> Array:
 
 def _masks(probe: ConvolutionProbe, letter: str, at: int) -> Reach:
     """Say where a NaN in one entry has to go in each result, and where it may go."""
-    marked: dict[str, Any] = {name: np.ones_like(probe.arrays[name]) for name in "XFG"} | {"b": 0 * probe.b}
-    marked[letter] = np.zeros_like(marked[letter])
+    # Of the bias, without products.
+    marked = {
+        name: np.full_like(array, letter != "b" and name not in {letter, "b"}) for name, array in probe.arrays.items()
+    }
     _last(marked[letter])[at] = 1
     ones = ConvolutionProbe(probe.case, marked)
     wanted = {name: sums != 0 for name, sums in expected(ones).items()}
@@ -82,6 +77,8 @@ def _masks(probe: ConvolutionProbe, letter: str, at: int) -> Reach:
         # A tap is multiplied by the zeros of a padding, and where a matrix is read out by basis images, by theirs.
         axes = tuple(range(2, wanted["S"].ndim))
         allowed = {"S": wanted["S"] | wanted["S"].any(axis=axes, keepdims=True), "dX": np.ones_like(wanted["dX"])}
+    elif letter == "b":
+        allowed = {}
     else:
         per_filter = wanted["dF"].any(axis=tuple(range(1 if letter == "G" else 2, wanted["dF"].ndim)), keepdims=True)
         everywhere = np.full_like(wanted["dF"], probe.geometry.groups > 1)
