@@ -189,18 +189,13 @@ class Convolution(ByFormula):
     def right(self, probe: Probe) -> dict[str, Right]:
         """Compute it by the explicit image matrix."""
         given = self.canonical(probe)
-        right = sums.expected(given)
-        bounds: dict[str, Any] = dict.fromkeys(right, 0.0)
-        if probe.what == REAL:
-            direct = sums.rounding_bounds(given)
-            bounds = {name: np.maximum(bound, self._transformed(given, name)) for name, bound in direct.items()}
-        return {
-            self.notation[name]: Right(self.shaped(name, value), self._bound(name, bounds[name], value))
-            for name, value in right.items()
-        }
-
-    def _bound(self, name: str, bound: Any, value: Array) -> Any:
-        return self.shaped(name, np.broadcast_to(bound, value.shape)) if np.ndim(bound) else bound
+        direct = sums.rounding_bounds(given) if probe.what == REAL else {}
+        errors = {name: np.maximum(bound, self._transformed(given, name)) for name, bound in direct.items()}
+        found = {}
+        for name, value in sums.expected(given).items():
+            error = np.broadcast_to(errors.get(name, 0.0), value.shape)
+            found[self.notation[name]] = Right(self.shaped(name, value), self.shaped(name, error))
+        return found
 
     def _transformed(self, given: ConvolutionProbe, name: str) -> float:
         """Return the bound of fast algorithms; 0 where there are none."""
@@ -213,8 +208,7 @@ class Convolution(ByFormula):
     def lower(self, probe: Probe, name: str, dtype: str, right: Right) -> Array:
         """Bound the errors of sums in a lower precision."""
         given = self.canonical(probe)
-        bound = sums.transform_bound(exact.SIGNIFICAND[dtype], given) * sums.norms(given, self.called(name))
-        return np.asarray(bound)
+        return np.asarray(sums.transform_bound(exact.SIGNIFICAND[dtype], given) * sums.norms(given, self.called(name)))
 
     def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
         """Put a NaN into the entry that is in the fewest sums."""
