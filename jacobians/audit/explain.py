@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jacobians.audit import relayout
 from jacobians.audit.compare import Comparison, Run, aligned, counted, numbered, written
-from jacobians.audit.conduct.digits import LOWER, added, tells
+from jacobians.audit.conduct.digits import DIGITS, LOWER, added, tells
 from jacobians.audit.conduct.state import repeated
 from jacobians.audit.facts import facts, remainder, where
 from jacobians.audit.findings import Because, finding
@@ -271,9 +271,7 @@ def _only_real(of: Tried) -> Finding | None:
     wrong = of.numeric
     if {each.probe.what for each in wrong} != {REAL}:
         return None
-    cause = "Small digits are rounded off or added to: by np.round, a conversion to integers, or a constant."
-    because = (cause, "Keep the dtype of the arrays in all buffers, and add nothing.", "small")
-    return of.finding(wrong[0], "is right for integers, and wrong for other numbers", "values", because, wrong)
+    return of.finding(wrong[0], "is right for integers, and wrong for other numbers", "values", DIGITS, wrong)
 
 
 def _shape(of: Tried) -> Finding | None:

@@ -13,7 +13,7 @@ from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
 from jacobians.evidence import exact
 
-__all__ = ["LOWER", "added", "digits", "tells"]
+__all__ = ["DIGITS", "LOWER", "added", "digits", "tells"]
 
 DIGITS = (
     "Small numbers or last digits are rounded off, replaced or added to: by np.round, a conversion to integers, or a "
