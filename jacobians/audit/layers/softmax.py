@@ -237,8 +237,14 @@ class Softmax(Layer):
         return _read(self, comparisons)
 
     def lost(self, name: str, comparisons: Sequence[Comparison]) -> tuple[str, str, str] | None:
-        """Find the algorithm that gives no number for the same images."""
-        return _lost(name, comparisons)
+        """Tell by which kinds of scores give no numbers."""
+        kinds = {each.probe.case.special for each in comparisons if each.kind == "not written"}
+        if not kinds <= {*OVERFLOW, NEAR}:
+            return None
+        said = [words for kind, words in OVERFLOW.items() if kind in kinds][:1]
+        said += [UNDERFLOW[name]] if NEAR in kinds else []
+        titles, causes, cures = zip(*said, strict=True)
+        return f"is not a number: {', and '.join(titles)}", " ".join(causes), " ".join(dict.fromkeys(cures))
 
 
 # formulas that are tried ----------------------------------------------------------------------------------------------
@@ -406,16 +412,20 @@ def _said(layer: Softmax, name: str, text: str, formula: Formula, weight: str, f
     return Explanation(", and ".join(titles), code, line, " ".join(causes), " ".join(cures), "softmax")
 
 
-# what is not a number -------------------------------------------------------------------------------------------------
-
-# What is subtracted from the scores, named where that is not each image's largest.
-SHIFTS: dict[str, Callable[[Array], Any]] = {
-    "exp overflows for large scores": lambda s: 0,
-    "the maximum is taken over the whole mini-batch": lambda s: s.max(),
-    "": lambda s: s.max(axis=1, keepdims=True),
+# Why results are no numbers at scores of some kind; those around a large number tell more than those that are apart.
+OVERFLOW: dict[str, Words] = {
+    AROUND: (
+        "exp overflows for large scores",
+        "exp(s) is ∞ from 710 on (float32: 89) and 0 from −746 on (−104): ∞/∞, 0/0 and log 0 are no numbers.",
+        SHIFT,
+    ),
+    APART: (
+        "the maximum is taken over the whole mini-batch",
+        "All exponentials of an image whose scores lie far below another's are 0: 0/0 and log 0 are no numbers.",
+        SHIFT,
+    ),
 }
-ALL_0 = "Of an image whose scores lie far from what is subtracted, exponentials are ∞, or all 0: ∞/∞ and 0/0."
-# Of dividing by, or of the logarithm of, a probability of 0.
+# Why they are none where a probability is 0.
 UNDERFLOW: dict[str, Words] = {
     "ds": (
         "−y/(yᵀp) divides by a probability of 0",
@@ -424,25 +434,3 @@ UNDERFLOW: dict[str, Words] = {
     ),
     "loss": ("the logarithm is taken of a probability of 0", "The probability of a class underflows.", STABLE),
 }
-
-
-def _lost(name: str, mine: Sequence[Comparison]) -> Words | None:
-    """Find the algorithm that gives no number for the same images, in arithmetic of their dtype."""
-    for shifted, zero in itertools.product(SHIFTS, ("", "of the class", "of any")):
-        if (shifted or zero) and all(_is_lost(each, SHIFTS[shifted], zero) for each in mine):
-            said = [(shifted, ALL_0, SHIFT)] if shifted else []
-            titles, causes, cures = zip(*said, *([UNDERFLOW[name]] if zero else []), strict=True)
-            return f"is not a number: {', and '.join(titles)}", " ".join(causes), " ".join(cures)
-    return None
-
-
-def _is_lost(each: Comparison, shift: Callable[[Array], Any], zero: str) -> bool:
-    s, y = each.probe.arrays["s"], each.probe.arrays["y"]
-    with np.errstate(all="ignore"):
-        powers = np.exp(s - shift(s))
-        p = powers / powers.sum(axis=1, keepdims=True)
-    none = np.isnan(p).any(axis=1)
-    if zero:
-        none |= ((p == 0) & ((y > 0) | (zero == "of any"))).any(axis=1)
-    bad = ~np.isfinite(each.got)
-    return np.array_equal(none, bad.any(axis=1)) if bad.shape else bool(none.any() == bad)
