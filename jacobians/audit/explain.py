@@ -18,7 +18,7 @@ from jacobians.audit.conduct.state import repeated
 from jacobians.audit.facts import facts, remainder, where
 from jacobians.audit.findings import Because, finding
 from jacobians.audit.follows import following, merged, raised_once
-from jacobians.audit.layer import REAL, Explanation
+from jacobians.audit.layer import REAL, Explanation, Probe
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
@@ -159,8 +159,10 @@ def _lower(of: Tried) -> Finding | None:
     known = [each for each in LOWER if _bits(each) < _bits(dtype)]
     if not wrong or not any(all(_is_rounded(each, lower) for each in wrong) for lower in known):
         return None
-    if other := repeated(run, of.every) or _left(run, wrong):
+    if other := repeated(run, of.every):
         return other
+    if left := _left(run, wrong):
+        return left[1]
     if _unlike_small(run, wrong):
         return None
     last = wrong[-1]
@@ -204,30 +206,27 @@ def _compared(run: Run, probe: Any, name: str) -> list[Comparison]:
     return [each for each in run.compared(probe, only=run.subject.side(name)) if each.name == name]
 
 
-def _left(run: Run, wrong: Sequence[Comparison]) -> Finding | None:
-    """Tell a term that is there where a factor is 0, too."""
+def _left(run: Run, wrong: Sequence[Comparison]) -> tuple[Probe, Finding] | None:
+    """Tell a term that is there where a factor is 0, too, and for which numbers."""
     telling = next((each for each in wrong if tells(run, each.probe)), wrong[0])
     for each in (telling, wrong[0]) if run.layer.factors else ():
         if probe := run.layer.small(each.probe.case, run.seed):
             for _, found in added(run, [each.name], probe):
-                return found
+                return probe, found
     return None
 
 
 def _added(of: Tried) -> Finding | None:
     """Tell a term that is there where a factor is 0, too, if it is what is wrong with the products beside it."""
-    run, wrong = of.run, of.values
-    found = _left(run, wrong) if wrong else None
-    if found is None or found.arrays["got"] is None:
-        return found
-    side = run.subject.side(wrong[0].name)
-    probes = (run.layer.small(each.probe.case, run.seed) for each in wrong)
-    probe = next((each for each in probes if each and run.layer.text(each, side) == found.case), None)
-    each = _compared(run, probe, wrong[0].name)[0] if probe else wrong[0]
+    left = _left(of.run, of.values) if of.values else None
+    if left is None or left[1].arrays["got"] is None:
+        return left[1] if left else None
+    probe, found = left
+    each = _compared(of.run, probe, of.every[0].name)[0]
     error, alone = each.got - each.right.value, np.array(found.arrays["got"]) - np.array(found.arrays["right"])
     if error.shape != alone.shape:
         return None
-    unit = float(exact.unit_roundoff(run.layer.dtype))
+    unit = float(exact.unit_roundoff(of.run.layer.dtype))
     # The product, its sum with the others, and these two differences are rounded.
     return found if np.all(np.abs(error - alone) <= 4 * unit * (np.abs(each.got) + np.abs(alone))) else None
 
