@@ -280,12 +280,10 @@ def _shape(of: Tried) -> Finding | None:
         return None
     each = of.smallest(of.wrong("shape"))
     got, needed = each.got.shape, each.right.value.shape
-    known = [*where(wrong, of.every), *_elsewhere(of, None)]
-    if sorted(got) == sorted(needed):
-        known.insert(0, "its sizes are right, in another order, and its numbers are wrong too")
+    known = (*where(wrong, of.every), *_elsewhere(of, None))
     because = ("", f"Return an array of shape {needed} there.", of.run.layer.anchor or "shapes")
     title = f"has shape {got}, not {needed}"
-    return of.finding(each, title, "shape", because, wrong, entries=(), known=tuple(known))
+    return of.finding(each, title, "shape", because, wrong, entries=(), known=known)
 
 
 def _remainder(of: Tried) -> Finding | None:

@@ -46,7 +46,7 @@ ENTRIES: dict[str, tuple[str, Any]] = {
     "db": ("v", "bias"),
 }
 # Axes of a result, and the letters of their sizes.
-AXES = {
+AXES: dict[str, tuple[tuple[str, str], ...]] = {
     "S": (("images", "N"), ("filters", "n"), ("rows", "h'"), ("columns", "w'")),
     "dX": (("images", "N"), ("planes", "d"), ("rows", "h"), ("columns", "w")),
     "dF": (("filters", "n"), ("planes", "d"), ("tap rows", "k"), ("tap columns", "l")),
@@ -97,6 +97,7 @@ class Convolution(ByFormula):
     by_function: ClassVar[bool] = False
     legal: ClassVar[str] = "a legal layer"
     otherwise: ClassVar[str] = ", or restrict the audit with geometries="
+    named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
 
     @property
     def title(self) -> str:
@@ -257,8 +258,8 @@ class Convolution(ByFormula):
 
     def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
         """Name the axes of a result, and their sizes."""
-        axes = AXES[name]
-        if ndim == 3 and name != "db":
+        axes = self.named_axes[name]
+        if ndim == 3 and len(axes) == 4:
             axes = (*axes[:2], axes[-1])
         return axes if ndim == len(axes) else super().axes(name, ndim)
 

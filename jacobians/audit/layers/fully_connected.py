@@ -49,7 +49,7 @@ ONLY = ((r"([GS]\[[^]]*), (?:0, 0|l, m)\]", r"\1]"), (r"\b[lm] = 0(?:,  )?", "")
         (r"\+ \(([^() ]+)\)", r"+ \1"))  # fmt: skip
 SHAPES = "With H as an (N, m) matrix: s = H @ W.T + b, dW = g.T @ H, dH = (g @ W).reshape(…), db = g.sum(axis=0)."
 LETTERS = {"W": "W", "H": "h", "b": "b", "g": "g", "s": "s", "dW": "dW", "dH": "dh", "db": "db"}
-AXES = {
+AXES: dict[str, tuple[tuple[str, str], ...]] = {
     "s": (("images", "N"), ("classes", "C")),
     "dW": (("classes", "C"), ("entries of h", "m")),
     "dH": (("images", "N"), ("planes", "d"), ("rows", "h"), ("columns", "w")),
@@ -91,6 +91,7 @@ class FullyConnected(Convolution):
     by_function: ClassVar[bool] = True
     legal: ClassVar[str] = "legal input"
     otherwise: ClassVar[str] = ""
+    named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {"ValueError": ("", SHAPES)}
     notation: ClassVar[dict[str, str]] = {
         "F": "W", "X": "H", "b": "b", "G": "g", "S": "s", "dF": "dW", "dX": "dH", "db": "db",
@@ -156,10 +157,6 @@ class FullyConnected(Convolution):
         count = classes if name in {"s", "g"} else entries
         ends = [f"^({image + 1})" if case.images > 1 else "" for image in range(case.images)]
         return [f"{letter}{j + 1}{end}" for end in ends for j in range(count)]
-
-    def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
-        """Name the axes of a result, and their sizes."""
-        return AXES[name] if ndim == len(AXES[name]) else super(Convolution, self).axes(name, ndim)
 
     def smaller(self, case: Case) -> Iterator[Case]:
         """Cut one size."""
