@@ -114,12 +114,15 @@ def _of_result(of: Tried) -> Iterator[Finding]:
 
 
 def _unwritten(of: Tried) -> Finding | None:
-    """Tell memory that was never written, by numbers that are none in another call."""
+    """Tell memory that was never written: in another call it is no number, or others are in the same entries alone."""
     wrong = of.wrong("values")
-    again = of.run.again(wrong[0].probe, wrong[0].name).value if wrong else np.zeros(0)
-    if again is not None and np.all(np.isfinite(np.asarray(again, np.float64))):
-        return None
-    return of.finding(wrong[0], "holds memory that was never written", "not written", CLEARED, wrong)
+    for each in (*wrong[:1], *wrong[-1:]):
+        again = dataclasses.replace(each, result=of.run.again(each.probe, each.name))
+        finite = again.result.value is not None and bool(np.all(np.isfinite(again.got)))
+        same = finite and np.array_equal(again.wrong, each.wrong) and not each.wrong.all()
+        if not finite or (same and not np.array_equal(again.got, each.got)):
+            return of.finding(each, "holds memory that was never written", "not written", CLEARED, wrong)
+    return None
 
 
 def _changed(of: Tried) -> Finding | None:
