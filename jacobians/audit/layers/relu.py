@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jacobians.audit.calling.subject import Subject
 from jacobians.audit.compare import Comparison, Run, written
-from jacobians.audit.factors import multiple
+from jacobians.audit.factors import differ, multiple
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
 from jacobians.audit.numbers import dtype_of
 from jacobians.evidence import exact
@@ -227,7 +227,7 @@ def _by_signs(S: Array, G: Array, got: Array, dtype: str) -> tuple[str, str] | N
 def _coefficient(basis: Array, got: Array, dtype: str) -> float | None:
     if not np.any(got):
         return 0.0
-    if len(np.unique(np.abs(basis))) > 1:
+    if differ(basis):
         return multiple(got, basis, dtype)
     return float(got[0] / basis[0]) if np.any(basis) and np.all(got == got[0] / basis[0] * basis) else None
 
