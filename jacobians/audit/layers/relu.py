@@ -89,12 +89,16 @@ class Relu(Layer):
         if case.shape == SHAPES[-1]:
             most = min(exact.exact_limit(self.dtype), exact.exact_limit("float64"))
             drawn = exact.draw_integers(generator, (count,), most, kind)
-        S, G = drawn.astype(kind).reshape(2, *case.shape)
-        return Probe(case, {"S": _with_zeros(generator, S), "G": G})
+        S, G = drawn.astype(kind).reshape(2, -1)
+        # As many zeros as negative and positive numbers, and at least one.
+        S = np.abs(S) * generator.permutation(np.resize((0, -1, 1), S.size)).astype(kind)
+        return Probe(case, {"S": S.reshape(case.shape), "G": G.reshape(case.shape)})
 
     def small(self, case: Sizes, seed: int) -> Probe | None:
-        """Draw small integers."""
-        return self.draw(Sizes(case.shape), seed)
+        """Draw small integers, of which the results of several calls can be added up in every dtype."""
+        probe = self.draw(Sizes(case.shape), seed)
+        small = {letter: np.sign(each) * (1 + np.abs(each) % 7) for letter, each in probe.wide.items()}
+        return dataclasses.replace(probe, arrays={letter: each.astype(probe.dtype) for letter, each in small.items()})
 
     def reals(self, case: Sizes, seed: int) -> Probe | None:
         """Draw numbers with all digits, of magnitudes from small to a few."""
@@ -108,8 +112,8 @@ class Relu(Layer):
         return Probe(case, arrays, REAL)
 
     def fresh(self, cases: Sequence[Sizes]) -> tuple[Sizes, Sizes, Sizes, Sizes]:
-        """Choose shapes that the curriculum does not have."""
-        return Sizes((2, 4)), Sizes((4, 3)), Sizes((2, 6)), Sizes((6, 2))
+        """Choose shapes that the curriculum does not have, so large that no two draws have the same mask by chance."""
+        return Sizes((2, 4)), Sizes((6, 7)), Sizes((5, 8)), Sizes((8, 5))
 
     def observed(self, cases: Sequence[Sizes]) -> Sequence[Sizes]:
         """Choose an array with several axes."""
@@ -160,15 +164,6 @@ class Relu(Layer):
         known = {1.0: "1", float(g[at] / 2): f"g{at + 1}/2", float(g[at] * S[at]): f"g{at + 1}S{at + 1}"} | known
         found = known.get(float(np.ravel(got)[at]), right)
         return None if found == right else (right, found)
-
-
-def _with_zeros(generator: np.random.Generator, S: Array) -> Array:
-    """Set about a third of the entries to 0, at least one, and make the others negative and positive in turn."""
-    flat, order = S.reshape(-1).copy(), generator.permutation(S.size)
-    flat[order[::3]] = 0
-    flat[order[1::3]] = -np.abs(flat[order[1::3]])
-    flat[order[2::3]] = np.abs(flat[order[2::3]])
-    return flat.reshape(S.shape)
 
 
 # what passes ----------------------------------------------------------------------------------------------------------
