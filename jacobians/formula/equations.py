@@ -261,7 +261,9 @@ class Equations:
                     slope = Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500))
                     if slope or not factor:
                         found[factor, slope] = max(found.get((factor, slope), 0), count / len(step) / lag)
-        usual = sorted((each for each, share in found.items() if share > RARE), key=lambda each: -found[each])
+        some = [each for each, share in found.items() if share > RARE]
+        # Beyond a border that is counted from the other end, as many steps back are as many steps on.
+        usual = sorted(some, key=lambda each: (-found[each], each[1] < 0))
         return usual[:MOST_SLOPES] or [("", Fraction(0))]
 
     def _neighbours(self, each: str, free: tuple[str, ...], lag: int) -> tuple[Array, Array, Array]:

@@ -32,16 +32,16 @@ Call = Callable[[Layer, dict[str, Array]], Array | None]
 
 # Calls for one formula.
 MOST_CALLS = 200
-# What sizes of layers are drawn from: one size of each is large in turn, so that no size follows from others; then
-# those of all axes are.
+# What sizes of layers are drawn from: first those of all axes are large, then one size in turn, so that no size follows
+# from others.
 SMALL, LARGE_SIZES, TAILS = (1, 2, 2, 3), (4, 9, 6, 8), (0, 0, 1, 2)
 MIDDLE, MIDDLES = (3, 4, 5, 6), 8
 # Pixels on an axis, so many that any options make a layer.
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
-# Calls by which a number is told for each group of entries.
-MOST_CHUNKS = 30
+# Calls that are few, whatever they tell.
+FEW_CALLS = 24
 # Bits that are left for the rounding of products with a factor that is no power of two.
 ROUNDING_BITS = 6
 # Calls by which sums of products are read from digits.
@@ -74,7 +74,7 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     count = structure.spatial_ndim
     generator = np.random.default_rng(7)
     large_in_turn = itertools.product(LARGE_SIZES, range(3 + 2 * count))
-    for size, large in itertools.chain(large_in_turn, itertools.repeat((0, 0), MIDDLES)):
+    for size, large in itertools.chain(itertools.repeat((0, 0), MIDDLES), large_in_turn):
         sizes = generator.choice(SMALL, 3 + 2 * count)
         if size:
             sizes[large] = size
@@ -174,7 +174,7 @@ def read_products(
     # Entries of the first factor that hardly meet in one sum; each of them alone; each of the second factor alone.
     single = [list(np.arange(reader.count(letter))[:, None]) for letter in letters]
     for way in first:
-        if found := reader.places((groups, *single)[way], way == len(single)):
+        if found := reader.places((groups, *single)[way], max(FEW_CALLS, len(groups) // 2), swapped=way == len(single)):
             return dataclasses.replace(found, way=way)
     return reader.read([(group, np.arange(reader.count(many))) for group in groups])
 
@@ -239,10 +239,10 @@ class _Reader:
                 return float(min(some, key=abs))
         return 0.0
 
-    def places(self, groups: Sequence[Array], swapped: bool) -> Reading | None:
+    def places(self, groups: Sequence[Array], most: int, *, swapped: bool) -> Reading | None:
         """Read, from digits, one product of each group of entries and one factor for all; None where that is not so.
 
-        The groups are of entries of the first factor; of the second, if `swapped`.
+        The groups are of entries of the first factor; of the second, if `swapped`. It takes at most `most` calls, and three.
         """
         few, many = (self.count(letter) for letter in (reversed(self.letters) if swapped else self.letters))
         group, within = np.full(few, -1), np.zeros(few)
@@ -250,7 +250,7 @@ class _Reader:
             group[entries] = at
             within[entries] = np.arange(len(entries))
         widest = max(map(len, groups), default=0)
-        if self._chunks(len(groups), many) + self._chunks(len(groups), widest) > MOST_CHUNKS:
+        if self._chunks(len(groups), many) + self._chunks(len(groups), widest) > most:
             return None
         some = self._given([(group == len(groups) // 2).astype(float), np.ones(many)], swapped)
         if some is None:

@@ -278,7 +278,8 @@ class _Separation:
         """Return the values of a form, and which tuples lie before and beyond the range of those inside."""
         values = self._values(form, left)
         least, most = (self._extremes(values, inside, side)[self.layer] for side in (0, 1))
-        return values, ((values < least) & (least < FREE), (values > most) & (most > -FREE))
+        # Where there are no products, a range may leave out all.
+        return values, (values < least, values > most)
 
     def _extremes(self, values: Array, where: Array, side: int) -> Array:
         """Return the least or largest value at each layer, ∓`FREE` where there is none."""
