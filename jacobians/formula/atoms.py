@@ -194,6 +194,11 @@ ROWS = (
         "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1.",
     ),
     Atom(
+        "images-apart",
+        "the images are not summed: every image has {what} of its own",
+        "Sum the gradients of parameters over the batch axis.",
+    ),
+    Atom(
         "axes-count",
         "it has {number} axes where {right} are right",
         "Keep the batch axis, and sum gradients of parameters over it.",

@@ -201,7 +201,7 @@ class Equations:
         for kind in FOLDS:
             allowed: dict[int, set[int]] = {}
             for at, each in pairs:
-                allowed[at] = _constants(*each, self.limit(name, at), kind, by)
+                allowed[at] = _constants(each[0], each[1], self.limit(name, at), kind, by)
                 if not allowed[at]:
                     break
             else:

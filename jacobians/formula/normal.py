@@ -45,9 +45,11 @@ def expanded(form: Linear, known: Mapping[str, Linear]) -> Linear:
     for name, by in form.terms:
         size, dot, index = name.rpartition("·")
         same = known.get(index) if dot else None
-        if same is not None and not same.constant and [each for _, each in same.terms] == [1]:
-            name = f"{size}·{same.terms[0][0]}"
-        found = plus(found, known.get(name, Linear.of({name: 1})), by)
+        plain = same is not None and not same.constant and [each for _, each in same.terms] == [1]
+        value = (
+            Linear.of({f"{size}·{same.terms[0][0]}": 1}) if same and plain else known.get(name, Linear.of({name: 1}))
+        )
+        found = plus(found, value, by)
     return found
 
 
@@ -57,7 +59,7 @@ def is_plain(each: Equation) -> bool:
 
 
 def is_opaque(each: Equation) -> bool:
-    """Whether an equation is not linear in single indices: folded, of several indices as one, or with sizes as steps."""
+    """Whether an equation is not linear in single indices: folded, of several as one, or with sizes as steps."""
     sized = any("·" in name and "." in name for name, _ in each.value.terms)
     return bool(each.fold) or position(each.index) in JOINED or sized
 

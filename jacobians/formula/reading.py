@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -276,8 +277,13 @@ class _Formulas:
 
     def _shape(self) -> tuple[Linear, ...]:
         """Find the combinations of sizes that are the shape of the result."""
-        axes = array_axes(self.structure.tensors[self.result])
         shapes, sizes = [each.shape for each in self.values.values()], [sizes_of(each) for each in self.values]
+        axes = array_axes(self.structure.tensors[self.result])
+        images = [each["N"] for each in sizes]
+        if axes[0].name != "n" and [each[0] for each in shapes if len(each) == len(axes) + 1] == images:
+            # Gradients of parameters that are not summed over the images.
+            self.structure = dataclasses.replace(self.structure, apart=self.result)
+            axes = array_axes(self.structure.tensors[self.result])
         if any(len(each) != len(axes) for each in shapes):
             raise Unreadable("the result has another number of axes")
         geometry = next(iter(self.values)).geometry

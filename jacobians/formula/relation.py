@@ -301,7 +301,9 @@ class Term:
 
     def with_ones(self, letter: str) -> Term:
         """Return the term with ones in the place of a factor."""
-        views = tuple(dataclasses.replace(each, ones=True) if each.tensor.letter == letter else each for each in self.views)
+        views = tuple(
+            dataclasses.replace(each, ones=True) if each.tensor.letter == letter else each for each in self.views
+        )
         return dataclasses.replace(self, views=views)
 
     @functools.cached_property

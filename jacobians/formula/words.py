@@ -199,7 +199,12 @@ class _Differences:
             yield from _orders(view, self.count)
         missing, other, further = aligned(read, right, self.known)
         together = [each for each in further if each.index in read.joined]
-        further = [each for each in further if each not in together]
+        # That images are kept apart is said of the shape.
+        images = (f"{letter}.n" for letter in ("dF", "db"))
+        apart = {each for each in images if each in read.axes}
+        further = [
+            each for each in further if each not in together and apart.isdisjoint({each.index, *_indices(each.value)})
+        ]
         bound = {name for each in together for name in read.joined[each.index]}
         missing = [each for each in missing if bound.isdisjoint({each.index, *_indices(each.value)})]
         for each in together:
@@ -429,8 +434,14 @@ class _Differences:
             cyclic = ", cyclically" if mine.fold else ""
             yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(off)}{cyclic}")))
         else:
-            tokens = {name: f"{position(name)} of {_array(name)}" for each in (mine.value, together) for name in _indices(each)}
-            modulo = f", modulo {read.size(mine.index)}," if mine.fold == "wrap" else f" ({mine.fold})" if mine.fold else ""
+            tokens = {
+                name: f"{position(name)} of {_array(name)}"
+                for each in (mine.value, together)
+                for name in _indices(each)
+            }
+            modulo = (
+                f", modulo {read.size(mine.index)}," if mine.fold == "wrap" else f" ({mine.fold})" if mine.fold else ""
+            )
             fill = (entries, what, ("read", linear(mine.value, tokens) + modulo), ("right", linear(together, tokens)))
             yield _Found("index-mapped", fill=fill)
 
@@ -540,6 +551,9 @@ class _Differences:
 
     def _shape(self) -> Iterator[_Found]:
         mine, right = self.read.shape, self.right.shape
+        if mine[1:] == right and mine[0] == Linear.of({"N": 1}):
+            yield _Found("images-apart", fill=(("what", NAMES.get(self.right.result, self.right.result)),))
+            return
         if len(mine) != len(right):
             yield _Found("axes-count", fill=(("number", str(len(mine))), ("right", str(len(right)))))
             return

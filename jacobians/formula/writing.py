@@ -150,7 +150,11 @@ def _token(name: str) -> str:
         return _scaled(size, _token(rest))
     letter, _, index = name.rpartition(".")
     array = NAMES.get(letter, letter)
-    return {"*": f"flat index of {array}", "+": f"{ENTRIES[LETTERS[letter]]} of {array}"}.get(index, index) if letter else name
+    return (
+        {"*": f"flat index of {array}", "+": f"{ENTRIES[LETTERS[letter]]} of {array}"}.get(index, index)
+        if letter
+        else name
+    )
 
 
 def _scaled(size: str, index: str) -> str:
@@ -195,7 +199,11 @@ def _times(by: Fraction, token: str) -> str:
     sign, size = ("−" if by < 0 else "+"), abs(by)
     if not token:
         return f"{sign} {size}"
-    token = f"({token})" if re.search(r"[÷+−]|\w/\w", re.sub(r"\(.*\)", "", token)) and (size != 1 or " " in token) else token
+    token = (
+        f"({token})"
+        if re.search(r"[÷+−]|\w/\w", re.sub(r"\(.*\)", "", token)) and (size != 1 or " " in token)
+        else token
+    )
     if size == 1:
         return f"{sign} {token}"
     dot = "" if size.denominator == 1 and token[0].isalpha() and not token.startswith("min") else "·"
@@ -224,6 +232,10 @@ def _needed(formula: Formula) -> set[str]:
 
 
 def _is_quiet(term: Term, axis: str) -> bool:
+    if axis == "n" and any(
+        LETTERS[name.partition(".")[0]] in {"tap", "bias"} for name in term.axes if name.endswith(".n")
+    ):
+        return False
     names = {name for name in term.axes if position(name) == axis}
     same = [each for each in term.equations if each.index in names]
     forms = [_jointly(each.value, term) for each in term.equations if each.index not in names]
@@ -311,14 +323,12 @@ class _Writer:
         over = []
         for name, each in equations.items():
             size = term.size(name)
-            if "g" not in self.shown:
-                each = dataclasses.replace(each, value=_jointly(each.value, term))
+            value = each.value if "g" in self.shown else _jointly(each.value, term)
             if name not in tokens:
-                text = linear(_whole(each.value), tokens)
-                by = each.value.denominator
+                text, by = linear(_whole(value), tokens), value.denominator
                 tokens[name] = _folded(each, text if by == 1 else f"({text})/{by}", size)
             else:
-                left, _, right = equation(each, tokens).partition(" = ")
+                left, _, right = equation(dataclasses.replace(each, value=value), tokens).partition(" = ")
                 over.append(f"{left} = {_folded(each, right, size)}")
         return tokens, over
 

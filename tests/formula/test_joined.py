@@ -50,10 +50,15 @@ def first_filters(layer, arrays):
     return found
 
 
+def images_apart(layer, arrays):
+    """∂l/∂b of every image."""
+    return arrays["G"].sum(axis=(2, 3))
+
+
 CODE = {
     "S": [(responses, "index-shifted"), (planes_by_filters, "index-mapped")],
     "dX": [(filters_left_out, "factor-missing")],
-    "db": [(first_filters, "some-lost")],
+    "db": [(first_filters, "some-lost"), (images_apart, "images-apart")],
 }
 
 
@@ -80,6 +85,7 @@ def test_what_goes_beyond_a_group_is_read_and_named(result, code, atom):
     np.testing.assert_array_equal(found.predict(sizes_of(LARGER), arrays), code(LARGER, arrays))
     others = right(result, Structure(2, GROUPS), LARGER.geometry).predict(sizes_of(LARGER), arrays)
     assert not np.array_equal(others, code(LARGER, arrays))
+    assert found.predict(sizes_of(LARGER), arrays).shape == code(LARGER, arrays).shape
     wanted = right_of(result, groups=GROUPS, options=LARGER.geometry, bias=code is responses)
     assert explain(found, wanted).atoms == (atom,)
 

@@ -83,7 +83,8 @@ WRONG = {
         DX,
     ),
     "size-off": (dataclasses.replace(S, shape=(*S.shape[:3], size("W'", -1))), S),
-    "axes-count": (dataclasses.replace(DF, shape=(size("N"), *DF.shape)), DF),
+    "images-apart": (dataclasses.replace(DF, shape=(size("N"), *DF.shape)), DF),
+    "axes-count": (dataclasses.replace(DF, shape=DF.shape[1:]), DF),
     "another-relation": (
         change(
             DX,
