@@ -25,7 +25,7 @@ from jacobians.formula.structure import Layer, Structure, sizes_of
 from jacobians.formula.sums import read_sums
 from jacobians.geometry import Geometry
 
-__all__ = ["MOST_CALLS", "Reading", "layers", "read_products"]
+__all__ = ["MOST_CALLS", "Reading", "layers", "read_products", "ways"]
 
 Array = npt.NDArray[Any]
 # One result for these arrays at a layer, None where there is none.
@@ -41,6 +41,8 @@ MIDDLE, MIDDLES = (3, 4, 5, 6), 8
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
+# Bits that one call tells.
+CALL_BITS = 50
 # Calls that are few, whatever they tell.
 FEW_CALLS = 24
 # Calls by which sums of products are read from digits.
@@ -109,8 +111,8 @@ class Reading:
         Where each product stands in the result, and its factors in their arrays, in the order of memory.
     coefficients : ndarray of float64, shape (products,)
         The factor of each product.
-    way : int
-        Which way to tell products by digits served; −1 where none did.
+    way : Way or None
+        How products were told by digits; None where they were not.
     """
 
     layer: Layer
@@ -118,7 +120,7 @@ class Reading:
     letters: tuple[str, ...]
     places: Array
     coefficients: Array
-    way: int = -1
+    way: Way | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -137,7 +139,7 @@ def read_products(
     letters: tuple[str, ...],
     dtype: str,
     structure: Structure,
-    first: Sequence[int] = range(3),
+    first: Sequence[Way] = (),
 ) -> Reading | None:
     """Read which products of two factors, or entries of one, code sums at one layer.
 
@@ -155,8 +157,8 @@ def read_products(
         In which the code computes.
     structure : Structure
         Axes and groups.
-    first : sequence of int
-        Which of the three ways to tell products by digits are tried, in this order.
+    first : sequence of Way
+        How products are told by digits, if they can be, in this order.
 
     Returns
     -------
@@ -168,25 +170,48 @@ def read_products(
         return found
     if len(letters) < 2:
         return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
-    few, many = letters
-    groups = list(_apart(result, few, layer, structure))
-    # Entries of the first factor that hardly meet in one sum; each of them alone; each of the second factor alone.
-    single = [list(np.arange(reader.count(letter))[:, None]) for letter in letters]
     for way in first:
-        if found := reader.places((groups, *single)[way], way):
+        if found := reader.places(way, structure):
             return found
-    return reader.read([(group, np.arange(reader.count(many))) for group in groups])
+    groups = ways(result, letters, structure)[0].groups(layer, structure)
+    return reader.read([(group, np.arange(reader.count(letters[1]))) for group in groups])
 
 
-def _apart(result: str, few: str, layer: Layer, structure: Structure) -> Iterator[Array]:
-    """Yield the entries of a factor of which no two meet in one entry of the right result."""
-    tensor, sizes = structure.tensors[few], sizes_of(layer)
-    shape = tensor.shape(sizes)
-    together = {"S": {"i", "g"}, "dX": {"k", "g"}, "dF": {"i", "g"}}[result]
-    flat = np.arange(math.prod(shape)).reshape(shape)
-    alone = [at for at, axis in enumerate(tensor.axes) if axis.name not in together]
-    rows = np.moveaxis(flat, alone, range(len(alone)))
-    yield from rows.reshape(math.prod(shape[at] for at in alone), -1)
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """Which entries of one factor are given together: those that differ in these indices alone."""
+
+    letter: str
+    together: frozenset[str]
+
+    def groups(self, layer: Layer, structure: Structure) -> list[Array]:
+        """Return the places of the entries of each group."""
+        tensor = structure.tensors[self.letter]
+        shape = tensor.shape(sizes_of(layer))
+        alone = [at for at, axis in enumerate(tensor.axes) if axis.name not in self.together]
+        rows = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), alone, range(len(alone)))
+        return list(rows.reshape(math.prod(shape[at] for at in alone), -1))
+
+    def cost(self, layer: Layer, structure: Structure) -> int:
+        """Return how many calls it takes to tell a product of each group, roughly."""
+        shape = structure.tensors[self.letter].shape(sizes_of(layer))
+        axes = structure.tensors[self.letter].axes
+        groups = math.prod(size for size, axis in zip(shape, axes, strict=True) if axis.name not in self.together)
+        return groups * max(math.prod(each) for each in layer.shapes.values()).bit_length() // CALL_BITS
+
+
+def ways(result: str, letters: Sequence[str], structure: Structure) -> list[Way]:
+    """Return ways to give entries of one factor together, so that no two of them meet in one entry of the result.
+
+    In right code, that is so where they differ in indices that the result has, too.
+    """
+    own = {axis.name for axis in structure.tensors[result].axes}
+    found = []
+    for left_out in ({}, {"g"}, own):
+        for letter in letters:
+            names = {axis.name for axis in structure.tensors[letter].axes}
+            found.append(Way(letter, frozenset((names & own).difference(left_out))))
+    return list(dict.fromkeys(found))
 
 
 class _Reader:
@@ -238,11 +263,11 @@ class _Reader:
                 return float(min(some, key=abs))
         return 0.0
 
-    def places(self, groups: Sequence[Array], way: int) -> Reading | None:
+    def places(self, way: Way, structure: Structure) -> Reading | None:
         """Read one product at most of each group of entries, and one factor for all; None where that is not so."""
+        groups = way.groups(self.layer, structure)
         counts = [self.count(letter) for letter in self.letters]
-        # The last way has groups of entries of the second factor.
-        turn = slice(None, None, -1 if way == len(self.letters) else 1)
+        turn = slice(None, None, 1 if way.letter == self.letters[0] else -1)
         found = read_groups(
             lambda numbers: self._given(numbers[turn]),
             groups,
@@ -255,7 +280,7 @@ class _Reader:
         (place, *factors), scale = found
         return self._confirmed(np.stack([place, *factors[turn]]), np.full(len(place), scale), way)
 
-    def _confirmed(self, places: Array, by: Array, way: int) -> Reading | None:
+    def _confirmed(self, places: Array, by: Array, way: Way) -> Reading | None:
         """Return these products if random numbers give their sums."""
         count = int(np.bincount(places[0], minlength=1).max())
         most = max(int((2.0 ** sum(self.bits) / max(count, 1)) ** 0.5), 3)

@@ -29,10 +29,13 @@ Array = npt.NDArray[Any]
 LEAST_LAYERS = 4
 # Layers that are read at first; the others are predicted.
 FIRST = 10
-# Calls that one layer may take at least.
-LEAST_CALLS = 20
-# Calls for a layer that is read last, and bits of one call.
-DEAR, BITS = 12, 50
+# Calls that one layer may take at least, and which share of those that are left.
+LEAST_CALLS, SHARE = 20, 5
+# Layers at which products cannot be told by digits, until that is not tried any more.
+MOST_FAILED = 2
+LEAST_PIXELS = 3
+# Calls for a layer that is read last.
+DEAR = 12
 # Products of layers that take long to fit.
 MANY = 2500
 # Share of the calls that is kept for further layers.
@@ -108,7 +111,8 @@ class _Formulas:
         self.factors: list[tuple[str, ...]] = []
         self.shape: tuple[Linear, ...] = ()
         self.wanted: set[Layer] = set()
-        self.ways: Sequence[int] = range(3)
+        self.failed = 0
+        self.ways = products.ways(result, FACTORS[result], structure)
         self.zero: dict[tuple[tuple[str, ...], Layer], bool] = {}
         self.numbers = {layer: _drawn(layer) for layer in layers}
         values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
@@ -156,17 +160,14 @@ class _Formulas:
 
         order = sorted(self.values, key=key)
         # What serves to tell products is tried where it costs little.
-        first = min((each for each in order if _is_telling(each)), key=_products, default=order[0])
+        first = min((each for each in order if _is_telling(each)), key=_narrow, default=order[0])
         return [first, *(each for each in order if each is not first)]
 
     def _cost(self, layer: Layer) -> int:
         """Return how many calls it takes to read a layer, roughly."""
-        sizes = layer.geometry.filters[1:] if self.result == "S" else layer.shapes["G"][:1] + layer.shapes["G"][2:]
-        if self.result == "dX":
-            sizes = (layer.geometry.filters_per_group, *layer.geometry.filters[2:])
-        entries = [math.prod(layer.shapes[letter]) for letter in FACTORS[self.result]]
-        groups = (math.prod(sizes), *entries)[self.ways[0]] if self.ways else math.prod(sizes)
-        return groups * max(entries).bit_length() // BITS if self.ways else groups
+        if self.ways:
+            return self.ways[0].cost(layer, self.structure)
+        return len(products.ways(self.result, FACTORS[self.result], self.structure)[0].groups(layer, self.structure))
 
     def _fitted(self) -> Formula:
         terms: list[Term] = []
@@ -198,7 +199,7 @@ class _Formulas:
                     found.append(reading)
             except OutOfCalls:
                 break
-            if ways and not self.ways:
+            if ways[:1] != self.ways[:1]:
                 # Other layers take few calls now.
                 return self._readings(letters)
         if len(found) < LEAST_LAYERS - 1 and self.left <= 0:
@@ -225,7 +226,7 @@ class _Formulas:
             fewer = [each for each in self.factors if set(each) < set(letters)]
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
-            limited = _limited(call, max(self.left // 3, LEAST_CALLS))
+            limited = _limited(call, max(self.left // SHARE, LEAST_CALLS))
             try:
                 found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, self.ways)
             except OutOfCalls:
@@ -233,10 +234,17 @@ class _Formulas:
                     raise
                 found = None
             if len(letters) == 2:
-                # What served once serves again.
-                self.ways = sorted(self.ways, key=lambda way: way != found.way) if found and found.way >= 0 else []
+                self._learn(found)
             self.known[letters, layer] = found
         return self.known[letters, layer]
+
+    def _learn(self, reading: Reading | None) -> None:
+        """Try first what served; nothing, where nothing served twice."""
+        if reading is not None and reading.way:
+            self.ways = sorted(self.ways, key=lambda way: way != reading.way)
+        elif self.ways:
+            self.failed += 1
+            self.ways = self.ways if self.failed < MOST_FAILED else []
 
     def _predicts(self, formula: Formula, layer: Layer) -> bool:
         """Whether a formula gives what the code gives for one draw, up to rounding."""
@@ -347,6 +355,11 @@ def _products(layer: Layer) -> int:
     """Return how many products right responses have, all together, without those in the padding."""
     g = layer.geometry
     return math.prod(layer.shapes["G"]) * g.taps
+
+
+def _narrow(layer: Layer) -> tuple[bool, int]:
+    """Return what makes a layer one to begin with: few products; where an axis has one pixel, much falls on it."""
+    return min(layer.geometry.image[1:]) < LEAST_PIXELS, _products(layer)
 
 
 def _is_telling(layer: Layer) -> bool:
