@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import sums
-from jacobians.audit.calling.subject import check_flag
 from jacobians.audit.cases import Case
 from jacobians.audit.compare import Comparison
 from jacobians.audit.layer import Explanation, Probe, Right, widened
 from jacobians.audit.layers.convolution import Convolution, options
 from jacobians.audit.numbers import ConvolutionProbe
+from jacobians.audit.subject import check_flag
 from jacobians.formula import structure
 from jacobians.formula.normal import expanded
 from jacobians.formula.relation import Equation, Formula, Linear, Term
@@ -149,7 +149,7 @@ class FullyConnected(Convolution):
 
     def reading_layers(self) -> Sequence[structure.Layer]:
         """Return small ones whose filters are as large as the image."""
-        return [structure.Layer(case.geometry, case.images) for case in map(_case, READ)]
+        return [*map(_case, READ)]
 
     def relation(self, right: Formula) -> Formula:
         """Put the only row and column of a response map in the place of all."""

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
-import mpmath
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, softmax
+import scipy  # which loads scipy.special when it is first asked for
 
-from jacobians.audit.calling.subject import Subject
 from jacobians.audit.compare import Comparison, Run, written
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
+from jacobians.audit.subject import Subject
 from jacobians.evidence import exact
-from jacobians.verify import reference
 
 __all__ = ["DTYPES", "MiniBatch", "Sizes", "Softmax"]
 
@@ -76,7 +74,7 @@ class MiniBatch(Probe):
     @functools.cached_property
     def p(self) -> Array:
         """The probabilities."""
-        return np.asarray(softmax(self.s, axis=1))
+        return np.asarray(scipy.special.softmax(self.s, axis=1))
 
     @property
     def of_class(self) -> Array:
@@ -172,8 +170,10 @@ class Softmax(Layer):
 
     def right(self, probe: Probe) -> dict[str, Right]:
         """Compute both results with 60 digits."""
+        import mpmath
+
         labels = probe.arrays["y"].argmax(axis=1)
-        with mpmath.workdps(reference.DIGITS):
+        with mpmath.workdps(exact.DIGITS):
             powers = [[mpmath.exp(mpmath.mpf(float(score))) for score in row] for row in probe.arrays["s"]]
             p = [[power / mpmath.fsum(row) for power in row] for row in powers]
             weight = mpmath.mpf(1) / len(p) if self.mean else mpmath.mpf(1)
@@ -194,8 +194,8 @@ class Softmax(Layer):
         s = np.asarray(probe.arrays["s"], np.float64)
         (images, classes), logarithm = s.shape, math.log(s.shape[1])
         z = float(np.abs(s - s.max(axis=1, keepdims=True)).max())
-        count = float(np.abs(s).max()) + 2 * z + (3 + 2 * reference.ULPS) * logarithm + classes + images
-        return float(exact.gamma(math.ceil(count) + 8 * reference.ULPS + 22, dtype))
+        count = float(np.abs(s).max()) + 2 * z + (3 + 2 * exact.ULPS) * logarithm + classes + images
+        return float(exact.gamma(math.ceil(count) + 8 * exact.ULPS + 22, dtype))
 
     def bound(self, probe: Probe, value: Array, dtype: str) -> Array:
         """Return how far a gradient, or a loss, of this value can be off."""
@@ -272,23 +272,23 @@ GRADIENT: Basis = {
     "q·p": lambda m: m.of_class * m.p,
     "1": lambda m: np.ones_like(m.p),
     "s": lambda m: m.s,
-    "p of the whole mini-batch": lambda m: softmax(m.s),
-    "p over the images": lambda m: softmax(m.s, axis=0),
-    "p of p": lambda m: softmax(m.p, axis=1),
+    "p of the whole mini-batch": lambda m: scipy.special.softmax(m.s),
+    "p over the images": lambda m: scipy.special.softmax(m.s, axis=0),
+    "p of p": lambda m: scipy.special.softmax(m.p, axis=1),
     "p by other sums": _other_sums,
     "N·p": lambda m: len(m.s) * m.p,
     "the sum of all y": lambda m: np.broadcast_to(m.y.sum(axis=0), m.y.shape),
 }
 # And its loss.
 LOSS: Basis = {
-    "−log q": lambda m: m.loss_of(log_softmax(m.s, axis=1)),
+    "−log q": lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)),
     "q": lambda m: m.of_class[:, 0],
     "1": lambda m: np.ones(len(m.s)),
-    "−Σ log p": lambda m: -log_softmax(m.s, axis=1).sum(axis=1),
-    "−log q of the whole mini-batch": lambda m: m.loss_of(log_softmax(m.s)),
-    "−log q over the images": lambda m: m.loss_of(log_softmax(m.s, axis=0)),
-    "−log q of p": lambda m: m.loss_of(log_softmax(m.p, axis=1)),
-    "the sum of −log p over all pairs": lambda m: -log_softmax(m.s, axis=1) @ m.y.sum(axis=0),
+    "−Σ log p": lambda m: -scipy.special.log_softmax(m.s, axis=1).sum(axis=1),
+    "−log q of the whole mini-batch": lambda m: m.loss_of(scipy.special.log_softmax(m.s)),
+    "−log q over the images": lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=0)),
+    "−log q of p": lambda m: m.loss_of(scipy.special.log_softmax(m.p, axis=1)),
+    "the sum of −log p over all pairs": lambda m: -scipy.special.log_softmax(m.s, axis=1) @ m.y.sum(axis=0),
 }
 # What an image may be weighed by, of N images and C classes.
 WEIGHTS: dict[str, Callable[[int, int], float]] = {
