@@ -96,16 +96,17 @@ class Run:
     inexact: set[str] = dataclasses.field(default_factory=set)
     unsteady: set[str] = dataclasses.field(default_factory=set)
     inaccurate: set[str] = dataclasses.field(default_factory=set)
-    # The first probe that each function changed.
-    changed: dict[str, Probe] = dataclasses.field(default_factory=dict)
+    # The first probe that each function changed, and which of its arrays.
+    changed: dict[str, tuple[Probe, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
 
     def results(
         self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
     ) -> dict[str, Result]:
         """Call the functions, or one of them, on one probe, as `Subject.results` does."""
         found = self.subject.results(probe.arrays, arrange, only, layout)
-        for side in self.subject.writes:
-            self.changed.setdefault(side, probe)
+        for name, result in found.items():
+            if result.changed:
+                self.changed.setdefault(self.subject.side(name), (probe, result.changed))
         return found
 
     def again(self, probe: Probe, name: str) -> Result:

@@ -85,8 +85,6 @@ class Subject:
         self.functions = {side: given[side] for side in sorted(given, reverse=True)}
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
-        # What the first call of each function changed that changed its arguments.
-        self.writes: dict[str, tuple[str, ...]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,9 +106,6 @@ class Subject:
             labels = {name: self.labels[name] for name in self.gives[side]}
             spoiled = [(each.shape, each.dtype) for each in arrays.values()]
             found |= call(self.functions[side], Call(given, labels, spoiled, self.calls, layout))
-            changed = next((each.changed for each in found.values() if each.changed), ())
-            if changed:
-                self.writes.setdefault(side, changed)
         return found
 
 

@@ -27,8 +27,7 @@ def in_place(run: Run) -> Iterator[Finding]:
     Finding
         One per function, on a call that did.
     """
-    for side, letters in run.subject.writes.items():
-        probe = run.changed[side]
+    for side, (probe, letters) in list(run.changed.items()):
         each = next(each for each in run.compared(probe, only=side))
         lines = [f"before = {letters[0]}.copy()", *calls(run, side), f"print({letters[0]})", "print(before)  # right"]
         text = script(run, probe, lines, (side,))
