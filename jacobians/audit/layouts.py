@@ -28,14 +28,13 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.errors import ShapeError
+from jacobians.formula.arrangement import SPATIAL, STANDARD
 from jacobians.geometry import Geometry
 
-__all__ = ["SPATIAL", "check_functions", "in_layout", "with_layout"]
+__all__ = ["check_functions", "in_layout", "with_layout"]
 
 Array = npt.NDArray[Any]
 
-SPATIAL = "DHW"
-LEADING = {"X": "NC", "F": "OI", "S": "NO"}
 MEANINGS = {
     "X": "N for the image, C for its planes",
     "F": "O for the filter, I for its planes",
@@ -261,7 +260,7 @@ def _needed(parts: Mapping[str, str]) -> dict[str, str]:
     """Return the letters that each array needs, planes first."""
     # As many spatial axes as most of X, F and S have.
     counts = sorted(len({*part.upper()} & {*SPATIAL}) for part in parts.values())
-    leading = LEADING | ({"S": "NC"} if "C" in parts["S"].upper() and "O" not in parts["S"].upper() else {})
+    leading = STANDARD | ({"S": "NC"} if "C" in parts["S"].upper() and "O" not in parts["S"].upper() else {})
     if not {*parts["X"].upper()} & {*"NB"}:
         leading |= {"X": leading["X"][1:], "S": leading["S"][1:]}
     return {name: letters + SPATIAL[-max(1, counts[1]) :] for name, letters in leading.items()}
