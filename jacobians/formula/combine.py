@@ -16,7 +16,7 @@ __all__ = ["FREE", "Combinations"]
 
 Array = npt.NDArray[Any]
 Names = tuple[tuple[str, int], ...]
-Models = tuple[list[Names], Array, Array]
+Models = tuple[list[Names], Array, Array, Array]
 
 # Stands for no limit.
 FREE = 10**6
@@ -49,8 +49,7 @@ class Combinations:
             {sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c)
         )
         plain = [name for name in layers[0] if len({each[name] for each in layers}) > 1]
-        split = {name.partition("/")[0] for name in plain if "/" in name} if layers[0]["g"] > 1 else set()
-        alike = {"d/g", "n/g"} if layers[0]["g"] == 1 else split
+        alike = {"d/g", "n/g"} if layers[0]["g"] == 1 else set()
         self.plain = [name for name in plain if name not in alike]
         self.joined = [each for each in joined if all(name in layers[0] for name in each.split("·"))]
         self.known: dict[tuple[tuple[str, ...], int, int], Models] = {}
@@ -60,7 +59,7 @@ class Combinations:
         return self.within([(each, each) for each in wanted], own, by)
 
     def within(
-        self, limits: Sequence[tuple[int, int]], own: Sequence[str], by: int = 1, most: int = 3
+        self, limits: Sequence[tuple[int, int]], own: Sequence[str], by: int = 1, most: int = 3, *, alone: bool = False
     ) -> Linear | None:
         """Return the plainest combination of at most `most` sizes that lies, `by` times, between these limits.
 
@@ -72,6 +71,10 @@ class Combinations:
             Names of sizes that are preferred: those of the axis.
         by : int
             What the values are multiplied by.
+        most : int
+            Sizes in the combination.
+        alone : bool
+            Whether other sizes than those that are preferred are left out.
 
         Returns
         -------
@@ -79,9 +82,9 @@ class Combinations:
             None where there is no such combination.
         """
         low, high = (np.array([each[at] for each in limits]) for at in range(2))
-        for names, values, costs in itertools.islice(self._models(tuple(own), by), most + 1):
+        for names, values, costs, owned in itertools.islice(self._models(tuple(own), by), most + 1):
             least, largest = (low - values).max(axis=1), (high - values).min(axis=1)
-            fits = np.flatnonzero(least <= largest)
+            fits = np.flatnonzero((least <= largest) & (owned | (not alone)))
             if len(fits):
                 constants = np.where(least[fits] > 0, least[fits], np.where(largest[fits] < 0, largest[fits], 0))
                 best = int(np.argmin(costs[fits] + np.abs(constants)))
@@ -95,7 +98,7 @@ class Combinations:
         for at, some in enumerate(allowed):
             table[at, [each + reach for each in some]] = True
         where = np.arange(len(allowed))
-        for names, values, costs in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
+        for names, values, costs, _ in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
             best: tuple[float, int, int] | None = None
             for constant in SMALL:
                 there = values + constant + reach
@@ -153,4 +156,10 @@ class Combinations:
         cost = np.array(
             [sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float
         )
-        return models, values, cost
+        owned = np.array([all(base in own for name, _ in model for base in _bases(name)) for model in models])
+        return models, values, cost, owned
+
+
+def _bases(name: str) -> list[str]:
+    """Return the sizes that a derived one is made of."""
+    return name.partition("÷")[0].removeprefix("min(").removesuffix(")").replace(",", "·").split("·")

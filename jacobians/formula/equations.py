@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.formula.combine import FREE, Combinations
-from jacobians.formula.relation import FLOOR, FOLDS, Axis, Equation, Linear, View, fold
-from jacobians.formula.rows import Readings, Rows, own_sizes
+from jacobians.formula.relation import FLOOR, FOLDS, Axis, Equation, Linear, View, fold, size_of
+from jacobians.formula.rows import Readings, Rows, is_spatial, own_sizes
+from jacobians.formula.structure import SIZES
 from jacobians.formula.views import is_function, neighbours
 
 __all__ = ["ORDERS", "Equations"]
@@ -60,6 +61,7 @@ class Equations:
         self.axes: dict[str, Axis] = {
             name: axis for view in views for name, axis in zip(view.names, view.tensor.axes, strict=True)
         }
+        self.joined = {name: some for view in views for name, some in view.joined.items()}
         self.pairs: dict[tuple[tuple[str, ...], str, int], tuple[Array, Array, Array]] = {}
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0
@@ -85,7 +87,6 @@ class Equations:
         """
         free: list[str] = []
         equations: list[Equation] = []
-        fits = np.ones(self.rows.count, bool)
         for name in sorted(self.axes, key=lambda each: order.index(each.partition(".")[0])):
             found = self.of(name, free)
             if found is not None and not constant and not any(each in self.axes for each, _ in found.value.terms):
@@ -96,12 +97,47 @@ class Equations:
                 free.append(name)
             else:
                 equations.append(found)
-                fits &= self._satisfied(found)
+            for joint, names in self.joined.items():
+                if name == names[-1]:
+                    free, equations = self._joint(joint, names, free, equations)
+        fits = np.ones(self.rows.count, bool)
+        for each in equations:
+            fits &= self._satisfied(each)
         return equations, fits
+
+    def _joint(
+        self, joint: str, names: Sequence[str], free: list[str], equations: list[Equation]
+    ) -> tuple[list[str], list[Equation]]:
+        """Take one equation for several indices as one, where they have none each and it holds for all products."""
+        others = [each for each in free if each not in names]
+        if len(others) == len(free) or not others or (found := self.of(joint, others)) is None:
+            return free, equations
+        return others, [*(each for each in equations if each.index not in names), found]
+
+    def column(self, name: str) -> Array:
+        """Return the values of an index, of several as one, or of an index times a size."""
+        if name in self.rows.columns:
+            return self.rows.columns[name]
+        if name in self.joined:
+            total = np.zeros(self.rows.count, np.int64)
+            for each in self.joined[name]:
+                limits = np.array([self.readings.limit(each, self.axes[each].size, at) for at in range(self.layers)])
+                total = total * limits[self.rows.layer] + self.rows.columns[each]
+            return total
+        size, _, index = name.rpartition("·")
+        return self.sized(size) * self.rows.columns[index]
+
+    def sized(self, name: str) -> Array:
+        """Return a size at the layer of each product."""
+        return np.array([size_of(name, sizes) for sizes in self.readings.sizes])[self.rows.layer]
+
+    def limit(self, name: str, at: int) -> int:
+        """Return how many values an index, or several as one, have at a layer."""
+        return self.readings.joint(self.joined.get(name, (name,)), self.axes, at)
 
     def of(self, name: str, free: Sequence[str]) -> Equation | None:
         """Return the equation of an index that holds for all products."""
-        if not is_function(name, free, self.rows):
+        if not all(is_function(each, free, self.rows) for each in self.joined.get(name, (name,))):
             return None
         own = own_sizes(name, self.readings.structure)
         rests = list(self._rests(name, free))
@@ -109,7 +145,7 @@ class Equations:
             if (found := self._linear(value, off, own)) is not None:
                 return Equation(name, found[0], found[1])
         for value, off in rests:
-            if value.denominator == 1 and (folded := self._folded(name, off, own)):
+            if folded := self._folded(name, off, own, value.denominator):
                 return Equation(name, _sum(value, folded[0]), folded[1])
         return None
 
@@ -148,61 +184,85 @@ class Equations:
         found = self.combinations.within(limits, own, by)
         return (_sum(value, found), FLOOR if spare else "") if found else None
 
-    def _folded(self, name: str, off: Array, own: Sequence[str]) -> tuple[Linear, str] | None:
+    def _folded(self, name: str, off: Array, own: Sequence[str], by: int) -> tuple[Linear, str] | None:
         """Return the constant and the fold of an index that is folded at the border."""
-        column = self.rows.columns[name]
+        if name.endswith("*"):
+            return None
+        column = self.column(name)
+        steps = column * by - off
+        pairs: list[tuple[int, Array]] = []
+        for at in range(self.layers):
+            here = self.rows.layer == at
+            # What stands for both, since both are small.
+            codes = np.unique(steps[here] * FREE + column[here])
+            pairs.append((at, np.stack([codes // FREE, codes % FREE])))
+        # Layers that tell most first.
+        pairs.sort(key=lambda each: -each[1].shape[1])
         for kind in FOLDS:
-            allowed = []
-            for at in range(self.layers):
-                here = self.rows.layer == at
-                limit = self.readings.limit(name, self.axes[name].size, at)
-                allowed.append(_constants(column[here] - off[here], column[here], limit, kind))
-                if not allowed[-1]:
+            allowed: dict[int, set[int]] = {}
+            for at, each in pairs:
+                allowed[at] = _constants(*each, self.limit(name, at), kind, by)
+                if not allowed[at]:
                     break
             else:
-                if found := self.combinations.among(allowed, own):
+                if found := self.combinations.among([allowed[at] for at in range(self.layers)], own, by):
                     return found, kind
         return None
 
     def _satisfied(self, each: Equation) -> Array:
         found = np.zeros(self.rows.count, bool)
+        column = self.column(each.index)
         for at, sizes in enumerate(self.readings.sizes):
             here = self.rows.layer == at
             columns = {name: column[here] for name, column in self.rows.columns.items()}
             scaled, by = each.value.scaled(columns, sizes), each.value.denominator
-            limit = self.readings.limit(each.index, self.axes[each.index].size, at)
+            limit = self.limit(each.index, at)
             value = fold(scaled // by, limit, each.fold) if limit else scaled // by
-            found[here] = (value == columns[each.index]) & ((scaled % by == 0) | (each.fold == FLOOR))
+            found[here] = (value == column[here]) & ((scaled % by == 0) | (each.fold == FLOOR))
         return found
 
     def _rests(self, name: str, free: Sequence[str]) -> Iterator[tuple[Linear, Array]]:
         """Yield sums of free indices, and what an index is beyond them, times their denominator."""
-        slopes = {each: self._slopes(name, each, free) for each in free}
-        choices = _choices({each: found for each, found in slopes.items() if found != [0]})
+        column = self.column(name)
+        slopes = {each: self._slopes(column, each, free, self._factors(name)) for each in free}
+        choices = _choices({each: found for each, found in slopes.items() if found != [("", Fraction(0))]})
         likely = self.likely.get(name)
         if likely and all(each in free for each, _ in likely.terms):
             choices = itertools.chain([dict(likely.terms)], choices)
         for chosen in choices:
             value = Linear.of(chosen)
-            off = self.rows.columns[name] * value.denominator
+            off = column * value.denominator
             for each, slope in value.terms:
-                off = off - self.rows.columns[each] * int(slope * value.denominator)
+                off = off - self.column(each) * int(slope * value.denominator)
             yield value, off
 
-    def _slopes(self, name: str, each: str, free: Sequence[str]) -> list[Fraction]:
+    def _factors(self, name: str) -> tuple[str, ...]:
+        """Return the sizes with which an index may grow: planes and filters of a group, and rows, in flat indices."""
+        structure = self.readings.structure
+        if name.endswith("*"):
+            image = [size for axis in SIZES[structure.spatial_ndim] for size in axis]
+            return ("", *image)
+        grouped = structure.groups > 1 and not is_spatial(name) and not name.endswith(".n")
+        return ("", "n/g", "d/g") if grouped else ("",)
+
+    def _slopes(
+        self, column: Array, each: str, free: Sequence[str], factors: Sequence[str]
+    ) -> list[tuple[str, Fraction]]:
         """Return by how much an index grows with another one, all other free ones being the same: most usual first."""
-        found: dict[Fraction, float] = {}
-        for lag in LAGS:
+        found: dict[tuple[str, Fraction], float] = {}
+        for lag, factor in itertools.product(LAGS, factors):
             one, two, step = self._neighbours(each, tuple(free), lag)
             if len(step):
-                rise = self.rows.columns[name][two] - self.rows.columns[name][one]
-                common = np.gcd(rise, step)
-                codes, counts = np.unique((rise // common) * 1000 + step // common, return_counts=True)
+                rise = column[two] - column[one]
+                by = step * self.sized(factor)[one] if factor else step
+                common = np.gcd(rise, by)
+                codes, counts = np.unique((rise // common) * 1000 + by // common, return_counts=True)
                 for code, count in zip(codes, counts, strict=True):
                     slope = Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500))
-                    found[slope] = max(found.get(slope, 0), count / len(step) / lag)
+                    if slope or not factor:
+                        found[factor, slope] = max(found.get((factor, slope), 0), count / len(step) / lag)
         usual = sorted((each for each, share in found.items() if share > RARE), key=lambda each: -found[each])
-        return usual[:MOST_SLOPES] or [Fraction(0)]
+        return usual[:MOST_SLOPES] or [("", Fraction(0))]
 
     def _neighbours(self, each: str, free: tuple[str, ...], lag: int) -> tuple[Array, Array, Array]:
         key = (free, each, lag)
@@ -211,21 +271,27 @@ class Equations:
         return self.pairs[key]
 
 
-def _choices(slopes: dict[str, list[Fraction]]) -> Iterator[dict[str, Fraction]]:
+def _choices(slopes: dict[str, list[tuple[str, Fraction]]]) -> Iterator[dict[str, Fraction]]:
     """Yield the usual slopes, and then with one or two less usual ones."""
-    usual = {name: found[0] for name, found in slopes.items()}
-    other = [{name: each} for name, found in slopes.items() for each in found[1:]]
+    named = {
+        name: [(f"{factor}·{name}" if factor else name, slope) for factor, slope in found]
+        for name, found in slopes.items()
+    }
+    usual = {name: found[0] for name, found in named.items()}
+    other = [{name: each} for name, found in named.items() for each in found[1:]]
     pairs = ({**one, **two} for one, two in itertools.combinations(other, 2) if one.keys() != two.keys())
     for changes in itertools.islice(itertools.chain([{}], other, pairs), MOST_COMBINATIONS):
-        yield {**usual, **changes}
+        yield dict((usual | changes).values())
 
 
-def _constants(steps: Array, column: Array, size: int, kind: str) -> set[int]:
-    """Return the constants with which indices that are folded at the border are these."""
-    pairs = np.unique(np.stack([steps, column]), axis=1)
-    tried = np.arange(-2 * size - 2, 2 * size + 3)
-    fits = np.all(fold(pairs[0] + tried[:, None], size, kind) == pairs[1], axis=1)
-    return set(tried[fits].tolist())
+def _constants(steps: Array, column: Array, size: int, kind: str, by: int) -> set[int]:
+    """Return the constants with which indices, times `by`, that are folded at the border are these."""
+    tried = np.arange((-2 * size - 2) * by, (2 * size + 2) * by + 1)
+    for some in (slice(0, 4), slice(None)):
+        scaled = steps[some] + tried[:, None]
+        fits = np.all((scaled % by == 0) & (fold(scaled // by, size, kind) == column[some]), axis=1)
+        tried = tried[fits]
+    return set(tried.tolist())
 
 
 def _sum(one: Linear, two: Linear) -> Linear:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -31,37 +32,14 @@ Call = Callable[[Layer, dict[str, Array]], Array | None]
 
 # Calls for one formula.
 MOST_CALLS = 200
-# Images, planes and filters per group, then taps, responses and tail on the first axis, those between and the last: no
-# size follows from others; long axes for remainders of loops, four planes and more to tell a shift from a reversal.
-SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = (
-    (1, 1, 1, (2, 1, 3), (3, 2, 4), (0, 0, 0)),
-    (2, 2, 1, (3, 2, 2), (2, 1, 3), (1, 0, 0)),
-    (1, 1, 2, (2, 2, 4), (4, 3, 2), (0, 1, 1)),
-    (1, 4, 3, (1, 2, 2), (2, 2, 1), (1, 1, 0)),
-    (3, 3, 4, (2, 1, 1), (1, 2, 2), (0, 0, 0)),
-    (1, 1, 1, (4, 2, 2), (2, 1, 9), (2, 0, 0)),
-    (2, 1, 2, (3, 2, 3), (3, 2, 2), (0, 1, 2)),
-    (1, 5, 2, (1, 1, 1), (1, 3, 3), (0, 0, 0)),
-    (1, 2, 5, (2, 1, 3), (5, 1, 2), (0, 0, 0)),
-    (1, 1, 1, (2, 3, 2), (10, 1, 1), (0, 0, 0)),
-    (1, 1, 1, (5, 1, 2), (2, 2, 5), (0, 0, 1)),
-    (1, 2, 1, (1, 1, 5), (2, 1, 4), (1, 0, 0)),
-    (4, 1, 2, (2, 1, 2), (2, 1, 1), (0, 0, 0)),
-    (3, 2, 3, (5, 2, 3), (3, 2, 2), (1, 0, 0)),
-    (2, 3, 1, (3, 1, 5), (2, 3, 5), (0, 0, 1)),
-    (1, 6, 2, (4, 2, 1), (6, 1, 3), (1, 1, 0)),
-    (5, 2, 6, (1, 2, 2), (3, 2, 4), (0, 0, 2)),
-    (2, 4, 7, (4, 1, 3), (4, 2, 7), (2, 0, 1)),
-    (1, 9, 2, (3, 2, 4), (7, 2, 3), (0, 1, 0)),
-    (2, 2, 9, (2, 2, 2), (8, 1, 6), (1, 0, 1)),
-    (1, 1, 1, (6, 2, 3), (3, 2, 11), (0, 0, 0)),
-    (1, 2, 2, (3, 2, 7), (12, 2, 5), (1, 0, 0)),
-    (7, 1, 1, (2, 1, 3), (5, 2, 2), (0, 0, 0)),
-)
+# What sizes of layers are drawn from: one size of each is large in turn, so that no size follows from others.
+SMALL, LARGE_SIZES, TAILS = (1, 2, 2, 3), (4, 9, 6, 8), (0, 0, 1, 2)
 # Pixels on an axis, so many that any options make a layer.
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
+# Bits that are left for the rounding of products with a factor that is no power of two.
+ROUNDING_BITS = 6
 # Calls by which sums of products are read from digits.
 MOST_BLOCKS = 6
 # Bits of products with which sums of several are told apart, and of how many products.
@@ -87,26 +65,25 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     Yields
     ------
     Layer
-        At most 10 × 10 responses.
+        Small ones, of which one size is large in turn.
     """
     count = structure.spatial_ndim
-    for images, planes, filters, taps, out, tail in SHAPES:
-        k, responses, rest = (_of_axes(each, count) for each in (taps, out, tail))
+    generator = np.random.default_rng(7)
+    for size, large in itertools.product(LARGE_SIZES, range(3 + 2 * count)):
+        sizes = generator.choice(SMALL, 3 + 2 * count)
+        sizes[large] = size
+        (images, planes, filters), k, out = sizes[:3].tolist(), sizes[3 : 3 + count].tolist(), sizes[3 + count :]
         shape = (structure.groups * filters, planes, *k)
         # A layer that is large enough tells stride, dilation and padding for these taps.
         one = options((structure.groups * planes, *(LARGE,) * count), shape)
-        parts = zip(responses, one.stride, one.extent, rest, one.padding, strict=True)
-        sizes = [(each - 1) * s + extent + min(more, s - 1) - sum(zeros) for each, s, extent, more, zeros in parts]
+        parts = zip(out.tolist(), one.stride, one.extent, generator.choice(TAILS, count), one.padding, strict=True)
+        image = [(each - 1) * s + extent + min(more, s - 1) - sum(zeros) for each, s, extent, more, zeros in parts]
         # Behind long padding an image of one pixel has more responses.
-        sizes = [size if size > 0 else 1 + at for at, size in enumerate(sizes)]
+        image = [int(size) if size > 0 else 1 + at for at, size in enumerate(image)]
         try:
-            yield Layer(options((structure.groups * planes, *sizes), shape), images)
+            yield Layer(options((structure.groups * planes, *image), shape), images)
         except ShapeError:
             continue
-
-
-def _of_axes(pattern: tuple[int, ...], count: int) -> tuple[int, ...]:
-    return (pattern[2],) if count == 1 else (pattern[0], *pattern[1 : count - 1], pattern[2])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -174,8 +151,8 @@ def read_products(
     if len(letters) < 2:
         return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
     few, many = letters
-    groups = _apart(result, few, layer, structure)
-    return reader.read([(group, np.arange(reader.count(many))) for group in groups])
+    groups = list(_apart(result, few, layer, structure))
+    return reader.places(groups) or reader.read([(group, np.arange(reader.count(many))) for group in groups])
 
 
 def _apart(result: str, few: str, layer: Layer, structure: Structure) -> Iterator[Array]:
@@ -237,6 +214,74 @@ class _Reader:
             if len(some):
                 return float(min(some, key=abs))
         return 0.0
+
+    def places(self, groups: Sequence[Array]) -> Reading | None:
+        """Read, from digits, one product of each group of entries and one factor for all; None where that is not so."""
+        few, many = (self.count(letter) for letter in self.letters)
+        group = np.full(few, -1)
+        within = np.zeros(few)
+        for at, entries in enumerate(groups):
+            group[entries] = at
+            within[entries] = np.arange(len(entries))
+        unit = [(group == len(groups) // 2).astype(float), np.ones(many)]
+        some = self._given(unit)
+        if some is None:
+            return None
+        nonzero = np.abs(some[some != 0])
+        scale = float(nonzero.min()) * np.sign(some[some != 0][0]) if len(nonzero) else 1.0
+        chosen = self._digits(group, [np.ones(few), np.arange(many) + 1.0], scale)
+        own = self._digits(group, [within + 1, np.ones(many)], scale) if chosen is not None else None
+        if chosen is None or own is None or not np.array_equal(chosen > 0, own > 0):
+            return None
+        place, which = np.nonzero(chosen)
+        sizes = np.array([len(entries) for entries in groups])
+        if np.any(own[place, which] > sizes[which]) or np.any(chosen[place, which] > many):
+            return None
+        first = np.array([groups[at][one - 1] for at, one in zip(which, own[place, which], strict=True)], np.int64)
+        places = np.stack([place, first, chosen[place, which] - 1])
+        by = np.full(len(place), scale)
+        return self._confirmed(places, by)
+
+    def _digits(self, group: Array, numbers: list[Array], scale: float) -> Array | None:
+        """Return, per entry of the result, one number for each group: the sums of its products, told by digits."""
+        groups = int(group.max(initial=-1)) + 1
+        width = int(max(each.max(initial=1) for each in numbers)).bit_length()
+        bits = sum(self.bits) - (0 if math.frexp(scale)[0] in {0.5, -0.5} else ROUNDING_BITS)
+        found: list[Array] = []
+        for start in range(0, groups, max(1, bits // width)):
+            here = range(start, min(start + max(1, bits // width), groups))
+            inside = (group >= start) & (group < here.stop)
+            powers = np.where(inside, 2.0 ** (width * np.where(inside, group - start, 0)), 0.0)
+            values = self._given([powers * numbers[0], numbers[1]])
+            if values is None:
+                return None
+            whole = np.rint(values / scale)
+            if np.any(whole < 0) or np.any(whole >= 2.0 ** (width * len(here))):
+                return None
+            left = whole.astype(np.int64)
+            for _ in here:
+                found.append(left % 2**width)
+                left >>= width
+        return np.stack(found, axis=1) if found else None
+
+    def _confirmed(self, places: Array, by: Array) -> Reading | None:
+        """Return these products if random numbers give their sums."""
+        drawn = [self.generator.integers(1, 2**8, self.count(letter)).astype(float) for letter in self.letters]
+        value = self._given(drawn)
+        if value is None or self.shape is None:
+            return None
+        products = by * drawn[0][places[1]] * drawn[1][places[2]]
+        total, size = (np.bincount(places[0], each, value.size) for each in (products, np.abs(products)))
+        count = int(np.bincount(places[0], minlength=1).max())
+        unit = float(exact.gamma(ROUNDINGS + count, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
+        if np.any(np.abs(total - value) > unit * size):
+            return None
+        return Reading(self.layer, self.shape, self.letters, places, by)
+
+    def _given(self, numbers: list[Array]) -> Array | None:
+        """Return the result for numbers in all entries of the factors."""
+        values = self._values(tuple(np.arange(len(each)) for each in numbers), [numbers])
+        return None if values is None else np.asarray(values[0])
 
     def read(self, parts: Sequence[tuple[Array, ...]]) -> Reading | None:
         found: list[tuple[Array, Array]] = []

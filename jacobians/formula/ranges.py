@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from jacobians.formula.rows import Readings, Rows, is_spatial, own_sizes
 __all__ = ["ranged"]
 
 Array = npt.NDArray[Any]
+Tuples = tuple[Columns, Array]
 
 # Tuples of free indices at one layer: with more of them, hardly an equation holds.
-MOST_TUPLES = 1 << 16
+MOST_TUPLES, MOST_EMPTY = 1 << 16, 1 << 12
 # Ranges of a term, and sizes in the limit of one.
 MOST_RANGES, MOST_SIZES = 6, 2
 MODULI = (2, 3, 4)
@@ -52,17 +53,97 @@ def ranged(term: Term, rows: Rows, readings: Readings, combinations: Combination
         candidates.append(tuples)
     if all(actual.all() for _, actual in candidates):
         return term
-    separation = _Separation(term, candidates, readings, combinations)
-    if (found := separation.found()) is None:
+    narrowed = _by_parts(term, candidates, readings, combinations)
+    every = zip(candidates, readings.sizes, strict=True)
+    if narrowed and all(np.array_equal(narrowed.select(columns, sizes), actual) for (columns, actual), sizes in every):
+        return narrowed
+    return _separated(term, candidates, readings, combinations) if narrowed else None
+
+
+def _by_parts(
+    term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations
+) -> Term | None:
+    """Find ranges for each part of the indices that is independent of the others."""
+    narrowed = term
+    for names in _parts(term, candidates):
+        # Which part has nothing where there are no products is not known.
+        given = {
+            at: _projected(columns, actual, names) for at, (columns, actual) in enumerate(candidates) if actual.any()
+        }
+        empty = ({name: np.zeros(0, np.int64) for name in names}, np.zeros(0, bool))
+        found = _separated(narrowed, [given.get(at, empty) for at in range(len(candidates))], readings, combinations)
+        if found is None:
+            return None
+        narrowed = found
+    return narrowed
+
+
+def _separated(
+    term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations
+) -> Term | None:
+    if all(actual.all() for _, actual in candidates):
+        return term
+    if (found := _Separation(term, candidates, readings, combinations).found()) is None:
         return None
     conditions, excluded = found
-    return dataclasses.replace(term, conditions=term.conditions + conditions, excluded=excluded)
+    if excluded and term.excluded:
+        return None
+    return dataclasses.replace(term, conditions=term.conditions + conditions, excluded=term.excluded + excluded)
+
+
+def _parts(term: Term, candidates: Sequence[Tuples]) -> list[tuple[str, ...]]:
+    """Return sets of indices such that the products are all combinations of what each set has."""
+    parts = [{name} for name in term.axes]
+    forms = [[each.index, *(name for name, _ in each.value.terms)] for each in term.equations]
+    for names in [*forms, *([name for name, _ in each.form.terms] for each in term.conditions)]:
+        linked = {one for name in names for one in indices_of(name, term)}
+        joined = [part for part in parts if part & linked]
+        parts = [part for part in parts if part not in joined] + [set().union(*joined)]
+    alone = [part for part in parts if _is_independent(part, set(term.axes) - part, candidates)]
+    coupled = set(term.axes).difference(*alone)
+    return [tuple(name for name in term.axes if name in part) for part in [*alone, coupled] if part]
+
+
+def indices_of(name: str, term: Term) -> tuple[str, ...]:
+    """Return the indices that a name stands for: those of a joined one, that of a product with a size."""
+    index = name.rpartition("·")[2]
+    return term.joined.get(index, (index,) if index in term.axes else ())
+
+
+def _is_independent(part: set[str], others: set[str], candidates: Sequence[Tuples]) -> bool:
+    """Whether the products are all combinations of what a part and the other indices have."""
+    return all(
+        int(actual.sum()) == math.prod(_count(columns, actual, names) for names in (part, others))
+        for columns, actual in candidates
+        if actual.any()
+    )
+
+
+def _count(columns: Columns, actual: Array, names: Iterable[str]) -> int:
+    rows = [columns[name][actual] for name in names]
+    return len(np.unique(_coded(rows))) if rows else 1
+
+
+def _projected(columns: Columns, actual: Array, names: Sequence[str]) -> Tuples:
+    """Return the tuples of some indices, and which of them occur in products."""
+    codes = _coded([columns[name] for name in names])
+    _, first = np.unique(codes, return_index=True)
+    return {name: columns[name][first] for name in names}, np.isin(codes[first], codes[actual])
+
+
+def _coded(rows: Sequence[Array]) -> Array:
+    """Number tuples."""
+    total: Any = np.zeros(len(rows[0]), np.int64)
+    for each in rows:
+        total = total * (int(each.max(initial=0)) + 1) + each
+    return np.asarray(total)
 
 
 def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Columns, Array] | None:
     """Return the tuples that the equations allow, and which of them are products; None if some products are not."""
     here = rows.where(rows.layer == at)
-    if math.prod(readings.limit(name, term.axes[name].size, at) for name in term.free) > MOST_TUPLES:
+    most = MOST_TUPLES if here.count else MOST_EMPTY
+    if math.prod(readings.limit(name, term.axes[name].size, at) for name in term.free) > most:
         # A layer without products rules out little, at this price.
         return None if here.count else (here.columns, np.ones(0, bool))
     columns = term.tuples(readings.sizes[at], readings.out[at])
@@ -94,40 +175,47 @@ class _Separation:
     ) -> None:
         self.term, self.sizes, self.structure = term, readings.sizes, readings.structure
         self.combinations = combinations
+        # Whether limits are made of the sizes of their own axis alone: of others, some fit by chance.
+        self.alone = True
         pairs = zip(candidates, self.sizes, strict=True)
         parts = [columns | term.flats(columns, sizes) for (columns, _), sizes in pairs]
         self.columns = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
         self.actual = np.concatenate([each for _, each in candidates])
         self.layer = np.repeat(np.arange(len(candidates)), [len(each) for _, each in candidates])
+        self.some, self.starts = np.unique(self.layer, return_index=True)
         # Entries of the result at different layers are different ones.
-        self.result = [self.layer, *(self.columns[name] for name in term.views[0].names)]
+        self.names = list(candidates[0][0])
+        self.result = [self.layer, *(self.columns[name] for name in term.views[0].names if name in self.columns)]
 
     def found(self) -> tuple[tuple[Condition, ...], tuple[Condition, ...]] | None:
         """Return conditions that hold for all products, and conditions that all hold for a hole among the others."""
-        conditions, left = self._hull(np.ones(len(self.actual), bool), self.actual)
-        if left is None:
-            return None
-        if np.array_equal(left, self.actual):
-            return conditions, ()
-        hole = left & ~self.actual
-        excluded, covered = self._hull(left, hole)
-        return (conditions, excluded) if covered is not None and np.array_equal(covered, hole) else None
+        for self.alone in (True, False):
+            conditions, left = self._hull(np.ones(len(self.actual), bool), self.actual)
+            if left is None:
+                continue
+            if np.array_equal(left, self.actual):
+                return conditions, ()
+            hole = left & ~self.actual
+            excluded, covered = self._hull(left, hole)
+            if covered is not None and np.array_equal(covered, hole):
+                return conditions, excluded
+        return None
 
     def _hull(self, among: Array, inside: Array) -> tuple[tuple[Condition, ...], Array | None]:
         """Find ranges in which all of `inside` lies, and as little as possible else of `among`."""
         left, chosen = among, list[Condition]()
         for forms in self._forms():
-            valued = {form: self._values(form, left) for form in forms}
+            valued = {form: self._valued(form, left, inside) for form in forms}
             while not np.array_equal(left, inside):
                 cuts = {
-                    (form, side): self._cut(values, left, inside, side)
-                    for form, values in valued.items()
+                    (form, side): int(np.count_nonzero(beyond[side] & left))
+                    for form, (_, beyond) in valued.items()
                     for side in (0, 1)
                 }
                 best = max(cuts, key=lambda each: cuts[each], default=None)
                 if best is None or not cuts[best]:
                     break
-                condition = self._condition(best[0], valued[best[0]], left, inside, best[1])
+                condition = self._condition(best[0], valued[best[0]][0], left, inside, best[1])
                 if condition is None:
                     del valued[best[0]]
                     continue
@@ -135,7 +223,9 @@ class _Separation:
                 left = self._kept([condition], left)
                 if len(chosen) > 2 * MOST_RANGES or np.any(inside & ~left):
                     return (), None
-                valued = {form: self._values(form, left) if form.of else each for form, each in valued.items()}
+                valued = {
+                    form: self._valued(form, left, inside) if form.of else each for form, each in valued.items()
+                }
         needed = self._needed(chosen, among, left)
         return needed, left if len(needed) <= MOST_RANGES else None
 
@@ -163,7 +253,7 @@ class _Separation:
 
     def _forms(self) -> Iterator[list[Condition]]:
         """Yield indices, their remainders, their distances to the first and last, and their sums and differences."""
-        names = list(self.term.axes)
+        names = self.names
         plain = [Condition(Linear.of({name: 1})) for name in self.columns]
         yield plain[: len(names)]
         yield plain[len(names) :]
@@ -184,17 +274,19 @@ class _Separation:
             value = distance(value, self.result, kept, form.of)
         return value % form.modulus if form.modulus else value
 
+    def _valued(self, form: Condition, left: Array, inside: Array) -> tuple[Array, tuple[Array, Array]]:
+        """Return the values of a form, and which tuples lie before and beyond the range of those inside."""
+        values = self._values(form, left)
+        least, most = (self._extremes(values, inside, side)[self.layer] for side in (0, 1))
+        return values, ((values < least) & (least < FREE), (values > most) & (most > -FREE))
+
     def _extremes(self, values: Array, where: Array, side: int) -> Array:
         """Return the least or largest value at each layer, ∓`FREE` where there is none."""
         found = np.full(len(self.sizes), -FREE if side else FREE)
-        (np.maximum if side else np.minimum).at(found, self.layer[where], values[where])
+        if len(self.some):
+            masked = np.where(where, values, found[0])
+            found[self.some] = (np.maximum if side else np.minimum).reduceat(masked, self.starts)
         return found
-
-    def _cut(self, values: Array, left: Array, inside: Array, side: int) -> int:
-        """Count the tuples that lie beyond the range."""
-        limit = self._extremes(values, inside, side)[self.layer]
-        beyond = values > limit if side else values < limit
-        return int(np.sum(left & beyond & (np.abs(limit) < FREE)))
 
     def _condition(self, form: Condition, values: Array, left: Array, inside: Array, side: int) -> Condition | None:
         """Return the range with a limit that is a combination of sizes."""
@@ -211,6 +303,6 @@ class _Separation:
                 for low, high in zip(least, first, strict=True)
             ]
             signed = [each if side else (-each[1], -each[0]) for each in limits]
-            if found := self.combinations.within(signed, own, most=MOST_SIZES):
+            if found := self.combinations.within(signed, own, most=MOST_SIZES, alone=self.alone):
                 return dataclasses.replace(form, high=found) if side else dataclasses.replace(form, low=found)
         return None

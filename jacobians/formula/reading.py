@@ -14,6 +14,7 @@ from jacobians.evidence import exact
 from jacobians.formula import products
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.fit import fit
+from jacobians.formula.ones import completed
 from jacobians.formula.products import Call, Reading, Unreadable, read_products
 from jacobians.formula.relation import Formula, Linear, Term, View
 from jacobians.formula.structure import FACTORS, Layer, Structure, array_axes, sizes_of
@@ -26,7 +27,7 @@ Array = npt.NDArray[Any]
 # Layers that are needed to tell sizes apart.
 LEAST_LAYERS = 4
 # Layers that are read at first; the others are predicted.
-FIRST = 6
+FIRST = 10
 # Share of the calls that is kept for further layers.
 RESERVE = 0.4
 # Of a product with its coefficient.
@@ -100,6 +101,7 @@ class _Formulas:
         self.factors: list[tuple[str, ...]] = []
         self.shape: tuple[Linear, ...] = ()
         self.wanted: set[Layer] = set()
+        self.zero: dict[tuple[tuple[str, ...], Layer], bool] = {}
         self.numbers = {layer: _drawn(layer) for layer in layers}
         values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
         self.values = {layer: np.asarray(value, np.float64) for layer, value in values.items() if value is not None}
@@ -119,10 +121,8 @@ class _Formulas:
         some = [layer for layer, value in self.values.items() if np.any(value)]
         if not some:
             return Formula(self.result, (), self.shape)
-        self.factors = self._factors(next((each for each in some[:FIRST] if _is_telling(each)), some[0]))
-        # Sums of the entries of one array take few calls.
-        layers = some[: FIRST if any(len(each) > 1 for each in self.factors) else 2 * FIRST]
-        found = self._fitted(layers)
+        self.factors = self._factors(next((each for each in some if _is_telling(each)), some[0]))
+        found = self._fitted()
         try:
             while self.left and (wrong := [each for each in self.values if not self._predicts(found, each)]):
                 if self.wanted.issuperset(wrong):
@@ -131,46 +131,71 @@ class _Formulas:
                         break
                     self.factors = more
                 # The more terms, the more layers are needed to tell them from others.
-                further = sorted((each for each in wrong if each not in self.wanted), key=_cost)[
-                    : max(1, len(found.terms))
-                ]
-                self.wanted.update(further)
-                layers = list(dict.fromkeys([*layers, *further]))
-                found = self._fitted(layers)
+                further = sorted((each for each in wrong if each not in self.wanted), key=self._cost)
+                self.wanted.update(further[: max(1, len(found.terms))])
+                found = self._fitted()
         except Unreadable:
             # What the calls did not suffice for is seen where the formula is held against the code.
             pass
         return found
 
-    def _fitted(self, layers: Sequence[Layer]) -> Formula:
+    def _order(self) -> list[Layer]:
+        """Return the layers, those that take few calls to read and tell much first."""
+        dear = self.most // (2 * FIRST)
+        return sorted(self.values, key=lambda each: (self._cost(each) > dear, not _is_telling(each)))
+
+    def _cost(self, layer: Layer) -> int:
+        """Return how many calls it takes to read a layer, roughly."""
+        sizes = layer.geometry.filters[1:] if self.result == "S" else layer.shapes["G"][:1] + layer.shapes["G"][2:]
+        if self.result == "dX":
+            sizes = (layer.geometry.filters_per_group, *layer.geometry.filters[2:])
+        return math.prod(sizes)
+
+    def _fitted(self) -> Formula:
         terms: list[Term] = []
         for letters in self.factors:
-            readings = self._readings(letters, layers)
-            found = fit(readings, self.result, self.structure, layers[0].geometry, self.views.get(letters))
+            readings, missing = completed(self._readings(letters), self.result, self.structure)
+            found = fit(readings, self.result, self.structure, readings[0].layer.geometry, self.views.get(letters))
             if found is None:
                 raise Unreadable("the products that are summed follow no relation between indices")
             if found:
                 self.views[letters] = found[0].views
-            terms += found
+            terms += [each.with_ones(missing) for each in found]
         return Formula(self.result, tuple(terms), self.shape)
 
-    def _readings(self, letters: tuple[str, ...], layers: Sequence[Layer]) -> list[Reading]:
-        """Read some layers, at least a few; where the result is 0 for all numbers, no call is needed."""
+    def _readings(self, letters: tuple[str, ...]) -> list[Reading]:
+        """Read the first layers that have such products, and those that are wanted; others that have none are known."""
         found: list[Reading] = []
-        for layer in layers:
-            known = (letters, layer) in self.known or layer in self.wanted
-            # What is left is for the layers at which a formula is tried.
-            if known or self.left > self.most * RESERVE or len(found) < LEAST_LAYERS:
-                try:
-                    reading = self._reading(letters, layer)
-                except OutOfCalls:
-                    break
-                found += [reading] if reading else []
-        if len(found) < min(LEAST_LAYERS, len(layers)) - 1:
-            raise OutOfCalls("the formula takes more calls than are allowed")
+        empty: list[Reading] = []
         places = np.zeros((1 + len(letters), 0), np.int64)
-        empty = [layer for layer, value in self.values.items() if not np.any(value)]
-        return found + [Reading(each, self.values[each].shape, letters, places, np.zeros(0)) for each in empty]
+        for layer in self._order():
+            enough = len(found) >= FIRST or (len(found) >= LEAST_LAYERS and self.left < self.most * RESERVE)
+            needed = not enough or layer in self.wanted or (letters, layer) in self.known
+            if not needed and len(self.factors) > 1:
+                continue
+            try:
+                if self._is_zero(letters, layer):
+                    empty.append(Reading(layer, self.values[layer].shape, letters, places, np.zeros(0)))
+                elif needed and (reading := self._reading(letters, layer)):
+                    found.append(reading)
+            except OutOfCalls:
+                break
+        if len(found) < LEAST_LAYERS - 1 and self.left <= 0:
+            raise OutOfCalls("the formula takes more calls than are allowed")
+        return found + empty
+
+    def _is_zero(self, letters: tuple[str, ...], layer: Layer) -> bool:
+        """Whether a layer has no products of these factors, if that is known or takes one call."""
+        if len(self.factors) == 1:
+            return not np.any(self.values[layer])
+        if (letters, layer) not in self.zero:
+            others = [each for each in self.factors if set(each) < set(letters)]
+            known = [self.known.get((each, layer)) for each in others]
+            only = {letter: self.numbers[layer][letter] for letter in letters}
+            if not others or all(known):
+                value = _without(self.call, [each for each in known if each])(layer, only)
+                self.zero[letters, layer] = value is not None and not np.any(value)
+        return self.zero.get((letters, layer), False)
 
     def _reading(self, letters: tuple[str, ...], layer: Layer) -> Reading | None:
         if (letters, layer) not in self.known:
@@ -267,11 +292,6 @@ def _without(call: Call, parts: Sequence[Reading]) -> Call:
         return value
 
     return rest
-
-
-def _cost(layer: Layer) -> int:
-    """Return what reading a layer costs, roughly: the entries of image and response map."""
-    return math.prod(layer.shapes["X"]) * math.prod(layer.shapes["G"])
 
 
 def _is_telling(layer: Layer) -> bool:

@@ -61,9 +61,18 @@ def size_of(name: str, sizes: Sizes) -> int:
     raise KeyError(name)
 
 
+def _product(name: str, columns: Mapping[str, Array], sizes: Sizes) -> Any:
+    """Return a size, or the product of a size and an index: ``n/g·G.g``."""
+    size, dot, index = name.rpartition("·")
+    return size_of(size, sizes) * columns[index] if dot and index in columns else size_of(name, sizes)
+
+
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """A linear combination of indices and sizes with rational coefficients, and a constant."""
+    """A linear combination of indices and sizes with rational coefficients, and a constant.
+
+    Names are those of indices, of sizes, and of products of a size and an index.
+    """
 
     terms: tuple[tuple[str, Fraction], ...] = ()
     constant: Fraction = Fraction(0)
@@ -88,7 +97,7 @@ class Linear:
         by = self.denominator
         total: Any = np.int64(self.constant * by)
         for name, each in self.terms:
-            value: Any = columns[name] if name in columns else size_of(name, sizes)
+            value: Any = columns[name] if name in columns else _product(name, columns, sizes)
             total = total + value * int(each * by)
         return np.asarray(total)
 
@@ -158,13 +167,22 @@ class View:
     `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
     entries lie in memory in this order, and it is unravelled in the tensor's own. `steps` are pairs of an axis and a
     step, in which the indices of the axis are taken: those that leave the remainder 0 first, then those that leave 1,
-    …; negative ones undo that. An index of the tensor is written ``letter.name``.
+    …; negative ones undo that. With `ones`, every entry counts as 1. An index of the tensor is written ``letter.name``.
     """
 
     tensor: Tensor
     order: tuple[int, ...] = ()
     written: bool = False
     steps: tuple[tuple[int, int], ...] = ()
+    ones: bool = False
+
+    @functools.cached_property
+    def joined(self) -> dict[str, tuple[str, ...]]:
+        """Several indices as one, row by row: ``F.+``, group and filter; ``X.*``, all that are spatial."""
+        groups = {"+": [name for name in self.names if name.endswith((".g", ".i", ".k"))], "*": []}
+        groups["+"] = groups["+"][:2] if f"{self.tensor.letter}.g" in self.names else []
+        groups["*"] = [name for name in self.names if any(name.rpartition(".")[2] in axis for axis in AXES)]
+        return {f"{self.tensor.letter}.{key}": tuple(some) for key, some in groups.items() if len(some) > 1}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -273,8 +291,18 @@ class Term:
     @property
     def free(self) -> tuple[str, ...]:
         """The indices without an equation."""
-        bound = {each.index for each in self.equations}
+        bound = {name for each in self.equations for name in self.joined.get(each.index, (each.index,))}
         return tuple(name for view in self.views for name in view.names if name not in bound)
+
+    @functools.cached_property
+    def joined(self) -> dict[str, tuple[str, ...]]:
+        """Names of several indices as one."""
+        return {name: some for view in self.views for name, some in view.joined.items()}
+
+    def with_ones(self, letter: str) -> Term:
+        """Return the term with ones in the place of a factor."""
+        views = tuple(dataclasses.replace(each, ones=True) if each.tensor.letter == letter else each for each in self.views)
+        return dataclasses.replace(self, views=views)
 
     @functools.cached_property
     def axes(self) -> dict[str, Axis]:
@@ -300,6 +328,7 @@ class Term:
         if out is not None:
             result = self.views[0]
             limits |= dict(zip(result.names, out, strict=True))
+        limits |= {name: math.prod(limits[each] for each in some) for name, some in self.joined.items()}
         free = self.free
         count = math.prod(limits[name] for name in free)
         grid = np.indices([limits[name] for name in free], dtype=np.int64).reshape(len(free), count)
@@ -311,20 +340,22 @@ class Term:
             if each.fold != FLOOR:
                 inside = inside & (scaled % by == 0)
             value = fold(value, limits[each.index], each.fold) if limits[each.index] else value
-            columns[each.index] = value
-            inside = inside & (value >= 0) & (value < limits[each.index])
+            allowed = (value >= 0) & (value < limits[each.index])
+            inside = inside & allowed
+            some = self.joined.get(each.index, (each.index,))
+            parts = np.unravel_index(np.where(allowed, value, 0), [max(limits[name], 1) for name in some])
+            columns |= dict(zip(some, parts, strict=True))
         return {name: column[inside] for name, column in columns.items()}
 
     def flats(self, columns: Columns, sizes: Sizes) -> Columns:
-        """Return the positions of responses, taps and pixels on all spatial axes together, row by row: ``G.*``."""
+        """Return several indices as one, row by row, where all of them are given."""
         found: Columns = {}
-        for view in self.views:
-            spatial = [name for name in view.names if any(name.rpartition(".")[2] in axis for axis in AXES)]
-            if len(spatial) > 1:
+        for joined, names in self.joined.items():
+            if all(name in columns for name in names):
                 total: Any = np.int64(0)
-                for name in spatial:
+                for name in names:
                     total = total * size_of(self.axes[name].size, sizes) + columns[name]
-                found[f"{view.tensor.letter}.*"] = np.asarray(total)
+                found[joined] = np.asarray(total)
         return found
 
     def select(self, columns: Columns, sizes: Sizes) -> Array:
@@ -487,6 +518,7 @@ class Formula:
         factors = [
             np.asarray(arrays[view.tensor.letter]).reshape(-1)[place]
             for view, place in zip(term.views[1:], places[1:], strict=True)
+            if not view.ones
         ]
         whole = all(each.dtype.kind in "iu" for each in factors) and bool(np.all(by == np.round(by)))
         wide = np.int64 if whole else np.float64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jacobians.formula.combine import FREE
 from jacobians.formula.products import Reading
-from jacobians.formula.relation import AXES, Columns, View, size_of, split
+from jacobians.formula.relation import AXES, Axis, Columns, View, size_of, split
 from jacobians.formula.structure import SIZES, Structure
 
 __all__ = ["Readings", "Rows", "is_spatial", "joined_rows", "joined_sizes", "own_sizes"]
@@ -89,6 +89,10 @@ class Readings:
             return out[self.result_names.index(name)]
         return size_of(size, self.sizes[at])
 
+    def joint(self, names: Sequence[str], axes: Mapping[str, Axis], at: int) -> int:
+        """Return how many values several indices have together."""
+        return math.prod(self.limit(name, axes[name].size, at) for name in names)
+
     def rows(self, views: Sequence[View], layers: Sequence[int] | None = None) -> Rows:
         """Return the products with their indices in these views, at these layers or all."""
         at = list(range(len(self.readings))) if layers is None else list(layers)
@@ -120,7 +124,9 @@ def own_sizes(name: str, structure: Structure) -> tuple[str, ...]:
         if index in axis:
             return (*sizes, *(f"{what}({sizes[0]})" for what in ("tail", "before", "after")))
     if index == "*":
-        return tuple(joined_sizes(structure))
+        return (*joined_sizes(structure), *(size for axis in SIZES[structure.spatial_ndim] for size in axis))
+    if index == "+":
+        return ("n", "n/g", "d", "d/g")
     return {"n": ("N",), "i": ("n", "n/g"), "k": ("d", "d/g"), "g": ()}[index]
 
 
