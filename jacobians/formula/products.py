@@ -32,12 +32,16 @@ Call = Callable[[Layer, dict[str, Array]], Array | None]
 
 # Calls for one formula.
 MOST_CALLS = 200
-# What sizes of layers are drawn from: one size of each is large in turn, so that no size follows from others.
+# What sizes of layers are drawn from: one size of each is large in turn, so that no size follows from others; then
+# those of all axes are.
 SMALL, LARGE_SIZES, TAILS = (1, 2, 2, 3), (4, 9, 6, 8), (0, 0, 1, 2)
+MIDDLE, MIDDLES = (3, 4, 5, 6), 8
 # Pixels on an axis, so many that any options make a layer.
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
+# Calls by which a number is told for each group of entries.
+MOST_CHUNKS = 30
 # Bits that are left for the rounding of products with a factor that is no power of two.
 ROUNDING_BITS = 6
 # Calls by which sums of products are read from digits.
@@ -69,9 +73,13 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     """
     count = structure.spatial_ndim
     generator = np.random.default_rng(7)
-    for size, large in itertools.product(LARGE_SIZES, range(3 + 2 * count)):
+    large_in_turn = itertools.product(LARGE_SIZES, range(3 + 2 * count))
+    for size, large in itertools.chain(large_in_turn, itertools.repeat((0, 0), MIDDLES)):
         sizes = generator.choice(SMALL, 3 + 2 * count)
-        sizes[large] = size
+        if size:
+            sizes[large] = size
+        else:
+            sizes[3:] = generator.choice(MIDDLE, 2 * count)
         (images, planes, filters), k, out = sizes[:3].tolist(), sizes[3 : 3 + count].tolist(), sizes[3 + count :]
         shape = (structure.groups * filters, planes, *k)
         # A layer that is large enough tells stride, dilation and padding for these taps.
@@ -102,6 +110,8 @@ class Reading:
         Where each product stands in the result, and its factors in their arrays, in the order of memory.
     coefficients : ndarray of float64, shape (products,)
         The factor of each product.
+    way : int
+        Which way to tell products by digits served; −1 where none did.
     """
 
     layer: Layer
@@ -109,6 +119,7 @@ class Reading:
     letters: tuple[str, ...]
     places: Array
     coefficients: Array
+    way: int = -1
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -121,7 +132,13 @@ class Unreadable(Exception):  # noqa: N818  # the code under audit is not at fau
 
 
 def read_products(
-    call: Call, layer: Layer, result: str, letters: tuple[str, ...], dtype: str, structure: Structure
+    call: Call,
+    layer: Layer,
+    result: str,
+    letters: tuple[str, ...],
+    dtype: str,
+    structure: Structure,
+    first: Sequence[int] = (),
 ) -> Reading | None:
     """Read which products of two factors, or entries of one, code sums at one layer.
 
@@ -139,6 +156,8 @@ def read_products(
         In which the code computes.
     structure : Structure
         Axes and groups.
+    first : sequence of int
+        Which of the three ways to tell products by digits are tried, in this order.
 
     Returns
     -------
@@ -152,7 +171,12 @@ def read_products(
         return reader.read([tuple(np.arange(reader.count(letter)) for letter in letters)])
     few, many = letters
     groups = list(_apart(result, few, layer, structure))
-    return reader.places(groups) or reader.read([(group, np.arange(reader.count(many))) for group in groups])
+    # Entries of the first factor that hardly meet in one sum; each of them alone; each of the second factor alone.
+    single = [list(np.arange(reader.count(letter))[:, None]) for letter in letters]
+    for way in first:
+        if found := reader.places((groups, *single)[way], way == len(single)):
+            return dataclasses.replace(found, way=way)
+    return reader.read([(group, np.arange(reader.count(many))) for group in groups])
 
 
 def _apart(result: str, few: str, layer: Layer, structure: Structure) -> Iterator[Array]:
@@ -215,34 +239,43 @@ class _Reader:
                 return float(min(some, key=abs))
         return 0.0
 
-    def places(self, groups: Sequence[Array]) -> Reading | None:
-        """Read, from digits, one product of each group of entries and one factor for all; None where that is not so."""
-        few, many = (self.count(letter) for letter in self.letters)
-        group = np.full(few, -1)
-        within = np.zeros(few)
+    def places(self, groups: Sequence[Array], swapped: bool) -> Reading | None:
+        """Read, from digits, one product of each group of entries and one factor for all; None where that is not so.
+
+        The groups are of entries of the first factor; of the second, if `swapped`.
+        """
+        few, many = (self.count(letter) for letter in (reversed(self.letters) if swapped else self.letters))
+        group, within = np.full(few, -1), np.zeros(few)
         for at, entries in enumerate(groups):
             group[entries] = at
             within[entries] = np.arange(len(entries))
-        unit = [(group == len(groups) // 2).astype(float), np.ones(many)]
-        some = self._given(unit)
+        widest = max(map(len, groups), default=0)
+        if self._chunks(len(groups), many) + self._chunks(len(groups), widest) > MOST_CHUNKS:
+            return None
+        some = self._given([(group == len(groups) // 2).astype(float), np.ones(many)], swapped)
         if some is None:
             return None
-        nonzero = np.abs(some[some != 0])
-        scale = float(nonzero.min()) * np.sign(some[some != 0][0]) if len(nonzero) else 1.0
-        chosen = self._digits(group, [np.ones(few), np.arange(many) + 1.0], scale)
-        own = self._digits(group, [within + 1, np.ones(many)], scale) if chosen is not None else None
-        if chosen is None or own is None or not np.array_equal(chosen > 0, own > 0):
+        scale = float(min(some[some != 0], key=abs, default=1.0))
+        chosen = self._digits(group, [np.ones(few), np.arange(many) + 1.0], scale, swapped)
+        if chosen is None or np.any(chosen > many):
             return None
+        own: Array | None = (chosen > 0).astype(np.int64)
+        if widest > 1:
+            own = self._digits(group, [within + 1, np.ones(many)], scale, swapped)
         place, which = np.nonzero(chosen)
         sizes = np.array([len(entries) for entries in groups])
-        if np.any(own[place, which] > sizes[which]) or np.any(chosen[place, which] > many):
+        if own is None or not np.array_equal(chosen > 0, own > 0) or np.any(own[place, which] > sizes[which]):
             return None
         first = np.array([groups[at][one - 1] for at, one in zip(which, own[place, which], strict=True)], np.int64)
-        places = np.stack([place, first, chosen[place, which] - 1])
-        by = np.full(len(place), scale)
-        return self._confirmed(places, by)
+        factors = [first, chosen[place, which] - 1]
+        places = np.stack([place, *(reversed(factors) if swapped else factors)])
+        return self._confirmed(places, np.full(len(place), scale))
 
-    def _digits(self, group: Array, numbers: list[Array], scale: float) -> Array | None:
+    def _chunks(self, groups: int, many: int) -> int:
+        """Return the calls for one number of so many for each group."""
+        return -(-groups // max(1, sum(self.bits) // many.bit_length())) if many > 1 else 0
+
+    def _digits(self, group: Array, numbers: list[Array], scale: float, swapped: bool) -> Array | None:
         """Return, per entry of the result, one number for each group: the sums of its products, told by digits."""
         groups = int(group.max(initial=-1)) + 1
         width = int(max(each.max(initial=1) for each in numbers)).bit_length()
@@ -252,7 +285,7 @@ class _Reader:
             here = range(start, min(start + max(1, bits // width), groups))
             inside = (group >= start) & (group < here.stop)
             powers = np.where(inside, 2.0 ** (width * np.where(inside, group - start, 0)), 0.0)
-            values = self._given([powers * numbers[0], numbers[1]])
+            values = self._given([powers * numbers[0], numbers[1]], swapped)
             if values is None:
                 return None
             whole = np.rint(values / scale)
@@ -278,8 +311,9 @@ class _Reader:
             return None
         return Reading(self.layer, self.shape, self.letters, places, by)
 
-    def _given(self, numbers: list[Array]) -> Array | None:
-        """Return the result for numbers in all entries of the factors."""
+    def _given(self, numbers: list[Array], swapped: bool = False) -> Array | None:
+        """Return the result for numbers in all entries of the factors, of the second one first if `swapped`."""
+        numbers = numbers[::-1] if swapped else numbers
         values = self._values(tuple(np.arange(len(each)) for each in numbers), [numbers])
         return None if values is None else np.asarray(values[0])
 

@@ -28,6 +28,8 @@ Array = npt.NDArray[Any]
 LEAST_LAYERS = 4
 # Layers that are read at first; the others are predicted.
 FIRST = 10
+# Groups of entries, each of which may take a call, of layers that are read last.
+DEAR = 30
 # Share of the calls that is kept for further layers.
 RESERVE = 0.4
 # Of a product with its coefficient.
@@ -101,6 +103,7 @@ class _Formulas:
         self.factors: list[tuple[str, ...]] = []
         self.shape: tuple[Linear, ...] = ()
         self.wanted: set[Layer] = set()
+        self.ways: Sequence[int] = range(3)
         self.zero: dict[tuple[tuple[str, ...], Layer], bool] = {}
         self.numbers = {layer: _drawn(layer) for layer in layers}
         values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
@@ -141,8 +144,7 @@ class _Formulas:
 
     def _order(self) -> list[Layer]:
         """Return the layers, those that take few calls to read and tell much first."""
-        dear = self.most // (2 * FIRST)
-        return sorted(self.values, key=lambda each: (self._cost(each) > dear, not _is_telling(each)))
+        return sorted(self.values, key=lambda each: (self._cost(each) > DEAR, not _is_telling(each)))
 
     def _cost(self, layer: Layer) -> int:
         """Return how many calls it takes to read a layer, roughly."""
@@ -202,7 +204,9 @@ class _Formulas:
             fewer = [each for each in self.factors if set(each) < set(letters)]
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
-            found = read_products(call, layer, self.result, letters, self.dtype, self.structure)
+            found = read_products(call, layer, self.result, letters, self.dtype, self.structure, self.ways)
+            # What served once serves again; where none did, most layers would take as many calls.
+            self.ways = [found.way] if found and found.way >= 0 else self.ways[:-1]
             self.known[letters, layer] = found
         return self.known[letters, layer]
 
