@@ -330,6 +330,8 @@ class _Reader:
             constant = Term((View(structure.tensors["S"]),), (), coefficient=Coefficient(added))
             found = dataclasses.replace(found, terms=(*found.terms, constant))
         known = [*layers(structure, options.geometry), *(_layer(options, each) for each in LARGER)]
+        # What is done to each plane before planes are summed shows where there is one.
+        known.sort(key=lambda layer: layer.geometry.planes_per_group)
         agree = self._check(plain, found, known, first)
         differences = _differences(found, options, [layer for layer, _ in agree])
         fields = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}

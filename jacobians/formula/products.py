@@ -138,7 +138,7 @@ def read_products(
     letters: tuple[str, ...],
     dtype: str,
     structure: Structure,
-    first: Sequence[int] = (),
+    first: Sequence[int] = range(3),
 ) -> Reading | None:
     """Read which products of two factors, or entries of one, code sums at one layer.
 
@@ -299,13 +299,14 @@ class _Reader:
 
     def _confirmed(self, places: Array, by: Array) -> Reading | None:
         """Return these products if random numbers give their sums."""
-        drawn = [self.generator.integers(1, 2**8, self.count(letter)).astype(float) for letter in self.letters]
+        count = int(np.bincount(places[0], minlength=1).max())
+        most = max(int((2.0 ** sum(self.bits) / max(count, 1)) ** 0.5), 3)
+        drawn = [self.generator.integers(1, most, self.count(letter)).astype(float) for letter in self.letters]
         value = self._given(drawn)
         if value is None or self.shape is None:
             return None
         products = by * drawn[0][places[1]] * drawn[1][places[2]]
         total, size = (np.bincount(places[0], each, value.size) for each in (products, np.abs(products)))
-        count = int(np.bincount(places[0], minlength=1).max())
         unit = float(exact.gamma(ROUNDINGS + count, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
         if np.any(np.abs(total - value) > unit * size):
             return None

@@ -184,6 +184,8 @@ class _Formulas:
                 break
         if len(found) < LEAST_LAYERS - 1 and self.left <= 0:
             raise OutOfCalls("the formula takes more calls than are allowed")
+        if not found:
+            raise Unreadable("the results are no finite numbers where some of the arrays are 0")
         return found + empty
 
     def _is_zero(self, letters: tuple[str, ...], layer: Layer) -> bool:
