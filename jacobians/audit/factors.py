@@ -24,20 +24,7 @@ def differ(A: Array) -> bool:
 
 
 def multiple(got: Array, A: Array, dtype: str) -> float | None:
-    """Return the shortest number that an array was multiplied by, if that is what is there, up to rounding.
-
-    Parameters
-    ----------
-    got, A : ndarray, of one shape
-        The products, and the array.
-    dtype : str
-        In which it was multiplied.
-
-    Returns
-    -------
-    float or None
-        None where there is no such number, or it is 0, or nearly everything would be one.
-    """
+    """Return the shortest number that an array was multiplied by in a dtype, up to rounding; None if there is none."""
     got, wide = widened(got).ravel(), widened(A).ravel()
     if not differ(A):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.compare import FINE, Comparison, Run
+from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.layer import widened
 
-__all__ = ["facts", "where"]
+__all__ = ["Remainder", "facts", "remainder", "where"]
 
 Array = npt.NDArray[Any]
 
@@ -21,34 +22,19 @@ Array = npt.NDArray[Any]
 LEAST = 3
 
 
-def facts(run: Run, wrong: Sequence[Comparison]) -> list[str]:
-    """Say what is known: linear or not, a multiple, a permutation, a shift, which indices.
-
-    Parameters
-    ----------
-    run : Run
-        The audit.
-    wrong : sequence of Comparison
-        Wrong values of one result, smallest case first.
-
-    Returns
-    -------
-    list of str
-        One fact a line.
-    """
+def facts(run: Run, wrong: Sequence[Comparison]) -> Iterator[str]:
+    """Say what is known of wrong values of one result, smallest case first: one fact a line."""
+    yield from _linear(run, wrong[0])
     pairs = [(each.got, each.right.value) for each in wrong]
-    found = [*_linear(run, wrong[0]), *_wholes(pairs), *_indices(wrong[-1]), *_held(pairs)]
+    if all(np.array_equal(np.sort(got, None), np.sort(right, None)) for got, right in pairs):
+        yield "it holds the right numbers in other places: a permutation"
+    yield from _indices(wrong[-1])
+    values = np.concatenate([got[got != right] for got, right in pairs])
+    if len(values) and np.all(values == values[0]):
+        yield f"all wrong entries are {values[0]:g}"
     what = {each.probe.what for each in wrong}
-    return [*found, *([f"only wrong for {' and '.join(sorted(what))}"] if "" not in what else [])]
-
-
-def _held(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
-    """Say what stands in the wrong entries, where that is one thing."""
-    wrong = np.concatenate([np.ravel(got[got != right]) for got, right in pairs])
-    if len(wrong) and np.all(wrong == wrong[0]):
-        yield f"all wrong entries are {wrong[0]:g}"
-    elif all(np.isin(got[got != right], right).all() for got, right in pairs):
-        yield "the wrong entries are right ones of other places"
+    if "" not in what:
+        yield f"only wrong for {' and '.join(sorted(what))}"
 
 
 def _linear(run: Run, each: Comparison) -> Iterator[str]:
@@ -67,132 +53,133 @@ def _linear(run: Run, each: Comparison) -> Iterator[str]:
             yield f"it is not linear in {letter}: {sign}{letter} does not give {sign}{run.label(each.name)}"
 
 
-def _wholes(pairs: Sequence[tuple[Array, Array]]) -> Iterator[str]:
-    """Compare results with the right ones as wholes: a multiple, a permutation, a shift."""
-    ratios = {
-        float(ratio)
-        for got, right in pairs
-        for ratio in (got[right != 0] / right[right != 0] if np.array_equal(got == 0, right == 0) else [np.nan])
-    }
-    if len(ratios) == 1 and not np.isnan(next(iter(ratios))):
-        yield f"it is {next(iter(ratios)):g} times the right one everywhere"
-    if all(np.array_equal(np.sort(got, None), np.sort(right, None)) for got, right in pairs):
-        yield "it holds the right numbers in other places: a permutation"
-    shift = _shift(pairs)
-    if shift:
-        yield f"it is the right result shifted by {shift} along its spatial axes"
-
-
-def _shift(pairs: Sequence[tuple[Array, Array]]) -> tuple[int, ...] | None:
-    if any(got.ndim < 3 for got, _ in pairs):
-        return None
-    axes = tuple(range(2, pairs[0][0].ndim))
-    large = [(got, right) for got, right in pairs if min(got.shape[2:]) > 1]
-    if not large:
-        return None
-    for steps in itertools.product(range(-2, 3), repeat=len(axes)):
-        if any(steps) and all(_overlaps(got, right, steps) for got, right in large):
-            return steps
-    return None
-
-
-def _overlaps(got: Array, right: Array, steps: Sequence[int]) -> bool:
-    """Whether `got` moved back by these steps is `right`, wherever both have entries."""
-    sizes = got.shape[2:]
-    if any(abs(step) >= size for step, size in zip(steps, sizes, strict=True)):
-        return False
-    there: tuple[Any, ...] = tuple(
-        slice(max(step, 0), size + min(step, 0)) for step, size in zip(steps, sizes, strict=True)
-    )
-    here: tuple[Any, ...] = tuple(
-        slice(max(-step, 0), size + min(-step, 0)) for step, size in zip(steps, sizes, strict=True)
-    )
-    return np.array_equal(got[(..., *there)], right[(..., *here)])
-
-
 def _indices(each: Comparison) -> Iterator[str]:
-    """Say which indices are wrong, if not all are."""
+    """Say between which indices entries are wrong, if not everywhere."""
     wrong = np.asarray(each.got != each.right.value)
     for axis, (label, _) in enumerate(each.layer.axes(each.name, wrong.ndim)):
-        others = tuple(k for k in range(wrong.ndim) if k != axis)
-        bad = np.flatnonzero(wrong.any(axis=others))
-        if len(bad) < wrong.shape[axis]:
-            which = f"{label} {_ranges(bad.tolist())} of 0 … {wrong.shape[axis] - 1}"
-            yield f"at the largest {each.layer.unit} only {which} are wrong"
+        bad, most = np.unique(np.nonzero(wrong)[axis]), wrong.shape[axis] - 1
+        if len(bad) <= most:
+            ends = f"{bad[0]} … {bad[-1]}" if len(bad) > 1 else f"{bad[0]}"
+            yield f"at the largest {each.layer.unit} only {label} {ends} of 0 … {most} have wrong entries"
     yield f"at the largest {each.layer.unit} {int(wrong.sum())} of {wrong.size} entries are wrong"
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Write ascending numbers as ranges: 0, 3 … 7."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    shown = [str(run[0]) if len(run) == 1 else f"{run[0]} … {run[-1]}" for run in runs[:5]]
-    return ", ".join(shown) + (", …" if len(runs) > 5 else "")
 
 
 # at which cases -------------------------------------------------------------------------------------------------------
 
+Sizes = dict[str, tuple[str, int]]
+Compare = Callable[[int, int], bool]
+COMPARED: dict[str, Compare] = {
+    "≠": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt, "≥": operator.ge, "≤": operator.le,
+}  # fmt: skip
+
 
 def where(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator[str]:
-    """Say which sizes tell the cases that fail from those that do not, found by comparing sizes with each other.
-
-    Parameters
-    ----------
-    failed : sequence of Comparison
-        Where a result is wrong, or the code raises.
-    tried : sequence of Comparison
-        All comparisons of this result.
-
-    Yields
-    ------
-    str
-        At most one fact. Nothing where some cases are neither wrong nor right, as where rounding cannot be told from a
-        small error.
-    """
-    right = [each for each in tried if each.kind in FINE]
-    wrong, fine, every = ({each.probe.case for each in some} for some in (failed, right, tried))
+    """Say which sizes tell the cases that fail from those that do not, found by comparing sizes with each other."""
+    wrong, fine, every = (
+        {each.probe.case for each in some} for some in (failed, [each for each in tried if each.fine], tried)
+    )
     fine -= wrong
+    # Where some cases are neither, rounding cannot be told from a small error.
     if every - fine - wrong or min(len(wrong), len(fine)) < LEAST:
         return
-    sizes = {case: failed[0].layer.sizes(case) for case in (*wrong, *fine)}
     does = "raises" if {each.kind for each in failed} == {"exception"} else "is wrong"
-    bad, good = ([sizes[case] for case in some] for some in (wrong, fine))
-    for words, holds in _conditions(bad):
-        if all(map(holds, bad)) and not any(map(holds, good)):
+    bad, good = ([failed[0].layer.sizes(case) for case in some] for some in (wrong, fine))
+    for words, one, holds, other in _conditions(bad):
+        wrongs, rights = (
+            [holds(each[one][1], each[other][1] if isinstance(other, str) else other) for each in some]
+            for some in (bad, good)
+        )
+        if all(wrongs) and not any(rights):
             yield f"it {does} where {words}, and is right elsewhere"
             return
 
 
-Sizes = dict[str, tuple[str, int]]
-Condition = Callable[[Sizes], bool]
-
-
-def _conditions(bad: Sequence[Sizes]) -> Iterator[tuple[str, Condition]]:
-    """Yield what sizes may be: at least, or at most, what they are where it is wrong; even; or one beside another."""
+def _conditions(bad: Sequence[Sizes]) -> Iterator[tuple[str, str, Compare, str | int]]:
+    """Yield what a size may be: at least, or at most, what it is where it is wrong; even; or one beside another."""
     for name, (letter, _) in bad[0].items():
         values = [sizes[name][1] for sizes in bad]
         least, most = min(values), max(values)
-        several = {1: f"there are {name}", 2: f"there are several {name}"}.get(
-            least, f"there are {least} {name} or more"
-        )
-        yield several, _compares(name, operator.ge, least)
-        few = f"there are no {name}" if most == 0 else f"there are {most} {name} at most"
-        yield (f"{letter} = 1, of {name}" if most == 1 else few), _compares(name, operator.le, most)
-        yield f"{letter} is even, of {name}", _compares(name, lambda value, two: value % two == 0, 2)
+        several = {1: f"there are {name}", 2: f"there are several {name}"}
+        yield several.get(least, f"there are {least} {name} or more"), name, operator.ge, least
+        few = {0: f"there are no {name}", 1: f"{letter} = 1, of {name}"}
+        yield few.get(most, f"there are {most} {name} at most"), name, operator.le, most
+        yield f"{letter} is even, of {name}", name, lambda size, two: size % two == 0, 2
     for (one, (a, _)), (two, (b, _)) in itertools.combinations(bad[0].items(), 2):
         for sign, holds in COMPARED.items():
-            yield f"{a} {sign} {b}", _compares(one, holds, two)
+            yield f"{a} {sign} {b}", one, holds, two
 
 
-def _compares(one: str, holds: Callable[[int, int], bool], other: str | int) -> Condition:
-    """Return whether a size stands in a relation to a number, or to another size."""
-    return lambda sizes: holds(sizes[one][1], sizes[other][1] if isinstance(other, str) else other)
+# what a loop in steps leaves out --------------------------------------------------------------------------------------
+
+# How many entries vector, tile and thread loops take at once.
+STEPS = (256, 128, 64, 32, 16, 8, 6, 4, 3, 2)
 
 
-COMPARED: dict[str, Callable[[int, int], bool]] = {
-    "≠": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt, "≥": operator.ge, "≤": operator.le,
-}  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Remainder:
+    """What a loop in steps leaves out of the axes from one to another, which it takes as one."""
+
+    label: str
+    size: str
+    axes: tuple[int, int]
+    step: int
+    held: str = ""
+
+    def __str__(self) -> str:
+        """Return which entries are meant."""
+        return f"the last {self.size} mod {self.step} {self.label}"
+
+    def wrong(self, each: Comparison) -> Array:
+        """Return which of the entries along these axes are wrong."""
+        first, last = self.axes
+        shape = each.right.value.shape
+        return np.asarray(each.wrong.reshape(int(np.prod(shape[:first])), -1, int(np.prod(shape[last:]))).any((0, 2)))
+
+    def explains(self, each: Comparison) -> bool:
+        """Whether just the remainder is wrong, from its first entry on."""
+        if each.kind not in {"values", "not written"}:
+            return False
+        wrong = self.wrong(each)
+        return int(np.argmax(wrong)) == len(wrong) // self.step * self.step
+
+    def allows(self, each: Comparison) -> bool:
+        """Whether a right result has no remainder, or is smaller than one step."""
+        count = len(self.wrong(each))
+        return count % self.step == 0 or count < self.step
+
+
+def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Remainder | None:
+    """Tell whether all that is wrong of a result is the remainder of a loop that takes several entries at once."""
+    # The wrong entries start where the remainder does, and what is right has none, or is smaller than the step.
+    ndim = failed[0].right.value.ndim
+    if any(each.kind not in {"values", "not written"} or each.right.value.ndim != ndim for each in failed):
+        return None
+    right = [each for each in tried if each.fine]
+    for step, (label, size, axes) in itertools.product(STEPS, _axes(failed[0], ndim)):
+        found = Remainder(label, size, axes, step)
+        several = len({count for each in failed if (count := len(found.wrong(each))) > step}) > 1
+        if several and all(map(found.explains, failed)) and all(map(found.allows, right)):
+            return dataclasses.replace(found, held=_held(failed))
+    return None
+
+
+def _axes(each: Comparison, ndim: int) -> Iterator[tuple[str, str, tuple[int, int]]]:
+    """Yield single axes, the last one first, all positions, and all entries."""
+    named = each.layer.axes(each.name, ndim)
+    sizes = [size for _, size in named]
+    for k, (label, size) in reversed(list(enumerate(named))):
+        yield label, size, (k, k + 1)
+    if ndim == 4 and named[0][0] == "images":
+        yield "positions", "·".join(sizes[2:]), (2, 4)
+    if ndim > 1:
+        yield "entries", "·".join(sizes), (0, ndim)
+
+
+def _held(failed: Sequence[Comparison]) -> str:
+    wrong = np.concatenate([each.got[each.wrong] for each in failed])
+    if not np.all(np.isfinite(wrong)):
+        return "memory that was never written"
+    if np.all(wrong == wrong[0]):
+        return f"{wrong[0]:g}"
+    copies = all(np.isin(each.got[each.wrong], each.right.value).all() for each in failed)
+    return "right numbers of other places" if copies else "other numbers"

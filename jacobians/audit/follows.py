@@ -18,29 +18,11 @@ RAISED_TOO = "the backward pass raises it too"
 
 
 def following(run: Run) -> tuple[str, ...]:
-    """Find the wrong gradients that are right gradients of the wrong responses.
-
-    Parameters
-    ----------
-    run : Run
-        The audit.
-
-    Returns
-    -------
-    tuple of str
-        Those of dX, dF and db that are wrong, and satisfy at every layer where they or S are wrong
-        ``Σ G·(S(…, A) − S(…, 0)) = Σ dA·A`` for integers A in the place of X, F or b, and G of the shape and dtype of
-        S. For dA linear in G this is what makes it the gradient of a form that is linear in A. Layers at which both
-        raise the same exception are left out, if there are others.
-    """
+    """Find the wrong gradients that are right gradients of the wrong responses."""
     failed = [each for each in run.tried if run.is_wrong(each) and each.name not in run.unsteady]
     kinds = {name: {each.kind for each in failed if each.name == name} for name in run.subject.names}
     responses = run.layer.gives.get("forward", ("",))[0]
-    if (
-        not run.layer.factors
-        or not kinds.get(responses)
-        or kinds[responses] - {"values", "shape", "dtype", "exception"}
-    ):
+    if not run.layer.factors or not kinds.get(responses) or "not written" in kinds[responses]:
         return ()
     # What is derived from a forward pass that gives something else refuses the right upstream gradient.
     allowed = {"values"} if kinds[responses] == {"values"} else {"values", "shape", "exception"}
@@ -49,18 +31,16 @@ def following(run: Run) -> tuple[str, ...]:
 
 
 def _follows(run: Run, responses: str, name: str, failed: Sequence[Comparison]) -> bool:
-    """Whether a gradient is that of S at all layers, but for those where both passes raise the same."""
+    """Whether a gradient is that of S at all layers where either is wrong, but for those where both raise the same."""
     raised = {(each.probe.case, each.name): each.result.raised for each in failed if each.kind == "exception"}
     cases = dict.fromkeys(each.probe.case for each in failed if each.name in {responses, name})
-    left = [
-        case
-        for case in cases
-        if not raised.get((case, responses)) or raised[case, responses] != raised.get((case, name))
-    ]
+    left = [case for case in cases if not (of_S := raised.get((case, responses))) or of_S != raised.get((case, name))]
     return bool(left) and all(_is_adjoint(run, responses, name, case) for case in left)
 
 
 def _is_adjoint(run: Run, responses: str, name: str, case: Any) -> bool:
+    """Whether Σ G·(S(…, A) − S(…, 0)) = Σ dA·A for integers A in the place of X, F or b."""
+    # For dA linear in G this is what makes it the gradient of a form that is linear in A.
     letter, upstream = name.removeprefix("d"), run.layer.takes["backward"][-1]
     probe, other = (run.layer.small(case, run.seed + more) for more in range(2))
     if probe is None or other is None:
@@ -77,73 +57,42 @@ def _is_adjoint(run: Run, responses: str, name: str, case: Any) -> bool:
     gradient = run.again(probe.replaced(**{upstream: G}), name).value
     if gradient is None or gradient.shape != A.shape:
         return False
-    g, S, a, d = (np.asarray(each, np.float64) for each in (G, with_A, A, gradient))
+    g, S, S_0, a, d = (np.asarray(each, np.float64) for each in (G, with_A, without, A, gradient))
     bound = run.layer.slack(probe, responses) * np.abs(g).sum() * 2 + run.layer.slack(probe, name) * np.abs(a).sum()
-    return bool(abs(np.sum(g * (S - np.asarray(without, np.float64))) - np.sum(d * a)) <= bound)
+    return bool(abs(np.sum(g * (S - S_0)) - np.sum(d * a)) <= bound)
 
 
 def merged(run: Run, responses: Finding, names: Iterable[str]) -> Finding:
-    """Say of the finding about S which gradients are no errors of their own.
-
-    Parameters
-    ----------
-    run : Run
-        The audit.
-    responses : Finding
-        About S.
-    names : iterable of str
-        What `following` gives, one name at least.
-
-    Returns
-    -------
-    Finding
-        One finding with one cure.
-    """
+    """Say of the finding about S which gradients are no errors of their own."""
     labels = tuple(run.label(name) for name in names)
     several = listed(labels)
     follow, are, their = ("follow", "are", "gradients") if labels[1:] else ("follows", "is", "gradient")
-    known = f"{several} {are} the right {their} of this S: the backward pass is consistent with the forward pass"
+    consistent = "the backward pass is consistent with the forward pass"
     return dataclasses.replace(
         responses,
         title=f"{responses.title}; {several} {follow} it",
         cure=f"{responses.cure or 'Mend the forward pass.'} Then derive {several} from it again.",
-        known=(*responses.known, known.replace("this S", f"this {responses.about}")),
+        known=(*responses.known, f"{several} {are} the right {their} of this {responses.about}: {consistent}"),
         follows=labels,
     )
 
 
 def raised_once(findings: Sequence[Finding], responses: str) -> list[Finding]:
-    """Make one finding of an exception that leaves several results without a value.
-
-    Parameters
-    ----------
-    findings : sequence of Finding
-        Of all results.
-    responses : str
-        How a report writes the result of the forward pass.
-
-    Returns
-    -------
-    list of Finding
-        The same, with those about the same exception as one: of the forward pass, where that raises it too.
-    """
+    """Make one finding of an exception that leaves several results without a value, or both passes."""
     found: list[Finding] = []
     for each in findings:
-        same = (
-            at for at, other in enumerate(found) if each.kind == other.kind == "exception" and each.title == other.title
-        )
-        at = next(same, None)
-        if at is None:
+        raised = [other.kind == each.kind == "exception" and other.title == each.title for other in found]
+        if True not in raised:
             found.append(each)
-        elif each.about != found[at].about:
-            found[at] = _both(found[at], each, responses)
+        elif each.about != (one := found[raised.index(True)]).about:
+            found[raised.index(True)] = _both(one, each, responses)
     return found
 
 
 def _both(one: Finding, other: Finding, responses: str) -> Finding:
-    known = tuple(dict.fromkeys((*one.known, *other.known)))
-    if one.about == responses:
-        known = tuple(dict.fromkeys((*one.known, RAISED_TOO, *other.known)))
+    too = (RAISED_TOO,) if one.about == responses else ()
+    known = tuple(dict.fromkeys((*one.known, *too, *other.known)))
+    if too:
         return dataclasses.replace(one, follows=(*one.follows, other.about), known=known)
     follows = (*(one.follows or (one.about,)), other.about)
     return dataclasses.replace(one, about="backward", follows=follows, known=known)

@@ -64,40 +64,37 @@ def _imported(side: str, function: Any) -> str:
 def shown(name: str, right: Array) -> list[str]:
     """Return Python that prints a result, and what it should be; where there is much of it, where it is wrong."""
     if right.size <= MOST_PRINTED:
-        return [f"print({name})", f"print(np.array({listed(right)}))  # right"]
-    return [
-        f"right = {expression(right)}",
-        f"print({name}[{name} != right])",
-        f"print(right[{name} != right])  # right",
-    ]
+        return _beside(name, f"np.array({listed(right)})")
+    return [f"right = {expression(right)}", *_beside(f"{name}[{name} != right]", f"right[{name} != right]")]
+
+
+def _beside(got: str, right: str) -> list[str]:
+    return [f"print({got})", f"print({right})  # right"]
 
 
 def shown_shape(name: str, right: Array) -> list[str]:
     """Return Python that prints the shape of a result, and what it should be."""
-    return [f"print(np.shape({name}))", f"print({right.shape})  # right"]
+    return _beside(f"np.shape({name})", str(right.shape))
 
 
 def shown_dtype(name: str, letter: str, *, wider: bool = False) -> list[str]:
     """Return Python that prints the dtype of a result, and that of an argument, of which it may be a wider one."""
     got, given = f"np.asarray({name}).dtype", f"{letter}.dtype"
-    if not wider:
-        return [f"print({got})", f"print({given})  # right"]
-    lines = [f"print({got})", f"print({got}.kind == {given}.kind and {got}.itemsize >= {given}.itemsize)"]
-    return [*lines, "print(True)  # right"]
+    fits = f"{got}.kind == {given}.kind and {got}.itemsize >= {given}.itemsize"
+    return [f"print({got})", *_beside(fits, "True")] if wider else _beside(got, given)
 
 
 def shown_steady(name: str, call: Sequence[str], times: int) -> list[str]:
     """Return Python that prints whether the same call gives the same result so many times."""
     body = ["results = []", f"for _ in range({times}):", *(f"    {line}" for line in call)]
-    body.append(f"    results.append(np.array({name}))")
-    return [*body, "print(all(np.array_equal(each, results[0]) for each in results))", "print(True)  # right"]
+    same = "all(np.array_equal(each, results[0]) for each in results)"
+    return [*body, f"    results.append(np.array({name}))", *_beside(same, "True")]
 
 
 def shown_within(name: str, right: Array, bound: Array) -> list[str]:
     """Return Python that prints whether a result is as near to what it should be as rounding leaves it."""
     lines = [f"right = {expression(right)}", f"bound = {expression(np.broadcast_to(bound, right.shape))}"]
-    lines.append(f"print(np.all(np.abs(np.asarray({name}, np.float64) - right) <= bound))")
-    return [*lines, "print(True)  # right"]
+    return [*lines, *_beside(f"np.all(np.abs(np.asarray({name}, np.float64) - right) <= bound)", "True")]
 
 
 def expression(array: Array) -> str:

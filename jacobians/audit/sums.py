@@ -26,26 +26,9 @@ MOST_NEAR_MISSES = Fraction(3, 4)
 
 
 def expected(probe: ConvolutionProbe, *, backward: bool = True) -> dict[str, Array]:
-    """Compute what is right, by the explicit image matrix M_X^im of every group (L9).
-
-    Parameters
-    ----------
-    probe : ConvolutionProbe
-        The numbers.
-    backward : bool
-        Also the gradients.
-
-    Returns
-    -------
-    dict of ndarray
-        S (N, n, *out), dX (N, d, *spatial), dF (n, d/groups, *taps) and db (n,) in float64, or int64 for integers;
-        exact where sums of the probe's numbers do not round.
-
-    Notes
-    -----
-    With vec(F_i) as column i of F and vec(G_i) as column i of G: S = M_X^im·F, ∂l/∂F = (M_X^im)ᵀ·G, and
-    ∂l/∂M_X^im = G·Fᵀ, of which ∂l/∂X at a pixel is the sum over the entries of M_X^im where that pixel stands.
-    """
+    """Compute what is right, by the explicit image matrix M_X^im of every group (L9), in float64 or int64."""
+    # With vec(F_i) as column i of F and vec(G_i) as column i of G: S = M_X^im·F, ∂l/∂F = (M_X^im)ᵀ·G, and
+    # ∂l/∂M_X^im = G·Fᵀ, of which ∂l/∂X at a pixel is the sum over the entries of M_X^im where that pixel stands.
     layer, images, groups = probe.geometry, probe.case.images, probe.geometry.groups
     wide = np.dtype(np.int64 if probe.X.dtype.kind in "iu" else np.float64)
     X, F, b, G = (each.astype(wide) for each in (probe.X, probe.F, probe.b, probe.G))
@@ -69,26 +52,9 @@ def expected(probe: ConvolutionProbe, *, backward: bool = True) -> dict[str, Arr
 
 @functools.lru_cache(maxsize=256)
 def places(layer: Geometry) -> Array:
-    """Build M_X^im of one group whose pixels are 1, 2, 3, …: which of them a tap reads, 0 for padding.
-
-    Parameters
-    ----------
-    layer : Geometry
-        The layer.
-
-    Returns
-    -------
-    ndarray of int64, shape (positions, taps)
-        The groups of planes are alike.
-    """
-    planes = layer.planes_per_group
-    group = Geometry(
-        (planes, *layer.image[1:]),
-        (1, *layer.filters[1:]),
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-    )
+    """Build M_X^im, positions × taps, of one group whose pixels are 1, 2, 3, …: which is read, 0 for padding."""
+    options: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    group = Geometry((layer.planes_per_group, *layer.image[1:]), (1, *layer.filters[1:]), **options)
     numbers = np.arange(1, group.pixels + 1).reshape(group.image)
     return matrices.image_matrix(numbers, group).toarray()
 
@@ -105,24 +71,11 @@ def transform_bound(bits: int, probe: ConvolutionProbe) -> float:
 
 
 def slack(probe: ConvolutionProbe, name: str) -> float:
-    """Return the error up to which an inexact result is accepted: the rounding bound of fast algorithms.
-
-    Parameters
-    ----------
-    probe : ConvolutionProbe
-        The draw.
-    name : str
-        S, dX, dF or db.
-
-    Returns
-    -------
-    float
-        The bound of the promised precision where that tells right from wrong. In half precision it does not, being as
-        large as the numbers; what is accepted there are the errors of code that sums in float32. 0 where neither does.
-    """
+    """Return the error up to which an inexact result is accepted: the rounding bound of fast algorithms."""
     if probe.dtype.kind in "iu":
         return 0.0
     promised = exact.SIGNIFICAND[str(probe.dtype)]
+    # In half precision the bound is as large as the numbers: accepted are the errors of code that sums in float32.
     # By the largest norms that draws can have, so that what is inexact on one draw is not called wrong on the next.
     for bound in (transform_bound(bits, probe) for bits in (promised, exact.SIGNIFICAND["float32"])):
         if _near_miss(probe, name, bound * _largest_norms(probe, name)) <= MOST_NEAR_MISSES:
@@ -131,18 +84,7 @@ def slack(probe: ConvolutionProbe, name: str) -> float:
 
 
 def rounding_bounds(probe: ConvolutionProbe) -> dict[str, Array]:
-    """Bound the rounding errors of direct sums in the dtype, in any order, and of what they are held against.
-
-    Parameters
-    ----------
-    probe : ConvolutionProbe
-        The numbers.
-
-    Returns
-    -------
-    dict of ndarray
-        γ_N Σ|products| per entry of S, dX, dF and db (Higham, ch. 3); ∞ where N is too large for the dtype.
-    """
+    """Bound the errors of direct sums and of what they are held against: γ_N Σ|products| (Higham, ch. 3)."""
     absolute: dict[str, Any] = {letter: np.abs(probe.arrays[letter].astype(np.float64)) for letter in "XFbG"}
     sizes = expected(probe.replaced(**absolute))
     terms, dtype = probe.case.terms + 1, str(probe.dtype)

@@ -93,6 +93,7 @@ ROWS = (
     ),
     Atom("index-constant", "only {which} is {used}", MAPS),
     Atom("index-shifted", "{entries} of {what} are shifted by {by}", MAPS),
+    Atom("index-mapped", "{entries} of {what} are those at {read} where {right} is right", MAPS),
     Atom(
         "index-reversed",
         "{entries} of {what} are in reverse order",
@@ -191,6 +192,11 @@ ROWS = (
         "size-off",
         "its size along {axes} is {size} where {right} is right",
         "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1.",
+    ),
+    Atom(
+        "images-apart",
+        "the images are not summed: every image has {what} of its own",
+        "Sum the gradients of parameters over the batch axis.",
     ),
     Atom(
         "axes-count",

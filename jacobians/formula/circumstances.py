@@ -240,7 +240,7 @@ def _products(formula: Formula, sizes: Sizes, shape: tuple[int, ...]) -> dict[tu
     parts: dict[tuple[str, ...], list[tuple[Array, Array]]] = {}
     for term in formula.terms:
         places, by = term.products(sizes, split(shape, term.views[0].tensor, sizes))
-        letters = [view.tensor.letter for view in term.views]
+        letters = ["1" if view.ones else view.tensor.letter for view in term.views]
         order = [0, *sorted(range(1, len(letters)), key=letters.__getitem__)]
         key = np.zeros(places.shape[1], np.int64)
         for at in order:
@@ -378,10 +378,10 @@ def _is_linear(term: Term) -> bool:
     forms = [each.value for each in term.equations] + [
         limit for each in conditions for limit in (each.form, each.low or Linear(), each.high or Linear())
     ]
-    names = {name for form in forms for name, _ in form.terms}
-    plain = not any(any(mark in name for mark in ("÷", "min(", "·", "*")) for name in names)
+    names = {name for form in forms for name, _ in form.terms} | {each.index for each in term.equations}
+    plain = not any(any(mark in name for mark in ("÷", "min(", "·", "*", "+")) for name in names)
     unfolded = not any(each.fold for each in term.equations) and not any(
-        view.order or view.steps for view in term.views
+        view.order or view.steps or view.ones for view in term.views
     )
     return plain and unfolded and not any(each.of for each in conditions) and term.coefficient == Coefficient()
 

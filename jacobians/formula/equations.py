@@ -201,7 +201,7 @@ class Equations:
         for kind in FOLDS:
             allowed: dict[int, set[int]] = {}
             for at, each in pairs:
-                allowed[at] = _constants(*each, self.limit(name, at), kind, by)
+                allowed[at] = _constants(each[0], each[1], self.limit(name, at), kind, by)
                 if not allowed[at]:
                     break
             else:
@@ -261,7 +261,9 @@ class Equations:
                     slope = Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500))
                     if slope or not factor:
                         found[factor, slope] = max(found.get((factor, slope), 0), count / len(step) / lag)
-        usual = sorted((each for each, share in found.items() if share > RARE), key=lambda each: -found[each])
+        some = [each for each, share in found.items() if share > RARE]
+        # Counted modulo two groups, a group back is a group on.
+        usual = sorted(some, key=lambda each: (bool(each[0]) and each[1] < 0, -found[each]))
         return usual[:MOST_SLOPES] or [("", Fraction(0))]
 
     def _neighbours(self, each: str, free: tuple[str, ...], lag: int) -> tuple[Array, Array, Array]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from jacobians.formula.relation import Condition, Equation, Linear, Term
 
-__all__ = ["LETTERS", "aligned", "expanded", "is_plain", "joined", "plus", "position", "solved"]
+__all__ = ["LETTERS", "aligned", "expanded", "is_opaque", "is_plain", "joined", "plus", "position", "solved"]
 
 Row = dict[str, Fraction]
 # What the letter of an array stands for: responses, taps or pixels.
@@ -23,6 +23,8 @@ LETTERS = {
     "dX": "pixel",
 }
 SPATIAL = "lmoabcyxw"
+# Several indices as one.
+JOINED = ("+", "*")
 
 
 def position(name: str) -> str:
@@ -41,13 +43,25 @@ def expanded(form: Linear, known: Mapping[str, Linear]) -> Linear:
     """Put linear combinations in the place of names."""
     found = Linear((), form.constant)
     for name, by in form.terms:
-        found = plus(found, known.get(name, Linear.of({name: 1})), by)
+        size, dot, index = name.rpartition("·")
+        same = known.get(index) if dot else None
+        plain = same is not None and not same.constant and [each for _, each in same.terms] == [1]
+        value = (
+            Linear.of({f"{size}·{same.terms[0][0]}": 1}) if same and plain else known.get(name, Linear.of({name: 1}))
+        )
+        found = plus(found, value, by)
     return found
 
 
 def is_plain(each: Equation) -> bool:
     """Whether an equation says that two indices are the same."""
     return not each.fold and not each.value.constant and [by for _, by in each.value.terms] == [1]
+
+
+def is_opaque(each: Equation) -> bool:
+    """Whether an equation is not linear in single indices: folded, of several as one, or with sizes as steps."""
+    sized = any("·" in name and "." in name for name, _ in each.value.terms)
+    return bool(each.fold) or position(each.index) in JOINED or sized
 
 
 def solved(term: Term) -> Term:
@@ -64,11 +78,12 @@ def solved(term: Term) -> Term:
         Of the same products. Two ranges of one form are one range.
     """
     own = term.views[0].tensor.letter
-    rows = _reduced([_row(each) for each in term.equations if not each.fold], _order(term, own))
+    opaque = [each for each in term.equations if is_opaque(each)]
+    rows = _reduced([_row(each) for each in term.equations if each not in opaque], _order(term, own))
     known = {name: _value(row, name) for name, row in rows.items()}
     equations = [Equation(name, value) for name, value in known.items()]
-    equations += [dataclasses.replace(each, value=expanded(each.value, known)) for each in term.equations if each.fold]
-    equations.sort(key=lambda each: list(term.axes).index(each.index))
+    equations += [dataclasses.replace(each, value=expanded(each.value, known)) for each in opaque]
+    equations.sort(key=lambda each: list(term.axes).index(term.joined.get(each.index, (each.index,))[0]))
     return dataclasses.replace(
         term, equations=tuple(equations), conditions=joined(term.conditions), excluded=joined(term.excluded)
     )
@@ -96,7 +111,7 @@ def aligned(
         Those about indices that are free in `right`.
     """
     order, bound = _order(read, read.views[0].tensor.letter), {each.index for each in right.equations}
-    linear = [each for each in read.equations if not each.fold]
+    linear = [each for each in read.equations if not is_opaque(each)]
     basis = _reduced([_row(each, known) for each in linear], order)
     missing, held = [], list[Row]()
     for each in right.equations:
@@ -113,7 +128,7 @@ def aligned(
         if _remainder(row, _reduced(held, order)):
             held.append(row)
             left.append(each)
-    left += [each for each in read.equations if each.fold]
+    left += [each for each in read.equations if is_opaque(each)]
     return missing, [each for each in left if each.index in bound], [each for each in left if each.index not in bound]
 
 
@@ -141,8 +156,9 @@ def _upright(each: Condition) -> Condition:
 
 
 def _order(term: Term, own: str) -> list[str]:
-    folded = {each.index for each in term.equations if each.fold}
-    return sorted((name for name in term.axes if name not in folded), key=lambda name: _rank(name, own))
+    opaque = [each.index for each in term.equations if is_opaque(each)]
+    bound = {name for index in opaque for name in term.joined.get(index, (index,))}
+    return sorted((name for name in term.axes if name not in bound), key=lambda name: _rank(name, own))
 
 
 def _rank(name: str, own: str) -> tuple[int, bool]:

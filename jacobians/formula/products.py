@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
+from jacobians.formula.digits import read_groups
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from jacobians.formula.sums import read_sums
 from jacobians.geometry import Geometry
@@ -32,18 +33,16 @@ Call = Callable[[Layer, dict[str, Array]], Array | None]
 
 # Calls for one formula.
 MOST_CALLS = 200
-# What sizes of layers are drawn from: one size of each is large in turn, so that no size follows from others; then
-# those of all axes are.
+# What sizes of layers are drawn from: first those of all axes are large, then one size in turn, so that no size follows
+# from others.
 SMALL, LARGE_SIZES, TAILS = (1, 2, 2, 3), (4, 9, 6, 8), (0, 0, 1, 2)
 MIDDLE, MIDDLES = (3, 4, 5, 6), 8
 # Pixels on an axis, so many that any options make a layer.
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
-# Calls by which a number is told for each group of entries.
-MOST_CHUNKS = 30
-# Bits that are left for the rounding of products with a factor that is no power of two.
-ROUNDING_BITS = 6
+# Calls that are few, whatever they tell.
+FEW_CALLS = 24
 # Calls by which sums of products are read from digits.
 MOST_BLOCKS = 6
 # Bits of products with which sums of several are told apart, and of how many products.
@@ -74,7 +73,7 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     count = structure.spatial_ndim
     generator = np.random.default_rng(7)
     large_in_turn = itertools.product(LARGE_SIZES, range(3 + 2 * count))
-    for size, large in itertools.chain(large_in_turn, itertools.repeat((0, 0), MIDDLES)):
+    for size, large in itertools.chain(itertools.repeat((0, 0), MIDDLES), large_in_turn):
         sizes = generator.choice(SMALL, 3 + 2 * count)
         if size:
             sizes[large] = size
@@ -174,8 +173,8 @@ def read_products(
     # Entries of the first factor that hardly meet in one sum; each of them alone; each of the second factor alone.
     single = [list(np.arange(reader.count(letter))[:, None]) for letter in letters]
     for way in first:
-        if found := reader.places((groups, *single)[way], way == len(single)):
-            return dataclasses.replace(found, way=way)
+        if found := reader.places((groups, *single)[way], way):
+            return found
     return reader.read([(group, np.arange(reader.count(many))) for group in groups])
 
 
@@ -239,65 +238,24 @@ class _Reader:
                 return float(min(some, key=abs))
         return 0.0
 
-    def places(self, groups: Sequence[Array], swapped: bool) -> Reading | None:
-        """Read, from digits, one product of each group of entries and one factor for all; None where that is not so.
-
-        The groups are of entries of the first factor; of the second, if `swapped`.
-        """
-        few, many = (self.count(letter) for letter in (reversed(self.letters) if swapped else self.letters))
-        group, within = np.full(few, -1), np.zeros(few)
-        for at, entries in enumerate(groups):
-            group[entries] = at
-            within[entries] = np.arange(len(entries))
-        widest = max(map(len, groups), default=0)
-        if self._chunks(len(groups), many) + self._chunks(len(groups), widest) > MOST_CHUNKS:
+    def places(self, groups: Sequence[Array], way: int) -> Reading | None:
+        """Read one product at most of each group of entries, and one factor for all; None where that is not so."""
+        counts = [self.count(letter) for letter in self.letters]
+        # The last way has groups of entries of the second factor.
+        turn = slice(None, None, -1 if way == len(self.letters) else 1)
+        found = read_groups(
+            lambda numbers: self._given(numbers[turn]),
+            groups,
+            (counts[turn][0], counts[turn][1]),
+            sum(self.bits),
+            max(FEW_CALLS, len(groups) // 2),
+        )
+        if found is None:
             return None
-        some = self._given([(group == len(groups) // 2).astype(float), np.ones(many)], swapped)
-        if some is None:
-            return None
-        scale = float(min(some[some != 0], key=abs, default=1.0))
-        chosen = self._digits(group, [np.ones(few), np.arange(many) + 1.0], scale, swapped)
-        if chosen is None or np.any(chosen > many):
-            return None
-        own: Array | None = (chosen > 0).astype(np.int64)
-        if widest > 1:
-            own = self._digits(group, [within + 1, np.ones(many)], scale, swapped)
-        place, which = np.nonzero(chosen)
-        sizes = np.array([len(entries) for entries in groups])
-        if own is None or not np.array_equal(chosen > 0, own > 0) or np.any(own[place, which] > sizes[which]):
-            return None
-        first = np.array([groups[at][one - 1] for at, one in zip(which, own[place, which], strict=True)], np.int64)
-        factors = [first, chosen[place, which] - 1]
-        places = np.stack([place, *(reversed(factors) if swapped else factors)])
-        return self._confirmed(places, np.full(len(place), scale))
+        (place, *factors), scale = found
+        return self._confirmed(np.stack([place, *factors[turn]]), np.full(len(place), scale), way)
 
-    def _chunks(self, groups: int, many: int) -> int:
-        """Return the calls for one number of so many for each group."""
-        return -(-groups // max(1, sum(self.bits) // many.bit_length())) if many > 1 else 0
-
-    def _digits(self, group: Array, numbers: list[Array], scale: float, swapped: bool) -> Array | None:
-        """Return, per entry of the result, one number for each group: the sums of its products, told by digits."""
-        groups = int(group.max(initial=-1)) + 1
-        width = int(max(each.max(initial=1) for each in numbers)).bit_length()
-        bits = sum(self.bits) - (0 if math.frexp(scale)[0] in {0.5, -0.5} else ROUNDING_BITS)
-        found: list[Array] = []
-        for start in range(0, groups, max(1, bits // width)):
-            here = range(start, min(start + max(1, bits // width), groups))
-            inside = (group >= start) & (group < here.stop)
-            powers = np.where(inside, 2.0 ** (width * np.where(inside, group - start, 0)), 0.0)
-            values = self._given([powers * numbers[0], numbers[1]], swapped)
-            if values is None:
-                return None
-            whole = np.rint(values / scale)
-            if np.any(whole < 0) or np.any(whole >= 2.0 ** (width * len(here))):
-                return None
-            left = whole.astype(np.int64)
-            for _ in here:
-                found.append(left % 2**width)
-                left >>= width
-        return np.stack(found, axis=1) if found else None
-
-    def _confirmed(self, places: Array, by: Array) -> Reading | None:
+    def _confirmed(self, places: Array, by: Array, way: int) -> Reading | None:
         """Return these products if random numbers give their sums."""
         count = int(np.bincount(places[0], minlength=1).max())
         most = max(int((2.0 ** sum(self.bits) / max(count, 1)) ** 0.5), 3)
@@ -310,11 +268,10 @@ class _Reader:
         unit = float(exact.gamma(ROUNDINGS + count, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
         if np.any(np.abs(total - value) > unit * size):
             return None
-        return Reading(self.layer, self.shape, self.letters, places, by)
+        return Reading(self.layer, self.shape, self.letters, places, by, way)
 
-    def _given(self, numbers: list[Array], swapped: bool = False) -> Array | None:
-        """Return the result for numbers in all entries of the factors, of the second one first if `swapped`."""
-        numbers = numbers[::-1] if swapped else numbers
+    def _given(self, numbers: list[Array]) -> Array | None:
+        """Return the result for numbers in all entries of the factors."""
         values = self._values(tuple(np.arange(len(each)) for each in numbers), [numbers])
         return None if values is None else np.asarray(values[0])
 

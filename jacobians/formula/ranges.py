@@ -60,9 +60,7 @@ def ranged(term: Term, rows: Rows, readings: Readings, combinations: Combination
     return _separated(term, candidates, readings, combinations) if narrowed else None
 
 
-def _by_parts(
-    term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations
-) -> Term | None:
+def _by_parts(term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations) -> Term | None:
     """Find ranges for each part of the indices that is independent of the others."""
     narrowed = term
     for names in _parts(term, candidates):
@@ -78,9 +76,7 @@ def _by_parts(
     return narrowed
 
 
-def _separated(
-    term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations
-) -> Term | None:
+def _separated(term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations) -> Term | None:
     if all(actual.all() for _, actual in candidates):
         return term
     if (found := _Separation(term, candidates, readings, combinations).found()) is None:
@@ -223,9 +219,7 @@ class _Separation:
                 left = self._kept([condition], left)
                 if len(chosen) > 2 * MOST_RANGES or np.any(inside & ~left):
                     return (), None
-                valued = {
-                    form: self._valued(form, left, inside) if form.of else each for form, each in valued.items()
-                }
+                valued = {form: self._valued(form, left, inside) if form.of else each for form, each in valued.items()}
         needed = self._needed(chosen, among, left)
         return needed, left if len(needed) <= MOST_RANGES else None
 
@@ -278,7 +272,8 @@ class _Separation:
         """Return the values of a form, and which tuples lie before and beyond the range of those inside."""
         values = self._values(form, left)
         least, most = (self._extremes(values, inside, side)[self.layer] for side in (0, 1))
-        return values, ((values < least) & (least < FREE), (values > most) & (most > -FREE))
+        # Where there are no products, a range may leave out all.
+        return values, (values < least, values > most)
 
     def _extremes(self, values: Array, where: Array, side: int) -> Array:
         """Return the least or largest value at each layer, ∓`FREE` where there is none."""

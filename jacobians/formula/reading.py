@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -28,8 +29,12 @@ Array = npt.NDArray[Any]
 LEAST_LAYERS = 4
 # Layers that are read at first; the others are predicted.
 FIRST = 10
-# Groups of entries, each of which may take a call, of layers that are read last.
-DEAR = 30
+# Calls that one layer may take at least.
+LEAST_CALLS = 20
+# Calls for a layer that is read last, and bits of one call.
+DEAR, BITS = 12, 50
+# Products of layers that take long to fit.
+MANY = 2500
 # Share of the calls that is kept for further layers.
 RESERVE = 0.4
 # Of a product with its coefficient.
@@ -124,7 +129,8 @@ class _Formulas:
         some = [layer for layer, value in self.values.items() if np.any(value)]
         if not some:
             return Formula(self.result, (), self.shape)
-        self.factors = self._factors(next((each for each in some if _is_telling(each)), some[0]))
+        # In a large image, not everything lies in the padding.
+        self.factors = self._factors(max(some, key=lambda each: (_is_telling(each), each.geometry.pixels)))
         found = self._fitted()
         try:
             while self.left and (wrong := [each for each in self.values if not self._predicts(found, each)]):
@@ -144,14 +150,23 @@ class _Formulas:
 
     def _order(self) -> list[Layer]:
         """Return the layers, those that take few calls to read and tell much first."""
-        return sorted(self.values, key=lambda each: (self._cost(each) > DEAR, not _is_telling(each)))
+
+        def key(layer: Layer) -> tuple[int, bool, bool]:
+            return max(self._cost(layer), DEAR), _products(layer) > MANY, not _is_telling(layer)
+
+        order = sorted(self.values, key=key)
+        # What serves to tell products is tried where it costs little.
+        first = min((each for each in order if _is_telling(each)), key=_products, default=order[0])
+        return [first, *(each for each in order if each is not first)]
 
     def _cost(self, layer: Layer) -> int:
         """Return how many calls it takes to read a layer, roughly."""
         sizes = layer.geometry.filters[1:] if self.result == "S" else layer.shapes["G"][:1] + layer.shapes["G"][2:]
         if self.result == "dX":
             sizes = (layer.geometry.filters_per_group, *layer.geometry.filters[2:])
-        return math.prod(sizes)
+        entries = [math.prod(layer.shapes[letter]) for letter in FACTORS[self.result]]
+        groups = (math.prod(sizes), *entries)[self.ways[0]] if self.ways else math.prod(sizes)
+        return groups * max(entries).bit_length() // BITS if self.ways else groups
 
     def _fitted(self) -> Formula:
         terms: list[Term] = []
@@ -175,6 +190,7 @@ class _Formulas:
             needed = not enough or layer in self.wanted or (letters, layer) in self.known
             if not needed and len(self.factors) > 1:
                 continue
+            ways = self.ways
             try:
                 if self._is_zero(letters, layer):
                     empty.append(Reading(layer, self.values[layer].shape, letters, places, np.zeros(0)))
@@ -182,6 +198,9 @@ class _Formulas:
                     found.append(reading)
             except OutOfCalls:
                 break
+            if ways and not self.ways:
+                # Other layers take few calls now.
+                return self._readings(letters)
         if len(found) < LEAST_LAYERS - 1 and self.left <= 0:
             raise OutOfCalls("the formula takes more calls than are allowed")
         if not found:
@@ -206,9 +225,16 @@ class _Formulas:
             fewer = [each for each in self.factors if set(each) < set(letters)]
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
-            found = read_products(call, layer, self.result, letters, self.dtype, self.structure, self.ways)
-            # What served once serves again; where none did, most layers would take as many calls.
-            self.ways = [found.way] if found and found.way >= 0 else self.ways[:-1]
+            limited = _limited(call, max(self.left // 3, LEAST_CALLS))
+            try:
+                found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, self.ways)
+            except OutOfCalls:
+                if self.left <= 0:
+                    raise
+                found = None
+            if len(letters) == 2:
+                # What served once serves again.
+                self.ways = sorted(self.ways, key=lambda way: way != found.way) if found and found.way >= 0 else []
             self.known[letters, layer] = found
         return self.known[letters, layer]
 
@@ -251,8 +277,13 @@ class _Formulas:
 
     def _shape(self) -> tuple[Linear, ...]:
         """Find the combinations of sizes that are the shape of the result."""
-        axes = array_axes(self.structure.tensors[self.result])
         shapes, sizes = [each.shape for each in self.values.values()], [sizes_of(each) for each in self.values]
+        axes = array_axes(self.structure.tensors[self.result])
+        images = [each["N"] for each in sizes]
+        if axes[0].name != "n" and [each[0] for each in shapes if len(each) == len(axes) + 1] == images:
+            # Gradients of parameters that are not summed over the images.
+            self.structure = dataclasses.replace(self.structure, apart=self.result)
+            axes = array_axes(self.structure.tensors[self.result])
         if any(len(each) != len(axes) for each in shapes):
             raise Unreadable("the result has another number of axes")
         geometry = next(iter(self.values)).geometry
@@ -283,6 +314,18 @@ def _drawn(layer: Layer) -> dict[str, Array]:
     return {letter: generator.integers(1, 9, shape).astype(float) for letter, shape in layer.shapes.items()}
 
 
+def _limited(call: Call, most: int) -> Call:
+    """Return the code such that it may be called so often."""
+    left = iter(range(most))
+
+    def limited(layer: Layer, arrays: dict[str, Array]) -> Array | None:
+        if next(left, None) is None:
+            raise OutOfCalls("the products of one layer take more calls than are allowed")
+        return call(layer, arrays)
+
+    return limited
+
+
 def _without(call: Call, parts: Sequence[Reading]) -> Call:
     """Return the code without the sums that were read already."""
 
@@ -298,6 +341,12 @@ def _without(call: Call, parts: Sequence[Reading]) -> Call:
         return value
 
     return rest
+
+
+def _products(layer: Layer) -> int:
+    """Return how many products right responses have, all together, without those in the padding."""
+    g = layer.geometry
+    return math.prod(layer.shapes["G"]) * g.taps
 
 
 def _is_telling(layer: Layer) -> bool:

@@ -301,13 +301,22 @@ class Term:
 
     def with_ones(self, letter: str) -> Term:
         """Return the term with ones in the place of a factor."""
-        views = tuple(dataclasses.replace(each, ones=True) if each.tensor.letter == letter else each for each in self.views)
+        views = tuple(
+            dataclasses.replace(each, ones=True) if each.tensor.letter == letter else each for each in self.views
+        )
         return dataclasses.replace(self, views=views)
 
     @functools.cached_property
     def axes(self) -> dict[str, Axis]:
         """The axes by the names of their indices."""
         return {name: axis for view in self.views for name, axis in zip(view.names, view.tensor.axes, strict=True)}
+
+    def size(self, name: str) -> str:
+        """Return the name of the size of an index, or of several as one."""
+        if name in self.axes:
+            return self.axes[name].size
+        some = [self.axes[each].size for each in self.joined[name]]
+        return some[-1].partition("/")[0] if name.endswith("+") else "·".join(some)
 
     def tuples(self, sizes: Sizes, out: Sequence[int] | None = None) -> Columns:
         """Enumerate the index tuples at a layer that equations and arrays allow, without the conditions.

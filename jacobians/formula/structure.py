@@ -42,10 +42,11 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """The arrays of a layer: how many spatial axes, and in how many groups."""
+    """The arrays of a layer: how many spatial axes, in how many groups, and which result keeps its images apart."""
 
     spatial_ndim: int
     groups: int
+    apart: str = ""
 
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -60,6 +61,7 @@ class Structure:
             filters, planes, depth = [Axis("i", "n")], [Axis("k", "d")], [Axis("k", "d")]
         of = {"X": [image, *planes, *y], "F": [*filters, *depth, *a], "b": filters, "G": [image, *filters, *l]}
         of |= {"S": of["G"], "dX": of["X"], "dF": of["F"], "db": of["b"]}
+        of |= {self.apart: [image, *of[self.apart]]} if self.apart else {}
         return {letter: Tensor(letter, tuple(found)) for letter, found in of.items()}
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from jacobians.formula.atoms import ATOMS
 from jacobians.formula.normal import LETTERS, SPATIAL, aligned, expanded, is_plain, plus, position, solved
 from jacobians.formula.relation import AXES, FLOOR, Axis, Condition, Equation, Formula, Linear, Term, View
-from jacobians.formula.writing import NAMES, conditioned, equation, linear, write
+from jacobians.formula.writing import ENTRIES, NAMES, conditioned, equation, linear, write
 
 __all__ = ["Explanation", "explain", "known_sizes"]
 
@@ -137,9 +137,11 @@ class _Differences:
             letters = _letters(term)
             part = next((each for each in groups if set(each) < set(letters) and letters != ("b",)), None)
             if part is not None:
-                groups.pop(part)
+                mates = groups.pop(part)
                 lacking = [NAMES.get(each, each) for each in letters if each not in part]
                 yield _Found("factor-missing", fill=(("what", " and ".join(lacking)),))
+                if all(len(each.views) == len(term.views) for each in mates):
+                    yield from self._terms(mates, term)
             elif letters == ("b",):
                 yield _Found("bias-missing")
             else:
@@ -196,6 +198,17 @@ class _Differences:
         for view in read.views:
             yield from _orders(view, self.count)
         missing, other, further = aligned(read, right, self.known)
+        together = [each for each in further if each.index in read.joined]
+        # That images are kept apart is said of the shape.
+        images = (f"{letter}.n" for letter in ("dF", "db"))
+        apart = {each for each in images if each in read.axes}
+        further = [
+            each for each in further if each not in together and apart.isdisjoint({each.index, *_indices(each.value)})
+        ]
+        bound = {name for each in together for name in read.joined[each.index]}
+        missing = [each for each in missing if bound.isdisjoint({each.index, *_indices(each.value)})]
+        for each in together:
+            yield from self._joint(each, read, right)
         fixed = {each.index: each.value for each in further if not each.fold}
         by_index = {each.index: each for each in other}
         pixels: dict[int, tuple[Equation, Linear]] = {}
@@ -404,6 +417,34 @@ class _Differences:
         else:
             yield _literal(mine, wanted.value)
 
+    def _joint(self, mine: Equation, read: Term, right: Term) -> Iterator[_Found]:
+        """Compare the equation of several indices as one: of groups and what is in them, or of all axes."""
+        names = read.joined[mine.index]
+        wanted = {each.index: each.value for each in right.equations}
+        values = [wanted.get(name, Linear.of({name: 1})) for name in names]
+        size = read.axes[names[-1]].size
+        if mine.index.endswith("*") or len(values) != 2:
+            tokens = {mine.index: f"the flat index of {_array(mine.index)}"}
+            yield _Found("otherwise", fill=(("read", f"{tokens[mine.index]} is {linear(mine.value)}"),))
+            return
+        together = plus(_times(values[0], size), values[1])
+        off = plus(expanded(mine.value, wanted), together, -1)
+        what, entries = ("what", _array(mine.index)), ("entries", f"the {_entry(mine.index, self.count)}s")
+        if not any("." in name for name, _ in off.terms) and mine.fold in {"", "wrap"}:
+            cyclic = ", cyclically" if mine.fold else ""
+            yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(off)}{cyclic}")))
+        else:
+            tokens = {
+                name: f"{position(name)} of {_array(name)}"
+                for each in (mine.value, together)
+                for name in _indices(each)
+            }
+            modulo = (
+                f", modulo {read.size(mine.index)}," if mine.fold == "wrap" else f" ({mine.fold})" if mine.fold else ""
+            )
+            fill = (entries, what, ("read", linear(mine.value, tokens) + modulo), ("right", linear(together, tokens)))
+            yield _Found("index-mapped", fill=fill)
+
     def _borrowed(self, mine: Equation) -> _Found:
         """Say that an index is that of something else."""
         (other, _), *_ = mine.value.terms
@@ -450,10 +491,10 @@ class _Differences:
             )
         elif not single or each.of or each.modulus or position(name) == "*":
             yield literal
-        elif each.low is not None and each.low == each.high:
+        elif each.low is not None and each.low == each.high and name in term.axes:
             yield self._only(name, each.low, term.axes[name])
         else:
-            size = term.axes[name].size
+            size = term.size(name)
             low, high = each.low or Linear(), each.high or Linear.of({size: 1}, -1)
             lost = plus(Linear.of({size: 1}, -1), high, -1)
             blocks = [(other, by) for other, by in high.terms if other == f"{size}÷{by}"]
@@ -510,6 +551,9 @@ class _Differences:
 
     def _shape(self) -> Iterator[_Found]:
         mine, right = self.read.shape, self.right.shape
+        if mine[1:] == right and mine[0] == Linear.of({"N": 1}):
+            yield _Found("images-apart", fill=(("what", NAMES.get(self.right.result, self.right.result)),))
+            return
         if len(mine) != len(right):
             yield _Found("axes-count", fill=(("number", str(len(mine))), ("right", str(len(right)))))
             return
@@ -557,7 +601,7 @@ def _axis(name: str) -> int | None:
 
 
 def _letters(term: Term) -> tuple[str, ...]:
-    return tuple(sorted(view.tensor.letter for view in term.views[1:]))
+    return tuple(sorted(view.tensor.letter for view in term.views[1:] if not view.ones))
 
 
 def _array(name: str) -> str:
@@ -572,6 +616,8 @@ def _entry(name: str, axes: int) -> str:
     axis = _axis(name)
     if index == "*":
         return of
+    if index == "+":
+        return ENTRIES[of]
     if axis is None:
         return {"n": "image", "i": "response map" if of == "response" else "filter", "k": "plane", "g": "group"}[index]
     if axes == 2:
@@ -590,6 +636,15 @@ def _axes(axes: Sequence[int], count: int) -> str:
     if len(some) == count > 2:
         return "all axes"
     return f"the {' and the '.join(('first', 'second', 'third')[each] for each in some)} axis"
+
+
+def _times(form: Linear, size: str) -> Linear:
+    """Return indices times a size."""
+    return Linear.of({f"{size}·{name}": by for name, by in form.terms}, form.constant)
+
+
+def _indices(form: Linear) -> list[str]:
+    return [name.rpartition("·")[2] for name, _ in form.terms if "." in name]
 
 
 def _weight(form: Linear) -> int:

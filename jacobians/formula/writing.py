@@ -25,6 +25,8 @@ FACTORS = "GXFb"
 ORDER = "lmoabcyxw"
 # Axes that are shown where something is said of them.
 QUIET = ("n", "g")
+# What planes, filters and response maps of all groups together are counted as.
+ENTRIES = {"pixel": "plane", "tap": "filter", "bias": "filter", "response": "response map"}
 COUNTS = {"pixel": "windows", "response": "taps", "tap": "responses", "bias": "responses"}
 TEXT = str.maketrans({"∂": "d", "Σ": "sum", "·": "*", "−": "-", "≤": "<=", "≥": ">=", "÷": "//", "…": "...", "≠": "!="})
 # An addend with its sign is one token, so that it is marked as a whole.
@@ -131,13 +133,33 @@ def linear(form: Linear, tokens: Mapping[str, str] | None = None) -> str:
     rest = [*sizes, *([("", form.constant)] if form.constant else [])]
     first = rest if indices and all(by < 0 for _, by in indices) and any(by > 0 for _, by in rest) else []
     ordered = [*first, *indices, *(rest if not first else [])]
-    text = " ".join(_times(by, tokens.get(name, _token(name))) for name, by in ordered)
+    text = " ".join(_times(by, _named(name, tokens)) for name, by in ordered)
     return (f"−{text[2:]}" if text.startswith("− ") else text.removeprefix("+ ")) or "0"
 
 
+def _named(name: str, tokens: Mapping[str, str]) -> str:
+    size, dot, index = name.rpartition("·")
+    if dot and index in tokens:
+        return _scaled(size, tokens[index])
+    return tokens.get(name, _token(name))
+
+
 def _token(name: str) -> str:
+    size, dot, rest = name.rpartition("·")
+    if dot and "." in rest:
+        return _scaled(size, _token(rest))
     letter, _, index = name.rpartition(".")
-    return f"flat index of {NAMES.get(letter, letter)}" if index == "*" else index
+    array = NAMES.get(letter, letter)
+    return (
+        {"*": f"flat index of {array}", "+": f"{ENTRIES[LETTERS[letter]]} of {array}"}.get(index, index)
+        if letter
+        else name
+    )
+
+
+def _scaled(size: str, index: str) -> str:
+    """Write an index times a size."""
+    return f"{f'({size})' if '/' in size else size}·{index}"
 
 
 def equation(each: Equation, tokens: Mapping[str, str] | None = None) -> str:
@@ -177,7 +199,11 @@ def _times(by: Fraction, token: str) -> str:
     sign, size = ("−" if by < 0 else "+"), abs(by)
     if not token:
         return f"{sign} {size}"
-    token = f"({token})" if re.search(r"[÷+−]|\w/\w", token) and (size != 1 or " " in token) else token
+    token = (
+        f"({token})"
+        if re.search(r"[÷+−]|\w/\w", re.sub(r"\(.*\)", "", token)) and (size != 1 or " " in token)
+        else token
+    )
     if size == 1:
         return f"{sign} {token}"
     dot = "" if size.denominator == 1 and token[0].isalpha() and not token.startswith("min") else "·"
@@ -206,13 +232,31 @@ def _needed(formula: Formula) -> set[str]:
 
 
 def _is_quiet(term: Term, axis: str) -> bool:
+    if axis == "n" and any(
+        LETTERS[name.partition(".")[0]] in {"tap", "bias"} for name in term.axes if name.endswith(".n")
+    ):
+        return False
     names = {name for name in term.axes if position(name) == axis}
     same = [each for each in term.equations if each.index in names]
-    forms = [each.value for each in term.equations if each.index not in names]
+    forms = [_jointly(each.value, term) for each in term.equations if each.index not in names]
     forms += [each.form for each in (*term.conditions, *term.excluded)]
-    spoken = any(name in names for form in forms for name, _ in form.terms)
+    spoken = any(name.rpartition("·")[2] in names for form in forms for name, _ in form.terms)
     inside = all(is_plain(each) and each.value.terms[0][0] in names for each in same)
+    joint = [each.value for each in term.equations if axis == "g" and position(each.index) == "+"]
+    inside = inside and all(_jointly(each, term) != each for each in joint)
     return inside and len(names) - len(same) <= 1 and not spoken
+
+
+def _jointly(form: Linear, term: Term) -> Linear:
+    """Put one index in the place of those of a group, times its size, and within it."""
+    for joint, names in term.joined.items():
+        if joint.endswith("+"):
+            size = term.axes[names[1]].size
+            group, own = form.coefficient(f"{size}·{names[0]}"), form.coefficient(names[1])
+            if group and group == own:
+                rest = {name: by for name, by in form.terms if name not in {f"{size}·{names[0]}", names[1]}}
+                return Linear.of({joint: own, **rest}, form.constant)
+    return form
 
 
 class _Writer:
@@ -260,21 +304,31 @@ class _Writer:
     def _tokens(self, term: Term) -> tuple[Tokens, list[str]]:
         """Name the indices of a term, and return the equations that are written behind it."""
         tokens, equations = self._result(term.views[0]), {each.index: each for each in term.equations}
+        inline = {
+            name
+            for joint in equations
+            if joint.endswith("+") and not joint.startswith(f"{self.formula.result}.")
+            for name in term.joined[joint]
+        }
         for name in term.axes:
-            if name not in tokens and (name not in equations or _is_over(equations[name])):
+            if name not in {*tokens, *inline} and (name not in equations or _is_over(equations[name])):
                 tokens[name] = _fresh(position(name), {*self.sizes, *tokens.values()})
-        for view in term.views:
-            spatial = [tokens.get(name, position(name)) for name in view.names if position(name) in SPATIAL]
-            tokens[f"{view.tensor.letter}.*"] = f"flat({', '.join(spatial)})"
+        for joint, names in term.joined.items():
+            some = [tokens.get(name, position(name)) for name in names]
+            if joint.endswith("*"):
+                tokens[joint] = f"flat({', '.join(some)})"
+            elif joint not in equations or _is_over(equations[joint]) or joint.startswith(f"{self.formula.result}."):
+                shown = "g" in self.shown
+                tokens[joint] = f"{_scaled(term.axes[names[1]].size, some[0])} + {some[1]}" if shown else some[1]
         over = []
         for name, each in equations.items():
-            size = term.axes[name].size
+            size = term.size(name)
+            value = each.value if "g" in self.shown else _jointly(each.value, term)
             if name not in tokens:
-                text = linear(_whole(each.value), tokens)
-                by = each.value.denominator
+                text, by = linear(_whole(value), tokens), value.denominator
                 tokens[name] = _folded(each, text if by == 1 else f"({text})/{by}", size)
             else:
-                left, _, right = equation(each, tokens).partition(" = ")
+                left, _, right = equation(dataclasses.replace(each, value=value), tokens).partition(" = ")
                 over.append(f"{left} = {_folded(each, right, size)}")
         return tokens, over
 
@@ -295,7 +349,9 @@ class _Writer:
         clause += f"   except  {' and '.join(excluded)}" if excluded else ""
         views = sorted(term.views[1:], key=lambda view: FACTORS.index(view.tensor.letter))
         clause += "".join(self._order(view) for view in (term.views[0], *views))
-        factors = " · ".join(f"{view.tensor.letter}[{self._indices(view, tokens)}]" for view in views)
+        factors = " · ".join(
+            "1" if view.ones else f"{view.tensor.letter}[{self._indices(view, tokens)}]" for view in views
+        )
         number, counts = self._coefficient(term, tokens)
         summed = "Σ " if _is_sum(term) else ""
         text = f"{number}{summed}{factors}" if factors else (number.removesuffix("·").removeprefix("·") or "1")
@@ -329,9 +385,12 @@ class _Writer:
         return f"{sign}{number}·" if number else sign, counts
 
     def _indices(self, view: View, tokens: Tokens) -> str:
-        return ", ".join(
-            tokens[name] for name in view.names if position(name) in self.shown or position(name) not in QUIET
-        )
+        joint = f"{view.tensor.letter}.+"
+        names = [name for name in view.names if position(name) in self.shown or position(name) not in QUIET]
+        some = view.joined.get(joint, ())
+        if some and some[1] not in tokens:
+            names = [joint if name == some[1] else name for name in names if name != some[0]]
+        return ", ".join(tokens[name] for name in names)
 
 
 def _power(name: str, power: int) -> str:
@@ -349,7 +408,7 @@ def _is_over(each: Equation) -> bool:
     """Whether an equation is written behind the products, as those of pixels are, and not in the place of the index."""
     letter, index = each.index.split(".")
     same = is_plain(each) and position(each.value.terms[0][0]) == index
-    return LETTERS[letter] == "pixel" and index in SPATIAL and not same
+    return index == "*" or (LETTERS[letter] == "pixel" and index in SPATIAL and not same)
 
 
 def _whole(form: Linear) -> Linear:
@@ -362,7 +421,7 @@ def _sizes(term: Term) -> set[str]:
     for each in (*term.conditions, *term.excluded):
         forms += [form for form in (each.form, each.low, each.high) if form is not None]
     names = {name for form in forms for name, _ in form.terms if "." not in name}
-    folded = {term.axes[each.index].size for each in term.equations if each.fold}
+    folded = {term.size(each.index) for each in term.equations if each.fold}
     return names | folded | {name for name, _ in term.coefficient.powers}
 
 
@@ -370,7 +429,7 @@ def _is_sum(term: Term) -> bool:
     """Whether an entry of the result has several products: those of the result leave an index free."""
     own = set(term.views[0].names)
     order: Sequence[str] = [name for name in term.axes if name not in own]
-    fixed = {each.index for each in term.equations} | own
+    fixed = {name for each in term.equations for name in term.joined.get(each.index, (each.index,))} | own
     free = [name for name in order if name not in fixed]
     bound = [
         each for each in term.equations if each.index in own and any(name not in own for name, _ in each.value.terms)

@@ -93,7 +93,7 @@ def test_sums_of_entries_of_one_array_take_few_calls():
 
     reading = read(call, layer, "db", ("G",))
     assert sorted(set(reading.coefficients.tolist())) == [1.0, 2.0]
-    assert len(calls) < 12
+    assert len(calls) < np.prod(layer.shapes["G"]) / 8
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

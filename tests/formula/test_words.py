@@ -83,7 +83,8 @@ WRONG = {
         DX,
     ),
     "size-off": (dataclasses.replace(S, shape=(*S.shape[:3], size("W'", -1))), S),
-    "axes-count": (dataclasses.replace(DF, shape=(size("N"), *DF.shape)), DF),
+    "images-apart": (dataclasses.replace(DF, shape=(size("N"), *DF.shape)), DF),
+    "axes-count": (dataclasses.replace(DF, shape=DF.shape[1:]), DF),
     "another-relation": (
         change(
             DX,
@@ -116,6 +117,8 @@ WRONG["in-steps"] = (
 )
 WRONG["order"] = reordered(DX, "F", (0, 2, 3, 1)), DX
 WRONG["groups-interleaved"] = reordered(GROUPS, "G", (0, 2, 1, 3, 4)), GROUPS
+GROUPED = right_of("S", groups=2)
+WRONG["index-mapped"] = change(GROUPED, eq("X.+", {"n/g·S.g": 1, "F.k": 1}, 0, "wrap"), free=("X.g", "X.k")), GROUPED
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jacobians.audit.compare import Run, listed
 from jacobians.audit.findings import finding
 from jacobians.audit.report import Finding
-from jacobians.audit.reproduce import calls, script
+from jacobians.audit.reproduce import calls
 
 __all__ = ["in_place"]
 
@@ -15,21 +15,9 @@ BECAUSE = "It writes into arrays that it was given.", "Copy what you change.", "
 
 
 def in_place(run: Run) -> Iterator[Finding]:
-    """Say what any call so far has changed.
-
-    Parameters
-    ----------
-    run : Run
-        The audit, after all other calls.
-
-    Yields
-    ------
-    Finding
-        One per function, on a call that did.
-    """
+    """Say for each function what any call so far has changed, on a call that did."""
     for side, (probe, letters) in list(run.changed.items()):
-        each = next(each for each in run.compared(probe, only=side))
+        each = run.compared(probe, only=side)[0]
         lines = [f"before = {letters[0]}.copy()", *calls(run, side), f"print({letters[0]})", "print(before)  # right"]
-        text = script(run, probe, lines, (side,))
         title = f"changes {listed(letters)} in place"
-        yield finding(run, each, title, "in place", BECAUSE, about=side, text=text, entries=())
+        yield finding(run, each, title, "in place", BECAUSE, about=side, lines=lines, entries=())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from jacobians.audit.compare import Comparison, Run, listed
 from jacobians.audit.findings import finding, first_on_small
 from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
-from jacobians.audit.reproduce import code
+from jacobians.audit.reproduce import calls, compared
 
 __all__ = ["LAYOUTS", "Arrangement", "memory_layouts"]
 
@@ -28,10 +27,6 @@ class Arrangement(NamedTuple):
     name: str
     arrange: Callable[[Array], Array]
     text: str
-
-    def code(self, letter: str) -> str:
-        """Return Python that lays out the array of this letter."""
-        return self.text.replace("A", letter)
 
 
 # What lies between the entries, or in front of them, is another number.
@@ -60,72 +55,65 @@ LAYOUTS: tuple[Arrangement, ...] = (
 )
 
 
+# What is wrong, of which argument, and how that lies in memory.
+Found = tuple[Comparison, str, Arrangement]
+
+
 def memory_layouts(run: Run) -> Iterator[Finding]:
-    """Lay out all arguments otherwise at once; where that matters, one after the other, to find out which.
-
-    Parameters
-    ----------
-    run : Run
-        The audit; nothing more is said of results that are wrong already.
-
-    Yields
-    ------
-    Finding
-        One per result and array that matters, and one of all layouts that are refused with an error.
-    """
-    broken = run.broken
+    """Lay out all arguments otherwise at once; where that matters, one after the other, to find out which."""
     probe = run.layer.draw(run.layer.observed(run.cases)[0], run.seed)
-    found = list(first_on_small(run, functools.partial(_laid_out, run, broken), probe))
-    refused = [each for each in found if each.title.startswith("refuses")]
-    yield from (each for each in found if each not in refused)
-    if refused:
-        yield _refusal(refused)
+    yield from first_on_small(run, functools.partial(_laid_out, run, run.broken), probe)
 
 
-def _laid_out(run: Run, broken: Iterable[str], probe: Probe) -> Iterator[Finding]:
-    said = set[tuple[str, str, bool]]()
+def _laid_out(run: Run, broken: Collection[str], probe: Probe) -> Iterator[Finding]:
+    refused, said = list[Found](), set[tuple[str, str]]()
     for side, layout in itertools.product(run.subject.functions, LAYOUTS):
         letters = run.subject.takes[side]
-        if not _wrong(run, probe, side, dict.fromkeys(letters, layout.arrange), broken):
-            continue
-        for letter in letters:
-            for each in _wrong(run, probe, side, {letter: layout.arrange}, broken):
-                key = each.name, letter, bool(each.result.raised)
-                if key not in said:
-                    said.add(key)
-                    yield _of_layout(run, each, letter, layout)
+        wrong = functools.partial(_wrong, run, probe, side, layout, broken)
+        for letter in letters if wrong(letters) else ():
+            for each in wrong([letter]):
+                if each.result.raised:
+                    refused.append((each, letter, layout))
+                elif (each.name, letter) not in said:
+                    said.add((each.name, letter))
+                    yield _ignored(run, each, letter, layout)
+    if refused:
+        yield _refusal(run, refused)
 
 
 def _wrong(
-    run: Run, probe: Probe, side: str, arrange: dict[str, Callable[[Array], Array]], broken: Iterable[str]
+    run: Run, probe: Probe, side: str, layout: Arrangement, broken: Collection[str], letters: Iterable[str]
 ) -> list[Comparison]:
-    """Return the results that are wrong for a layout of these arguments."""
-    return [each for each in run.compared(probe, arrange, side) if each.name not in broken and not each.fine]
+    """Return the results that are wrong where these arguments are laid out so."""
+    compared = run.compared(probe, dict.fromkeys(letters, layout.arrange), side)
+    return [each for each in compared if each.name not in broken and not each.fine]
 
 
-def _of_layout(run: Run, each: Comparison, letter: str, layout: Arrangement) -> Finding:
-    text, raised = code(run, each, {letter: layout.code(letter)}), each.result.raised
-    copied = f"{letter} = np.ascontiguousarray({letter})"
-    if raised:
-        title, cause = f"refuses {letter} as {layout.name}: {raised}", "Its strides are not taken; no number is wrong."
-        cure = f"Copy it first: {copied}."
-    else:
-        title = f"depends on the memory layout of {letter} (wrong for {layout.name})"
-        cause, cure = f"The strides of {letter} are ignored.", f"Use the strides, or copy first: {copied}."
-    return finding(run, each, title, "memory layout", (cause, cure, "memory"), text=text)
+def _ignored(run: Run, each: Comparison, letter: str, layout: Arrangement) -> Finding:
+    title = f"depends on the memory layout of {letter} (wrong for {layout.name})"
+    cure = f"Use the strides, or copy first: {_copied([letter])}."
+    because = f"The strides of {letter} are ignored.", cure, "memory"
+    return finding(run, each, title, "memory layout", because, lines=_lines(run, each, letter, layout))
 
 
-def _refusal(refused: list[Finding]) -> Finding:
+def _refusal(run: Run, refused: Sequence[Found]) -> Finding:
     """Say once which layouts of which arrays are refused, and by which error."""
-    first = refused[0]
-    words = [each.title.removeprefix("refuses ").split(": ")[0].split(" as ", 1) for each in refused]
-    letters, layouts = ([*dict.fromkeys(each)] for each in zip(*words, strict=True))
-    error = first.title.split(": ", 1)[1]
-    copied = "; ".join(f"{each} = np.ascontiguousarray({each})" for each in letters)
-    labels = tuple(dict.fromkeys(each.about for each in refused))
-    return dataclasses.replace(
-        first,
-        title=f"refuses {listed(letters)} as {listed(layouts)}: {error}",
-        cure=f"If that is not meant, copy first: {copied}.",
-        follows=labels[1:],
+    first, *_ = refused
+    letters, layouts, labels = (
+        dict.fromkeys(some)
+        for some in zip(*((letter, how.name, run.label(each.name)) for each, letter, how in refused), strict=True)
     )
+    title = f"refuses {listed(letters)} as {listed(layouts)}: {first[0].result.raised}"
+    cure = f"If that is not meant, copy first: {_copied(letters)}."
+    because = "Strides are not taken; no number is wrong.", cure, "memory"
+    follows = tuple(labels)[1:]
+    return finding(run, first[0], title, "memory layout", because, lines=_lines(run, *first), follows=follows)
+
+
+def _copied(letters: Iterable[str]) -> str:
+    return "; ".join(f"{each} = np.ascontiguousarray({each})" for each in letters)
+
+
+def _lines(run: Run, each: Comparison, letter: str, layout: Arrangement) -> list[str]:
+    """Return Python that makes the call with an argument that is laid out so."""
+    return [f"{letter} = {layout.text.replace('A', letter)}", *calls(run, run.subject.side(each.name)), *compared(each)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,43 +11,36 @@ import numpy.typing as npt
 
 from jacobians.audit.compare import Comparison, Run, counted
 from jacobians.audit.findings import finding, first_on_small
-from jacobians.audit.layer import Probe, Right, widened
+from jacobians.audit.layer import Probe, Right
 from jacobians.audit.python import listed
 from jacobians.audit.report import Finding
-from jacobians.audit.reproduce import calls, script
+from jacobians.audit.reproduce import calls
 from jacobians.evidence import exact
 
 __all__ = ["not_a_number"]
 
 Array = npt.NDArray[Any]
 
-# Cause and cure.
 SWALLOWED = (
     "Something replaces or skips it: np.nan_to_num, a maximum, a comparison or a test for zero.",
     "Multiply and add every number as it is.",
+    "nan",
 )
 MULTIPLIED = (
     "Zeros of a dense matrix or of a transform are multiplied by it.",
     "Leave out products that the formula does not have.",
+    "nan",
 )
+# Of lower precisions than float64, in which transforms may be computed and their errors rounded away.
+MIXED = {"float32", "float16"}
 
 
 def not_a_number(run: Run) -> Iterator[Finding]:
-    """Put one NaN into one argument after the other: it has to reach what is made of that entry, and nothing else.
-
-    Parameters
-    ----------
-    run : Run
-        The audit; nothing is said of results that are wrong already, or of transforms that mix all entries.
-
-    Yields
-    ------
-    Finding
-        One per result and array.
-    """
+    """Put one NaN into one argument after the other: it has to reach what is made of that entry, and nothing else."""
     if run.layer.dtype not in exact.SIGNIFICAND:
         return
     probes = [run.layer.draw(case, run.seed) for case in run.layer.observed(run.cases)]
+    # Transforms mix all entries.
     mixing = set(run.subject.names) if run.inexact or _mixes(run, probes[0]) else set[str]()
     found: dict[tuple[str, str], Finding] = {}
     for probe in probes:
@@ -57,70 +50,59 @@ def not_a_number(run: Run) -> Iterator[Finding]:
 
 
 def _spoiled(run: Run, skipped: Collection[str], probe: Probe) -> Iterator[Finding]:
+    right = run.layer.right(probe)
     letters = dict.fromkeys(letter for side in run.subject.functions for letter in run.subject.takes[side])
     for letter in letters:
         if not (reach := run.layer.reach(probe, letter)):
             continue
         given, masks = reach
-        right = run.layer.right(probe)
         for side in run.subject.functions:
-            if letter not in run.subject.takes[side]:
-                continue
-            for name, result in run.results(given, only=side).items():
+            results = run.results(given, only=side) if letter in run.subject.takes[side] else {}
+            for name, result in results.items():
                 wanted, allowed = masks[name]
-                if name in skipped or result.value is None or result.value.shape != wanted.shape:
+                spoiled = Right(np.where(wanted, np.nan, right[name].value), right[name].error)
+                each = Comparison(run.layer, given, name, result, spoiled)
+                if name in skipped or result.value is None or each.got.shape != wanted.shape:
                     continue
-                found = np.isnan(widened(result.value))
-                if np.any(wanted & ~found) or np.any(found & ~allowed):
-                    spoiled = Right(np.where(wanted, np.nan, right[name].value), right[name].error)
-                    yield _spread(run, Comparison(run.layer, given, name, result, spoiled), letter, wanted, allowed)
+                if np.any(wanted & ~np.isnan(each.got)) or np.any(np.isnan(each.got) & ~allowed):
+                    yield _spread(run, each, letter, wanted, allowed)
 
 
 def _spread(run: Run, each: Comparison, letter: str, wanted: Array, allowed: Array) -> Finding:
     """Make the finding of a NaN that is not where it has to be, or is where it may not be."""
-    found, side = np.isnan(each.got), run.subject.side(each.name)
-    missing, beyond = int((wanted & ~found).sum()), int((found & ~allowed).sum())
-    said = f"misses {counted(missing)}" if missing else f"reaches {counted(beyond)} that no product with it is in"
-    wrong = (wanted & ~found) | (found & ~allowed)
-    text = script(run, each.probe, [*calls(run, side), *_shown_masks(each.name, wanted, allowed)], (side,))
+    found, judged = np.isnan(each.got), wanted | ~allowed
+    missing, beyond = wanted & ~found, found & ~allowed
+    said = f"misses {counted(int(missing.sum()))}"
+    if not missing.any():
+        said = f"reaches {counted(int(beyond.sum()))} that no product with it is in"
+    lines = calls(run, run.subject.side(each.name))
+    lines += [f"judged = np.array({listed(judged)})", f"print(np.isnan({each.name}[judged]))"]
+    lines.append(f"print(np.array({listed(wanted[judged])}))  # right")
     title = f"is wrong for a NaN in {letter}: it {said}"
-    because = (*(SWALLOWED if missing else MULTIPLIED), "nan")
-    return finding(run, each, title, "not a number", because, text=text, at=wrong)
-
-
-def _shown_masks(name: str, wanted: Array, allowed: Array) -> list[str]:
-    """Return Python that prints where a result is NaN, and where it should be, of the entries that are judged."""
-    judged = wanted | ~allowed
-    if judged.all():
-        return [f"print(np.isnan({name}))", f"print(np.array({listed(wanted)}))  # right"]
-    lines = [f"judged = np.array({listed(judged)})", f"print(np.isnan({name}[judged]))"]
-    return [*lines, f"print(np.array({listed(wanted[judged])}))  # right"]
+    because = SWALLOWED if missing.any() else MULTIPLIED
+    return finding(run, each, title, "not a number", because, lines=lines, at=missing | beyond)
 
 
 def _mixes(run: Run, probe: Probe) -> bool:
     """Whether it transforms whole rows or planes, in a wider dtype whose errors are rounded away."""
-    if not run.layer.transforms or run.layer.dtype not in {
-        "float32",
-        "float16",
-    }:  # in bfloat16, a NaN may spread anyhow
+    if not run.layer.transforms or run.layer.dtype not in MIXED:
         return False
     # In a transform, a NaN in one entry reaches what NaNs in all entries of a line through it reach.
-    single = _reached(run, probe, {})
+    single = _reached(run, probe, None)
     # A line of several entries that is reduced to several entries.
     sizes = zip(probe.arrays["X"].shape[2:], probe.arrays["G"].shape[2:], strict=True)
-    lines = [axis for axis, size in enumerate(sizes) if min(size) > 1]
     return any(
         bool(found.any()) and not found[:-1].any() and np.array_equal(found, single[name])
-        for axis in lines
-        for name, found in _reached(run, probe, {axis: slice(None)}).items()
+        for axis, size in enumerate(sizes)
+        if min(size) > 1
+        for name, found in _reached(run, probe, axis).items()
     )
 
 
-def _reached(run: Run, probe: Probe, line: Mapping[int, slice]) -> dict[str, Array]:
-    """Where S and ∂l/∂X are NaN if the first entry of a plane of X and of G is, or a line from it."""
+def _reached(run: Run, probe: Probe, line: int | None) -> dict[str, Array]:
+    """Where S and ∂l/∂X are NaN if the first entry of a plane of X and of G is, or a line from it along an axis."""
     X, G = probe.arrays["X"].copy(), probe.arrays["G"].copy()
-    at = (-1, 0, *(line.get(axis, 0) for axis in range(X.ndim - 2)))
+    at = (-1, 0, *(slice(None) if axis == line else 0 for axis in range(X.ndim - 2)))
     X[at] = G[at] = np.nan
-    results = run.results(probe.replaced(X=X, G=G))
-    values = {name: results[name].value for name in ("S", "dX") if name in results}
-    return {name: np.isnan(value) for name, value in values.items() if value is not None}
+    results = run.results(probe.replaced(X=X, G=G)).items()
+    return {name: np.isnan(each.value) for name, each in results if name in {"S", "dX"} and each.value is not None}

@@ -10,56 +10,56 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.compare import FINE, Comparison, Run
+from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.findings import finding
-from jacobians.audit.layer import Probe, Right, widened
+from jacobians.audit.layer import Layer, Probe, Right, widened
 from jacobians.audit.python import shown, shown_steady
 from jacobians.audit.report import Finding
-from jacobians.audit.reproduce import calls, compared, on_other, script
+from jacobians.audit.reproduce import calls, compared, on_other
 from jacobians.audit.subject import Result
 
 __all__ = ["OVERWRITTEN", "repeated", "state"]
 
 Array = npt.NDArray[Any]
-Because = tuple[str, str, str]
+# Title, cause and cure.
+Reason = tuple[str, str, str]
 Results = dict[str, Result]
 
 # Calls with the same numbers, of which a random one gives the same results with a small probability.
 TIMES = 7
 # Other numbers that have to show what a few have shown.
 CONFIRMED = 12
-# Title, cause and cure.
-OVERWRITTEN: Because = (
+OVERWRITTEN: Reason = (
     "is overwritten by a later call",
     "The returned array is a buffer that the next call uses.",
     "Return a new array.",
 )
-RANDOM: Because = (
+RANDOM: Reason = (
     "differs from call to call",
     "Something is random, counted from call to call, a race, or memory that was never written.",
     "Take nothing but the arguments: fix the order of summation, draw nothing, and start from zeros.",
 )
-KEPT: Because = (
+KEPT: Reason = (
     "depends on the call before",
     "Something is kept between calls, such as a buffer or a cache.",
     "Keep nothing, or key it by all sizes and options.",
 )
-CACHED: Because = (
+CACHED: Reason = (
     "is that of the call before, whose numbers were in another order",
     "Something is kept between calls under a key that other numbers have too: the shape, the first entry or the sum.",
     "Keep nothing that depends on the numbers.",
 )
-SAVED: Because = (
+SAVED: Reason = (
     "depends on the call of forward before",
     "It takes what forward saved, and not its own arguments.",
     "Use the arguments, or call forward in it first.",
 )
-ACCUMULATED: Because = (
+ACCUMULATED: Reason = (
     "is added to the result of the call before",
     "A buffer is kept between calls and never set to zero, as .grad is in PyTorch.",
     "Start every call from zeros.",
 )
-LATER: Because = (
+LATER: Reason = (
     "depends on the calls before: it is right for the first numbers of a size, and wrong for the next",
     "Something is kept between calls, such as a cache whose key is the shape alone.",
     "Keep nothing that depends on the numbers.",
@@ -68,215 +68,176 @@ LATER: Because = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class History:
-    """What calls gave, in their order.
+    """What calls gave for numbers of some names, in their order."""
 
-    `small` numbers; `new` ones of another shape; `mixed`, the new ones in another order; `other` ones of the same
-    shape; the new ones again and again; the small ones again; the mixed and the other ones, each in a shape that no
-    call had before; and the backward pass alone for the new ones, behind a forward pass for the mixed ones. `held` is
-    what the first call for the new ones returned, after the next call.
-    """
-
-    small: Probe
-    new: Probe
-    mixed: Probe
-    other: Probe
-    before: Results
-    first: Results
-    held: Results
-    reordered: Results
-    next: Results
-    again: Sequence[Results]
-    after: Results
-    mixed_first: tuple[Probe, Results]
-    other_first: tuple[Probe, Results]
-    alone: Results
+    run: Run
+    calls: dict[str, tuple[Probe, Results]] = dataclasses.field(default_factory=dict)
     right: dict[int, dict[str, Right]] = dataclasses.field(default_factory=dict)
 
-    @property
-    def everything(self) -> Iterator[Results]:
-        """All results."""
-        yield from (self.before, self.first, self.reordered, self.next, *self.again, self.after)
-        yield from (self.mixed_first[1], self.other_first[1], *([self.alone] if self.alone else []))
+    def call(self, what: str, probe: Probe, only: str | None = None) -> Results:
+        """Call for these numbers."""
+        self.calls[what] = probe, self.run.results(probe, only=only)
+        return self.calls[what][1]
+
+    def of(self, what: str, name: str) -> Comparison:
+        """Hold a result of a call against the right one."""
+        probe, results = self.calls[what]
+        if id(probe) not in self.right:
+            self.right[id(probe)] = self.run.layer.right(probe)
+        return Comparison(self.run.layer, probe, name, results[name], self.right[id(probe)][name])
 
 
 def state(run: Run) -> Iterator[Finding]:
-    """Find results that are others after other calls; this comes before all calls, as a cache may look like a formula.
-
-    Parameters
-    ----------
-    run : Run
-        The audit; the results that are others are put into ``run.unsteady``.
-
-    Yields
-    ------
-    Finding
-        One per result.
-    """
+    """Find results that are others after other calls, before all calls: a cache may look like a formula."""
     history = _called(run)
     if history is None:
         return
     for name in run.subject.names:
         # Exceptions and memory that was never written are findings of their own.
-        known = all(_is_finite(each[name]) for each in history.everything if name in each)
-        for because, each in itertools.islice(_reasons(run, history, name) if known else (), 1):
-            if because != OVERWRITTEN:
+        known = all(_is_finite(results[name]) for _, results in history.calls.values() if name in results)
+        for reason, each in itertools.islice(_reasons(history, name) if known else (), 1):
+            if reason != OVERWRITTEN:
                 run.unsteady.add(name)
-            title, *why = because
-            text = _text(run, history, name, because, each)
-            yield finding(run, each, title, "state", (why[0], why[1], "memory"), text=text, at=each.wrong)
+            lines, sides = _lines(history, name, reason, each)
+            title, cause, cure = reason
+            yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines, sides=sides, at=each.wrong)
 
 
 def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
     """Make the finding of a result that is another one when its call is made again, if it is."""
     wrong = [each for each in comparisons if each.kind == "values"]
     for each in dict.fromkeys((*wrong[:1], *wrong[-1:])):
-        same = Right(each.got)
         again = [run.again(each.probe, each.name) for _ in range(TIMES if each is wrong[0] else 1)]
         if not all(_is_finite(result) for result in again):
             return None
-        if all(same.allows(widened(result.value)) for result in again):
+        if all(Right(each.got).allows(widened(result.value)) for result in again):
             continue
         steady = all(Right(widened(again[0].value)).allows(widened(result.value)) for result in again)
-        title, *why = KEPT if steady else RANDOM
+        title, cause, cure = KEPT if steady else RANDOM
         side = run.subject.side(each.name)
-        once = calls(run, side)
         largest = run.layer.draw(max(run.cases, key=lambda case: case.numbers), run.seed)
-        left = [*on_other(run, largest, side), *once, *shown(each.name, each.right.value)]
-        lines = left if steady else shown_steady(each.name, once, TIMES)
-        text = script(run, each.probe, lines, (side,))
-        return finding(run, each, title, "state", (why[0], why[1], "memory"), text=text)
+        left = [*on_other(run, largest, side), *calls(run, side), *shown(each.name, each.right.value)]
+        lines = left if steady else shown_steady(each.name, calls(run, side), TIMES)
+        return finding(run, each, title, "state", (cause, cure, "memory"), lines=lines)
     return None
 
 
 def _called(run: Run) -> History | None:
-    layer, seed = run.layer, run.seed
-    cases = layer.fresh(run.cases)
-    drawn = [layer.small(case, seed) for case in cases]
-    small, new, second, third = drawn
-    if small is None or new is None or second is None or third is None:
-        return None
-    mixed: Probe = new.reordered()
-    # A key of a cache may be the first entry.
+    """Call for numbers of several shapes, in other orders, and again."""
+    layer, seed, history = run.layer, run.seed, History(run)
+    case, larger, second, third = layer.fresh(run.cases)
     number = next(
-        (each for each in range(seed + 1, seed + 20) if _begins_otherwise(layer.small(cases[1], each), new)), seed + 1
+        (each for each in range(seed + 1, seed + 20) if _begins_otherwise(layer, larger, each, seed)), seed + 1
     )
-    other, other_third = layer.small(cases[1], number), layer.small(cases[3], number)
-    if other is None or other_third is None:
+    asked = ((case, seed), (larger, seed), (larger, number), (second, seed), (third, number))
+    small, new, other, unused, last = [layer.small(*each) for each in asked]
+    if small is None or new is None or other is None or unused is None or last is None:
         return None
-    before, first = run.results(small), run.results(new)
+    before, first = history.call("small", small), history.call("new", new)
     if any(each.value is None for each in (*before.values(), *first.values())):
         return None  # code that takes its process down is not called for this any more
-    reordered = run.results(mixed)
+    history.call("mixed", new.reordered())
     held = {name: Result(None if each.value is None else np.array(each.returned)) for name, each in first.items()}
-    between, again, after = run.results(other), [run.results(new) for _ in range(TIMES)], run.results(small)
-    mixed_second = second.reordered()
-    mixed_first, other_first = ((each, run.results(each)) for each in (mixed_second, other_third))
-    alone: Results = {}
+    history.call("other", other)
+    for time in range(TIMES):
+        history.call(f"new again {time}", new)
+    history.call("small again", small)
+    # The same as mixed and other, in shapes that no call had before.
+    history.call("mixed first", unused.reordered())
+    history.call("other first", last)
     if len(run.subject.functions) > 1:
-        run.results(mixed, only="forward")
-        alone = run.results(new, only="backward")
-    return History(
-        small, new, mixed, other, before, first, held, reordered, between, again, after, mixed_first, other_first, alone
-    )
+        run.results(history.calls["mixed"][0], only="forward")
+        history.call("alone", new, only="backward")
+    # What the first call returned, after the next call.
+    history.calls["held"] = new, held
+    return history
 
 
-def _begins_otherwise(one: Probe | None, two: Probe) -> bool:
-    return one is not None and all(one.arrays[name].flat[0] != each.flat[0] for name, each in two.arrays.items())
+def _begins_otherwise(layer: Layer, case: Any, one: int, two: int) -> bool:
+    """Whether all first entries differ, which may be the key of a cache."""
+    drawn, other = layer.small(case, one), layer.small(case, two)
+    return bool(drawn and other and all(drawn.arrays[k].flat[0] != each.flat[0] for k, each in other.arrays.items()))
 
 
 def _is_finite(result: Result) -> bool:
     return result.value is not None and bool(np.all(np.isfinite(widened(result.value))))
 
 
-def _reasons(run: Run, of: History, name: str) -> Iterator[tuple[Because, Comparison]]:
+def _reasons(history: History, name: str) -> Iterator[tuple[Reason, Comparison]]:
     """Say on what a result depends, surest first, with a call that shows it."""
-
-    def held_against(probe: Probe, result: Result) -> Comparison:
-        if id(probe) not in of.right:
-            of.right[id(probe)] = run.layer.right(probe)
-        return Comparison(run.layer, probe, name, result, of.right[id(probe)][name])
-
-    again, first = [each[name] for each in of.again], of.first[name]
-    late = held_against(of.new, again[-1])
-    error = late.right.bound
-    if _accumulates(again, late.right):
-        yield ACCUMULATED, late
-    if any(_differ(each, again[-1], error) for each in again[1:]):
-        yield RANDOM, _unlike(held_against(of.new, each) for each in again)
-    if _differ(of.held[name], first, error):
-        yield OVERWRITTEN, _beside(held_against(of.new, of.held[name]), first)
-    for because, probe, results, (alone_probe, alone) in (
-        (LATER, of.other, of.next, of.other_first),
-        (CACHED, of.mixed, of.reordered, of.mixed_first),
-    ):
+    new, small, held = (history.of(what, name) for what in ("new", "small", "held"))
+    again = [history.of(f"new again {time}", name) for time in range(TIMES)]
+    if _accumulates(again):
+        yield ACCUMULATED, again[-1]
+    if any(_differ(each, again[-1]) for each in again[1:]):
+        yield RANDOM, next((each for each in again if not each.fine), again[-1])  # two that differ cannot both be right
+    if _differ(held, new):
+        yield OVERWRITTEN, _beside(held, new)
+    for reason, what in ((LATER, "other"), (CACHED, "mixed")):
         # A formula that is wrong for these numbers is wrong for them at once.
-        fine = all(held_against(*each).kind in FINE for each in ((of.new, first), (alone_probe, alone[name])))
-        if fine and held_against(probe, results[name]).kind not in FINE and _holds_again(run, of, name, because):
-            yield because, held_against(probe, results[name])
-    if _differ(of.before[name], of.after[name], held_against(of.small, of.before[name]).right.bound):
-        yield KEPT, _beside(held_against(of.small, of.after[name]), of.before[name])
-    if name in of.alone and _differ(of.alone[name], again[-1], error):
-        yield SAVED, _beside(held_against(of.new, of.alone[name]), again[-1])
+        each, fine = history.of(what, name), new.fine and history.of(f"{what} first", name).fine
+        if fine and not each.fine and _holds_again(history.run, new, reason):
+            yield reason, each
+    if _differ(history.of("small again", name), small):
+        yield KEPT, _beside(history.of("small again", name), small)
+    if name in history.calls.get("alone", (None, {}))[1] and _differ(history.of("alone", name), again[-1]):
+        yield SAVED, _beside(history.of("alone", name), again[-1])
 
 
-def _holds_again(run: Run, of: History, name: str, because: Because) -> bool:
+def _holds_again(run: Run, new: Comparison, reason: Reason) -> bool:
     """Whether other numbers show it, too, each time: a formula that is wrong for few numbers is right for others."""
-    side = run.subject.side(name)
     for number in range(CONFIRMED):
-        probe = run.layer.small(of.new.case, run.seed + 100 + number)
+        probe = run.layer.small(new.probe.case, run.seed + 100 + number)
         if probe is None:
             return False
-        asked = (probe, probe.reordered()) if because == CACHED else (probe,)
-        *known, last = (next(each for each in run.compared(one, only=side) if each.name == name) for one in asked)
+        asked = (probe, probe.reordered()) if reason == CACHED else (probe,)
+        side = run.subject.side(new.name)
+        *known, last = (next(each for each in run.compared(one, only=side) if each.name == new.name) for one in asked)
         # What an earlier call left under the same key tells nothing.
         if last.fine and all(each.fine for each in known):
             return False
     return True
 
 
-def _beside(each: Comparison, other: Result) -> Comparison:
+def _beside(each: Comparison, other: Comparison) -> Comparison:
     """Hold a result against another one of the same call, where the code is wrong anyhow."""
-    if dataclasses.replace(each, result=other).kind in FINE:
-        return each
-    return dataclasses.replace(each, right=Right(widened(other.value)))
+    return each if other.fine else dataclasses.replace(each, right=Right(widened(other.result.value)))
 
 
-def _unlike(results: Iterator[Comparison]) -> Comparison:
-    """Choose the first that is not right: two that differ cannot both be."""
-    found = list(results)
-    return next((each for each in found if each.kind not in FINE), found[-1])
-
-
-def _differ(one: Result, two: Result, error: Array) -> bool:
+def _differ(one: Comparison, two: Comparison) -> bool:
     """Whether two results of the same call are farther apart than rounding takes them."""
-    if one.value is None or two.value is None:
+    if one.result.value is None or two.result.value is None:
         return True
-    found, wanted = widened(one.value), widened(two.value)
-    return found.shape != wanted.shape or bool(np.any(np.abs(found - wanted) > 2 * error.max()))
+    return one.got.shape != two.got.shape or bool(np.any(np.abs(one.got - two.got) > 2 * two.right.bound.max()))
 
 
-def _accumulates(again: Sequence[Result], right: Right) -> bool:
+def _accumulates(again: Sequence[Comparison]) -> bool:
     """Whether every call gives what is right added to what the call before gave."""
-    values = [widened(each.value) for each in again[:3]]
-    if any(each.shape != right.value.shape for each in values) or not right.value.any():
+    right = again[0].right
+    if any(each.got.shape != right.value.shape for each in again[:3]) or not right.value.any():
         return False
     bound = Right(right.value, 6 * right.bound)
-    return all(bound.allows(after - before) for before, after in itertools.pairwise(values))
+    return all(bound.allows(after.got - before.got) for before, after in itertools.pairwise(again[:3]))
 
 
-def _text(run: Run, of: History, name: str, because: Because, each: Comparison) -> str:
-    """Return Python that makes the calls of which the last one shows it."""
-    side, sides = run.subject.side(name), tuple(run.subject.functions)
+def _lines(history: History, name: str, reason: Reason, each: Comparison) -> tuple[list[str], tuple[str, ...]]:
+    """Return Python that makes the calls of which the last one shows it, and the functions that it calls."""
+    run, probes = history.run, {what: probe for what, (probe, _) in history.calls.items()}
+    side = run.subject.side(name)
     once, right = calls(run, side), compared(each, "values")
     start, same = [*once, f"first = np.array({name})"], [f"print({name})", "print(first)  # right"]
-    between = [line for probe in (of.new, of.mixed, of.other) for line in on_other(run, probe, side)]
+
+    def after(*whats: str) -> list[str]:
+        return [line for what in whats for line in on_other(run, probes[what], side)]
+
+    if reason == SAVED:
+        return [*on_other(run, probes["mixed"], "forward"), *once, *right], ("forward", side)
     lines = {
         ACCUMULATED: [*once, *once, *right],
         RANDOM: shown_steady(name, once, TIMES),
-        OVERWRITTEN: [*start, *on_other(run, of.other, side), *same],
-        LATER: [*on_other(run, of.new, side), *once, *right],
-        CACHED: [*on_other(run, of.new, side), *once, *right],
-        KEPT: [*start, *between, *once, *same],
-        SAVED: [*on_other(run, of.mixed, "forward"), *once, *right] if len(sides) > 1 else [],
-    }[because]
-    return script(run, each.probe, lines, ("forward", side) if because == SAVED else (side,))
+        OVERWRITTEN: [*start, *after("other"), *same],
+        LATER: [*after("new"), *once, *right],
+        CACHED: [*after("new"), *once, *right],
+        KEPT: [*start, *after("new", "mixed", "other"), *once, *same],
+    }
+    return lines[reason], (side,)

@@ -15,16 +15,13 @@ import numpy.typing as npt
 from jacobians import writing
 from jacobians.audit import curriculum, readout, sums
 from jacobians.audit.cases import Case, Options
-from jacobians.audit.compare import Comparison, Run
-from jacobians.audit.formulas import formula_finding
-from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right, widened
+from jacobians.audit.formulas import ByFormula
+from jacobians.audit.layer import REAL, Probe, Reach, Right, widened
 from jacobians.audit.layers import spreading
 from jacobians.audit.numbers import ConvolutionProbe, check_dtype, draw, dtype_of, integers, miss_of, reals
 from jacobians.audit.subject import Subject, check_flag
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
-from jacobians.formula import structure
-from jacobians.formula.relation import Formula
 from jacobians.geometry import Geometry
 
 __all__ = ["Convolution", "entry_names", "options"]
@@ -49,12 +46,15 @@ ENTRIES: dict[str, tuple[str, Any]] = {
     "db": ("v", "bias"),
 }
 # Axes of a result, and the letters of their sizes.
-AXES = {
+AXES: dict[str, tuple[tuple[str, str], ...]] = {
     "S": (("images", "N"), ("filters", "n"), ("rows", "h'"), ("columns", "w'")),
     "dX": (("images", "N"), ("planes", "d"), ("rows", "h"), ("columns", "w")),
     "dF": (("filters", "n"), ("planes", "d"), ("tap rows", "k"), ("tap columns", "l")),
     "db": (("filters", "n"),),
 }
+# What is counted along an axis, and the letters of its sizes: of the image, taps, responses, a filter and padding.
+PLANE = (("rows", "H", "k", "h'", "K", "the padding above"), ("columns", "W", "l", "w'", "L", "the padding left"))
+SPATIAL = [(f"entries of axis {k}", f"H{k}", f"k{k}", f"h'{k}", f"K{k}", f"the padding of axis {k}") for k in range(9)]
 
 
 def options(
@@ -86,10 +86,8 @@ def entry_names(name: str, case: Case) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Convolution(Layer):
+class Convolution(ByFormula):
     """A convolution at fixed options."""
-
-    options: Options
 
     unit: ClassVar[str] = "layer"
     verb: ClassVar[str] = "summed"
@@ -99,24 +97,12 @@ class Convolution(Layer):
     by_function: ClassVar[bool] = False
     legal: ClassVar[str] = "a legal layer"
     otherwise: ClassVar[str] = ", or restrict the audit with geometries="
-    # The names of arrays and results of a convolution in the code's notation, which is another one for other layers.
-    notation: ClassVar[dict[str, str]] = {name: name for name in ENTRIES}
+    named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
 
     @property
     def title(self) -> str:
         """The options."""
         return str(self.options)
-
-    @property
-    def takes(self) -> dict[str, tuple[str, ...]]:
-        """X, F, with a bias b, and G."""
-        forward = ("X", "F", *(("b",) if self.options.bias else ()))
-        return {"forward": forward, "backward": (*forward, "G")}
-
-    @property
-    def gives(self) -> dict[str, tuple[str, ...]]:
-        """S, and the gradients."""
-        return {"forward": ("S",), "backward": ("dX", "dF", *(("db",) if self.options.bias else ()))}
 
     @property
     def factors(self) -> dict[str, tuple[str, ...]]:
@@ -125,42 +111,6 @@ class Convolution(Layer):
             self.notation[name]: tuple(self.notation[letter] for letter in letters)
             for name, letters in sums.FACTORS.items()
         }
-
-    # the notation of a convolution ----------------------------------------------------------------------------------
-
-    def canonical(self, probe: Probe) -> ConvolutionProbe:
-        """Return the numbers in the letters and shapes of a convolution."""
-        return ConvolutionProbe(probe.case, probe.arrays, probe.what)
-
-    def own(self, probe: ConvolutionProbe) -> Probe:
-        """Return the numbers in the letters and shapes of the code."""
-        return probe
-
-    def shaped(self, name: str, result: Array) -> Array:
-        """Return a result of a convolution in the shape of the code's."""
-        del name
-        return result
-
-    def convolved(self, name: str, result: Array, case: Case) -> Array:
-        """Return a result of the code in the shape of a convolution's, where it has the size for it."""
-        del name, case
-        return result
-
-    def reading_layers(self) -> Sequence[structure.Layer] | None:
-        """Return None: those of any convolution tell its formula."""
-        return None
-
-    def relation(self, right: Formula) -> Formula:
-        """Return it as it is."""
-        return right
-
-    def worded(self, text: str) -> str:
-        """Return it as it is."""
-        return text
-
-    def called(self, name: str) -> str:
-        """Return the name that a convolution has for a result or an array of the code."""
-        return next(each for each, own in self.notation.items() if own == name)
 
     # which numbers --------------------------------------------------------------------------------------------------
 
@@ -240,18 +190,13 @@ class Convolution(Layer):
     def right(self, probe: Probe) -> dict[str, Right]:
         """Compute it by the explicit image matrix."""
         given = self.canonical(probe)
-        right = sums.expected(given)
-        bounds: dict[str, Any] = dict.fromkeys(right, 0.0)
-        if probe.what == REAL:
-            direct = sums.rounding_bounds(given)
-            bounds = {name: np.maximum(bound, self._transformed(given, name)) for name, bound in direct.items()}
-        return {
-            self.notation[name]: Right(self.shaped(name, value), self._bound(name, bounds[name], value))
-            for name, value in right.items()
-        }
-
-    def _bound(self, name: str, bound: Any, value: Array) -> Any:
-        return self.shaped(name, np.broadcast_to(bound, value.shape)) if np.ndim(bound) else bound
+        direct = sums.rounding_bounds(given) if probe.what == REAL else {}
+        errors = {name: np.maximum(bound, self._transformed(given, name)) for name, bound in direct.items()}
+        found = {}
+        for name, value in sums.expected(given).items():
+            error = np.broadcast_to(errors.get(name, 0.0), value.shape)
+            found[self.notation[name]] = Right(self.shaped(name, value), self.shaped(name, error))
+        return found
 
     def _transformed(self, given: ConvolutionProbe, name: str) -> float:
         """Return the bound of fast algorithms; 0 where there are none."""
@@ -264,15 +209,13 @@ class Convolution(Layer):
     def lower(self, probe: Probe, name: str, dtype: str, right: Right) -> Array:
         """Bound the errors of sums in a lower precision."""
         given = self.canonical(probe)
-        bound = sums.transform_bound(exact.SIGNIFICAND[dtype], given) * sums.norms(given, self.called(name))
-        return np.asarray(bound)
+        return np.asarray(sums.transform_bound(exact.SIGNIFICAND[dtype], given) * sums.norms(given, self.called(name)))
 
     def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
         """Put a NaN into the entry that is in the fewest sums."""
         if probe.dtype.kind in "iu":
             return None
-        given, called = self.canonical(probe), self.called(letter)
-        found = spreading.of_bias(given) if called == "b" else spreading.reach(given, called)
+        found = spreading.reach(self.canonical(probe), self.called(letter))
         if found is None:
             return None
         spoiled, masks = found
@@ -280,18 +223,6 @@ class Convolution(Layer):
             self.notation[name]: (self.shaped(name, wanted), self.shaped(name, allowed))
             for name, (wanted, allowed) in masks.items()
         }
-
-    def explain(self, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
-        """Read the relation between indices that the code computes."""
-        return formula_finding(self, run, comparisons)
-
-    def agrees(self, explanation: Explanation, each: Comparison) -> bool:
-        """Whether a formula gives these numbers in this shape, up to what fast algorithms may be off."""
-        if explanation.predict is None or each.result.value is None:
-            return each.result.value is not None
-        given = self.canonical(each.probe)
-        predicted = explanation.predict(given.geometry, X=given.X, F=given.F, G=given.G, b=given.b)
-        return Right(widened(predicted), self.slack(each.probe, each.name)).allows(each.got)
 
     # how it is written ----------------------------------------------------------------------------------------------
 
@@ -307,84 +238,75 @@ class Convolution(Layer):
     def sizes(self, case: Case) -> dict[str, tuple[str, int]]:
         """Name the sizes of a layer, whole ones before those of single axes."""
         g = case.geometry
-        found = {"images": ("N", case.images), "planes": ("d", g.image[0]), "filters": ("n", g.filters[0])}
-        if g.groups > 1:
-            found |= {"planes of a group": ("d/groups", g.planes_per_group)}
-            found |= {"filters of a group": ("n/groups", g.filters_per_group)}
-        found |= {"taps of a plane": ("k·l", math.prod(g.filters[2:])), "responses": ("h'·w'", g.positions)}
-        found |= {
+        found = {
+            "images": ("N", case.images),
+            "planes": ("d", g.image[0]),
+            "filters": ("n", g.filters[0]),
+            "planes of a group": ("d/groups", g.planes_per_group),
+            "filters of a group": ("n/groups", g.filters_per_group),
+            "taps of a plane": ("k·l", math.prod(g.filters[2:])),
+            "responses": ("h'·w'", g.positions),
             "taps of a filter": ("d·k·l", g.taps),
             "left-over rows or columns (a tail)": ("the tail", max(g.tail)),
         }
-        plane = g.spatial_ndim == 2
-        for k in range(g.spatial_ndim):
-            axis, at = ("rows", "columns")[k] if plane else f"entries of axis {k}", "" if plane else f"{k}"
-            size, tap, out = (("H", "W")[k], "kl"[k], ("h'", "w'")[k]) if plane else (f"H{at}", f"k{at}", f"h'{at}")
+        spatial = PLANE if g.spatial_ndim == 2 else SPATIAL
+        for k, (axis, size, tap, out, extent, padding) in enumerate(spatial[: g.spatial_ndim]):
             found |= {f"{axis} of taps": (tap, g.filters[2 + k]), f"{axis} of responses": (out, g.responses[1 + k])}
-            found |= {
-                f"{axis} of the image": (size, g.image[1 + k]),
-                f"{axis} of a filter": ("KL"[k % 2] + at, g.extent[k]),
-            }
-            found |= {f"{axis} of padding": (f"the padding {'above' if k == 0 else 'left'}", max(g.padding[k]))}
+            found |= {f"{axis} of the image": (size, g.image[1 + k]), f"{axis} of a filter": (extent, g.extent[k])}
+            found[f"{axis} of padding"] = padding, max(g.padding[k])
         return found
 
     def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
         """Name the axes of a result, and their sizes."""
-        axes = AXES[name]
-        if ndim == 3 and name != "db":
+        axes = self.named_axes[name]
+        if ndim == 3 and len(axes) == 4:
             axes = (*axes[:2], axes[-1])
         return axes if ndim == len(axes) else super().axes(name, ndim)
 
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
-        """Read both sums of products out."""
-        wanted, found = (self._sum(whose, probe.case, name, at) for whose in (None, subject))
-        if found is None or wanted is None or found == wanted or not self._doubles(subject, probe, name):
+        """Read both sums of products out, where that of the code gives what it computes."""
+        shapes, dtype = probe.case.shapes, dtype_of(self.dtype)
+        zeros = self.own(
+            ConvolutionProbe(probe.case, {letter: np.zeros(shape, dtype) for letter, shape in shapes.items()})
+        )
+        wanted, found = (
+            self._sum(functools.partial(self._entry, whose, zeros, name, at), probe, name) for whose in (None, subject)
+        )
+        if wanted is None or found is None or wanted[0] == found[0]:
             return None
-        return wanted, found
+        bound = float(exact.gamma(len(found[1]) + 2, "float64")) * np.sum(np.abs(found[1])) + self.slack(probe, name)
+        return (wanted[0], found[0]) if abs(np.sum(found[1]) - np.ravel(got)[at]) <= bound else None
 
-    def _sum(self, subject: Subject | None, case: Case, name: str, at: int) -> str | None:
-        """Read the sum out; of responses, the bias too."""
-        zeros, b = self._zeros(case), self.notation["b"]
-        value = functools.partial(self._entry, subject, zeros, name, at)
-        texts = []
+    def _sum(self, value: readout.Value, probe: Probe, name: str) -> tuple[str, list[float]] | None:
+        """Read a sum of products out, and of responses the bias: in symbols, and its terms for these numbers."""
+        texts, terms = list[str](), list[float]()
+        b, wide = self.notation["b"], {letter: np.ravel(each) for letter, each in probe.wide.items()}
         for letters in (self.factors[name], *([(b,)] if self.options.bias and name == self.notation["S"] else [])):
-            found = readout.products(value, {letter: zeros.arrays[letter].size for letter in letters}, self.dtype)
-            texts.append(readout.text(found, {letter: self.names(letter, case) for letter in letters}))
-        if None in texts:
-            return None
-        return " + ".join(text for text in texts if text and text != "0").replace("+ -", "- ") or "0"
-
-    def _zeros(self, case: Case) -> Probe:
-        dtype = dtype_of(self.dtype)
-        return self.own(ConvolutionProbe(case, {letter: np.zeros(size, dtype) for letter, size in case.shapes.items()}))
+            found = readout.products(value, {letter: wide[letter].size for letter in letters})
+            text = readout.text(found, {letter: self.names(letter, probe.case) for letter in letters})
+            if found is None or text is None:
+                return None
+            texts += [text] if text != "0" else []
+            for places, number in found.items():
+                pairs = zip(letters, places, strict=True)
+                terms.append(number * math.prod(float(wide[letter][place]) for letter, place in pairs))
+        return " + ".join(texts).replace("+ -", "- ") or "0", terms
 
     def _entry(
         self, subject: Subject | None, zeros: Probe, name: str, at: int, arrays: Mapping[str, Array]
     ) -> float | None:
-        """Return one entry of a result for some flat arrays, where the others are 0."""
-        given = {
+        """Return one entry of a result for some flat arrays, where the others are 0; None for what is right."""
+        shaped = {
             letter: flat.astype(zeros.dtype).reshape(zeros.arrays[letter].shape) for letter, flat in arrays.items()
         }
-        probe: Probe = zeros.replaced(**given)
+        probe: Probe = zeros.replaced(**shaped)
         if subject is None:
             return float(np.ravel(self.right(probe)[name].value)[at])
         result = subject.results(probe.arrays, only=subject.side(name))[name].value
-        if result is None or np.size(result) <= at:
+        number = float(np.ravel(widened(result))[at]) if result is not None and np.size(result) > at else math.nan
+        if not math.isfinite(number):
             return None
-        number = float(np.ravel(np.asarray(result, np.float64))[at])
-        whole = float(round(number)) if math.isfinite(number) else math.nan
-        return whole if abs(number - whole) <= self.slack(probe, name) else number if math.isfinite(number) else None
-
-    def _doubles(self, subject: Subject, probe: Probe, name: str) -> bool:
-        """Whether the code is linear in what it is read out with: doubling a factor doubles the result."""
-        b, letter = self.notation["b"], self.factors[name][0]
-        plain = probe.replaced(**{b: probe.arrays[b] * 0}) if b in probe.arrays else probe
-        doubled = plain.replaced(**{letter: plain.arrays[letter] * 2})
-        side = subject.side(name)
-        twice, once = (subject.results(each.arrays, only=side)[name].value for each in (doubled, plain))
-        if twice is None or once is None or twice.shape != once.shape:
-            return False
-        return np.array_equal(widened(twice), 2 * widened(once))
+        return float(round(number)) if abs(number - round(number)) <= self.slack(probe, name) else number
 
     # smaller cases --------------------------------------------------------------------------------------------------
 

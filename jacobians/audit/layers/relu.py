@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.compare import Comparison, Run, written
-from jacobians.audit.factors import multiple
+from jacobians.audit.factors import differ, multiple
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
 from jacobians.audit.numbers import dtype_of
 from jacobians.audit.subject import Subject
@@ -28,8 +28,6 @@ SHAPES: tuple[Shape, ...] = (
     (3,), (1, 2), (2, 2), (2, 3), (1, 7), (3, 5), (2, 1, 9), (2, 2, 3, 2), (1, 33), (2, 2, 3, 4), (2, 1, 2, 3, 2),
     (2, 3, 4, 5),
 )  # fmt: skip
-# A small one, a larger one, and two more, all unused.
-FRESH: tuple[Shape, ...] = ((2, 4), (4, 3), (2, 6), (6, 2))
 # The smallest normal numbers.
 SMALLEST = {"float64": 2.0**-1022, "float32": 2.0**-126, "float16": 2.0**-14, "bfloat16": 2.0**-126}
 NEXT_TO_0 = "scores next to 0"
@@ -49,6 +47,11 @@ class Sizes:
     def numbers(self) -> int:
         """Numbers in S and G."""
         return 2 * math.prod(self.shape)
+
+    @property
+    def tiny(self) -> bool:
+        """Whether S is next to 0."""
+        return 0 < abs(self.S or 0) < 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,34 +81,24 @@ class Relu(Layer):
         """Draw integers of which no two have the same magnitude, where there are enough, and zeros among S."""
         kind = dtype_of(self.dtype)
         if case.S is not None:
-            tiny = 0 < abs(case.S) < 1
             arrays = {letter: np.full(case.shape, each).astype(kind) for letter, each in (("S", case.S), ("G", case.G))}
-            return Probe(case, arrays, NEXT_TO_0 if tiny else "")
-        generator = np.random.default_rng((seed, case.numbers, number))
-        S, G = self._distinct(case, generator)
-        return Probe(case, {"S": _with_zeros(generator, S), "G": G})
-
-    def _distinct(self, case: Sizes, generator: np.random.Generator) -> tuple[Array, Array]:
-        kind, most, count = dtype_of(self.dtype), exact.exact_limit(self.dtype), case.numbers
+            return Probe(case, arrays, NEXT_TO_0 if case.tiny else "")
+        generator, count = np.random.default_rng((seed, case.numbers, number)), case.numbers
         # 0 and 1 are what masks are made of; of the last shape, numbers are as large as the dtype holds exactly.
+        drawn = generator.permutation(np.arange(2, count + 2)) * generator.choice([-1, 1], count)
         if case.shape == SHAPES[-1]:
-            drawn = exact.draw_integers(generator, (count,), min(most, exact.exact_limit("float64")), kind)
-        else:
-            drawn = generator.permutation(np.arange(2, count + 2)) * generator.choice([-1, 1], count)
-        S, G = np.split(drawn.astype(kind), 2)
-        return S.reshape(case.shape), G.reshape(case.shape)
+            most = min(exact.exact_limit(self.dtype), exact.exact_limit("float64"))
+            drawn = exact.draw_integers(generator, (count,), most, kind)
+        S, G = drawn.astype(kind).reshape(2, -1)
+        # As many zeros as negative and positive numbers, and at least one.
+        S = np.abs(S) * generator.permutation(np.resize((0, -1, 1), S.size)).astype(kind)
+        return Probe(case, {"S": S.reshape(case.shape), "G": G.reshape(case.shape)})
 
     def small(self, case: Sizes, seed: int) -> Probe | None:
-        """Draw small integers."""
-        return self.draw(Sizes(case.shape), seed)
-
-    def fractions(self, case: Sizes, seed: int) -> Probe | None:
-        """Draw integers times a power of two."""
-        probe = self.small(case, seed)
-        if self.dtype not in exact.SIGNIFICAND or probe is None or case.shape == SHAPES[-1]:
-            return None
-        scaled = {letter: (each / 16).astype(each.dtype) for letter, each in probe.arrays.items()}
-        return dataclasses.replace(probe, arrays=scaled)
+        """Draw small integers, of which the results of several calls can be added up in every dtype."""
+        probe = self.draw(Sizes(case.shape), seed)
+        small = {letter: np.sign(each) * (1 + np.abs(each) % 7) for letter, each in probe.wide.items()}
+        return dataclasses.replace(probe, arrays={letter: each.astype(probe.dtype) for letter, each in small.items()})
 
     def reals(self, case: Sizes, seed: int) -> Probe | None:
         """Draw numbers with all digits, of magnitudes from small to a few."""
@@ -119,9 +112,8 @@ class Relu(Layer):
         return Probe(case, arrays, REAL)
 
     def fresh(self, cases: Sequence[Sizes]) -> tuple[Sizes, Sizes, Sizes, Sizes]:
-        """Choose shapes that the curriculum does not have."""
-        small, large, second, third = map(Sizes, FRESH)
-        return small, large, second, third
+        """Choose shapes that the curriculum does not have, so large that no two draws have the same mask by chance."""
+        return Sizes((2, 4)), Sizes((6, 7)), Sizes((5, 8)), Sizes((8, 5))
 
     def observed(self, cases: Sequence[Sizes]) -> Sequence[Sizes]:
         """Choose an array with several axes."""
@@ -129,7 +121,7 @@ class Relu(Layer):
 
     def smallest(self) -> Sequence[Sizes]:
         """Return single numbers, and small arrays."""
-        return [case for case in self.curriculum() if not _is_tiny(case)][:11]
+        return [case for case in self.curriculum() if not case.tiny][:11]
 
     def right(self, probe: Probe) -> dict[str, Right]:
         """Let G pass where S > 0."""
@@ -163,198 +155,115 @@ class Relu(Layer):
 
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Recognise the computed number, which is unlike all others in a draw."""
-        wide = {"g": np.ravel(probe.wide["G"]), "S": np.ravel(probe.wide["S"])}
-        g, S = wide["g"][at], wide["S"][at]
-        known = {0.0: "0"}
-        for here, letter in itertools.product((True, False), "gS"):
-            for k, value in enumerate(wide[letter]):
-                if (k == at) is here:
-                    known.setdefault(float(value), f"{letter}{k + 1}")
-                    known.setdefault(-float(value), f"−{letter}{k + 1}")
-        for value, text in ((g * S, f"g{at + 1}S{at + 1}"), (g / 2, f"g{at + 1}/2"), (1.0, "1")):
-            known.setdefault(float(value), text)
-        right, found = (f"g{at + 1}" if S > 0 else "0"), known.get(float(np.ravel(got)[at]))
-        return None if found in {None, right} else (right, str(found))
-
-
-def _is_tiny(case: Sizes) -> bool:
-    return case.S is not None and 0 < abs(case.S) < 1
-
-
-def _with_zeros(generator: np.random.Generator, S: Array) -> Array:
-    """Set about a third of the entries to 0, at least one, and make the others negative and positive in turn."""
-    flat, order = S.reshape(-1).copy(), generator.permutation(S.size)
-    flat[order[::3]] = 0
-    flat[order[1::3]] = -np.abs(flat[order[1::3]])
-    flat[order[2::3]] = np.abs(flat[order[2::3]])
-    return flat.reshape(S.shape)
+        g, S = np.ravel(probe.wide["G"]), np.ravel(probe.wide["S"])
+        right, known = f"g{at + 1}" if S[at] > 0 else "0", {0.0: "0"}
+        # Those of this place before others.
+        for k in sorted(range(g.size), key=lambda k: k != at):
+            for value, text in ((g[k], f"g{k + 1}"), (S[k], f"S{k + 1}")):
+                known = {float(value): text, -float(value): f"−{text}"} | known
+        known = {1.0: "1", float(g[at] / 2): f"g{at + 1}/2", float(g[at] * S[at]): f"g{at + 1}S{at + 1}"} | known
+        found = known.get(float(np.ravel(got)[at]), right)
+        return None if found == right else (right, found)
 
 
 # what passes ----------------------------------------------------------------------------------------------------------
 
-
-@dataclasses.dataclass(frozen=True)
-class Passing:
-    """What stands in every entry: a coefficient by the signs of S and of G, times G, 1, S or G·S."""
-
-    of: str
-    by_signs: dict[tuple[int, int], float]
-
-    @property
-    def of_scores(self) -> tuple[float, float, float] | None:
-        """The coefficients where S is below, at and above 0; None where they depend on the sign of G."""
-        pairs = [(self.by_signs[sign, -1], self.by_signs[sign, 1]) for sign in (-1, 0, 1)]
-        return (pairs[0][0], pairs[1][0], pairs[2][0]) if all(low == high for low, high in pairs) else None
+# A coefficient by the sign of S, by that of G, or by both.
+Coefficients = tuple[float, ...]
+OF_S, OF_G = ("S < 0", "S = 0", "S > 0"), ("G < 0", "G > 0")
+SIGNS = {3: OF_S, 2: OF_G, 6: tuple(f"{S}, {G}" for S in OF_S for G in OF_G)}
+PASSES: Coefficients = (0, 0, 1)
+# What passes by these signs, of what, after division by what passes where both are above 0.
+KNOWN: dict[tuple[str, Coefficients], str] = {
+    ("G", (0, 1, 1)): "≥ stands where > is needed",
+    ("G", (1, 1, 1)): "the mask is missing",
+    ("G", (1, 0, 1)): "the mask is S ≠ 0",
+    ("G", (0, 0.5, 1)): "half of the gradient passes where S is 0",
+    ("G", (1, 0, 0)): "the mask is inverted: S < 0",
+    ("G", (1, 1, 0)): "the mask is inverted: S ≤ 0",
+    ("G", (0, 1, 0)): "the mask is inverted: S = 0",
+    ("G", (0, 1)): "the mask is of G, not of S",
+    ("G", (0, 0, 0, 0, 0, 1)): "the mask is of both S and G",
+    ("G", (0, 0, 0)): "it is 0 everywhere",
+    ("1", PASSES): "the mask itself is returned, without G",
+    ("S", PASSES): "it is the ReLU itself",
+    ("G·S", PASSES): "G is multiplied by H",
+    ("G·S", (1, 0, 1)): "G is multiplied by S",
+}
 
 
 def explain(run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
     """Read off which coefficient stands where S and G are negative, 0 and positive, and say what that is."""
-    judged = [
-        each for each in comparisons if each.result.value is not None and each.got.shape == each.right.value.shape
-    ]
-    judged = [each for each in judged if each.probe.what != REAL and np.all(np.isfinite(each.got))]
+    judged = [each for each in comparisons if each.kind in {"values", "nothing"} and each.probe.what != REAL]
+    if not judged:
+        return None  # what is wrong are shapes
     parts = [(each.probe.wide["S"], each.probe.wide["G"], each.got) for each in judged]
     S, G, got = (np.concatenate([np.ravel(part[at]) for part in parts]) for at in range(3))
-    found = _passing(S, G, got, run.layer.dtype)
-    if found:
-        title, cause = _words(found)
-        formula = _formula(found, found.of_scores)
-    elif threshold := _threshold(S, G, got):
-        title, cause, formula = threshold
-    elif np.all((got == G) | (got == 0)) and not _agree_on(S, got, np.abs(S) >= 1):
+    title, where = _by_signs(S, G, got, run.layer.dtype) or _interval(S, G, got)
+    if not title and np.all((got == G) | (got == 0)) and np.any((got != 0) != (S > 0), where=np.abs(S) >= 1):
         title = "the mask is of another array, neither S nor G"
-        cause = "Every entry is g or 0, but not where S says: the mask may be of a later layer, or of an earlier call."
-        formula = ""
-    else:
+    if not title:
         return None
-    if formula == RIGHT:
-        return None  # what is wrong are shapes
-    right = RIGHT if formula else ""
+    cause = f"It is {where}." if where else "Every entry is g or 0, but not where S says."
+    formula, right = (f"∂l/∂S = {where}", RIGHT) if where else ("", "")
     return Explanation(title, formula, right, cause, CURE, "relu")
 
 
-def _agree_on(S: Array, got: Array, plain: Array) -> bool:
-    """Whether only scores next to 0 are treated otherwise."""
-    return bool(np.all((got != 0)[plain] == (S > 0)[plain]))
-
-
-def _passing(S: Array, G: Array, got: Array, dtype: str) -> Passing | None:
-    """Find the array, and its coefficients by the signs, that give every entry."""
+def _by_signs(S: Array, G: Array, got: Array, dtype: str) -> tuple[str, str] | None:
+    """Find the array that every entry is a multiple of, by the signs of S and G: what it is called, and where."""
     for of, basis in (("G", G), ("1", np.ones_like(G)), ("S", S), ("G·S", G * S)):
-        by_signs: dict[tuple[int, int], float] = {}
-        for sign_s, sign_g in itertools.product((-1, 0, 1), (-1, 1)):
-            there = (np.sign(S) == sign_s) & (np.sign(G) == sign_g)
-            coefficient = _coefficient(basis[there], got[there], dtype)
-            if coefficient is None:
-                break
-            by_signs[sign_s, sign_g] = coefficient
-        else:
-            return Passing(of, by_signs)
+        groups = [(np.sign(S) == s) & (np.sign(G) == g) for s in (-1, 0, 1) for g in (-1, 1)]
+        found = [_coefficient(basis[there], got[there], dtype) for there in groups]
+        if None not in found:
+            return _named(of, tuple(each for each in found if each is not None))
     return None
 
 
 def _coefficient(basis: Array, got: Array, dtype: str) -> float | None:
     if not np.any(got):
         return 0.0
-    if np.array_equal(got, basis):
-        return 1.0
-    if not np.any(basis):
-        return None
-    if len(np.unique(np.abs(basis))) > 1:
+    if differ(basis):
         return multiple(got, basis, dtype)
-    return float(got[0]) if np.all(got == got[0] * basis) else None
+    return float(got[0] / basis[0]) if np.any(basis) and np.all(got == got[0] / basis[0] * basis) else None
 
 
-def _words(found: Passing) -> tuple[str, str]:
-    """Derive the words from the coefficients, of which (0, 0, 1) times G are right."""
-    if not any(found.by_signs.values()):
-        return "it is 0 everywhere", "Nothing passes."
-    if found.of_scores is None:
-        return _by_both_signs(found)
-    below, at, above = found.of_scores
-    if found.of in {"S", "G·S"}:
-        return _of_score(found.of, below, above)
-    mask = _mask(below, at, above)
-    if found.of == "1":
-        more = f", and {mask}" if mask else ""
-        return f"the mask itself is returned, without G{more}", "The step function of S is returned; G is not used."
-    factor = "its sign is wrong" if above == -1 else f"it is {written(above)} times what it should be"
-    return mask or factor, _cause(below, at, above)
+def _named(of: str, found: Coefficients) -> tuple[str, str]:
+    """Name the coefficients, and a factor that they have in common; empty where they are right."""
+    found = found[::2] if found[::2] == found[1::2] else found[:2] if found[:2] * 3 == found else found
+    signs = SIGNS[len(found)]
+    rows = [f"{written(c)}·{of} where {sign}" for c, sign in zip(found, signs, strict=True) if c]
+    where = ", ".join([*rows, *(["0 elsewhere"] if 0 in found else [])])
+    factor = found[-1] or 1.0
+    shares = tuple(c / factor for c in found)
+    said = [KNOWN.get((of, shares), "")] if (of, shares) != ("G", PASSES) else []
+    if said == [""]:
+        said = _unnamed(of, shares, where)
+    if factor != 1:
+        said.append("its sign is wrong" if factor == -1 else f"it is {written(factor)} times what it should be")
+    return ", and ".join(said), where
 
 
-def _mask(below: float, at: float, above: float) -> str:
-    """Say what passes that should not, or does not that should; empty where only a factor differs."""
-    where: dict[tuple[float, float], str] = {
-        (0, 0): "",
-        (0, 1): "≥ stands where > is needed",
-        (1, 1): "the mask is missing",
-    }
-    where |= {(1, 0): "the mask is S ≠ 0", (0, 0.5): "half of the gradient passes where S is 0"}
-    if above == 0:
-        return f"the mask is inverted: S {'≤' if below and at else '<' if below else '='} 0"
-    share = below / above, at / above
-    if share in where:
-        return where[share]
-    if share[0]:
-        return f"the slope is {written(below)} where S {'≤' if share[1] else '<'} 0"
-    return f"{written(share[1])} of the gradient passes where S is 0"
+def _unnamed(of: str, shares: Coefficients, where: str) -> list[str]:
+    if of == "1" and ("G", shares) in KNOWN:
+        return [KNOWN[of, PASSES], KNOWN["G", shares]]
+    if of == "G" and len(shares) == 3 and shares[0] and shares[2]:
+        return [f"the slope is {written(shares[0])} where S {'≤' if shares[1] == shares[0] else '<'} 0"]
+    return [f"it is {where}"]
 
 
-def _cause(below: float, at: float, above: float) -> str:
-    places = (("negative", below), ("0", at), ("positive", above))
-    passes = [f"{'' if c == 1 else f'{written(c)}·'}G where S is {where}" for where, c in places if c]
-    return f"It passes {', and '.join(passes)}."
-
-
-def _by_both_signs(found: Passing) -> tuple[str, str]:
-    of_both = {(s, g): float(s > 0 and g > 0) for s, g in found.by_signs}
-    of_G = {(s, g): float(g > 0) for s, g in found.by_signs}
-    if found.of == "G" and found.by_signs == of_G:
-        return "the mask is of G, not of S", "The sign of the gradient is asked, not that of S."
-    if found.of == "G" and found.by_signs == of_both:
-        return "the mask is of both S and G", "Negative gradients are dropped too, as guided backpropagation does."
-    return f"the signs of S and G decide how often {found.of} passes", "The sign of the gradient is asked."
-
-
-def _of_score(of: str, below: float, above: float) -> tuple[str, str]:
-    if of == "S" and (below, above) == (0, 1):
-        return "it is the ReLU itself", "max(0, S) is returned."
-    if of == "G·S" and above == 1 and below in {0, 1}:
-        by = "S" if below else "H"
-        return f"G is multiplied by {by}", f"G·{'S' if below else 'max(0, S)'} is returned."
-    return f"{of} stands in the place of G", f"{written(above)}·{of} is returned where S > 0."
-
-
-def _formula(found: Passing, of_scores: tuple[float, float, float] | None) -> str:
-    if of_scores is None:
-        signs = {-1: "< 0", 0: "= 0", 1: "> 0"}
-        rows = (
-            f"{written(c)}·{found.of} where S {signs[s]}, G {signs[g]}" for (s, g), c in found.by_signs.items() if c
-        )
-        return f"∂l/∂S = {', '.join(rows)}, 0 elsewhere"
-    rows = (f"{written(c)}·{found.of} where S {sign} 0" for c, sign in zip(of_scores, "<=>", strict=True) if c)
-    return "∂l/∂S = " + ", ".join([*rows, *(["0 elsewhere"] if 0 in of_scores else [])])
-
-
-def _threshold(S: Array, G: Array, got: Array) -> tuple[str, str, str] | None:
-    """Say between which numbers S lies where G passes, if that is an interval above 0."""
+def _interval(S: Array, G: Array, got: Array) -> tuple[str, str]:
+    """Say between which numbers above 0 S lies where G passes; empty where that is no interval."""
     passes = (got == G) & (got != 0)
     if not np.all(passes | (got == 0)) or not passes.any():
-        return None
-    low, high = float(S[passes].min()), float(S[passes].max())
+        return "", ""
+    low, high = S[passes].min(), S[passes].max()
     stopped = S[~passes]
-    if np.any((stopped >= low) & (stopped <= high)):
-        return None
-    beyond, before = stopped[stopped > high], stopped[(stopped > 0) & (stopped < low)]
-    if len(beyond) and low > 0 and not len(before):
-        title = "the mask is 0 < S < 6" if high < 6 <= beyond.min() else f"the mask ends above S = {written(high)}"
-        return (
-            title,
-            "It is the gradient of a ReLU with an upper end, as ReLU6 has.",
-            f"∂l/∂S = 1·G where 0 < S < {written(float(beyond.min()))}, 0 elsewhere",
-        )
-    if len(before) and not len(beyond):
-        title = "S is compared with a number above 0"
-        limits = f"between {written(float(before.max()))} and {written(low)}"
-        return title, f"A tolerance or another threshold, {limits}, stands for 0.", ""
-    return None
+    before, beyond = stopped[(stopped > 0) & (stopped < low)], stopped[stopped > high]
+    if low <= 0 or np.any((stopped >= low) & (stopped <= high)) or (len(before) and len(beyond)):
+        return "", ""
+    if len(before):
+        between = f"{written(before.max())} ≤ t < {written(low)}"
+        return "S is compared with a number above 0", f"1·G where S > t, 0 elsewhere, with {between}"
+    if high < 6 <= beyond.min():
+        return "the mask is 0 < S < 6", "1·G where 0 < S < 6, 0 elsewhere"
+    return f"the mask ends above S = {written(high)}", f"1·G where 0 < S ≤ {written(high)}, 0 elsewhere"

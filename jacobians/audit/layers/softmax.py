@@ -1,4 +1,4 @@
-"""Softmax with cross-entropy: what codes compute, solved for its coefficients from what the loss and p are made of.
+"""Softmax with cross-entropy: what codes compute is found among formulas, times a weight of each image and a factor.
 
 A gradient p − y, and a loss −log yᵀp, is compared with 60 digits, within a bound that every stable algorithm keeps.
 """
@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -29,8 +29,6 @@ Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32")
 # Images, classes. One image alone hides a missing 1/N, and N = C an exchanged axis.
 SIZES: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (1, 17), (2, 9), (4, 5))
-# A small one, a larger one, and two more, all unused.
-FRESH: tuple[tuple[int, int], ...] = ((3, 4), (4, 3), (5, 2), (2, 6))
 # Differences at which exp is 0.
 VANISHES = {"float64": 2000, "float32": 400}
 SHIFT = "Subtract each image's largest score first: exp(s − s.max(axis=1, keepdims=True))."
@@ -59,17 +57,12 @@ class MiniBatch(Probe):
     @property
     def s(self) -> Array:
         """The scores."""
-        return np.asarray(self.arrays["s"], np.float64)
+        return self.wide["s"]
 
     @property
     def y(self) -> Array:
         """The labels."""
-        return np.asarray(self.arrays["y"], np.float64)
-
-    @property
-    def labels(self) -> Array:
-        """The class of each image."""
-        return np.asarray(self.y.argmax(axis=1))
+        return self.wide["y"]
 
     @functools.cached_property
     def p(self) -> Array:
@@ -83,7 +76,7 @@ class MiniBatch(Probe):
 
     def loss_of(self, logarithms: Array) -> Array:
         """Return the loss of each image from the logarithms of probabilities."""
-        return np.asarray(-logarithms[np.arange(len(self.s)), self.labels])
+        return np.asarray(-logarithms[self.y > 0])
 
     def reordered(self) -> MiniBatch:
         """Other scores with the same labels: one-hot they have to be."""
@@ -155,8 +148,7 @@ class Softmax(Layer):
 
     def fresh(self, cases: Sequence[Sizes]) -> tuple[Sizes, Sizes, Sizes, Sizes]:
         """Choose mini-batches that the curriculum does not have."""
-        small, large, second, third = itertools.starmap(Sizes, FRESH)
-        return small, large, second, third
+        return Sizes(3, 4), Sizes(4, 3), Sizes(5, 2), Sizes(2, 6)
 
     def observed(self, cases: Sequence[Sizes]) -> Sequence[Sizes]:
         """Choose a mini-batch of several images and classes."""
@@ -191,7 +183,7 @@ class Softmax(Layer):
         # roundings in all; a probability is off by a factor of at most e^{Ku}, its logarithm by Ku. The product of
         # −yᵀ/(yᵀp) and diag(p) − ppᵀ adds fewer than eight roundings of numbers of at most 2; a logarithm 4·ULPS, and
         # the mean N + 3.
-        s = np.asarray(probe.arrays["s"], np.float64)
+        s = probe.wide["s"]
         (images, classes), logarithm = s.shape, math.log(s.shape[1])
         z = float(np.abs(s - s.max(axis=1, keepdims=True)).max())
         count = float(np.abs(s).max()) + 2 * z + (3 + 2 * exact.ULPS) * logarithm + classes + images
@@ -229,30 +221,50 @@ class Softmax(Layer):
         """Write the right formula with its number."""
         if name == "loss":
             return None
-        image, c = divmod(at, probe.case.classes)
-        p = f"p{c + 1}" + (f"^({image + 1})" if probe.case.images > 1 else "")
-        own = bool(probe.arrays["y"][image, c])
-        text = f"{p} − 1" if own else p
-        if self.mean and probe.case.images > 1:
-            text = f"({text})/{probe.case.images}" if own else f"{text}/{probe.case.images}"
+        text, images = self.names("ds", probe.case)[at].replace("ds", "p"), probe.case.images
+        own = bool(np.ravel(probe.arrays["y"])[at])
+        if self.mean and images > 1:
+            text = f"({text} − 1)/{images}" if own else f"{text}/{images}"
+        elif own:
+            text = f"{text} − 1"
         right, found = (written(float(np.ravel(each)[at])) for each in (self.right(probe)[name].value, got))
         return (f"{text} = {right}", found) if right != found else None
 
     # what else codes compute ----------------------------------------------------------------------------------------
 
     def explain(self, run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
-        """Solve for the coefficients of what the result may be made of."""
-        return _solved(self, comparisons) or _inside(self, comparisons)
+        """Find a formula that gives all results."""
+        return _read(self, comparisons)
 
     def lost(self, name: str, comparisons: Sequence[Comparison]) -> tuple[str, str, str] | None:
-        """Find the algorithm that gives no number for the same images."""
-        return _lost(name, comparisons)
+        """Tell by which kinds of scores give no numbers."""
+        kinds = {each.probe.case.special for each in comparisons if each.kind == "not written"}
+        if not kinds <= {*OVERFLOW, NEAR}:
+            return None
+        said = [words for kind, words in OVERFLOW.items() if kind in kinds][:1]
+        said += [UNDERFLOW[name]] if NEAR in kinds else []
+        titles, causes, cures = zip(*said, strict=True)
+        return f"is not a number: {', and '.join(titles)}", " ".join(causes), " ".join(dict.fromkeys(cures))
 
 
-# solving for coefficients ---------------------------------------------------------------------------------------------
+# formulas that are tried ----------------------------------------------------------------------------------------------
 
-Basis = dict[str, Callable[[MiniBatch], Array]]
-Coefficients = dict[str, Fraction]
+# Title, cause and cure.
+Words = tuple[str, str, str]
+# What it gives for each image, title and cure; the plain formula is the cure where none is given.
+Formula = tuple[Callable[[MiniBatch], Array], str, str]
+
+EACH_ITS_OWN = "Give each image its own softmax: sum over the classes (axis=1), with keepdims=True."
+STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs no logarithm of a probability."
+JACOBIAN = "Use −yᵀ/(yᵀp) times diag(p) − ppᵀ (L4), or ∂l/∂s = p − y."
+NATURAL = "Use the natural logarithm."
+WHOLE = "softmax runs over the whole mini-batch", EACH_ITS_OWN
+OVER_IMAGES = "softmax runs over the images, not over the classes", EACH_ITS_OWN
+TWICE = "softmax is taken twice", "The scores that are taken are probabilities already: apply softmax once."
+PAIRS = (
+    "all N × N pairs of an image and a label are summed",
+    "Image m meets label m alone: multiply elementwise and sum, or take the diagonal of s @ y.T.",
+)
 
 
 def _other_sums(m: MiniBatch) -> Array:
@@ -261,326 +273,172 @@ def _other_sums(m: MiniBatch) -> Array:
     return np.asarray(powers / powers.sum(axis=1)) if len(m.s) == m.s.shape[1] else m.p
 
 
-# What the gradient of an image may be made of. q is the probability of its class.
-GRADIENT: Basis = {
-    "p": lambda m: m.p,
-    "y": lambda m: m.y,
-    "p²": lambda m: m.p**2,
-    "p³": lambda m: m.p**3,
-    "y·p": lambda m: m.y * m.p,
-    "y·p²": lambda m: m.y * m.p**2,
-    "q·p": lambda m: m.of_class * m.p,
-    "1": lambda m: np.ones_like(m.p),
-    "s": lambda m: m.s,
-    "p of the whole mini-batch": lambda m: scipy.special.softmax(m.s),
-    "p over the images": lambda m: scipy.special.softmax(m.s, axis=0),
-    "p of p": lambda m: scipy.special.softmax(m.p, axis=1),
-    "p by other sums": _other_sums,
-    "N·p": lambda m: len(m.s) * m.p,
-    "the sum of all y": lambda m: np.broadcast_to(m.y.sum(axis=0), m.y.shape),
+# Of each result: the right formula for one image, and what codes compute instead; q is the probability of its class.
+FORMULAS: dict[str, dict[str, Formula]] = {
+    "ds": {
+        "p − y": (lambda m: m.p - m.y, "", "∂l/∂s = p − y for each image."),
+        "−p + y": (lambda m: m.y - m.p, "y − p stands where p − y is needed", ""),
+        "p + y": (lambda m: m.p + m.y, "y is added, not subtracted", ""),
+        "p": (lambda m: m.p, "−y is missing", ""),
+        "−y": (lambda m: -m.y, "the Jacobian of softmax lacks −ppᵀ", JACOBIAN),
+        "−y·(1 − p)": (
+            lambda m: -m.y * (1 - m.p),
+            "only the diagonal p(1 − p) of the Jacobian of softmax is used",
+            JACOBIAN,
+        ),
+        "(p − y)·p·(1 − p)": (lambda m: (m.p - m.y) * m.p * (1 - m.p), "p(1 − p) is multiplied on once more", ""),
+        "q·(p − y)": (lambda m: m.of_class * (m.p - m.y), "the derivative of the logarithm is missing", JACOBIAN),
+        "s − y": (lambda m: m.s - m.y, "the scores stand where probabilities are needed", ""),
+        "p of the whole mini-batch − y": (lambda m: scipy.special.softmax(m.s) - m.y, *WHOLE),
+        "p over the images − y": (lambda m: scipy.special.softmax(m.s, axis=0) - m.y, *OVER_IMAGES),
+        "p of p − y": (lambda m: scipy.special.softmax(m.p, axis=1) - m.y, *TWICE),
+        "p by other sums − y": (
+            lambda m: _other_sums(m) - m.y,
+            "exponentials are divided by the sums of other images",
+            EACH_ITS_OWN,
+        ),
+        "N·p − Σ y": (lambda m: len(m.s) * m.p - m.y.sum(axis=0), *PAIRS),
+    },
+    "loss": {
+        "−log q": (lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)), "", "l = −log(yᵀp) for each image."),
+        "log q": (lambda m: -m.loss_of(scipy.special.log_softmax(m.s, axis=1)), "its sign is wrong", ""),
+        "−q": (lambda m: -m.of_class[:, 0], "the logarithm is missing: −yᵀp", ""),
+        "1 − q": (lambda m: 1 - m.of_class[:, 0], "the logarithm is missing: 1 − yᵀp", ""),
+        "−Σ log p": (
+            lambda m: -scipy.special.log_softmax(m.s, axis=1).sum(axis=1),
+            "y is missing: all classes are summed",
+            "",
+        ),
+        "−log q of the whole mini-batch": (lambda m: m.loss_of(scipy.special.log_softmax(m.s)), *WHOLE),
+        "−log q over the images": (lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=0)), *OVER_IMAGES),
+        "−log q of p": (lambda m: m.loss_of(scipy.special.log_softmax(m.p, axis=1)), *TWICE),
+        "−Σ log p of all pairs": (lambda m: -scipy.special.log_softmax(m.s, axis=1) @ m.y.sum(axis=0), *PAIRS),
+        "−log₂ q": (
+            lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)) / math.log(2),
+            "the logarithm is to base 2",
+            NATURAL,
+        ),
+        "−log₁₀ q": (
+            lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)) / math.log(10),
+            "the logarithm is to base 10",
+            NATURAL,
+        ),
+    },
 }
-# And its loss.
-LOSS: Basis = {
-    "−log q": lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)),
-    "q": lambda m: m.of_class[:, 0],
-    "1": lambda m: np.ones(len(m.s)),
-    "−Σ log p": lambda m: -scipy.special.log_softmax(m.s, axis=1).sum(axis=1),
-    "−log q of the whole mini-batch": lambda m: m.loss_of(scipy.special.log_softmax(m.s)),
-    "−log q over the images": lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=0)),
-    "−log q of p": lambda m: m.loss_of(scipy.special.log_softmax(m.p, axis=1)),
-    "the sum of −log p over all pairs": lambda m: -scipy.special.log_softmax(m.s, axis=1) @ m.y.sum(axis=0),
+# What a mini-batch of N images and C classes may be weighed by.
+WEIGHTS: dict[str, tuple[Callable[[int, int], float], str]] = {
+    "1": (lambda n, c: 1.0, "it is not divided by the number of images"),
+    "1/N": (lambda n, c: 1 / n, "it is divided by the number of images"),
+    "1/N²": (lambda n, c: 1 / n**2, "it is divided by the number of images twice"),
+    "1/C": (lambda n, c: 1 / c, "it is divided by the number of classes"),
+    "1/(N·C)": (lambda n, c: 1 / (n * c), "it is divided by images times classes"),
+    "N": (lambda n, c: float(n), "it is multiplied by the number of images"),
+    "C": (lambda n, c: float(c), "it is multiplied by the number of classes"),
 }
-# What an image may be weighed by, of N images and C classes.
-WEIGHTS: dict[str, Callable[[int, int], float]] = {
-    "": lambda n, c: 1.0,
-    "1/N": lambda n, c: 1 / n,
-    "1/N²": lambda n, c: 1 / n**2,
-    "1/C": lambda n, c: 1 / c,
-    "1/(N·C)": lambda n, c: 1 / (n * c),
-    "N": lambda n, c: float(n),
-    "C": lambda n, c: float(c),
-}
-# Factors of coefficients that are no fractions, with what they are the factor of.
-BASES = {2: 1 / math.log(2), 10: 1 / math.log(10)}
+MEAN = (
+    "A mean over the N images was asked for.",
+    "Divide by N once, in the loss or in its gradient. Is your loss a sum? Audit with mean=False (--sum).",
+)
+SUM = "A sum was asked for.", "Divide by nothing. Is your loss a mean? Audit with mean=True (no --sum)."
 MOST_DENOMINATOR = 12
 
 
-@dataclasses.dataclass(frozen=True)
-class Solution:
-    """A weight, a factor that is no fraction if there is one, and the coefficients of what is summed."""
-
-    weight: str
-    base: int | None
-    coefficients: Coefficients
-
-    def formula(self, label: str) -> str:
-        """Write it."""
-        terms = ""
-        for name, c in self.coefficients.items():
-            size = "" if abs(c) == 1 else f"{abs(c)}·"
-            sign = (" − " if c < 0 else " + ") if terms else ("−" if c < 0 else "")
-            terms += (
-                f"{sign}{size}{name}" if not (sign in {"", "−"} and name.startswith("−")) else f"{sign}{size}({name})"
-            )
-        log = f" ÷ log {self.base}" if self.base else ""
-        return f"{label} = {self.weight or '1'}·({terms}){log}"
-
-
-def _solved(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
-    """Explain a result that is a weighted sum of the basis."""
-    name = comparisons[0].name
-    basis = GRADIENT if name == "ds" else LOSS
-    usable = [each for each in comparisons if each.kind in {"values", "nothing"}]
-    plain = [each for each in usable if each.probe.what in {"", REAL}]
-    if not plain:
-        return None
-    bases: list[tuple[int | None, float]] = [(None, 1.0), *(BASES.items() if name == "loss" else ())]
-    for label, (base, factor) in itertools.product(WEIGHTS, bases):
-        for coefficients in _coefficients(plain, basis, label, factor):
-            if all(_fits(layer, each, basis, coefficients, label, factor) for each in usable):
-                return _said(layer, name, Solution(label, base, coefficients))
+def _read(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
+    """Find the formula, the weight of an image and the factor that give all results."""
+    name, usable = comparisons[0].name, [each for each in comparisons if each.kind in {"values", "nothing"}]
+    formulas = FORMULAS[name] | (_inside(usable) if name == "loss" else {})
+    for weight, text in itertools.product(WEIGHTS, formulas):
+        given = [_given(each, formulas[text][0], weight) for each in usable]
+        if (factor := _factor(usable, given)) > 0 and all(
+            _fits(layer, each, np.asarray(float(factor) * value), weight)
+            for each, value in zip(usable, given, strict=True)
+        ):
+            return _said(layer, name, text, formulas[text], weight, factor)
     return None
 
 
-def _coefficients(plain: Sequence[Comparison], basis: Basis, label: str, factor: float) -> Iterator[Coefficients]:
-    """Solve for simple fractions, which fit or do not."""
-    columns, right = [], []
-    for each in plain:
-        weight = WEIGHTS[label](each.probe.case.images, each.probe.case.classes) * factor
-        parts = [weight * np.asarray(of(each.probe)) for of in basis.values()]  # type: ignore[arg-type]  # a mini-batch
-        scalar = not each.got.shape
-        columns.append(np.stack([np.atleast_1d(part.sum()) if scalar else part.ravel() for part in parts], axis=1))
-        right.append(np.atleast_1d(each.got.ravel()))
-    matrix, wanted = np.concatenate(columns), np.concatenate(right)
-    # What is summed over one image is the same twice: take what depends on the others alone out, first.
-    names = list(basis)
-    for few in (names[:9], [*names[:2], *names[9:]]) if len(names) > 8 else (names,):
-        found, _, rank, _ = np.linalg.lstsq(matrix[:, [names.index(each) for each in few]], wanted, rcond=None)
-        near = [Fraction(float(c)).limit_denominator(MOST_DENOMINATOR) for c in found]
-        if rank == len(few) and any(near):
-            yield {each: c for each, c in zip(few, near, strict=True) if c}
+def _given(each: Comparison, formula: Callable[[MiniBatch], Array], weight: str) -> Array:
+    m: Any = each.probe
+    with np.errstate(all="ignore"):
+        rows = WEIGHTS[weight][0](m.case.images, m.case.classes) * formula(m)
+    return np.asarray(rows if each.got.shape else rows.sum())
 
 
-def _fits(
-    layer: Softmax, each: Comparison, basis: Basis, coefficients: Coefficients, label: str, factor: float
-) -> bool:
+def _factor(usable: Sequence[Comparison], given: Sequence[Array]) -> Fraction:
+    """Return the simple fraction by which formulas are multiplied, if by any."""
+    pairs = [(each.got, value) for each, value in zip(usable, given, strict=True) if each.probe.what in {"", REAL}]
+    above, below = sum(np.sum(got * value) for got, value in pairs), sum(np.sum(value**2) for _, value in pairs)
+    return Fraction(float(above / below) if below else 0.0).limit_denominator(MOST_DENOMINATOR)
+
+
+def _fits(layer: Softmax, each: Comparison, value: Array, weight: str) -> bool:
     """Whether a formula gives a result; four times the bound is allowed for, since terms differ from the right ones."""
     m: Any = each.probe
-    weight = WEIGHTS[label](m.case.images, m.case.classes) * factor
-    with np.errstate(all="ignore"):
-        parts = [float(c) * np.asarray(basis[name](m)) for name, c in coefficients.items()]
-    rows = weight * np.sum(parts, axis=0)
-    value = rows if each.got.shape else rows.sum()
-    size = weight * np.sum(np.abs(parts), axis=0)
-    room = 4 * layer.share(m, layer.dtype) * (size if each.got.shape else size.sum() + weight * m.case.images)
-    room = room + 4 * layer.bound(m, np.asarray(value), layer.dtype) * max(1.0, weight / layer.weight(m))
-    return Right(np.asarray(value), np.asarray(room)).allows(each.got)
+    of_image = WEIGHTS[weight][0](m.case.images, m.case.classes)
+    room = layer.share(m, layer.dtype) * (np.abs(value) + of_image * m.case.images)
+    room = room + layer.bound(m, value, layer.dtype) * max(1.0, of_image / layer.weight(m))
+    return Right(value, np.asarray(4 * room)).allows(each.got)
 
 
-EACH_ITS_OWN = "Give each image its own softmax: sum over the classes (axis=1), with keepdims=True."
-STABLE = "Compute l = log Σ exp(s − max s) − (s[y] − max s), which needs no logarithm of a probability."
-DIFFERENCE, LOGARITHM = "∂l/∂s = p − y for each image.", "l = −log(yᵀp) for each image."
-# In the place of p, or of q in a loss: what it means, why, and what to do.
-OTHER_P = {
-    "of the whole mini-batch": (
-        "softmax runs over the whole mini-batch", "All N·C exponentials are summed.", EACH_ITS_OWN,
-    ),
-    "over the images": (
-        "softmax runs over the images, not over the classes", "The wrong axis is summed.", EACH_ITS_OWN,
-    ),
-    "of p": ("softmax is taken twice", "The scores that are taken are probabilities already.", "Apply softmax once."),
-    "by other sums": (
-        "exponentials are divided by the sums of other images",
-        "A column of N sums is taken for a row of C, which NumPy allows where N = C.",
-        EACH_ITS_OWN,
-    ),
-}  # fmt: skip
-PAIRS = (
-    "all N × N pairs of an image and a label are summed",
-    "An N × C array times the transpose of another gives N × N numbers, of which only the diagonal counts.",
-    "Multiply elementwise and sum: image m meets label m alone.",
-)
+def _inside(usable: Sequence[Comparison]) -> dict[str, Formula]:
+    """Add a number to probabilities before their logarithm is taken, or clip them: it is read where they are near 0."""
+    near_0 = [each for each in usable if each.probe.what == f"{NEAR} 0" and each.probe.case.images == 1]
+    if not near_0 or near_0[0].kind == "nothing" or near_0[0].got <= 0:
+        return {}
+    eps = float(f"{math.exp(-near_0[0].got):.6g}")
 
+    def log(change: Callable[[Array], Array]) -> Callable[[MiniBatch], Array]:
+        return lambda m: -np.log(change(m.of_class[:, 0]))
 
-def _said(layer: Softmax, name: str, found: Solution) -> Explanation:
-    """Say in what the coefficients and the weight differ from the right ones."""
-    label, wanted = ("∂l/∂s", {"p": 1, "y": -1}) if name == "ds" else ("l", {"−log q": 1})
-    coefficients, scale = _scaled(found.coefficients, wanted)
-    parts = [each for each in (_differs(name, coefficients, found.base), _weighed(layer, found.weight, scale)) if each]
-    title, cause, cure = (
-        glue.join(texts) for glue, texts in zip((", and ", " ", " "), zip(*parts, strict=True), strict=True)
-    )
-    right = f"{label} = {'1/N' if layer.mean else '1'}·({'p − y' if name == 'ds' else '−log q'})"
-    return Explanation(title, found.formula(label), right, cause, cure, "softmax")
-
-
-def _scaled(found: Coefficients, wanted: Mapping[str, int]) -> tuple[Coefficients, Fraction]:
-    """Divide by a positive factor, where what is left is what is wanted, or what is smallest is 1 then."""
-    least = min(abs(c) for c in found.values())
-    if {name: c / least for name, c in found.items()} == wanted:
-        return {name: c / least for name, c in found.items()}, least
-    return found, Fraction(1)
-
-
-def _differs(name: str, c: Coefficients, base: int | None) -> tuple[str, str, str] | None:
-    """Say which terms are missing, too many, or in the place of others."""
-    if base:
-        return f"the logarithm is to base {base}", f"log{base} is used.", "Use the natural logarithm."
-    if c == ({"p": 1, "y": -1} if name == "ds" else {"−log q": 1}):
-        return None
-    for term, words in OTHER_P.items():
-        if f"p {term}" in c or f"−log q {term}" in c:
-            return words
-    if "the sum of all y" in c or "the sum of −log p over all pairs" in c:
-        return PAIRS
-    if name == "loss":
-        return _other_loss(c)
-    return _other_gradient(c)
-
-
-def _other_loss(c: Coefficients) -> tuple[str, str, str]:
-    if c == {"−log q": -1}:
-        return "its sign is wrong", "The minus of l = −log(yᵀp) is lost.", LOGARITHM
-    if set(c) <= {"q", "1"} and c.get("q") == -1:
-        return (
-            f"the logarithm is missing: {'1 − yᵀp' if '1' in c else '−yᵀp'}",
-            "The probability is returned.",
-            LOGARITHM,
-        )
-    if c == {"−Σ log p": 1}:
-        return "y is missing: all classes are summed", "−Σ log p is returned.", LOGARITHM
-    return f"it is {Solution('', None, c).formula('l').partition('·')[2]}", "Other terms are summed.", LOGARITHM
-
-
-def _other_gradient(c: Coefficients) -> tuple[str, str, str]:
-    """Factor the coefficients: p − y with another sign, without a term, or times another factor."""
-    jacobian = "Use diag(p) − ppᵀ (L4), or p − y."
-    known = {
-        ("−p", "y"): ("y − p stands where p − y is needed", "The minus of l = −log(yᵀp) is lost.", DIFFERENCE),
-        ("p",): ("−y is missing", "The probabilities are returned.", DIFFERENCE),
-        ("−y",): ("the Jacobian of softmax lacks −ppᵀ", "−y/(yᵀp) is multiplied by diag(p) alone.", jacobian),
-        ("−y", "y·p"): (
-            "only the diagonal p(1 − p) of the Jacobian of softmax is used",
-            "Each probability is taken to depend on its own score alone.",
-            jacobian,
+    clipped = f"probabilities are clipped to {eps:g} …"
+    return {
+        f"−log(q + {eps:g})": (log(lambda q: q + eps), f"{eps:g} is added inside the logarithm", STABLE),
+        f"−log(clip(q, {eps:g}, 1))": (log(lambda q: np.clip(q, eps, 1)), f"{clipped} 1", STABLE),
+        f"−log(clip(q, {eps:g}, 1 − {eps:g}))": (
+            log(lambda q: np.clip(q, eps, 1 - eps)), f"{clipped} 1 − {eps:g}", STABLE,
         ),
-        ("p²", "−p³", "−y·p", "y·p²"): (
-            "p(1 − p) is multiplied on once more",
-            "p − y is the gradient of the scores already.",
-            DIFFERENCE,
-        ),
-        ("−y·p", "q·p"): (
-            "the derivative of the logarithm is missing",
-            "−y is multiplied by diag(p) − ppᵀ without 1/(yᵀp).",
-            "Start with −yᵀ/(yᵀp), or use p − y.",
-        ),
-    }
-    if all(abs(value) == 1 for value in c.values()) and (
-        words := known.get(tuple(f"{'−' * (value < 0)}{term}" for term, value in c.items()))
-    ):
-        return words
-    if "s" in c:
-        return "the scores stand where probabilities are needed", "s − y is returned.", DIFFERENCE
-    return f"it is {Solution('', None, c).formula('').partition('·')[2]}", "Other terms are summed.", DIFFERENCE
+    }  # fmt: skip
 
 
-def _weighed(layer: Softmax, weight: str, scale: Fraction) -> tuple[str, str, str] | None:
-    """Say by what the mini-batch is weighed, if that is wrong."""
-    once = "Divide once, by N: in the loss or in its gradient, not in both."
-    wrong_axis = "A mean is over N, the number of rows; a sum is divided by nothing."
-    said: tuple[str, str, str] | None = None
-    if weight != ("1/N" if layer.mean else ""):
-        said = {
-            "": ("it is not divided by the number of images", "A mean over the mini-batch was asked for.",
-                 "Divide by N. Is your loss a sum? Audit with mean=False (--sum)."),
-            "1/N": ("it is divided by the number of images", "The mean is taken, and a sum was asked for.",
-                    "Divide by nothing. Is your loss a mean? Audit with mean=True (no --sum)."),
-            "1/N²": ("it is divided by the number of images twice", "It is divided by N·N.", once),
-            "1/C": ("it is divided by the number of classes", "The mean is taken over the wrong axis.", wrong_axis),
-            "1/(N·C)": ("it is divided by images times classes", "The mean is over all N·C numbers.", wrong_axis),
-            "N": ("it is multiplied by the number of images", "A factor N is too many.", "Leave it out."),
-            "C": ("it is multiplied by the number of classes", "A factor C is too many.", "Leave it out."),
-        }[weight]  # fmt: skip
-    if scale == 1:
-        return said
-    title = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(scale, f"{scale} times")
-    factor = (f"it is {title} what it should be", f"A factor {scale} is too many.", "Leave it out.")
-    return (
-        factor if said is None else (f"{said[0]}, and {factor[0]}", f"{said[1]} {factor[1]}", f"{said[2]} {factor[2]}")
-    )
+def _said(layer: Softmax, name: str, text: str, formula: Formula, weight: str, factor: Fraction) -> Explanation | None:
+    """Say in what the formula, the weight and a factor differ from the right ones."""
+    right, (_, _, plain) = next(iter(FORMULAS[name].items()))
+    wanted, said = "1/N" if layer.mean else "1", list[Words]()
+    if text != right:
+        _, title, cure = formula
+        said.append((title, f"{text} stands where {right} is right.", cure or plain))
+    if weight != wanted:
+        said.append((WEIGHTS[weight][1], *(MEAN if layer.mean else SUM)))
+    if factor != 1:
+        times = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(factor, f"{factor} times")
+        said.append((f"it is {times} what it should be", f"A factor {factor} is too many.", "Leave it out."))
+    if not said:
+        return None  # it is right up to rounding that is a little larger than that of stable algorithms
+    titles, causes, cures = zip(*said, strict=True)
+    label, number = layer.labels[name], "" if factor == 1 else f"{factor}·"
+    code, line = f"{label} = {number}{weight}·({text})", f"{label} = {wanted}·({right})"
+    return Explanation(", and ".join(titles), code, line, " ".join(causes), " ".join(cures), "softmax")
 
 
-def _inside(layer: Softmax, comparisons: Sequence[Comparison]) -> Explanation | None:
-    """Find what is added to a probability before its logarithm is taken, or what it is clipped to."""
-    if comparisons[0].name != "loss":
-        return None
-    usable = [each for each in comparisons if each.kind in {"values", "nothing"}]
-    single = [each for each in usable if each.probe.case.images == 1]
-    near_0 = next((each for each in single if each.probe.what == f"{NEAR} 0"), None)
-    if near_0 is None or near_0.kind == "nothing":
-        return None
-    eps = float(f"{math.exp(-float(near_0.got)):.6g}")
-    for title, inside in (
-        (f"{eps:g} is added inside the logarithm", lambda q: q + eps),
-        (f"probabilities are clipped to {eps:g} … 1", lambda q: np.clip(q, eps, 1)),
-        (f"probabilities are clipped to {eps:g} … 1 − {eps:g}", lambda q: np.clip(q, eps, 1 - eps)),
-    ):
-        if eps < 1 and all(_is_inside(layer, each, inside) for each in usable):
-            formula = "l = −log(q + ε)" if "added" in title else "l = −log(clip(q))"
-            cause = "It avoids log(0), and changes the loss."
-            return Explanation(title, formula.replace("ε", f"{eps:g}"), "l = −log q", cause, STABLE, "softmax")
-    return None
-
-
-def _is_inside(layer: Softmax, each: Comparison, inside: Callable[[Array], Array]) -> bool:
-    m: Any = each.probe
-    with np.errstate(all="ignore"):
-        value = np.asarray(layer.weight(m) * -np.log(inside(m.of_class)).sum())
-    return Right(value, 4 * layer.bound(m, value, layer.dtype)).allows(each.got)
-
-
-# what is not a number -------------------------------------------------------------------------------------------------
-
-
-NOT_EACH = (
-    (
+# Why results are no numbers at scores of some kind; those around a large number tell more than those that are apart.
+OVERFLOW: dict[str, Words] = {
+    AROUND: (
         "exp overflows for large scores",
         "exp(s) is ∞ from 710 on (float32: 89) and 0 from −746 on (−104): ∞/∞, 0/0 and log 0 are no numbers.",
-        lambda s: 0,
+        SHIFT,
     ),
-    (
+    APART: (
         "the maximum is taken over the whole mini-batch",
         "All exponentials of an image whose scores lie far below another's are 0: 0/0 and log 0 are no numbers.",
-        lambda s: s.max(),
+        SHIFT,
     ),
-    ("", "", lambda s: s.max(axis=1, keepdims=True)),
-)
-# Of a gradient and of a loss: title, cause and cure of dividing by, or of the logarithm of, a probability of 0.
-UNDERFLOW = {
-    "ds": ("−y/(yᵀp) divides by a probability of 0", "The probability of the image's class underflows.",
-           "Use ∂l/∂s = p − y, which divides by no probability."),
+}
+# Why they are none where a probability is 0.
+UNDERFLOW: dict[str, Words] = {
+    "ds": (
+        "−y/(yᵀp) divides by a probability of 0",
+        "The probability of the image's class underflows.",
+        "Use ∂l/∂s = p − y, which divides by no probability.",
+    ),
     "loss": ("the logarithm is taken of a probability of 0", "The probability of a class underflows.", STABLE),
-}  # fmt: skip
-
-
-def _lost(name: str, mine: Sequence[Comparison]) -> tuple[str, str, str] | None:
-    """Find the algorithm that gives no number for the same images, in arithmetic of their dtype."""
-    for (shifted, because, shift), zero in itertools.product(NOT_EACH, (None, "of the class", "of any")):
-        if (shifted or zero) and all(_is_lost(each, shift, zero) for each in mine):
-            title, cause, cure = UNDERFLOW[name] if zero else ("", "", "")
-            both = ", and ".join(part for part in (shifted, title) if part)
-            joined = " ".join(part for part in (because, cause) if part)
-            return f"is not a number: {both}", joined, " ".join(part for part in (SHIFT * bool(shifted), cure) if part)
-    return None
-
-
-def _is_lost(each: Comparison, shift: Callable[[Array], Any], zero: str | None) -> bool:
-    s, y = each.probe.arrays["s"], each.probe.arrays["y"]
-    with np.errstate(all="ignore"):
-        powers = np.exp(s - shift(s))
-        p = powers / powers.sum(axis=1, keepdims=True)
-    none = np.isnan(p).any(axis=1)
-    if zero:
-        none |= ((p == 0) & ((y > 0) | (zero == "of any"))).any(axis=1)
-    bad = ~np.isfinite(each.got)
-    return np.array_equal(none, bad.any(axis=1)) if bad.shape else bool(none.any() == bad)
+}

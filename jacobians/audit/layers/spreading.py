@@ -13,7 +13,7 @@ from jacobians.audit.numbers import ConvolutionProbe
 from jacobians.audit.sums import expected, places
 from jacobians.geometry import Geometry
 
-__all__ = ["TILE", "of_bias", "reach"]
+__all__ = ["TILE", "reach"]
 
 Array = npt.NDArray[Any]
 
@@ -22,42 +22,18 @@ TILE = 6
 
 
 def reach(probe: ConvolutionProbe, letter: str) -> tuple[ConvolutionProbe, Reach] | None:
-    """Put a NaN into the entry of X, F or G that is in the fewest sums, so that there are others for it to spread to.
-
-    Zeros of a padding, those between the taps of a dilated filter, and those that make one filter of the filters of all
-    groups are multiplied by it in many a right algorithm.
-
-    Parameters
-    ----------
-    probe : ConvolutionProbe
-        The numbers.
-    letter : str
-        X, F or G.
-
-    Returns
-    -------
-    (ConvolutionProbe, dict) or None
-        The numbers with the NaN, and for every result where it has to go, and where it may; None where no entry is in
-        any sum.
-    """
-    at = _rarest(probe.geometry, letter)
+    """Put a NaN into the entry that is in the fewest sums, and say where it has to go, and where it may."""
+    # Zeros of a padding, those between the taps of a dilated filter, and those that make one filter of the filters of
+    # all groups are multiplied by it in many a right algorithm.
+    at = -1 if letter == "b" else _rarest(probe.geometry, letter)
     if at is None:
         return None
     spoiled = probe.arrays[letter].copy()
     _last(spoiled)[at] = np.nan
-    masks = _reach(probe, letter, at)
-    if probe.dtype.name == "bfloat16":
+    masks = _masks(probe, letter, at)
+    if probe.dtype.name == "bfloat16" and letter != "b":
         masks = {name: (wanted, _paired(name, letter, allowed)) for name, (wanted, allowed) in masks.items()}
     return probe.replaced(**{letter: spoiled}), masks
-
-
-def of_bias(probe: ConvolutionProbe) -> tuple[ConvolutionProbe, Reach]:
-    """Put a NaN into the bias of the last filter: it has to reach the responses to that filter, and nothing else."""
-    b = probe.b.copy()
-    b[-1] = np.nan
-    masks = {name: np.zeros(each.shape, bool) for name, each in expected(probe).items()}
-    masks["S"][:, -1] = True
-    return probe.replaced(b=b), {name: (mask, mask) for name, mask in masks.items()}
 
 
 def _paired(name: str, letter: str, allowed: Array) -> Array:
@@ -69,7 +45,7 @@ def _paired(name: str, letter: str, allowed: Array) -> Array:
 
 
 def _rarest(geometry: Geometry, letter: str) -> int | None:
-    """Choose the entry that is in the fewest sums, so that there are others for it to spread to."""
+    """Choose the entry that is in the fewest sums, so that there are others for it to spread to; None for no sum."""
     table = places(geometry)
     pixels = np.bincount(table.ravel(), minlength=1 + geometry.pixels // geometry.groups)[1:]
     counts = {
@@ -82,15 +58,16 @@ def _rarest(geometry: Geometry, letter: str) -> int | None:
 
 def _last(array: Array) -> Array:
     """Return the numbers of the last image, or of the last filter."""
-    last: Array = array[-1].reshape(-1)
+    last: Array = array[-1:].reshape(-1)
     return last
 
 
-def _reach(probe: ConvolutionProbe, letter: str, at: int) -> Reach:
+def _masks(probe: ConvolutionProbe, letter: str, at: int) -> Reach:
     """Say where a NaN in one entry has to go in each result, and where it may go."""
-    geometry = probe.geometry
-    marked: dict[str, Any] = {name: np.ones_like(probe.arrays[name]) for name in "XFG"} | {"b": 0 * probe.b}
-    marked[letter] = np.zeros_like(marked[letter])
+    # Of the bias, without products.
+    marked = {
+        name: np.full_like(array, letter != "b" and name not in {letter, "b"}) for name, array in probe.arrays.items()
+    }
     _last(marked[letter])[at] = 1
     ones = ConvolutionProbe(probe.case, marked)
     wanted = {name: sums != 0 for name, sums in expected(ones).items()}
@@ -100,24 +77,20 @@ def _reach(probe: ConvolutionProbe, letter: str, at: int) -> Reach:
         # A tap is multiplied by the zeros of a padding, and where a matrix is read out by basis images, by theirs.
         axes = tuple(range(2, wanted["S"].ndim))
         allowed = {"S": wanted["S"] | wanted["S"].any(axis=axes, keepdims=True), "dX": np.ones_like(wanted["dX"])}
+    elif letter == "b":
+        allowed = {}
     else:
-        allowed = _windows(ones, wanted)
-    masks = {name: (wanted[name], allowed.get(name, wanted[name])) for name in ("S", "dX", "db", "dF")}
-    per_filter = wanted["dF"].any(axis=tuple(range(1 if letter == "G" else 2, wanted["dF"].ndim)), keepdims=True)
-    if letter != "F":
-        masks["dF"] = wanted["dF"], np.ones_like(wanted["dF"]) if geometry.groups > 1 else wanted["dF"] | per_filter
-    return masks
+        per_filter = wanted["dF"].any(axis=tuple(range(1 if letter == "G" else 2, wanted["dF"].ndim)), keepdims=True)
+        everywhere = np.full_like(wanted["dF"], probe.geometry.groups > 1)
+        allowed = {**_windows(ones, wanted), "dF": wanted["dF"] | per_filter | everywhere}
+    return {name: (mask, allowed.get(name, mask)) for name, mask in wanted.items()}
 
 
 def _windows(ones: ConvolutionProbe, wanted: dict[str, Array]) -> dict[str, Array]:
     """Let it reach whole windows, the gaps between the taps and other groups included, and the tiles around them."""
     geometry = ones.geometry
-    solid = Geometry(
-        geometry.image,
-        (geometry.filters[0], geometry.image[0], *geometry.extent),
-        stride=geometry.stride,
-        padding=geometry.padding,
-    )
+    options: dict[str, Any] = {"stride": geometry.stride, "padding": geometry.padding}
+    solid = Geometry(geometry.image, (geometry.filters[0], geometry.image[0], *geometry.extent), **options)
     windows = ConvolutionProbe(Case(solid, ones.case.images), {**ones.arrays, "F": np.ones(solid.filters)})
     allowed = {name: sums != 0 for name, sums in expected(windows).items()} if solid != geometry else wanted
     return {name: _tiles(allowed[name] & wanted[name].any()) for name in ("S", "dX")}
