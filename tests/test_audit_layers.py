@@ -364,8 +364,8 @@ def test_wrong_scores_are_found(title):
     ("title", "part"),
     [
         ("H is flattened planes last", "H written as (n, y, x, k)"),
-        ("H is flattened column by column", "W read as (i, k, b, a)"),
-        ("H is flattened column by column, planes last", "W read as (i, b, a, k)"),
+        ("H is flattened column by column", "H written as (n, k, x, y)"),
+        ("H is flattened column by column, planes last", "H written as (n, x, y, k)"),
         ("the bias is left out", "s[i] = Σ H[k, y, x] · W[i, k, a, b]"),
         ("the bias is subtracted", "−b[i]"),
         ("every image gets the result of the last", "H[N − 1, k, y, x]"),

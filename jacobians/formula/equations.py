@@ -47,6 +47,8 @@ class Equations:
         Of the result and its factors.
     likely : mapping of str to Linear
         What indices are in right code, up to a constant: tried first.
+    flat : bool
+        Whether all spatial indices of an array may have one equation, as one.
     """
 
     def __init__(
@@ -56,12 +58,15 @@ class Equations:
         rows: Rows,
         views: Sequence[View],
         likely: Mapping[str, Linear],
+        *,
+        flat: bool,
     ) -> None:
         self.readings, self.combinations, self.rows, self.likely = readings, combinations, rows, likely
         self.axes: dict[str, Axis] = {
             name: axis for view in views for name, axis in zip(view.names, view.tensor.axes, strict=True)
         }
-        self.joined = {name: some for view in views for name, some in view.joined.items()}
+        joined = {name: some for view in views for name, some in view.joined.items()}
+        self.joined = {name: some for name, some in joined.items() if flat or name.endswith("+")}
         self.pairs: dict[tuple[tuple[str, ...], str, int], tuple[Array, Array, Array]] = {}
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0

@@ -70,15 +70,19 @@ def fit(
     combinations = Combinations(given.sizes, steps, joined_sizes(structure))
     likely = {each.index: Linear(each.value.terms) for each in right(result, structure, options).terms[0].equations}
     plain = tuple(View(tensor) for tensor in given.tensors)
-    for views in dict.fromkeys(itertools.chain([first or plain], [plain], other_views(given))):
-        terms = _Terms(given, combinations, likely, views, pieces=False).found(given.rows(views), MOST_STRICT)
+    ways = [(views, False) for views in dict.fromkeys((first or plain, plain))]
+    for views, flat in itertools.chain(ways, ((views, False) for views in other_views(given)), [(plain, True)]):
+        terms = _Terms(given, combinations, likely, views, flat=flat).found(given.rows(views), MOST_STRICT)
         if terms is not None:
             return terms
     return _Terms(given, combinations, likely, plain, pieces=True).found(given.rows(plain), MOST_TERMS)
 
 
 class _Terms:
-    """Terms for products in one view; in `pieces`, equations need not hold for all products."""
+    """Terms for products in one view; in `pieces`, equations need not hold for all products.
+
+    In `flat` ones, all spatial indices of an array may have one equation.
+    """
 
     def __init__(
         self,
@@ -87,10 +91,11 @@ class _Terms:
         likely: dict[str, Linear],
         views: tuple[View, ...],
         *,
-        pieces: bool,
+        pieces: bool = False,
+        flat: bool = False,
     ) -> None:
         self.readings, self.combinations, self.likely = readings, combinations, likely
-        self.views, self.pieces = views, pieces
+        self.views, self.pieces, self.flat = views, pieces, flat
         self.tried = self.looked = 0
 
     def found(self, rows: Rows, most: int, given: tuple[Condition, ...] = ()) -> tuple[Term, ...] | None:
@@ -183,7 +188,7 @@ class _Terms:
             yield dataclasses.replace(narrow, coefficient=single), joined_rows(rest, inside.where(odd))
 
     def _equations(self, rows: Rows) -> Equations:
-        return Equations(self.readings, self.combinations, rows, self.views, self.likely)
+        return Equations(self.readings, self.combinations, rows, self.views, self.likely, flat=self.flat)
 
     def _ranged(self, equations: Sequence[Equation], given: tuple[Condition, ...], rows: Rows) -> Term | None:
         return ranged(Term(self.views, tuple(equations), given), rows, self.readings, self.combinations)
