@@ -246,7 +246,7 @@ def audit(
     `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
-    from jacobians.audit.calling.isolation import isolated
+    from jacobians.audit.isolation import isolated
 
     _check_options(context, layer)
     for name, file in (("--json", json_file), ("--junit", junit_file)):
@@ -326,7 +326,7 @@ def _functions(
     functions = _loaded(forward, backward, framework, dtype=dtype, bias=bias)
     if layout is None:
         return functions
-    from jacobians.audit.calling.layouts import with_layout
+    from jacobians.audit.layouts import with_layout
 
     return with_layout(*functions, layout, **options)
 
@@ -337,7 +337,7 @@ def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, b
         raise ValueError(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
     given = None if name == "-" else _load(file, name)
     if framework:
-        from jacobians.audit.calling.frameworks import from_jax, from_torch
+        from jacobians.audit.frameworks import from_jax, from_torch
 
         if backward is not None or given is None:
             raise ValueError(
@@ -420,7 +420,7 @@ def read(
 
     Examples: `jacobians read conv.py:forward`, `jacobians read layer.py:conv --torch --bias --json formula.json`
     """
-    from jacobians.audit.calling.isolation import isolated
+    from jacobians.audit.isolation import isolated
     from jacobians.formula import blackbox
 
     _check_folder("--json", json_file)
@@ -447,7 +447,7 @@ def read(
 
 def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function that runs in another process one that is called like any other."""
-    from jacobians.audit.calling.subject import Call, call
+    from jacobians.audit.subject import Call, call
 
     numbers = itertools.count()
 

@@ -9,10 +9,8 @@ is more than one plane or filter, its number comes first, behind it a comma: ``X
 from __future__ import annotations
 
 import functools
-import itertools
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +19,10 @@ import sympy
 from jacobians import convolution, matrices
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry
-from jacobians.writing import Format, equations, render, write
+from jacobians.writing import Format, Role, equations, names, render, write
 
 __all__ = [
+    "Role",
     "equations",
     "filter_gradient",
     "filter_matrix",
@@ -40,7 +39,6 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
-Role = Literal["image", "filters", "responses", "bias"]
 
 VIEWS = (
     "image_matrix",
@@ -52,52 +50,6 @@ VIEWS = (
     "rot180",
     "input_gradient",
 )
-
-# names ----------------------------------------------------------------------------------------------------------------
-
-
-def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
-    """Name the entries of an array of the layer, in vec order.
-
-    Parameters
-    ----------
-    letter : str
-        X, F, S, g, v or b. Small letters number the entries of a plane through, as the lecture does for g and v;
-        capitals give one index per spatial axis.
-    role : {"image", "filters", "responses", "bias"}
-        Which array of the layer.
-    geometry : Geometry
-        The layer.
-
-    Returns
-    -------
-    list of str
-        One name per entry; no two are equal.
-
-    Examples
-    --------
-    >>> names("X", "image", Geometry((1, 2, 3), (1, 1, 1, 1)))
-    ['X11', 'X12', 'X13', 'X21', 'X22', 'X23']
-    >>> names("F", "filters", Geometry((2, 1, 3), (1, 2, 1, 2)))
-    ['F_1,11', 'F_1,12', 'F_2,11', 'F_2,12']
-    """
-    shape = {
-        "image": geometry.image,
-        "filters": geometry.filters,
-        "responses": geometry.responses,
-        "bias": geometry.filters[:1],
-    }[role]
-    depth = 0 if role == "bias" else 2 if role == "filters" else 1
-    spatial = shape[depth:] if letter.isupper() else (math.prod(shape[depth:]),)
-    shown = [size > 1 for size in shape[:depth]]
-    comma = max((*shape[:depth], *spatial)) > 9 if letter.isupper() else max((*shape[:depth], 1)) > 9
-    result = []
-    for index in itertools.product(*(range(1, size + 1) for size in (*shape[:depth], *spatial))):
-        which = [str(number) for number, show in zip(index, shown, strict=False) if show]
-        groups = [which, [str(number) for number in index[depth:]]]
-        joined = [("," if comma else "").join(group) for group in groups if group]
-        result.append(letter + ("_" if len(joined) > 1 or "," in joined[-1] else "") + ",".join(joined))
-    return result
 
 
 class Matrix(sympy.Matrix):  # type: ignore[misc]  # sympy ships no types

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import operator
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import sympy
-
 from jacobians.errors import nearest
+from jacobians.geometry import Geometry
 
-__all__ = ["Format", "equations", "render", "write", "write_name"]
+__all__ = ["Format", "Role", "equations", "names", "render", "write", "write_name"]
 
 Format = Literal["unicode", "text", "latex"]
+Role = Literal["image", "filters", "responses", "bias"]
 
 FORMATS = ("unicode", "text", "latex")
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -25,6 +27,50 @@ LETTERS = "gXFSvb"
 PAGE_ROWS = 18
 # Stands for the rows or columns that are left out.
 CUT = -1
+
+
+def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
+    """Name the entries of an array of the layer, in vec order.
+
+    Parameters
+    ----------
+    letter : str
+        X, F, S, g, v or b. Small letters number the entries of a plane through, as the lecture does for g and v;
+        capitals give one index per spatial axis.
+    role : {"image", "filters", "responses", "bias"}
+        Which array of the layer.
+    geometry : Geometry
+        The layer.
+
+    Returns
+    -------
+    list of str
+        One name per entry; no two are equal.
+
+    Examples
+    --------
+    >>> names("X", "image", Geometry((1, 2, 3), (1, 1, 1, 1)))
+    ['X11', 'X12', 'X13', 'X21', 'X22', 'X23']
+    >>> names("F", "filters", Geometry((2, 1, 3), (1, 2, 1, 2)))
+    ['F_1,11', 'F_1,12', 'F_2,11', 'F_2,12']
+    """
+    shape = {
+        "image": geometry.image,
+        "filters": geometry.filters,
+        "responses": geometry.responses,
+        "bias": geometry.filters[:1],
+    }[role]
+    depth = 0 if role == "bias" else 2 if role == "filters" else 1
+    spatial = shape[depth:] if letter.isupper() else (math.prod(shape[depth:]),)
+    shown = [size > 1 for size in shape[:depth]]
+    comma = max((*shape[:depth], *spatial)) > 9 if letter.isupper() else max((*shape[:depth], 1)) > 9
+    result = []
+    for index in itertools.product(*(range(1, size + 1) for size in (*shape[:depth], *spatial))):
+        which = [str(number) for number, show in zip(index, shown, strict=False) if show]
+        groups = [which, [str(number) for number in index[depth:]]]
+        joined = [("," if comma else "").join(group) for group in groups if group]
+        result.append(letter + ("_" if len(joined) > 1 or "," in joined[-1] else "") + ",".join(joined))
+    return result
 
 
 def write(expression: Any, form: Format = "unicode", *, width: int | None = None) -> str:
@@ -49,6 +95,8 @@ def write(expression: Any, form: Format = "unicode", *, width: int | None = None
     ValueError
         If the expression is something else.
     """
+    import sympy
+
     expression = expression.as_expr() if hasattr(expression, "as_expr") else sympy.sympify(expression)
     products = []
     for product in sympy.Add.make_args(sympy.expand(expression)):
@@ -73,7 +121,7 @@ def write_name(name: str, form: Format = "unicode") -> str:
 
 
 def render(
-    matrix: sympy.Matrix,
+    matrix: Any,
     form: Format = "unicode",
     *,
     whole: bool = False,
@@ -108,6 +156,7 @@ def render(
 
     Examples
     --------
+    >>> import sympy
     >>> X11, X12, X13 = sympy.symbols("X11 X12 X13")
     >>> print(render(sympy.Matrix([[X11, X12], [X12, X13]]), "text", labels=["S11", "S12"]))
     [ X11  X12 ]  (S11)
@@ -159,6 +208,7 @@ def equations(
 
     Examples
     --------
+    >>> import sympy
     >>> F11, F12, g1, g2 = sympy.symbols("F11 F12 g1 g2")
     >>> print(equations(["v1", "v2", "v3"], [F11 * g1, F12 * g1 + F11 * g2, F12 * g2], "text"))
     v1 = g1F11
@@ -218,7 +268,7 @@ def _cut_sum(text: str, dots: str, width: int) -> str:
     return f"{kept} + {dots}{last}"
 
 
-def _shown_columns(matrix: sympy.Matrix, rows: Sequence[int], width: int) -> list[int]:
+def _shown_columns(matrix: Any, rows: Sequence[int], width: int) -> list[int]:
     """Choose the columns that fit a line; of a wide matrix only those are looked at that may."""
     # A column takes three characters at least: one, and two in front of it.
     most = min(matrix.cols, max(2, width // 3 + 2))

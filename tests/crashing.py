@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 
+from jacobians.audit.layouts import with_layout
 from tests.convolutions import Layer
 
 PLAIN = Layer()
@@ -19,6 +20,19 @@ def right():
 
 def forward_alone():
     return PLAIN.forward, None
+
+
+def planes_last():
+    """Take and give arrays with planes last, as if nobody had said so."""
+
+    def forward(X, F):
+        return PLAIN.forward(X.transpose(0, 3, 1, 2), F.transpose(3, 2, 0, 1)).transpose(0, 2, 3, 1)
+
+    return forward, None
+
+
+def planes_last_in_another_layout():
+    return with_layout(*planes_last(), "NHWC,OIHW->NHWC")
 
 
 def aborting():

@@ -14,12 +14,12 @@ import scipy.signal
 
 from jacobians import AuditError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import curriculum
-from jacobians.audit.calling.subject import Result
 from jacobians.audit.cases import Case
 from jacobians.audit.compare import Comparison
 from jacobians.audit.facts import where
 from jacobians.audit.layers import convolution
 from jacobians.audit.layouts import with_layout
+from jacobians.audit.subject import Result
 from jacobians.evidence import exact
 from jacobians.testing import assert_convolution, option_pairs
 from tests.convolutions import Fft, Layer

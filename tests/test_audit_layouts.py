@@ -282,7 +282,7 @@ NEAREST = {
     "NHW,OIHW->NOHW": ("X lacks C", "NCHW,OIHW->NOHW"),
     "HW,HW->HW": ("X lacks C", "CHW,OIHW->OHW"),
     "NCHW,OIW->NOHW": ("F lacks H", "NCHW,OIHW->NOHW"),
-    "N(CH),O(IHW)->N(OHW)": ("X lacks W", "N(CH)W,O(IHW)->N(OHW)"),
+    "N(CH),O(IHW)->N(OHW)": ("X lacks W", "N(CHW),O(IHW)->N(OHW)"),
 }
 
 

@@ -67,6 +67,19 @@ def test_importing_jacobians_imports_only_the_numeric_core():
     assert heavy & set(in_a_fresh_interpreter("import sys, jacobians; print(*sys.modules)").split()) == set()
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if "audit" in path.parts], ids=source_id)
+def test_own_modules_are_imported_at_the_top(path):
+    """Inside functions stand third-party packages that are optional or slow, and nothing else."""
+    inside = {
+        node.lineno
+        for function in nodes(path)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "jacobians"
+    }
+    assert inside == set()
+
+
 # ------------------------------------------------------------------------------------------------------ public API
 
 CONTRACT = {

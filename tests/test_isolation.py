@@ -1,15 +1,16 @@
 """Code in a process of its own: what an audit observes there, and that a crash loses nothing."""
 
 import functools
+import pickle
 
 import numpy as np
 import pytest
 
 from jacobians import Geometry, audit, cli
-from jacobians.audit.calling.isolation import MOST_CRASHES, _array, _flat, isolated
-from jacobians.audit.calling.subject import Subject
 from jacobians.audit.cases import Case
+from jacobians.audit.isolation import MOST_CRASHES, _Laid, isolated
 from jacobians.audit.layers.convolution import Convolution, options
+from jacobians.audit.subject import Subject
 from tests import crashing
 from tests.test_cli import run
 
@@ -55,6 +56,12 @@ def test_what_is_observed_besides_values_is_observed_there_too():
     assert {each.kind for each in audit(*isolated(crashing.unwritten), geometries=FEW).findings} == {"not written"}
 
 
+@pytest.mark.parametrize("load", [crashing.planes_last, crashing.planes_last_in_another_layout])
+def test_the_layout_of_code_in_another_process_is_found(load):
+    finding = audit(*isolated(load), geometries=FEW).findings[0]
+    assert finding.title == "is right in another layout: NHWC,HWIO->NHWC"
+
+
 ARRANGEMENTS = {
     "contiguous": np.copy,
     "Fortran order": np.asfortranarray,
@@ -69,7 +76,7 @@ ARRANGEMENTS = {
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
 def test_arrays_keep_their_strides_on_the_way(arrangement, dtype):
     given = ARRANGEMENTS[arrangement](np.arange(120).reshape(2, 3, 4, 5).astype(dtype))
-    come = _array(*_flat(given))
+    come = pickle.loads(pickle.dumps(_Laid(given)))
     assert np.array_equal(given, come)
     assert (come.strides, come.dtype, come.flags.aligned, come.flags.writeable) == (given.strides, dtype, True, True)
     come[0, 0, 0, 0] = 7

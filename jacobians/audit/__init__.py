@@ -6,10 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from jacobians.audit.calling.frameworks import from_jax, from_torch
-from jacobians.audit.calling.isolation import isolated
-from jacobians.audit.calling.layouts import with_layout
+from jacobians.audit.frameworks import from_jax, from_torch
+from jacobians.audit.isolation import isolated
+from jacobians.audit.layers.convolution import Convolution, options
+from jacobians.audit.layers.fully_connected import fully_connected
+from jacobians.audit.layers.relu import Relu
+from jacobians.audit.layers.softmax import DTYPES as SOFTMAX_DTYPES
+from jacobians.audit.layers.softmax import Softmax
+from jacobians.audit.layouts import with_layout
+from jacobians.audit.numbers import check_dtype
 from jacobians.audit.report import AuditReport, Finding
+from jacobians.audit.run import audited
+from jacobians.audit.subject import check_flag
 from jacobians.geometry import Geometry
 
 __all__ = [
@@ -24,8 +32,6 @@ __all__ = [
     "isolated",
     "with_layout",
 ]
-
-# The engine is imported where it is used: it loads sympy and mpmath, and `import jacobians` should not.
 
 
 def audit(
@@ -84,6 +90,10 @@ def audit(
     ValueError
         If the dtype is not one of those above, or the seed is negative.
 
+    Notes
+    -----
+    Layouts in memory, NaN, repeated calls and what is changed in place are observed besides the results.
+
     Examples
     --------
     >>> import numpy as np
@@ -92,57 +102,38 @@ def audit(
     >>> report.ok
     True
     """
-    from jacobians.audit import run
-    from jacobians.audit.layers import convolution
-
-    options = convolution.options(stride, padding, dilation, groups, spatial_ndim, bias=bias, dtype=dtype)
+    given = options(stride, padding, dilation, groups, spatial_ndim, bias=bias, dtype=dtype)
     functions = {"forward": forward, "backward": backward}
-    return run.audited(
-        convolution.Convolution(options.dtype, options), functions, seed, geometries=geometries, executor=executor
-    )
+    return audited(Convolution(given.dtype, given), functions, seed, geometries=geometries, executor=executor)
 
 
 def audit_relu(backward: Callable[..., Any], *, dtype: str = "float64", seed: int = 0) -> AuditReport:
-    """Hold the backward pass of somebody's ReLU against L6, and say what is wrong with it.
+    """Hold the backward pass of somebody's ReLU against L6, and say what is wrong with it, as `audit` does.
 
     Parameters
     ----------
     backward : callable
         ``backward(S, G) -> dS`` on NumPy arrays of one shape, with one axis or more; S went into the ReLU and G is the
         upstream gradient ∂l/∂H.
-    dtype : str
-        Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
-    seed : int
-        Of all draws.
+    dtype, seed
+        As of `audit`.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is; ``report.check()`` raises where something is wrong.
-
-    Raises
-    ------
-    TypeError
-        If there is nothing to call.
-    ValueError
-        If the dtype is not one of those above, or the seed is not a nonnegative integer.
+        What is wrong, or that nothing is. It raises as `audit` does.
 
     Notes
     -----
     ∂l/∂S = G where S > 0 and 0 elsewhere, at S = 0 too. Arrays hold negative, zero and positive entries; numbers are
-    integers, so that the comparison is exact; one case has other numbers. Layouts in memory, NaN and repeated calls are
-    observed too.
+    integers, so that the comparison is exact; one case has other numbers.
 
     Examples
     --------
     >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
     ✗ ∂l/∂S is wrong: ≥ stands where > is needed
     """
-    from jacobians.audit import run
-    from jacobians.audit.layers import relu
-    from jacobians.audit.numbers import check_dtype
-
-    return run.audited(relu.Relu(check_dtype(dtype)), {"backward": backward}, seed)
+    return audited(Relu(check_dtype(dtype)), {"backward": backward}, seed)
 
 
 def audit_fully_connected(
@@ -153,7 +144,7 @@ def audit_fully_connected(
     dtype: str = "float64",
     seed: int = 0,
 ) -> AuditReport:
-    """Hold somebody's fully connected layer against L3 and L5, and say what is wrong with it.
+    """Hold somebody's fully connected layer against L3 and L5, and say what is wrong with it, as `audit` does.
 
     Parameters
     ----------
@@ -163,30 +154,19 @@ def audit_fully_connected(
     backward : callable, optional
         ``backward(W, H, [b,] g) -> (dW, dH[, db])`` with g of the shape of s. Gradients are sums over the mini-batch: a
         mean belongs to the loss, and reaches them through g.
-    bias : bool
-        Whether the functions take a bias and return its gradient.
-    dtype : str
-        Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
-    seed : int
-        Of all draws.
+    bias, dtype, seed
+        As of `audit`.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is; ``report.check()`` raises where something is wrong.
-
-    Raises
-    ------
-    TypeError
-        If there is nothing to call, or `bias` is not a bool.
-    ValueError
-        If the dtype is not one of those above, or the seed is not a nonnegative integer.
+        What is wrong, or that nothing is. It raises as `audit` does.
 
     Notes
     -----
     Numbers are integers of which no sum rounds, so that the comparison is exact; there are enough draws that a wrong
     bilinear form passes a size with probability 2⁻⁶⁰ at most. Real numbers may be off by the rounding bound of direct
-    sums. Layouts in memory, NaN and repeated calls are observed too.
+    sums.
 
     Examples
     --------
@@ -194,11 +174,7 @@ def audit_fully_connected(
     >>> print(str(report).splitlines()[0])
     ✗ s is wrong: W is read in another order of axes, (i, b, a, k)
     """
-    from jacobians.audit import run
-    from jacobians.audit.layers import fully_connected
-
-    layer = fully_connected.fully_connected(dtype, bias=bias)
-    return run.audited(layer, {"forward": forward, "backward": backward}, seed)
+    return audited(fully_connected(dtype, bias=bias), {"forward": forward, "backward": backward}, seed)
 
 
 def audit_softmax_cross_entropy(
@@ -209,7 +185,7 @@ def audit_softmax_cross_entropy(
     dtype: str = "float64",
     seed: int = 0,
 ) -> AuditReport:
-    """Hold somebody's softmax with cross-entropy against L3 and L4, and say what is wrong with it.
+    """Hold somebody's softmax with cross-entropy against L3 and L4, and say what is wrong with it, as `audit` does.
 
     Parameters
     ----------
@@ -223,24 +199,17 @@ def audit_softmax_cross_entropy(
     dtype : str
         Of the arrays: float64 or float32.
     seed : int
-        Of all draws.
+        As of `audit`.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is; ``report.check()`` raises where something is wrong.
-
-    Raises
-    ------
-    TypeError
-        If there is nothing to call, or `mean` is not a bool.
-    ValueError
-        If the dtype is not one of those above, or the seed is not a nonnegative integer.
+        What is wrong, or that nothing is. It raises as `audit` does.
 
     Notes
     -----
     ∂l/∂s = p − y for each image (L4), over N for a mean. Results are compared with 60 digits, and may be off by the
-    rounding bound of every stable algorithm. Layouts in memory, NaN and repeated calls are observed too.
+    rounding bound of every stable algorithm.
 
     Examples
     --------
@@ -249,11 +218,6 @@ def audit_softmax_cross_entropy(
     >>> print(str(report).splitlines()[0])
     ✗ ∂l/∂s is wrong: it is not divided by the number of images
     """
-    from jacobians.audit import run
-    from jacobians.audit.calling.subject import check_flag
-    from jacobians.audit.layers import softmax
-    from jacobians.audit.numbers import check_dtype
-
     check_flag("mean", mean)
-    functions = {"backward": backward, "forward": forward}
-    return run.audited(softmax.Softmax(check_dtype(dtype, softmax.DTYPES), mean=mean), functions, seed)
+    layer = Softmax(check_dtype(dtype, SOFTMAX_DTYPES), mean=mean)
+    return audited(layer, {"backward": backward, "forward": forward}, seed)

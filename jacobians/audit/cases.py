@@ -6,6 +6,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from jacobians.errors import ShapeError
+from jacobians.formula.structure import Layer
 from jacobians.geometry import Geometry
 
 __all__ = ["Case", "Options"]
@@ -25,14 +27,9 @@ class Options:
 
     def __str__(self) -> str:
         """Return the options in words."""
-        parts = [f"{self.spatial_ndim} spatial {'axis' if self.spatial_ndim == 1 else 'axes'}"]
-        parts += [
-            f"stride {_short(self.stride)}",
-            f"padding {'same' if self.padding is None else _short_pairs(self.padding)}",
-        ]
-        parts += [f"dilation {_short(self.dilation)}"] if set(self.dilation) != {1} else []
-        parts += [f"groups {self.groups}"] if self.groups > 1 else []
-        return ", ".join([*parts, *(["bias"] if self.bias else []), self.dtype])
+        axes = f"{self.spatial_ndim} spatial {'axis' if self.spatial_ndim == 1 else 'axes'}"
+        others = _words(self.stride, self.padding, self.dilation, self.groups)
+        return ", ".join([axes, others, *(["bias"] if self.bias else []), self.dtype])
 
     def zeros(self, taps: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Padding before and after on each axis; of "same", it depends on the filter."""
@@ -65,24 +62,20 @@ class Options:
                 out, self.stride, self.extent(taps), tail, self.zeros(taps), strict=True
             )
         ]
-        if min(sizes) < 1:
-            return None
+        return self.layer(images, planes, filters, taps, sizes)
+
+    def layer(self, images: int, planes: int, filters: int, taps: Sequence[int], sizes: Sequence[int]) -> Case | None:
+        """Return the layer with an image of these sizes, planes and filters per group; None if there is none."""
         g = self.groups
-        return Case(self.geometry((g * planes, *sizes), (g * filters, planes, *taps)), images)
+        try:
+            return Case(self.geometry((g * planes, *sizes), (g * filters, planes, *taps)), images)
+        except ShapeError:
+            return None
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
-    """A layer and a number of images."""
-
-    geometry: Geometry
-    images: int
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Those of X, F, b and G."""
-        g = self.geometry
-        return {"X": (self.images, *g.image), "F": g.filters, "b": g.filters[:1], "G": (self.images, *g.responses)}
+class Case(Layer):
+    """A layer with a number of images, as something to try."""
 
     @property
     def numbers(self) -> int:
@@ -108,18 +101,18 @@ class Case:
         """Return the sizes and options in words."""
         g = self.geometry
         image = "×".join(map(str, g.image if self.images == 1 else (self.images, *g.image)))
-        parts = [f"X {image}", f"F {'×'.join(map(str, g.filters))}", f"stride {_short(g.stride)}"]
-        parts.append(f"padding {_short_pairs(g.padding)}")
-        if set(g.dilation) != {1}:
-            parts.append(f"dilation {_short(g.dilation)}")
-        if g.groups > 1:
-            parts.append(f"groups {g.groups}")
-        return ", ".join(parts)
+        return f"X {image}, F {'×'.join(map(str, g.filters))}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
 
 
-def _short_pairs(pairs: tuple[tuple[int, int], ...]) -> str:
-    even = all(before == after for before, after in pairs)
-    return _short(tuple(before for before, _ in pairs)) if even else str(pairs)
+def _words(
+    stride: tuple[int, ...], padding: tuple[tuple[int, int], ...] | None, dilation: tuple[int, ...], groups: int
+) -> str:
+    even = padding is not None and all(before == after for before, after in padding)
+    zeros = "same" if padding is None else _short(tuple(before for before, _ in padding)) if even else str(padding)
+    parts = [f"stride {_short(stride)}", f"padding {zeros}"]
+    parts += [f"dilation {_short(dilation)}"] if set(dilation) != {1} else []
+    parts += [f"groups {groups}"] if groups > 1 else []
+    return ", ".join(parts)
 
 
 def _short(entries: tuple[int, ...]) -> str:

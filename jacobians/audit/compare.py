@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.calling.subject import Result, Subject
 from jacobians.audit.layer import Layer, Probe, Right, widened
+from jacobians.audit.subject import Arrange, Result, Subject
 
 __all__ = ["FINE", "Comparison", "Run", "aligned", "counted", "listed", "numbered", "written"]
 
@@ -82,48 +82,31 @@ class Comparison:
 
 @dataclasses.dataclass(eq=False)
 class Run:
-    """One audit: the code, the layer, what is tried, and what is known so far.
-
-    Attributes
-    ----------
-    subject : Subject
-        The code under audit.
-    layer : Layer
-        What it should compute.
-    cases : sequence
-        What is tried, smallest first.
-    seed : int
-        Of all draws.
-    restricted : bool
-        Whether these cases were given: then nothing else is tried.
-    tried : list of Comparison
-        All comparisons with what the curriculum draws.
-    inexact : set of str
-        Results of fast algorithms.
-    unsteady : set of str
-        Results that depend on other calls.
-    """
+    """One audit: the code, what it should compute, the cases to try, smallest first, and what is known so far."""
 
     subject: Subject
     layer: Layer
     cases: Sequence[Any]
     seed: int
+    # Whether these cases were given: then nothing else is tried.
     restricted: bool = False
+    # All comparisons with what the curriculum draws.
     tried: list[Comparison] = dataclasses.field(default_factory=list)
+    # Results of fast algorithms, those that depend on other calls, and those wrong for numbers with small digits.
     inexact: set[str] = dataclasses.field(default_factory=set)
     unsteady: set[str] = dataclasses.field(default_factory=set)
-    # Results that are wrong for numbers with small digits.
     inaccurate: set[str] = dataclasses.field(default_factory=set)
-    # The first probe that each function changed.
-    changed: dict[str, Probe] = dataclasses.field(default_factory=dict)
+    # The first probe that each function changed, and which of its arrays.
+    changed: dict[str, tuple[Probe, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
 
     def results(
-        self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None, only: str | None = None
+        self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
     ) -> dict[str, Result]:
-        """Call the functions, or one of them, on one probe; `arrange` lays out arguments in memory."""
-        found = self.subject.results(probe.arrays, arrange, only)
-        for side in self.subject.writes:
-            self.changed.setdefault(side, probe)
+        """Call the functions, or one of them, on one probe, as `Subject.results` does."""
+        found = self.subject.results(probe.arrays, arrange, only, layout)
+        for name, result in found.items():
+            if result.changed:
+                self.changed.setdefault(self.subject.side(name), (probe, result.changed))
         return found
 
     def again(self, probe: Probe, name: str) -> Result:
@@ -131,11 +114,11 @@ class Run:
         return self.results(probe, only=self.subject.side(name))[name]
 
     def compared(
-        self, probe: Probe, arrange: Mapping[str, Callable[[Array], Array]] | None = None, only: str | None = None
+        self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
     ) -> list[Comparison]:
         """Call the functions, or one of them, and hold each result against the right one."""
         right = self.layer.right(probe)
-        found = self.results(probe, arrange, only)
+        found = self.results(probe, arrange, only, layout)
         return [Comparison(self.layer, probe, name, result, right[name]) for name, result in found.items()]
 
     def is_wrong(self, each: Comparison) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, miss_of, scheme_of
-from jacobians.errors import ShapeError
 
 __all__ = ["affordable", "curriculum", "large_batch", "small_cases", "smaller_cases", "unused"]
 
@@ -23,7 +22,8 @@ MOST_WORK = 100_000_000
 # Small layers to try for the smallest case.
 MOST_CASES = 200
 # Images, planes and filters per group, then taps, responses and tail on the first axis, the axes between and the last.
-SHAPES: tuple[tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = (
+Shape = tuple[int, int, int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+SHAPES: tuple[Shape, ...] = (
     (1, 1, 1, (1, 1, 1), (1, 1, 2), (0, 0, 0)),
     (1, 1, 1, (1, 1, 2), (1, 1, 1), (0, 0, 0)),
     (1, 1, 1, (2, 1, 1), (2, 1, 1), (0, 0, 0)),
@@ -64,64 +64,39 @@ FEW_DRAWS, MOST_NUMBERS = 64, 20_000
 MOST_TERMS = {"float32": 300, "float16": 64, "bfloat16": 64}
 # Images, planes and filters per group, just below, at and just above such a tile; and more than larger blocks hold.
 CHANNELS = (
-    (1, 4, 7),
-    (1, 7, 8),
-    (2, 8, 15),
-    (1, 9, 16),
-    (1, 15, 17),
-    (1, 16, 2),
-    (1, 17, 31),
-    (1, 33, 1),
-    (9, 1, 32),
-    (17, 2, 1),
-    (33, 1, 2),
-    (1, 2, 33),
-    (1, 65, 2),
-    (1, 2, 65),
-    (1, 129, 1),
-    (1, 257, 1),
-    (1, 1, 129),
-    (1, 1, 257),
+    (1, 4, 7), (1, 7, 8), (2, 8, 15), (1, 9, 16), (1, 15, 17), (1, 16, 2), (1, 17, 31), (1, 33, 1), (9, 1, 32),
+    (17, 2, 1), (33, 1, 2), (1, 2, 33), (1, 65, 2), (1, 2, 65), (1, 129, 1), (1, 257, 1), (1, 1, 129), (1, 1, 257),
+)  # fmt: skip
+NONE = (0, 0, 0)
+LONG: tuple[Shape, ...] = (
+    *((1, 1, 1, (1, 1, 1), (1, 1, width), NONE) for width in WIDE),
+    *((images, planes, filters, (1, 1, 1), (1, 1, 2), NONE) for images, planes, filters in CHANNELS),
+    *((1, 1, 1, taps, (2, 1, 2), NONE) for taps in TAPS),
+    # Rows and columns of which every size of a tile leaves others over.
+    (1, 1, 1, (2, 1, 3), (15, 1, 18), NONE),
 )
-# Rows and columns of which every size of a tile leaves others over.
-SIDES = (15, 1, 18)
+# With numbers of images that no other layer has.
+UNUSED: tuple[Shape, ...] = (
+    (2, 1, 1, (2, 1, 2), (2, 1, 2), NONE),
+    (4, 2, 3, (3, 1, 2), (11, 1, 13), NONE),
+    (6, 2, 2, (2, 1, 3), (3, 1, 2), NONE),
+    (7, 1, 3, (2, 1, 2), (2, 1, 3), NONE),
+)
 
 
 def curriculum(options: Options) -> list[Case]:
-    """Return the layers that an audit tries, smallest first.
-
-    Parameters
-    ----------
-    options : Options
-        What the code under audit was fixed to.
-
-    Returns
-    -------
-    list of Case
-        With and without a tail, tails of two, h ≠ w in image, filter and responses, several planes, filters, images and
-        filters per group, even and odd filters, filters as large as the padded image, 1×1; widths, planes, filters and
-        images around 4, 8, 16 and 32, widths, planes and filters above 64, 128 and 256, and filters
-        of up to 11 taps on an axis.
-    """
-    cases = [options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES]
-    grown = [options.case(n, d, f, *_grown(options, *shape)) for n, d, f, *shape in SHAPES]
-    wide = [
-        options.case(1, 1 + width % 2, 1, *_grown(options, (1, 1, 3), (2, 1, width), (0, 0, width % 3)))
-        for width in WIDTHS
-    ]
-    tall = [options.case(1, 1, 2, *_grown(options, (2, 1, 1), (width, 1, 2), (1, 0, 0))) for width in WIDTHS[1::3]]
-    blocks = [options.case(1, 1, 1, *_grown(options, (1, 1, 1), (1, 1, width), (0, 0, 0))) for width in WIDE]
-    deep = [options.case(n, d, f, *_grown(options, (1, 1, 1), (1, 1, 2), (0, 0, 0))) for n, d, f in CHANNELS]
-    tiled = options.case(1, 1, 1, *_grown(options, (2, 1, 3), SIDES, (0, 0, 0)))
+    """Return the layers that an audit tries, smallest first, of all circumstances that the tables above are for."""
+    as_is = (options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES)
+    wide = ((1, 1 + width % 2, 1, (1, 1, 3), (2, 1, width), (0, 0, width % 3)) for width in WIDTHS)
+    tall = ((1, 1, 2, (2, 1, 1), (height, 1, 2), (1, 0, 0)) for height in WIDTHS[1::3])
+    grown = (_grown(options, shape) for shape in (*SHAPES, *wide, *tall))
     # One response: filters as large as the image with its padding, on all axes and on the last.
-    whole = tuple(
-        -(-sum(zeros) // step) + 1 for zeros, step in zip(options.padding or (), options.dilation, strict=False)
-    )
     ones = (1,) * options.spatial_ndim
-    whole_cases = [options.case(n, d, f, whole or ones, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3))]
-    large = [options.case(1, 1, 1, *_grown(options, taps, (2, 1, 2), (0, 0, 0))) for taps in TAPS]
-    long = [case for case in (*blocks, *deep, *large, tiled) if case and _is_cheap(case, options.dtype)]
-    found = {case: None for case in (*cases, *grown, *wide, *tall, *whole_cases, *long) if case}
+    zeros = zip(options.padding or (), options.dilation, strict=False)
+    whole = tuple(-(-sum(pair) // step) + 1 for pair, step in zeros) or ones
+    covered = (options.case(n, d, f, whole, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3)))
+    long = (case for shape in LONG if (case := _grown(options, shape)) and _is_cheap(case, options.dtype))
+    found = dict.fromkeys(case for case in (*as_is, *grown, *covered, *long) if case)
     return sorted(found, key=lambda case: case.numbers)
 
 
@@ -132,22 +107,9 @@ def _is_cheap(case: Case, dtype: str) -> bool:
 
 
 def affordable(cases: Sequence[Case], dtype: str) -> list[Case]:
-    """Leave out the most expensive layers where padding or steps make them so large that an audit takes minutes.
-
-    Parameters
-    ----------
-    cases : sequence of Case
-        Layers that have a scheme in the dtype.
-    dtype : str
-        In which the code under audit sums.
-
-    Returns
-    -------
-    list of Case
-        In their order. Empty where the cheapest layer with several of everything is too expensive, without which a
-        verdict would be worth little.
-    """
+    """Leave out the most expensive layers where padding or steps make them so large that an audit takes minutes."""
     work = {case: _work(case, dtype) for case in cases}
+    # Without a layer with several of everything, a verdict would be worth little.
     several = min((case for case in cases if case.several), key=work.__getitem__, default=None)
     ordered = sorted(cases, key=lambda case: (case != several, work[case]))
     totals = itertools.accumulate(work[case] for case in ordered)
@@ -167,21 +129,26 @@ def _work(case: Case, dtype: str) -> int:
 
 def large_batch(options: Options, images: int) -> Case | None:
     """Return the layer with 1×1 everything, or as little as there can be behind the padding, and many images."""
-    return options.case(images, 1, 1, *_grown(options, (1, 1, 1), (1, 1, 1), (0, 0, 0)))
+    return _grown(options, (images, 1, 1, (1, 1, 1), (1, 1, 1), NONE))
 
 
-def _grown(
-    options: Options, taps: tuple[int, ...], out: tuple[int, ...], tail: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...]:
+def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:
+    """Return a small layer, a larger one and two others with numbers of images that the curriculum does not have."""
+    small, large, second, third = (_grown(options, shape) for shape in UNUSED)
+    return (small, large, second, third) if small and large and second and third else None
+
+
+def _grown(options: Options, shape: Shape) -> Case | None:
     """Make the image large enough that there is one behind all of the padding."""
-    taps, out, tail = (_axes(each, options) for each in (taps, out, tail))
+    images, planes, filters, *axes = shape
+    taps, out, tail = (_axes(each, options) for each in axes)
     more = [
         max(count, -(-(before + after - extent + 1 + step) // step) + 1)
         for count, step, extent, (before, after) in zip(
             out, options.stride, options.extent(taps), options.zeros(taps), strict=True
         )
     ]
-    return taps, tuple(more), tail
+    return options.case(images, planes, filters, taps, more, tail)
 
 
 def _axes(pattern: tuple[int, ...], options: Options) -> tuple[int, ...]:
@@ -191,34 +158,9 @@ def _axes(pattern: tuple[int, ...], options: Options) -> tuple[int, ...]:
     return (last,) if count == 1 else (first, *(between,) * (count - 2), last)
 
 
-def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:
-    """Return a small layer, a larger one and two others with numbers of images that the curriculum does not have."""
-    sizes = (
-        (2, 1, 1, (2, 1, 2), (2, 1, 2)),
-        (4, 2, 3, (3, 1, 2), (11, 1, 13)),
-        (6, 2, 2, (2, 1, 3), (3, 1, 2)),
-        (7, 1, 3, (2, 1, 2), (2, 1, 3)),
-    )
-    found = [options.case(n, d, f, *_grown(options, taps, out, (0, 0, 0))) for n, d, f, taps, out in sizes]
-    small, large, second, third = found
-    return (small, large, second, third) if small and large and second and third else None
-
-
 @functools.lru_cache(maxsize=16)
 def small_cases(options: Options) -> list[Case]:
-    """Enumerate small layers for these options, fewest numbers first.
-
-    Parameters
-    ----------
-    options : Options
-        What the code under audit was fixed to.
-
-    Returns
-    -------
-    list of Case
-        One or two images, planes and filters per group, one to three taps on the first and the last axis, and images
-        from a single pixel on.
-    """
+    """Return small layers: up to two images, planes and filters, three taps on two axes, images from one pixel on."""
     axes = options.spatial_ndim
     taps = [_spread(each, axes) for each in itertools.product(range(1, 4), repeat=min(axes, 2))]
     sizes = [_spread(each, axes) for each in itertools.product(range(1, 8), repeat=min(axes, 2)) if sum(each) <= 9]
@@ -226,23 +168,13 @@ def small_cases(options: Options) -> list[Case]:
         case
         for n, d, f in itertools.product((1, 2), repeat=3)
         for k, size in itertools.product(taps, sizes)
-        if (case := _case(options, n, d, f, k, size))
+        if (case := options.layer(n, d, f, k, size))
     }
     return sorted(found, key=lambda case: (case.numbers, str(case)))[:MOST_CASES]
 
 
 def _spread(pattern: tuple[int, ...], axes: int) -> tuple[int, ...]:
     return pattern if axes == len(pattern) else (pattern[0], *(1,) * (axes - 2), pattern[-1])
-
-
-def _case(
-    options: Options, images: int, planes: int, filters: int, taps: Sequence[int], size: Sequence[int]
-) -> Case | None:
-    g = options.groups
-    try:
-        return Case(options.geometry((g * planes, *size), (g * filters, planes, *taps)), images)
-    except ShapeError:
-        return None
 
 
 def smaller_cases(case: Case, options: Options) -> Iterator[Case]:
@@ -262,6 +194,6 @@ def smaller_cases(case: Case, options: Options) -> Iterator[Case]:
                 if shift:
                     cut[at + axes] -= shift
                 n, d, f, *rest = cut
-                found = _case(options, n, d, f, rest[:axes], rest[axes:]) if min(cut) > 0 else None
+                found = options.layer(n, d, f, rest[:axes], rest[axes:]) if min(cut) > 0 else None
                 if found and found.numbers < case.numbers:
                     yield found

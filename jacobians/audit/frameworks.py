@@ -1,5 +1,284 @@
-"""Where the documentation imports `from_jax` from: PyTorch and JAX functions as what an audit calls."""
+"""PyTorch and JAX functions as the (forward, backward) of NumPy arrays that an audit calls.
 
-from jacobians.audit.calling.frameworks import from_jax, from_torch
+Nothing is cast: an array comes to the framework in its own dtype, with its own strides where the framework has such
+strides, and results come back in the dtype that they have. Both frameworks are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit.subject import check_flag
+from jacobians.errors import DtypeError
 
 __all__ = ["from_jax", "from_torch"]
+
+Array = npt.NDArray[Any]
+Tensor = Any  # of a framework that need not be installed
+Functions = tuple[Callable[..., Array], Callable[..., tuple[Array, ...]]]
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: bool = False) -> Functions:
+    """Make a PyTorch convolution one of NumPy arrays, and its gradient the one that autograd gives.
+
+    Parameters
+    ----------
+    forward : callable or torch.nn.Module
+        ``forward(X, F[, b]) -> S`` on tensors: a function, ``functools.partial(torch.nn.functional.conv2d, stride=2)``,
+        the ``.apply`` of an ``autograd.Function``, or a module. A module that has a parameter ``weight`` (and
+        ``bias``), its own or that of one layer inside it, is called as ``module(X)`` with F (and b) in their place,
+        whatever shapes they have; the module itself is not changed. One without parameters is called like a function.
+    dtype : str, optional
+        Of the arrays; arrays of another dtype are refused. By default every dtype is taken.
+    bias : bool
+        Whether it takes a bias.
+
+    Returns
+    -------
+    forward : callable
+        ``forward(X, F[, b]) -> S`` on NumPy arrays with a leading batch axis.
+    backward : callable
+        ``backward(X, F, [b,] G) -> (dX, dF[, db])``, by autograd with G as the gradient with respect to S.
+
+    Raises
+    ------
+    TypeError
+        If `forward` is nothing that can be called so, or a module with other parameters, or `bias` is no bool.
+
+    Notes
+    -----
+    Tensors share the memory and the strides of the arrays, so that code that writes into its inputs or ignores strides
+    is found; PyTorch has no negative strides, and gets a copy of such arrays. Tensors are on the CPU: for another
+    device give ``lambda X, F: kernel(X.cuda(), F.cuda()).cpu()``, through which autograd goes.
+
+    Examples
+    --------
+    >>> from jacobians import audit
+    >>> import torch  # doctest: +SKIP
+    >>> audit(*from_torch(torch.nn.functional.conv2d)).check()  # doctest: +SKIP
+    """
+    import torch
+
+    call = _torch_call(forward, bias=bias)
+
+    def responses(tensors: Sequence[Tensor]) -> Tensor:
+        return _one(call(*tensors), torch.Tensor, "torch.Tensor")
+
+    def run(*arrays: Array) -> Array:
+        return _from_tensor(responses([_to_tensor(each) for each in arrays]))
+
+    def pull_back(names: Sequence[str], *arrays: Array) -> tuple[Array, ...]:
+        *given, G = map(_to_tensor, arrays)
+        leaves = [each.requires_grad_() for each in given]
+        with torch.enable_grad():
+            S = responses(leaves)
+            # Without any graph autograd would complain about S; which of the leaves is cut off says more.
+            grads = _gradients(S, leaves, G) if S.requires_grad else [None] * len(leaves)
+        missing = [name for name, grad in zip(names, grads, strict=True) if grad is None]
+        if missing:
+            raise RuntimeError(
+                f"the gradient with respect to {' and '.join(missing)} is cut off: autograd gives none; keep "
+                ".detach(), .data, torch.no_grad(), torch.tensor() and NumPy out of forward, and None out of an "
+                "autograd.Function's backward; of a kernel without any gradient, audit the forward pass alone"
+            )
+        return tuple(map(_from_tensor, grads))
+
+    return _checked("from_torch", "autograd", run, pull_back, bias=bias, dtype=dtype)
+
+
+def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
+    """Make a JAX convolution one of NumPy arrays, and its gradient the one that ``jax.vjp`` gives.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(X, F[, b]) -> S`` on JAX arrays, jitted or not, with a ``custom_vjp`` or not.
+    bias : bool
+        Whether it takes a bias.
+
+    Returns
+    -------
+    forward, backward : callable
+        As of `from_torch`.
+
+    Raises
+    ------
+    TypeError
+        If `forward` cannot be called, or `bias` is no bool.
+
+    Notes
+    -----
+    JAX makes float32 of float64 unless it is told not to; around calls with 64-bit arrays it is, and nowhere else. JAX
+    gives zeros where nothing depends on an argument, so that a gradient that is cut off shows as wrong values.
+
+    Examples
+    --------
+    >>> from jacobians import audit
+    >>> import jax  # doctest: +SKIP
+    >>> audit(*from_jax(lambda X, F: jax.lax.conv(X, F, (1, 1), "VALID"))).check()  # doctest: +SKIP
+    """
+    import jax
+
+    if not callable(forward):
+        raise TypeError(f"forward has type {type(forward).__name__}; it needs a function of JAX arrays")
+
+    def run(*arrays: Array) -> Array:
+        with _wide(arrays):
+            return np.array(_one(forward(*map(jax.numpy.array, arrays)), jax.Array, "jax.Array"))
+
+    def pull_back(_: Sequence[str], *arrays: Array) -> tuple[Array, ...]:
+        with _wide(arrays):
+            *given, G = map(jax.numpy.array, arrays)
+            S, transposed = jax.vjp(forward, *given)
+            _one(S, jax.Array, "jax.Array")
+            return tuple(np.array(each) for each in transposed(G))
+
+    return _checked("from_jax", "jax.vjp", run, pull_back, bias=bias)
+
+
+def _checked(
+    adapter: str,
+    differentiates: str,
+    run: Callable[..., Array],
+    pull_back: Callable[..., tuple[Array, ...]],
+    *,
+    bias: bool,
+    dtype: str | None = None,
+) -> Functions:
+    """Put the checks of the arrays before both functions."""
+    check_flag("bias", bias)
+    names = ("X", "F", "b") if bias else ("X", "F")
+
+    def check(needed: Sequence[str], arrays: Sequence[Array]) -> None:
+        if len(arrays) != len(needed):
+            raise TypeError(
+                f"{len(arrays)} arrays were given, but {adapter} was told bias={bias}, which needs {len(needed)}: "
+                f"{', '.join(needed)}; give {adapter} and audit the same bias"
+            )
+        for name, array in zip(needed, arrays, strict=True):
+            if dtype is not None and array.dtype.name != str(dtype):
+                raise DtypeError(
+                    f"{name} has dtype {array.dtype} but {adapter} was told {dtype}; nothing is cast: "
+                    f"give both the same dtype, or leave it out of {adapter}"
+                )
+
+    def forward(*arrays: Array) -> Array:
+        check(names, arrays)
+        return run(*arrays)
+
+    def backward(*arrays: Array) -> tuple[Array, ...]:
+        check((*names, "G"), arrays)
+        for name, array in zip(names, arrays, strict=False):
+            if array.dtype.kind in "iu":
+                raise DtypeError(
+                    f"{name} has dtype {array.dtype} but {differentiates} needs floating-point numbers; "
+                    "audit with dtype='float64', or the forward pass alone"
+                )
+        return pull_back(names, *arrays)
+
+    return forward, backward
+
+
+def _one(value: Any, kind: type, kind_name: str) -> Any:
+    if isinstance(value, kind):
+        return value
+    what = f"{len(value)} results" if isinstance(value, tuple | list) else type(value).__name__
+    raise TypeError(f"forward returned {what}; it needs to return one {kind_name}, the S")
+
+
+def _torch_call(forward: Any, *, bias: bool) -> Callable[..., Tensor]:
+    """Return a function of tensors, with F and b in the place of the parameters of a module."""
+    import torch
+
+    if isinstance(forward, type) and issubclass(forward, torch.autograd.Function):
+        raise TypeError(f"forward is the class {forward.__name__}; it needs what is called: {forward.__name__}.apply")
+    if isinstance(forward, type) or not callable(forward):
+        what = f"is the class {forward.__name__}" if isinstance(forward, type) else f"has type {type(forward).__name__}"
+        raise TypeError(f"forward {what}; it needs a function of tensors or a torch.nn.Module")
+    if not isinstance(forward, torch.nn.Module) or not list(forward.parameters()):
+        function: Callable[..., Tensor] = forward
+        return function
+    names = _parameters_of(forward, bias=bias)
+    # A copy, so that whatever else the module keeps between calls is not changed in the original.
+    module = copy.deepcopy(forward)
+
+    def call(X: Tensor, *parameters: Tensor) -> Tensor:
+        return torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (X,))
+
+    return call
+
+
+def _parameters_of(module: Any, *, bias: bool) -> list[str]:
+    """Names of the parameters that F and b take the place of."""
+    names = [name for name, _ in module.named_parameters()]
+    short = sorted(name.rpartition(".")[2] for name in names)
+    needed = ["weight", "bias"] if bias else ["weight"]
+    if short == sorted(needed):
+        return sorted(names, key=lambda name: needed.index(name.rpartition(".")[2]))
+    cure = {
+        ("bias", "weight"): "pass bias=True, or make the module with bias=False",
+        ("weight",): "leave bias=True out, or make the module with bias=True",
+    }.get(tuple(short), "give a function of (X, F) or (X, F, b) that calls it")
+    raise TypeError(
+        f"forward is a {type(module).__name__} with parameters {', '.join(names)}; with bias={bias} it needs exactly "
+        f"{' and '.join(needed)}: {cure}"
+    )
+
+
+def _gradients(S: Tensor, leaves: Sequence[Tensor], G: Tensor) -> Sequence[Tensor]:
+    import torch
+
+    try:
+        found: Sequence[Tensor] = torch.autograd.grad(S, leaves, G, allow_unused=True)
+    except RuntimeError as error:
+        if re.search("invalid gradient|number of gradients|expected Variable", str(error)):
+            raise RuntimeError(
+                f"{error}; the backward of an autograd.Function needs to return, for each argument of its forward, in "
+                "their order, a tensor of the argument's shape, or None if the argument is no tensor"
+            ) from error
+        raise
+    return found
+
+
+def _to_tensor(array: Array) -> Tensor:
+    """Return a tensor on the memory of the array, with its strides, or on a copy where PyTorch has no such strides."""
+    import torch
+
+    size = array.itemsize
+    if not array.flags.writeable or any(step < 0 or step % size for step in array.strides):
+        array = array.copy()
+    if array.dtype == BFLOAT16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def _from_tensor(tensor: Tensor) -> Array:
+    import torch
+
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    bfloat16 = plain.dtype == torch.bfloat16
+    result: Array = (plain.view(torch.int16) if bfloat16 else plain).numpy()
+    return result.view(BFLOAT16) if bfloat16 else result
+
+
+def _wide(arrays: Sequence[Array]) -> AbstractContextManager[Any]:
+    """Let JAX have 64-bit arrays, if there are any; it keeps what it was told otherwise."""
+    import jax
+    import jax.experimental
+
+    if all(each.dtype.itemsize < 8 for each in arrays):
+        return nullcontext()
+    # Older versions have it in another place.
+    home = jax if hasattr(jax, "enable_x64") else jax.experimental
+    context: AbstractContextManager[Any] = home.enable_x64(True)
+    return context

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.calling.subject import Subject
 from jacobians.audit.python import plain
+from jacobians.audit.subject import Subject
 
 __all__ = ["REAL", "Explanation", "Layer", "Probe", "Reach", "Right", "widened"]
 
@@ -52,20 +52,13 @@ class Right:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
-    """Numbers for one case: what is given to the code under audit, and what is special about them, if anything is.
+    """Numbers for one case: what is given to the code under audit, and what is special about them, if anything is."""
 
-    Attributes
-    ----------
-    case : hashable
-        The sizes; it has ``numbers``, how many there are.
-    arrays : dict of str to ndarray
-        By their letters, all of the dtype of the audit.
-    what : str
-        Such as "scores around 1000"; empty for the usual ones.
-    """
-
+    # The sizes, which have `numbers`: how many there are.
     case: Any
+    # By their letters, all of the dtype of the audit.
     arrays: Mapping[str, Array]
+    # Such as "scores around 1000"; empty for the usual ones.
     what: str = ""
 
     @property
@@ -99,33 +92,18 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """The formula that code computes in the place of the right one, and what follows from the difference.
+    """The formula that code computes in the place of the right one, and what follows from it, as in a `Finding`."""
 
-    Attributes
-    ----------
-    title : str
-        The difference in words, as it stands behind "is wrong: ".
-    formula, right : str
-        One line each; empty where no formula was read.
-    cause, cure : str
-        One sentence each.
-    anchor : str
-        Where the documentation derives the right formula.
-    observed : tuple of str
-        What else is known, such as the circumstances.
-    predict : callable or None
-        ``predict(geometry, *, X, F, G, b)`` gives what the code computes.
-    predicts, of : int
-        At how many layers the formula gives exactly what the code computes, of how many.
-    """
-
+    # The difference in words, as it stands behind "is wrong: ".
     title: str
     formula: str = ""
     right: str = ""
     cause: str = ""
     cure: str = ""
     anchor: str = ""
+    # What else is known, such as the circumstances.
     observed: tuple[str, ...] = ()
+    # Gives what the code computes, by (geometry, *, X, F, G, b).
     predict: Callable[..., Any] | None = None
     predicts: int = 0
     of: int = 0
@@ -193,12 +171,10 @@ class Layer:
 
     def miss(self, case: Any) -> Fraction | None:
         """Bound the probability that one draw misses that a bilinear form is a wrong one; None for other layers."""
-        del case
         return None
 
     def near_miss(self, probe: Probe) -> Fraction:
         """Bound the same where results of fast algorithms are accepted."""
-        del probe
         return Fraction(1)
 
     def few(self, cases: Sequence[Any]) -> Sequence[Any]:
@@ -207,17 +183,14 @@ class Layer:
 
     def small(self, case: Any, seed: int) -> Probe | None:
         """Draw integers of which many sums can be added up; None where there are none."""
-        del case, seed
         return None
 
     def fractions(self, case: Any, seed: int) -> Probe | None:
         """Draw small multiples of a power of two, whose sums are exact; None where there are none."""
-        del case, seed
         return None
 
     def reals(self, case: Any, seed: int) -> Probe | None:
         """Draw numbers with all digits; None where they are among the others already, or are none."""
-        del case, seed
         return None
 
     def fresh(self, cases: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
@@ -230,7 +203,6 @@ class Layer:
 
     def large_batch(self, images: int) -> Probe | None:
         """Draw numbers for as little as there can be of each of many images; None where it is not tried."""
-        del images
         return None
 
     # what is right --------------------------------------------------------------------------------------------------
@@ -241,7 +213,6 @@ class Layer:
 
     def slack(self, probe: Probe, name: str) -> float:
         """Return the error up to which results of fast algorithms are accepted, which round on integers, too."""
-        del probe, name
         return 0.0
 
     def lower(self, probe: Probe, name: str, dtype: str, right: Right) -> Array:
@@ -250,22 +221,18 @@ class Layer:
 
     def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
         """Put a NaN into an array, and say for every result where it has to go and where it may; None for nothing."""
-        del probe, letter
         return None
 
     def explain(self, run: Any, comparisons: Sequence[Any]) -> Explanation | None:
         """Read which formula the code computes, from all comparisons of one result; None where none was read."""
-        del run, comparisons
         return None
 
     def agrees(self, explanation: Explanation, each: Any) -> bool:
         """Whether a formula that was read gives what a comparison has; where it cannot be evaluated, it may."""
-        del explanation
         return each.result.value is not None
 
     def lost(self, name: str, comparisons: Sequence[Any]) -> tuple[str, str, str] | None:
         """Return title, cause and cure of a result that is no number somewhere, where an algorithm explains it."""
-        del name, comparisons
         return None
 
     # how it is written ----------------------------------------------------------------------------------------------
@@ -281,7 +248,6 @@ class Layer:
 
     def axes(self, name: str, ndim: int) -> tuple[tuple[str, str], ...]:
         """Name the axes of a result, and their sizes."""
-        del name
         return tuple((f"entries of axis {k}", f"size {k}") for k in range(ndim))
 
     def sizes(self, case: Any) -> dict[str, tuple[str, int]]:
@@ -290,14 +256,12 @@ class Layer:
 
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Write the right and the computed entry in symbols, where they are known."""
-        del subject, probe, name, at, got
         return None
 
     # smaller cases --------------------------------------------------------------------------------------------------
 
     def smaller(self, case: Any) -> Iterator[Any]:
         """Yield cases with one size less, the largest steps first."""
-        del case
         yield from ()
 
     def smallest(self) -> Sequence[Any]:
@@ -306,5 +270,4 @@ class Layer:
 
     def readable(self, case: Any, count: int) -> Iterator[Probe]:
         """Draw numbers that are easy to read, then others."""
-        del count
         yield self.draw(case, 1)

@@ -1,5 +1,298 @@
-"""Where the documentation imports `with_layout` from: code that takes other layouts than planes first."""
+"""Code that takes other layouts than planes first, described by a string.
 
-from jacobians.audit.calling.layouts import with_layout
+A layout says in which order the axes of X, F and S come::
 
-__all__ = ["with_layout"]
+    layout = X "," F "->" S
+    X      = axes of N, C and the spatial letters
+    F      = axes of O, I and the spatial letters
+    S      = axes of N, O (or C) and the spatial letters
+    axes   = one or more of: a letter | "(" letters ")"
+
+N is the image, C a plane of X, O a filter and its response map, I a plane of a filter. The spatial letters are W for
+one spatial axis, HW for two, DHW for three. Each letter comes once; spaces mean nothing. Letters in parentheses are one
+axis, flattened in the order in which they are written, the last running fastest: ``N(CHW)`` is the row-major vec of
+each image, ``N(CWH)`` writes each plane column by column.
+
+Without N in X and S the code takes one image at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.errors import ShapeError
+from jacobians.formula.arrangement import SPATIAL, STANDARD
+from jacobians.geometry import Geometry
+
+__all__ = ["check_functions", "in_layout", "with_layout"]
+
+Array = npt.NDArray[Any]
+
+MEANINGS = {
+    "X": "N for the image, C for its planes",
+    "F": "O for the filter, I for its planes",
+    "S": "N for the image, O for the filter",
+}
+# Letters that other notations use for ours.
+ALIASES = {
+    "X": {"B": "N", "I": "C", "L": "W"},
+    "F": {"N": "O", "K": "O", "C": "I", "L": "W"},
+    "S": {"B": "N", "K": "O", "L": "W"},
+}
+
+
+def with_layout(
+    forward: Callable[..., Any] | None,
+    backward: Callable[..., Any] | None,
+    layout: str,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | str | Sequence[int] | Sequence[Sequence[int]] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    """Make code that takes another layout take X (N, d, *spatial), F (n, d/groups, *taps) and G (N, n, *out).
+
+    Parameters
+    ----------
+    forward : callable or None
+        ``forward(X, F[, b]) -> S`` with X, F and S in the layout.
+    backward : callable or None
+        ``backward(X, F, [b,] G) -> (dX, dF[, db])`` with dX as X, dF as F and G as S.
+    layout : str
+        ``"NCHW,OIHW->NCHW"`` is what needs no adapter, ``"NHWC,HWIO->NHWC"`` is TensorFlow's,
+        ``"HWCN,HWIO->HWON"`` is h × w × d × N with filters k × k × d × n, ``"CHW,OIHW->OHW"`` takes one image at a
+        time, ``"N(CHW),O(IHW)->N(OHW)"`` takes vectors.
+    stride, padding, dilation, groups
+        What the code was fixed to, as `Geometry` takes them. They are looked at only where S is flattened over spatial
+        axes: then its sizes follow from them.
+
+    Returns
+    -------
+    forward, backward : callable or None
+        The same code for arrays with planes first; None where None was given.
+
+    Raises
+    ------
+    ShapeError
+        If the layout is not one, with the nearest that is.
+    TypeError
+        If a function is not one.
+
+    Notes
+    -----
+    An array that is contiguous is given contiguous in the other layout, any other as a view; what the code writes into
+    its inputs is written back. Code for one image at a time is called once per image: the results S and dX are stacked,
+    and its dF and db are summed over the images, in their own dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def pointwise(X, F):  # a 1×1 convolution, planes last
+    ...     return X @ F[0, 0]
+    >>> forward, _ = with_layout(pointwise, None, "NHWC,HWIO->NHWC")
+    >>> forward(np.ones((2, 3, 4, 5)), np.ones((6, 3, 1, 1))).shape
+    (2, 6, 4, 5)
+    """
+    orders = _parse(layout)
+    check_functions({"forward": forward, "backward": backward})
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    adapted = [
+        None if function is None else _Adapted(function, gives, layout, orders, options)
+        for function, gives in ((forward, ("S",)), (backward, ("dX", "dF")))
+    ]
+    return adapted[0], adapted[1]
+
+
+def in_layout(function: Callable[..., Any], gives: tuple[str, ...], layout: str) -> _Adapted:
+    """Take code to have another layout than its own."""
+    own = function if isinstance(function, _Adapted) else _Adapted(function, gives, "", {}, {})
+    return dataclasses.replace(own, layout=layout, orders=_parse(layout))
+
+
+def check_functions(functions: Mapping[str, Any]) -> None:
+    """Refuse what is no function, by the name of the argument."""
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Order:
+    """The axes of one array: its letters planes first, and the part of a layout that says how the code takes them."""
+
+    letters: str
+    part: str
+
+    @property
+    def axes(self) -> list[str]:
+        """The letters of each axis, several where it is flattened."""
+        return [axis.strip("()") for axis in re.findall(r"\(\w+\)|\w", self.part)]
+
+    def give(self, array: Array) -> Array:
+        """Turn an array with planes first into one of this layout."""
+        turned = array.transpose([self.letters.index(letter) for letter in "".join(self.axes)])
+        if array.flags.c_contiguous:
+            turned = np.ascontiguousarray(turned)
+        sizes = dict(zip(self.letters, array.shape, strict=True))
+        return turned.reshape([math.prod(sizes[letter] for letter in axis) for axis in self.axes])
+
+    def take(self, name: str, value: Any, right: Sequence[int]) -> Any:
+        """Turn a value of this layout into one with planes first; what is no array stays what it is."""
+        if not isinstance(value, np.ndarray):
+            return value
+        if value.ndim != len(self.axes):
+            raise ShapeError(
+                f"{name} has shape {value.shape}, which is {value.ndim} axes, but its layout {self.part} has "
+                f"{len(self.axes)}; return it in that layout, or change the layout"
+            )
+        # Sizes are needed of flattened letters only: an axis of its own may have a wrong one, which the audit reports.
+        sizes, shape = dict(zip(self.letters, right, strict=False)), []
+        for axis, got in zip(self.axes, value.shape, strict=True):
+            parts = [got] if len(axis) == 1 else [sizes[letter] for letter in axis]
+            if math.prod(parts) != got:
+                raise ShapeError(
+                    f"{name} has shape {value.shape} with {got} entries on its axis ({axis}), which needs "
+                    f"{' · '.join(map(str, parts))} = {math.prod(parts)}; return all of {', '.join(axis)}, "
+                    + ("or tell with_layout the stride, padding, …" if name == "S" else "or change the layout")
+                )
+            shape += parts
+        flat = "".join(self.axes)
+        return value.reshape(shape).transpose([flat.index(letter) for letter in self.letters])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Adapted:
+    """Code in a layout of its own, as a function of arrays with planes first."""
+
+    function: Callable[..., Any]
+    gives: tuple[str, ...]
+    layout: str
+    orders: Mapping[str, _Order]
+    options: Mapping[str, Any]
+
+    def __call__(self, *arrays: Array) -> Any:
+        """Call the code, image by image where it takes one at a time."""
+        last = ["G"] if len(self.gives) > 1 else []
+        names = ["X", "F", *["b"] * (len(arrays) - 2 - len(last)), *last]
+        given = dict(zip(names, arrays, strict=True))
+        if "N" in self.orders["X"].letters:
+            return self._called(given)
+        each = [
+            self._called({name: array[at] if name in "XG" else array for name, array in given.items()})
+            for at in range(len(given["X"]))
+        ]
+        if not last:
+            return _joined(np.stack, each)
+        if any(not isinstance(gradients, tuple | list) or len(gradients) != len(each[0]) for gradients in each):
+            return each[0]
+        dX, *summed = zip(*each, strict=True)
+        return (_joined(np.stack, dX), *(_joined(_sum, gradients) for gradients in summed))
+
+    def _called(self, given: Mapping[str, Array]) -> Any:
+        """Call the code in its own layout; what it writes into its inputs is written back."""
+        orders = {**self.orders, "G": self.orders["S"]}
+        turned = {name: orders[name].give(array) if name in orders else array for name, array in given.items()}
+        returned = self.function(*turned.values())
+        for name, array in given.items():
+            if array.flags.writeable and not np.may_share_memory(array, turned[name]):
+                array[...] = orders[name].take(name, turned[name], array.shape)
+        if len(self.gives) == 1:
+            return orders["S"].take("S", returned, self._responses(given["X"], given["F"]))
+        if not isinstance(returned, tuple | list) or len(returned) < 2:
+            return returned
+        dX, dF, *others = returned
+        return orders["X"].take("dX", dX, given["X"].shape), orders["F"].take("dF", dF, given["F"].shape), *others
+
+    def _responses(self, X: Array, F: Array) -> tuple[int, ...]:
+        """Return the shape of S, where it is flattened."""
+        if all(len(axis) == 1 for axis in self.orders["S"].axes):
+            return ()
+        images = X.shape[:1] if "N" in self.orders["X"].letters else ()
+        return (*images, *Geometry(X.shape[len(images) :], F.shape, **self.options).responses)
+
+
+def _joined(join: Callable[[Sequence[Array]], Array], results: Sequence[Any]) -> Any:
+    """Join the results of all images; what cannot be joined is returned as the first is."""
+    fit = all(isinstance(each, np.ndarray) and each.shape == results[0].shape for each in results)
+    return join(results) if fit else results[0]
+
+
+def _sum(results: Sequence[Array]) -> Array:
+    return np.asarray(np.add.reduce(np.stack(results), axis=0, dtype=results[0].dtype))
+
+
+# the grammar ----------------------------------------------------------------------------------------------------------
+
+
+def _parse(layout: str) -> dict[str, _Order]:
+    """Read a layout, or say what is wrong with it and which is nearest."""
+    if not isinstance(layout, str):
+        raise ShapeError(f'layout is {layout!r}; it needs a string such as "NHWC,HWIO->NHWC"')
+    inputs, arrow, output = "".join(layout.split()).partition("->")
+    if not arrow or not output or inputs.count(",") != 1 or not all(inputs.split(",")):
+        raise ShapeError(
+            f'layout is "{layout}"; it needs the axes of X, F and S in the form X,F->S, such as "NHWC,HWIO->NHWC"'
+        )
+    parts = dict(zip("XFS", (*inputs.split(","), output), strict=True))
+    for name, part in parts.items():
+        if not re.fullmatch(r"(\([^()]+\)|[^()])+", part):
+            raise ShapeError(
+                f'layout is "{layout}", where the parentheses of {name} are "{part}"; each ( needs its own ) with '
+                "letters between them, as in N(CHW)"
+            )
+    needed = _needed(parts)
+    wrong = next((said for name, part in parts.items() if (said := _wrong(name, part, needed))), None)
+    if wrong:
+        X, F, S = (_repaired(name, part, needed[name]) for name, part in parts.items())
+        raise ShapeError(f'layout is "{layout}", where {wrong}; the nearest layout is "{X},{F}->{S}"')
+    return {name: _Order(needed[name], part) for name, part in parts.items()}
+
+
+def _needed(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the letters that each array needs, planes first."""
+    # As many spatial axes as most of X, F and S have.
+    counts = sorted(len({*part.upper()} & {*SPATIAL}) for part in parts.values())
+    leading = STANDARD | ({"S": "NC"} if "C" in parts["S"].upper() and "O" not in parts["S"].upper() else {})
+    if not {*parts["X"].upper()} & {*"NB"}:
+        leading |= {"X": leading["X"][1:], "S": leading["S"][1:]}
+    return {name: letters + SPATIAL[-max(1, counts[1]) :] for name, letters in leading.items()}
+
+
+def _wrong(name: str, part: str, needed: Mapping[str, str]) -> str | None:
+    """Say what is wrong with one array's letters."""
+    for letter in sorted({*part} - {*"()", *needed[name]}):
+        if name == "S" and letter in "NC":
+            return "S has N but X has not" if letter == "N" else "S has both O and C, which mean the same there"
+        spatial = "".join(each for each in needed[name] if each in SPATIAL)
+        axes = f"{len(spatial)} spatial {'axis' if len(spatial) == 1 else 'axes'}"
+        return f'{name} has "{letter}"; it needs {MEANINGS[name]}, and {spatial} for {axes}'
+    for letter in needed[name]:
+        if part.count(letter) > 1:
+            return f"{name} has {letter} twice; each letter comes once"
+    missing = [letter for letter in needed[name] if letter not in part]
+    if missing == ["N"] and name == "S":
+        return "X has N but S has not"
+    return f"{name} lacks {' and '.join(missing)}" if missing else None
+
+
+def _repaired(name: str, part: str, needed: str) -> str:
+    """Keep what has a meaning, in its place, and add what is missing where it usually stands."""
+    part, found = part.upper(), ""
+    # A letter of another notation stands for ours only where ours is not written as well.
+    other = {theirs: ours for theirs, ours in ALIASES[name].items() if theirs not in needed and ours not in part}
+    for each in part:
+        letter = other.get(each, each)
+        found += letter if letter in "()" or (letter in needed and letter not in found) else "?"
+    for at, letter in enumerate(needed):
+        if letter not in found:
+            behind = found.index(needed[at - 1]) + 1 if at else 0
+            found = found.replace("?", letter, 1) if "?" in found else found[:behind] + letter + found[behind:]
+    return found.replace("?", "").replace("()", "")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -79,7 +80,20 @@ class ConvolutionProbe(Probe):
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """How X, F and G of one layer are drawn, so that no sum of their products rounds."""
+    """How X, F and G of one layer are drawn, so that no sum of their products rounds.
+
+    Let L be `exact.exact_limit`, and let X, F and G have entries of magnitude at most x, f and g, F with p entries
+    other than 0 per filter and G with q. The sums of |products|, which no partial sum exceeds, stay exact if
+
+        S   : (p + 1)·x·f ≤ L                    for the bias is drawn as large as a product
+        ∂l/∂F, ∂l/∂b : q·g·x ≤ L                 one filter's G meets one filter's gradient
+        ∂l/∂X: n/g · min(k, p, q)·g·f ≤ L        of each filter, no more taps than one plane of it has
+
+    p and q are all taps and all responses where L allows, which it does but in half precision. There a support is drawn
+    for every filter, uniformly from those of its size, so that an entry is in it with probability ρ = p/taps or
+    q/responses. `exact.miss_probability` bounds what a draw misses by ρ and the values that an entry can take; larger
+    values on a smaller support are taken where that makes the bound smaller.
+    """
 
     X: exact.Draw
     F: exact.Draw
@@ -100,34 +114,7 @@ class Scheme:
 
 @functools.lru_cache(maxsize=4096)
 def scheme_of(case: Case, dtype: str) -> Scheme | None:
-    """Choose the magnitudes and supports with which one draw misses a wrong form least.
-
-    Parameters
-    ----------
-    case : Case
-        The layer.
-    dtype : str
-        In which the code under audit sums.
-
-    Returns
-    -------
-    Scheme or None
-        None where no integers are exact in sums as long as the layer's.
-
-    Notes
-    -----
-    Let L be `exact.exact_limit`, and let X, F and G have entries of magnitude at most x, f and g, F with p entries
-    other than 0 per filter and G with q. The sums of |products|, which no partial sum exceeds, stay exact if
-
-        S   : (p + 1)·x·f ≤ L                    for the bias is drawn as large as a product
-        ∂l/∂F, ∂l/∂b : q·g·x ≤ L                 one filter's G meets one filter's gradient
-        ∂l/∂X: n/g · min(k, p, q)·g·f ≤ L        of each filter, no more taps than one plane of it has
-
-    p and q are all taps and all responses where L allows, which it does but in half precision. There a support is drawn
-    for every filter, uniformly from those of its size, so that an entry is in it with probability ρ = p/taps or
-    q/responses. `exact.miss_probability` bounds what a draw misses by ρ and the values that an entry can take; larger
-    values on a smaller support are taken where that makes the bound smaller.
-    """
+    """Choose the magnitudes and supports with which one draw misses a wrong form least; None where no sum is exact."""
     limit, shortest = exact.exact_limit(dtype), max(case.terms, 1)
     balanced = max(math.isqrt(limit // shortest), 1)
     # Of few values, one more for one array may be worth fewer for another; of many, it is not.
@@ -157,30 +144,8 @@ def _scheme(case: Case, limit: int, x: int, g: int) -> Scheme | None:
 
 @functools.lru_cache(maxsize=4)
 def draw(case: Case, options: Options, seed: int, number: int = 0) -> ConvolutionProbe:
-    """Draw numbers for one layer.
-
-    Parameters
-    ----------
-    case : Case
-        The layer.
-    options : Options
-        For the dtype, and whether there is a bias.
-    seed : int
-        Of the audit.
-    number : int
-        Which draw; they are independent, and each misses a wrong form with the probability of `miss_of`.
-
-    Returns
-    -------
-    Probe
-        Integers so small that no sum rounds in the dtype, and as large as that allows, so that code that sums in a
-        lower precision than it promises, or clips, cannot hide. Distinct where the dtype has enough of them.
-
-    Raises
-    ------
-    ShapeError
-        If the sums are so long that no integers are exact.
-    """
+    """Draw integers for one layer of which no sum rounds in the dtype; draws of other numbers are independent."""
+    # As large as that allows, so that code that sums in a lower precision than it promises, or clips, cannot hide.
     generator = np.random.default_rng((seed, case.numbers, number))
     return drawn(case, options, _needed_scheme(case, options.dtype), generator)
 
@@ -249,7 +214,5 @@ def check_dtype(dtype: Any, known: Sequence[str] = DTYPES) -> str:
 
 def dtype_of(name: str) -> np.dtype[Any]:
     """Return the dtype of a name, bfloat16 among them."""
-    import ml_dtypes
-
     kind: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
     return kind

@@ -8,9 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy.typing as npt
-import sympy
 
-from jacobians import symbolic
+from jacobians import writing
 from jacobians.evidence import readout
 from jacobians.evidence.readout import Products
 
@@ -36,15 +35,19 @@ def text(found: Products | None, names: Mapping[str, list[str]]) -> str | None:
     """Write a sum of products in symbols, by the names of the entries of each factor; None where it is too long."""
     if found is None or len(found) > MOST_PRODUCTS:
         return None
+    import sympy
+
     total: Any = 0
     for places, number in found.items():
         factors = (sympy.Symbol(labels[place]) for labels, place in zip(names.values(), places, strict=True))
         total = total + _factor(number) * math.prod(factors)
-    return symbolic.write(total, "text")
+    return writing.write(total, "text")
 
 
 def _factor(number: float) -> Any:
     """Write a number as an integer or a fraction that it is, else in a few digits."""
+    import sympy
+
     fraction = Fraction(number).limit_denominator(MOST_DENOMINATOR)
     if float(fraction) == number:
         return sympy.Rational(fraction.numerator, fraction.denominator)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
@@ -201,59 +203,35 @@ class AuditReport(notebook.Shown):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain values, for machines.
-
-        Returns
-        -------
-        dict
-            The attributes, and ``ok``.
-        """
+        """Return the record as plain values, for machines: the attributes, and ``ok``."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return {"ok": self.ok, **fields, "findings": [each.to_dict() for each in self.findings]}
 
     def to_junit(self) -> str:
-        """Return the record as JUnit XML: one test case per thing looked at.
-
-        Returns
-        -------
-        str
-            An XML document.
-        """
-        from xml.etree import ElementTree as ET
-
-        suite = ET.Element(
-            "testsuite", name="jacobians audit", tests=str(len(self._subjects)), failures=str(len(self._failed))
-        )
-        for subject in self._subjects:
+        """Return the record as JUnit XML: one test case per thing looked at."""
+        subjects = dict.fromkeys((*self.audited, *(finding.about for finding in self.findings)))
+        failed = {about for finding in self.findings for about in (finding.about, *finding.follows)}
+        counts = {"tests": str(len(subjects)), "failures": str(len(failed))}
+        suite = ET.Element("testsuite", {"name": "jacobians audit", **counts})
+        for subject in subjects:
             case = ET.SubElement(suite, "testcase", classname=f"audit {self.options}", name=subject)
             for finding in self.findings:
                 if subject in {finding.about, *finding.follows}:
                     ET.SubElement(case, "failure", message=f"{finding.about} {finding.title}").text = str(finding)
         return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
-    @property
-    def _failed(self) -> set[str]:
-        return {about for finding in self.findings for about in (finding.about, *finding.follows)}
-
-    @property
-    def _subjects(self) -> list[str]:
-        return list(dict.fromkeys([*self.audited, *(finding.about for finding in self.findings)]))
-
     def __str__(self) -> str:
         """Return what is wrong, or on what evidence nothing is."""
-        parts = [str(finding) for finding in self.findings]
-        if not parts:
-            parts.append(
-                f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"
-            )
-            how = "within the rounding bound" if any("inexact" in note for note in self.notes) else "exact"
-            tried = f"{self.layers} {_several(self.unit)}"
-            parts.append(f"  {how} on integers at {tried}, {self.calls} calls, seed {self.seed}")
-        if not self.findings and self.log2_miss is not None:
-            bound = f"2^{_ceil(self.log2_miss)}"
-            parts.append(f"  a wrong bilinear form passes one {self.unit} with probability below {bound}")
-        parts += [f"  note: {note}" for note in self.notes]
-        return "\n".join(parts)
+        parts = [str(finding) for finding in self.findings] or list(self._evidence())
+        return "\n".join([*parts, *(f"  note: {note}" for note in self.notes)])
+
+    def _evidence(self) -> Iterator[str]:
+        yield f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"
+        how = "within the rounding bound" if any("inexact" in note for note in self.notes) else "exact"
+        yield f"  {how} on integers at {self.layers} {_several(self.unit)}, {self.calls} calls, seed {self.seed}"
+        if self.log2_miss is not None:
+            bound = f"2^{math.ceil(self.log2_miss)}"
+            yield f"  a wrong bilinear form passes one {self.unit} with probability below {bound}"
 
     def _repr_html_(self) -> str:
         if not self.findings:
@@ -264,7 +242,3 @@ class AuditReport(notebook.Shown):
 
 def _several(unit: str) -> str:
     return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
-
-
-def _ceil(number: float) -> int:
-    return -int(-number // 1)

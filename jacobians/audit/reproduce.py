@@ -49,22 +49,7 @@ def script(run: Run, probe: Probe, lines: Sequence[str], sides: Sequence[str]) -
 
 
 def code(run: Run, each: Comparison, arrange: Mapping[str, str] | None = None) -> str:
-    """Return Python that makes the call of a comparison and prints its result beside the right one.
-
-    Parameters
-    ----------
-    run : Run
-        The audit.
-    each : Comparison
-        What is wrong.
-    arrange : dict of str to str, optional
-        Python that lays an argument out otherwise, by its letter.
-
-    Returns
-    -------
-    str
-        As of `script`.
-    """
+    """Return Python that makes a call, its arguments laid out as given, and prints its result beside the right one."""
     side = run.subject.side(each.name)
     lines = [f"{letter} = {text}" for letter, text in (arrange or {}).items()]
     return script(run, each.probe, [*lines, *calls(run, side), *compared(each)], (side,))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from jacobians.audit import relayout
-from jacobians.audit.calling.subject import Subject
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.compare import Comparison, Run, counted
 from jacobians.audit.conduct.digits import digits
@@ -26,6 +25,7 @@ from jacobians.audit.layer import REAL, Layer
 from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding
+from jacobians.audit.subject import Subject
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 
@@ -49,35 +49,15 @@ def audited(
     geometries: Iterable[Geometry] | None = None,
     executor: Executor | None = None,
 ) -> AuditReport:
-    """Run one audit.
-
-    Parameters
-    ----------
-    layer : Layer
-        What the code should compute.
-    functions : dict of str to callable or None
-        forward and backward, in the order in which an error names them.
-    seed : int
-        Of all draws.
-    geometries : iterable of Geometry, optional
-        Of a convolution, the layers to try.
-    executor : concurrent.futures.Executor, optional
-        Where the first draws are compared.
-
-    Returns
-    -------
-    AuditReport
-        What is wrong.
-    """
+    """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
     subject = Subject(functions, layer.takes, layer.gives, layer.labels)
     _check_run(seed, executor)
     run = Run(subject, layer, [], int(seed), restricted=geometries is not None)
-    left_out: list[str] = []
     if isinstance(layer, Convolution):
         relayout.check(run, layer.options.spatial_ndim)
-    run.cases = layer.curriculum() if geometries is None else _given(layer, geometries)
-    if isinstance(layer, Convolution):
-        run.cases, left_out = _chosen(run, layer.options)
+        run.cases, left_out = _chosen(layer, geometries)
+    else:
+        run.cases, left_out = layer.curriculum(), []
     # Before all other calls, as a cache may look like a formula.
     kept = list(state(run))
     worst = _compare(run, executor)
@@ -146,53 +126,43 @@ def _more_draws(run: Run) -> Fraction | None:
 # what is tried --------------------------------------------------------------------------------------------------------
 
 
-def _chosen(run: Run, options: Options) -> tuple[Sequence[Case], list[str]]:
+def _chosen(layer: Convolution, geometries: Iterable[Geometry] | None) -> tuple[Sequence[Case], list[str]]:
     """Return the layers to try, and notes on those that are left out."""
-    given = run.cases
+    options = layer.options
+    given = layer.curriculum() if geometries is None else _given(geometries, options)
     if not given:
         raise ShapeError("geometries is empty; give at least one, or leave it out")
     exact = [case for case in given if scheme_of(case, options.dtype)]
     if not exact:
         raise ShapeError(f"{given[0]} has sums so long that {options.dtype} has no exact integers; use another")
-    cases = exact if run.restricted else affordable(exact, options.dtype)
+    cases = affordable(exact, options.dtype) if geometries is None else exact
     if not cases:
         raise ShapeError(
             f"{options} makes layers with several planes and filters too large to audit in minutes; audit the "
             "code with less padding, smaller steps or a wider dtype, or take the time with geometries of your own"
         )
-    long = _left_out(len(given) - len(exact), f"their sums are too long for {options.dtype}")
-    large = _left_out(len(exact) - len(cases), "these options make them too large to try all in minutes")
-    return cases, [*long, *large]
+    left_out = {
+        f"their sums are too long for {options.dtype}": len(given) - len(exact),
+        "these options make them too large to try all in minutes": len(exact) - len(cases),
+    }
+    said = {why: counted(count, "layer was", "layers were") for why, count in left_out.items() if count}
+    return cases, [f"{layers} left out: {why}" for why, layers in said.items()]
 
 
-def _left_out(count: int, why: str) -> Iterator[str]:
-    if count:
-        yield f"{counted(count, 'layer was', 'layers were')} left out: {why}"
-
-
-def _given(layer: Layer, geometries: Iterable[Geometry]) -> list[Case]:
-    assert isinstance(layer, Convolution)
+def _given(geometries: Iterable[Geometry], options: Options) -> list[Case]:
     if isinstance(geometries, Geometry) or not isinstance(geometries, Iterable):
         raise TypeError(f"geometries is {geometries!r}; it needs a list of Geometry, such as [Geometry(…)]")
     found = [check_geometry(geometry) for geometry in geometries]
     for number, geometry in enumerate(found):
-        _check_options(f"geometries[{number}]", geometry, layer.options)
+        _check_options(f"geometries[{number}]", geometry, options)
     return [Case(geometry, 2) for geometry in found]
 
 
 def _check_options(name: str, geometry: Geometry, options: Options) -> None:
     """Refuse a layer that the code under audit was not fixed to: the verdict speaks of the options."""
-    wanted = {
-        "spatial_ndim": options.spatial_ndim,
-        "stride": options.stride,
-        "padding": options.padding,
-        "dilation": options.dilation,
-        "groups": options.groups,
-    }
-    for option, value in wanted.items():
-        has = getattr(geometry, option)
-        same = options.zeros(geometry.filters[2:]) if option == "padding" and value is None else value
-        if has != same:
+    for option in ("spatial_ndim", "stride", "padding", "dilation", "groups"):
+        has, value = getattr(geometry, option), getattr(options, option)
+        if has != (options.zeros(geometry.filters[2:]) if value is None else value):
             raise ShapeError(
                 f"{name} has {option} {has}, but the audit is of {option} {'same' if value is None else value}; "
                 f"give the audit the options that the code was fixed to: {option}={has}"

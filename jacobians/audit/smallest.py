@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jacobians.audit.compare import Comparison, Run
@@ -18,53 +19,28 @@ Shows = Callable[[Comparison], bool]
 
 
 def smallest_case(run: Run, failed: Sequence[Comparison], shows: Shows) -> Comparison:
-    """Find the case with the fewest numbers at which the same thing is wrong.
-
-    Parameters
-    ----------
-    run : Run
-        The audit; where its cases were given, no others are tried.
-    failed : sequence of Comparison
-        Where it showed.
-    shows : callable
-        Whether a comparison shows it.
-
-    Returns
-    -------
-    Comparison
-        Of the first of the small cases, in ascending size, that shows it. Where none does, of the smallest that those
-        where it showed can be cut down to, one size after the other, and it still shows.
-    """
+    """Find the case with the fewest numbers at which the same thing is wrong, by the comparisons where it showed."""
     best = min((each for each in failed if shows(each)), key=lambda each: each.probe.case.numbers, default=failed[0])
-    name = best.name
+    name, case = best.name, best.probe.case
     if run.restricted:
-        fewer = [case for case in run.layer.smaller(best.probe.case) if case.geometry == best.probe.case.geometry]
-        shown = (_shown(run, name, case, shows, MANY) for case in (*fewer, best.probe.case))
-        return next((each for each in shown if each), best)
-    for case in run.layer.smallest():
-        if case.numbers >= best.probe.case.numbers:
-            break
-        if found := _shown(run, name, case, shows):
-            return found
-    return _cut_down(run, name, best, shows)
+        fewer = [each for each in run.layer.smaller(case) if each.geometry == case.geometry]
+        return _first(run, name, [*fewer, case], shows, MANY) or best
+    small = itertools.takewhile(lambda each: each.numbers < case.numbers, run.layer.smallest())
+    if found := _first(run, name, small, shows):
+        return found
+    # Where none of the small cases shows it, those where it showed are cut down, one size after the other.
+    left = iter(range(MOST_STEPS))
+    while found := _first(run, name, (each for _, each in zip(left, run.layer.smaller(case), strict=False)), shows):
+        best, case = found, found.probe.case
+    return _first(run, name, [case], shows, MANY) or best
 
 
-def _cut_down(run: Run, name: str, best: Comparison, shows: Shows) -> Comparison:
-    steps = 0
-    smaller: Comparison | None = best
-    while smaller:
-        best, smaller = smaller, None
-        for case in run.layer.smaller(best.probe.case):
-            steps += 1
-            if steps > MOST_STEPS:
-                break
-            if smaller := _shown(run, name, case, shows):
-                break
-    return _shown(run, name, best.probe.case, shows, MANY) or best
-
-
-def _shown(run: Run, name: str, case: Any, shows: Shows, count: int = FEW) -> Comparison | None:
-    compared: Iterator[Comparison] = (
-        each for probe in run.layer.readable(case, count) for each in run.compared(probe, only=run.subject.side(name))
-    )
-    return next((each for each in compared if each.name == name and shows(each)), None)
+def _first(run: Run, name: str, cases: Iterable[Any], shows: Shows, count: int = FEW) -> Comparison | None:
+    """Return the comparison of the first case that shows it, if one does."""
+    side = run.subject.side(name)
+    for case in cases:
+        for probe in run.layer.readable(case, count):
+            for each in run.compared(probe, only=side):
+                if each.name == name and shows(each):
+                    return each
+    return None

@@ -29,6 +29,10 @@ Array = npt.NDArray[Any]
 
 # Bits of the significand, the leading one included.
 SIGNIFICAND = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+# Of numbers whose roundings are none beside those of float64.
+DIGITS = 60
+# NumPy's exp and log are within 4 units in the last place: its own accuracy tests allow no more.
+ULPS = 4
 
 
 def exact_limit(dtype: npt.DTypeLike) -> int:

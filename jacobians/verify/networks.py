@@ -105,7 +105,7 @@ def check_softmax(seed: int) -> Iterator[Outcome]:
         p, denominator = reference.rounded_softmax(reference.exactly(s))
         loss = reference.rounded_loss(reference.exactly(s), int(y.argmax()), denominator)
         u = float(exact.unit_roundoff("float64"))
-        with mpmath.workdps(reference.DIGITS):
+        with mpmath.workdps(exact.DIGITS):
             powers = [mpmath.exp(each) for each in reference.high_precision(s)]
             right = np.array([each / sum(powers) for each in powers], object)
             l = -mpmath.log(right[int(y.argmax())])
@@ -116,7 +116,7 @@ def check_softmax(seed: int) -> Iterator[Outcome]:
                 ("layers.cross_entropy_gradient", "∂l/∂s", layers.cross_entropy_gradient(s, y), gradient,
                  p.error + u * np.abs(p.value - y)),
             ]  # fmt: skip
-    with mpmath.workdps(reference.DIGITS):
+    with mpmath.workdps(exact.DIGITS):
         yield _within_bound("L4", seed, "5 scores", results)
 
 
@@ -234,7 +234,7 @@ def _drawn_network(seed: int, count: int) -> tuple[Network, dict[str, Array], Ar
 def check_network(seed: int) -> Iterator[Outcome]:
     """L3: every node of the graph, and the cost, against the definition in high precision."""
     network, parameters, images, labels, rounded = _drawn_network(seed, 2)
-    with mpmath.workdps(reference.DIGITS):
+    with mpmath.workdps(exact.DIGITS):
         wide = {name: reference.high_precision(value) for name, value in parameters.items()}
         results: list[tuple[str, str, Any, Array, Array]] = []
         for X, y, (bounds, _) in zip(images, labels, rounded, strict=True):
@@ -264,7 +264,7 @@ def check_network(seed: int) -> Iterator[Outcome]:
 def check_batch(seed: int) -> Iterator[Outcome]:
     """L22: mini-batch gradients with the L2 term, by Jacobians and by convolutions, against difference quotients."""
     network, parameters, images, labels, rounded = _drawn_network(seed, 2)
-    with mpmath.workdps(reference.DIGITS):
+    with mpmath.workdps(exact.DIGITS):
         wide = {name: reference.high_precision(value) for name, value in parameters.items()}
         X = reference.high_precision(images)
         results: list[tuple[str, str, Any, Array, Array]] = []
@@ -287,7 +287,7 @@ def check_composition(seed: int) -> Iterator[Outcome]:
     """L23: two layers, at true size on integers, and ∂l/∂X of two layers against difference quotients."""
     yield from _composition_on_integers(seed)
     network, parameters, images, labels, rounded = _drawn_network(seed, 1)
-    with mpmath.workdps(reference.DIGITS):
+    with mpmath.workdps(exact.DIGITS):
         wide = {name: reference.high_precision(value) for name, value in parameters.items()}
         right = reference.derivatives(
             lambda X: reference.forward(SMALL, wide, X, labels[0])["l"], reference.high_precision(images[0])

@@ -23,12 +23,9 @@ __all__ = ["Rounded", "cost", "derivatives", "high_precision", "rounded_network"
 
 Array = npt.NDArray[Any]
 
-DIGITS = 60
 # The quotient of a central difference is wrong by STEP² times a third derivative, 20 digits below a rounding of
 # float64, and by a rounding of 60 digits over STEP, as far below it.
 STEP = mpmath.mpf(10) ** -20
-# NumPy's exp and log are within 4 units in the last place: its own accuracy tests allow no more.
-ULPS = 4
 # The bounds are themselves computed in float64, with fewer operations than this on the way to any of them.
 MOST_OPERATIONS = 1_000_000
 
@@ -189,7 +186,9 @@ def rounded_softmax(s: Rounded) -> tuple[Rounded, float]:
     """
     u = float(exact.unit_roundoff("float64"))
     z = s.value - s.value.max()
-    power_error = np.expm1(s.error + s.error[s.value.argmax()] + u * np.abs(z)) * (1 + 2 * ULPS * u) + 2 * ULPS * u
+    power_error = (
+        np.expm1(s.error + s.error[s.value.argmax()] + u * np.abs(z)) * (1 + 2 * exact.ULPS * u) + 2 * exact.ULPS * u
+    )
     denominator = (1 + power_error.max()) * (1 + float(exact.gamma(len(z), "float64"))) - 1
     p = np.exp(z) / np.exp(z).sum()
     relative = (1 + power_error) * (1 + u) / (1 - denominator) - 1
@@ -203,7 +202,7 @@ def rounded_loss(s: Rounded, chosen: int, denominator: float) -> Rounded:
     logarithm = math.log(float(np.exp(z).sum()))
     value = logarithm - z[chosen]
     difference = s.error[chosen] + s.error[s.value.argmax()] + u * abs(z[chosen])
-    error = denominator / (1 - denominator) + 2 * ULPS * u * logarithm + difference + 2 * u * abs(value)
+    error = denominator / (1 - denominator) + 2 * exact.ULPS * u * logarithm + difference + 2 * u * abs(value)
     return Rounded(np.asarray(value), np.asarray(error))
 
 

@@ -16,8 +16,8 @@ BECAUSE = "It writes into arrays that it was given.", "Copy what you change.", "
 
 def in_place(run: Run) -> Iterator[Finding]:
     """Say for each function what any call so far has changed, on a call that did."""
-    for side, letters in run.subject.writes.items():
-        each = run.compared(run.changed[side], only=side)[0]
+    for side, (probe, letters) in list(run.changed.items()):
+        each = run.compared(probe, only=side)[0]
         lines = [f"before = {letters[0]}.copy()", *calls(run, side), f"print({letters[0]})", "print(before)  # right"]
         title = f"changes {listed(letters)} in place"
         yield finding(run, each, title, "in place", BECAUSE, about=side, lines=lines, entries=())

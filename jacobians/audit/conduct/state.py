@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.calling.subject import Result
 from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.findings import finding
 from jacobians.audit.layer import Layer, Probe, Right, widened
 from jacobians.audit.python import shown, shown_steady
 from jacobians.audit.report import Finding
 from jacobians.audit.reproduce import calls, compared, on_other
+from jacobians.audit.subject import Result
 
 __all__ = ["OVERWRITTEN", "repeated", "state"]
 

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import symbolic
+from jacobians import writing
 from jacobians.audit import curriculum, readout, sums
-from jacobians.audit.calling.subject import Subject, check_flag
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.formulas import ByFormula
 from jacobians.audit.layer import REAL, Probe, Reach, Right, widened
 from jacobians.audit.layers import spreading
 from jacobians.audit.numbers import ConvolutionProbe, check_dtype, draw, dtype_of, integers, miss_of, reals
+from jacobians.audit.subject import Subject, check_flag
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
@@ -79,7 +79,7 @@ def options(
 def entry_names(name: str, case: Case) -> list[str]:
     """Name the entries of an array or a result as the lecture does; those of image 2 end in ^(2)."""
     letter, role = ENTRIES[name]
-    single = symbolic.names(letter, role, case.geometry)
+    single = writing.names(letter, role, case.geometry)
     if case.images == 1 or role in {"filters", "bias"}:
         return single
     return [f"{each}^({image})" for image in range(1, case.images + 1) for each in single]

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
-from jacobians.audit.calling.subject import check_flag
 from jacobians.audit.cases import Case
 from jacobians.audit.layer import Probe
 from jacobians.audit.layers.convolution import Convolution, options
+from jacobians.audit.subject import check_flag
 from jacobians.formula import structure
 from jacobians.formula.normal import expanded
 from jacobians.formula.relation import Equation, Formula, Linear, Term
@@ -113,7 +113,7 @@ class FullyConnected(Convolution):
 
     def reading_layers(self) -> Sequence[structure.Layer]:
         """Return small ones whose filters are as large as the image."""
-        return [structure.Layer(case.geometry, case.images) for case in map(_case, READ)]
+        return [*map(_case, READ)]
 
     def relation(self, right: Formula) -> Formula:
         """Put the only row and column of a response map in the place of all."""

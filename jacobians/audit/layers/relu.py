@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.calling.subject import Subject
 from jacobians.audit.compare import Comparison, Run, written
 from jacobians.audit.factors import differ, multiple
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
 from jacobians.audit.numbers import dtype_of
+from jacobians.audit.subject import Subject
 from jacobians.evidence import exact
 
 __all__ = ["Relu", "Sizes"]

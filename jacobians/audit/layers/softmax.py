@@ -13,16 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
-import mpmath
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, softmax
+import scipy  # which loads scipy.special when it is first asked for
 
-from jacobians.audit.calling.subject import Subject
 from jacobians.audit.compare import Comparison, Run, written
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Reach, Right
+from jacobians.audit.subject import Subject
 from jacobians.evidence import exact
-from jacobians.verify import reference
 
 __all__ = ["DTYPES", "MiniBatch", "Sizes", "Softmax"]
 
@@ -69,7 +67,7 @@ class MiniBatch(Probe):
     @functools.cached_property
     def p(self) -> Array:
         """The probabilities."""
-        return np.asarray(softmax(self.s, axis=1))
+        return np.asarray(scipy.special.softmax(self.s, axis=1))
 
     @property
     def of_class(self) -> Array:
@@ -164,8 +162,10 @@ class Softmax(Layer):
 
     def right(self, probe: Probe) -> dict[str, Right]:
         """Compute both results with 60 digits."""
+        import mpmath
+
         labels = probe.arrays["y"].argmax(axis=1)
-        with mpmath.workdps(reference.DIGITS):
+        with mpmath.workdps(exact.DIGITS):
             powers = [[mpmath.exp(mpmath.mpf(float(score))) for score in row] for row in probe.arrays["s"]]
             p = [[power / mpmath.fsum(row) for power in row] for row in powers]
             weight = mpmath.mpf(1) / len(p) if self.mean else mpmath.mpf(1)
@@ -186,8 +186,8 @@ class Softmax(Layer):
         s = probe.wide["s"]
         (images, classes), logarithm = s.shape, math.log(s.shape[1])
         z = float(np.abs(s - s.max(axis=1, keepdims=True)).max())
-        count = float(np.abs(s).max()) + 2 * z + (3 + 2 * reference.ULPS) * logarithm + classes + images
-        return float(exact.gamma(math.ceil(count) + 8 * reference.ULPS + 22, dtype))
+        count = float(np.abs(s).max()) + 2 * z + (3 + 2 * exact.ULPS) * logarithm + classes + images
+        return float(exact.gamma(math.ceil(count) + 8 * exact.ULPS + 22, dtype))
 
     def bound(self, probe: Probe, value: Array, dtype: str) -> Array:
         """Return how far a gradient, or a loss, of this value can be off."""
@@ -289,9 +289,9 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "(p − y)·p·(1 − p)": (lambda m: (m.p - m.y) * m.p * (1 - m.p), "p(1 − p) is multiplied on once more", ""),
         "q·(p − y)": (lambda m: m.of_class * (m.p - m.y), "the derivative of the logarithm is missing", JACOBIAN),
         "s − y": (lambda m: m.s - m.y, "the scores stand where probabilities are needed", ""),
-        "p of the whole mini-batch − y": (lambda m: softmax(m.s) - m.y, *WHOLE),
-        "p over the images − y": (lambda m: softmax(m.s, axis=0) - m.y, *OVER_IMAGES),
-        "p of p − y": (lambda m: softmax(m.p, axis=1) - m.y, *TWICE),
+        "p of the whole mini-batch − y": (lambda m: scipy.special.softmax(m.s) - m.y, *WHOLE),
+        "p over the images − y": (lambda m: scipy.special.softmax(m.s, axis=0) - m.y, *OVER_IMAGES),
+        "p of p − y": (lambda m: scipy.special.softmax(m.p, axis=1) - m.y, *TWICE),
         "p by other sums − y": (
             lambda m: _other_sums(m) - m.y,
             "exponentials are divided by the sums of other images",
@@ -300,18 +300,26 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "N·p − Σ y": (lambda m: len(m.s) * m.p - m.y.sum(axis=0), *PAIRS),
     },
     "loss": {
-        "−log q": (lambda m: m.loss_of(log_softmax(m.s, axis=1)), "", "l = −log(yᵀp) for each image."),
-        "log q": (lambda m: -m.loss_of(log_softmax(m.s, axis=1)), "its sign is wrong", ""),
+        "−log q": (lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)), "", "l = −log(yᵀp) for each image."),
+        "log q": (lambda m: -m.loss_of(scipy.special.log_softmax(m.s, axis=1)), "its sign is wrong", ""),
         "−q": (lambda m: -m.of_class[:, 0], "the logarithm is missing: −yᵀp", ""),
         "1 − q": (lambda m: 1 - m.of_class[:, 0], "the logarithm is missing: 1 − yᵀp", ""),
-        "−Σ log p": (lambda m: -log_softmax(m.s, axis=1).sum(axis=1), "y is missing: all classes are summed", ""),
-        "−log q of the whole mini-batch": (lambda m: m.loss_of(log_softmax(m.s)), *WHOLE),
-        "−log q over the images": (lambda m: m.loss_of(log_softmax(m.s, axis=0)), *OVER_IMAGES),
-        "−log q of p": (lambda m: m.loss_of(log_softmax(m.p, axis=1)), *TWICE),
-        "−Σ log p of all pairs": (lambda m: -log_softmax(m.s, axis=1) @ m.y.sum(axis=0), *PAIRS),
-        "−log₂ q": (lambda m: m.loss_of(log_softmax(m.s, axis=1)) / math.log(2), "the logarithm is to base 2", NATURAL),
+        "−Σ log p": (
+            lambda m: -scipy.special.log_softmax(m.s, axis=1).sum(axis=1),
+            "y is missing: all classes are summed",
+            "",
+        ),
+        "−log q of the whole mini-batch": (lambda m: m.loss_of(scipy.special.log_softmax(m.s)), *WHOLE),
+        "−log q over the images": (lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=0)), *OVER_IMAGES),
+        "−log q of p": (lambda m: m.loss_of(scipy.special.log_softmax(m.p, axis=1)), *TWICE),
+        "−Σ log p of all pairs": (lambda m: -scipy.special.log_softmax(m.s, axis=1) @ m.y.sum(axis=0), *PAIRS),
+        "−log₂ q": (
+            lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)) / math.log(2),
+            "the logarithm is to base 2",
+            NATURAL,
+        ),
         "−log₁₀ q": (
-            lambda m: m.loss_of(log_softmax(m.s, axis=1)) / math.log(10),
+            lambda m: m.loss_of(scipy.special.log_softmax(m.s, axis=1)) / math.log(10),
             "the logarithm is to base 10",
             NATURAL,
         ),

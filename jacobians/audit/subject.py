@@ -1,0 +1,181 @@
+"""The code under audit, called with fresh arrays in poisoned memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sysconfig
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit.layouts import check_functions, in_layout
+
+__all__ = ["Arrange", "Call", "Result", "Subject", "call", "check_flag", "printable"]
+
+Array = npt.NDArray[Any]
+Arrange = Mapping[str, Callable[[Array], Array]]
+
+# NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
+BLOCKS, SMALL = 8, 1024
+# Where code is that nobody under audit has written.
+PACKAGE = str(Path(__file__).parents[1])
+LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """What one call gave for one array: a copy of it and the array itself, or what went wrong instead."""
+
+    value: Array | None
+    returned: Any = None
+    raised: str = ""
+    traceback: str = ""
+    changed: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call: what it is to give, what it is given, and what memory is spoiled before.
+
+    Attributes
+    ----------
+    given : dict of str to ndarray
+        Its arguments, by the names of the parameters and in their order; the call may change them.
+    labels : dict of str to str
+        What it should give, by name, and how a report writes that.
+    spoiled : sequence of (shape, dtype)
+        Arrays like these are left behind in memory, which the next ones of their sizes are likely to get.
+    number : int
+        How many calls there were: NaN and ∞ take turns, so that what was never written differs from call to call, and
+        is no number in any. Among integers, it is 77.
+    layout : str
+        Which layout the code is taken to have; empty for its own.
+    """
+
+    given: dict[str, Any]
+    labels: dict[str, str]
+    spoiled: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
+    number: int
+    layout: str = ""
+
+
+class Subject:
+    """Functions to audit, the letters that they take, the names of what they give, and how a report writes those."""
+
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[..., Any] | None],
+        takes: Mapping[str, tuple[str, ...]],
+        gives: Mapping[str, tuple[str, ...]],
+        labels: Mapping[str, str],
+    ) -> None:
+        given = {side: function for side, function in functions.items() if function is not None}
+        if not given:
+            are = "are" if len(functions) > 1 else "is"
+            raise TypeError(f"{' and '.join(functions)} {are} None; audit needs at least one function to call")
+        check_functions(given)
+        self.order = tuple(given)
+        # A backward pass may need what forward saved.
+        self.functions = {side: given[side] for side in sorted(given, reverse=True)}
+        self.takes, self.gives, self.labels = takes, gives, labels
+        self.calls = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays that the functions give."""
+        return tuple(name for side in self.order for name in self.gives[side])
+
+    def side(self, name: str) -> str:
+        """Return which function gives a result."""
+        return next(side for side in self.functions if name in self.gives[side])
+
+    def results(
+        self, arrays: Mapping[str, Array], arrange: Arrange | None = None, only: str | None = None, layout: str = ""
+    ) -> dict[str, Result]:
+        """Call the functions, or only one, each with new arrays, laid out in memory as `arrange` says by letter."""
+        found: dict[str, Result] = {}
+        for side in [only] if only else self.functions:
+            self.calls += 1
+            given = {letter: (arrange or {}).get(letter, np.array)(arrays[letter]) for letter in self.takes[side]}
+            labels = {name: self.labels[name] for name in self.gives[side]}
+            spoiled = [(each.shape, each.dtype) for each in arrays.values()]
+            found |= call(self.functions[side], Call(given, labels, spoiled, self.calls, layout))
+        return found
+
+
+@functools.singledispatch
+def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
+    """Call a function in poisoned memory, and record for each of its results what it gives, raises and changes."""
+    labels, before = asked.labels, {name: each.copy() for name, each in asked.given.items()}
+    if asked.layout:
+        function = in_layout(function, tuple(labels), asked.layout)
+    _poison(asked)
+    try:
+        with np.errstate(all="ignore"):
+            returned = function(*asked.given.values())
+    except (Exception, SystemExit) as error:  # whatever the code under audit raises is the finding
+        where, lines = _place(error), traceback.format_exception(error)
+        said = printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
+        return {name: Result(None, raised=said, traceback=printable("".join(lines))) for name in labels}
+    changed = tuple(name for name, array in asked.given.items() if before[name].tobytes() != array.tobytes())
+    results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple) else returned
+    if not isinstance(results, tuple | list) or len(results) != len(labels):
+        count = f"{len(results)} results" if isinstance(results, tuple | list) else type(returned).__name__
+        said = f"returned {count}, not {len(labels)}: ({', '.join(labels)})"
+        return {name: Result(None, raised=said) for name in labels}
+    pairs = zip(labels.items(), results, strict=True)
+    return {name: _result(value, label, changed) for (name, label), value in pairs}
+
+
+def check_flag(name: str, flag: Any) -> None:
+    """Refuse a flag that is no bool."""
+    if not isinstance(flag, bool):
+        raise TypeError(f"{name} is {flag!r}; it needs True or False")
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey, and XML and JSON cannot hold."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
+    )
+
+
+def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
+    masked = isinstance(value, np.ma.MaskedArray)
+    if masked or not isinstance(value, np.ndarray | np.generic | float | int | complex):
+        more = ": its mask may hide numbers; return its .data or .filled(0)" if masked else ""
+        return Result(None, raised=f"returned {type(value).__name__} for {label}, not an array{more}")
+    if not np.can_cast(np.asarray(value).dtype, np.float64, "same_kind"):
+        return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}, not real numbers")
+    return Result(np.array(value), value, changed=changed)
+
+
+def _poison(asked: Call) -> None:
+    spoiled = []
+    for shape, dtype in asked.spoiled:
+        value = 77 if dtype.kind in "iu" else np.nan if asked.number % 2 else np.inf
+        blocks = [np.empty(shape, dtype)]
+        blocks += [np.empty(shape, dtype) for _ in range(BLOCKS - 1 if blocks[0].nbytes < SMALL else 1)]
+        for block in blocks:
+            block.fill(value)
+        spoiled += blocks
+    del spoiled
+
+
+def _place(error: BaseException) -> str:
+    """Say where an exception was raised: function, line and source of the deepest frame that is of no library."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _of_library(each.filename)]
+    if not frames:
+        return ""
+    source = f": `{frames[-1].line}`" if frames[-1].line else ""
+    return f"{frames[-1].name}, line {frames[-1].lineno}{source}"
+
+
+def _of_library(file: str) -> bool:
+    return file.startswith((PACKAGE, *LIBRARIES, "<frozen")) or bool(INSTALLED & set(Path(file).parts))
