@@ -203,11 +203,24 @@ class Way:
 def ways(result: str, letters: Sequence[str], structure: Structure) -> list[Way]:
     """Return ways to give entries of one factor together, so that no two of them meet in one entry of the result.
 
-    In right code, that is so where they differ in indices that the result has, too.
+    Parameters
+    ----------
+    result : str
+        S, dX, dF or db.
+    letters : sequence of str
+        The factors.
+    structure : Structure
+        Axes and groups.
+
+    Returns
+    -------
+    list of Way
+        In right code, entries do not meet that differ in indices that the result has, too; the last ways give every
+        entry alone.
     """
     own = {axis.name for axis in structure.tensors[result].axes}
     found = []
-    for left_out in ({}, {"g"}, own):
+    for left_out in (set[str](), {"g"}, own):
         for letter in letters:
             names = {axis.name for axis in structure.tensors[letter].axes}
             found.append(Way(letter, frozenset((names & own).difference(left_out))))
