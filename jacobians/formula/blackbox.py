@@ -340,7 +340,7 @@ class _Reader:
             axes=options.axes,
             groups=way.groups,
             depthwise=way.depthwise,
-            layout=str(way),
+            layout=way.layout,
             differences=differences,
             layers=len(agree),
             calls=self.calls,
