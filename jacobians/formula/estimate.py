@@ -166,10 +166,9 @@ def _padded(found: AxisOptions, one: _Sample) -> Iterator[AxisOptions]:
     lacks = one.out - start.responses(one.size, one.taps)
     need = -lacks if found.transposed else lacks * found.stride
     numbers = sorted(range(need - found.stride, need + found.stride + 1), key=lambda each: (each < 0, abs(each)))
-    firsts: list[Side] = [one.before, *SIDES]
+    befores: list[Side] = [one.before, *SIDES]
+    afters: list[Side] = [*numbers, *SIDES]
     # Padding that depends on the image on both sides, or on neither, before other.
-    pairs = sorted(
-        itertools.product(firsts, [*numbers, *SIDES]), key=lambda pair: len({"z" in str(side) for side in pair})
-    )
+    pairs = sorted(itertools.product(befores, afters), key=lambda pair: len({"z" in str(side) for side in pair}))
     for before, after in pairs:
         yield dataclasses.replace(found, before=before, after=after)
