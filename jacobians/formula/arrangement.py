@@ -41,8 +41,8 @@ class Arrangement:
     @functools.cached_property
     def orders(self) -> dict[str, Order]:
         """The axes of X, F and S."""
-        F = self.layout.partition(",")[2].partition("->")[0]
-        return parse(self.layout, absent="" if "I" in F else "I" if "O" in F else "CIO")
+        leading = {*self.layout.partition(",")[2].partition("->")[0]} - {*SPATIAL}
+        return parse(self.layout, absent="I" if leading == {"O"} else "" if leading else "CIO")
 
     def call(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
         """Call code with X (N, d, *image), F (n, d/groups, *taps) and perhaps b (n,), for S (N, n, *out)."""
