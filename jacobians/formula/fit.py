@@ -67,7 +67,8 @@ def fit(
     if not given.are_split:
         return None
     steps = sorted({*options.stride, *options.dilation})
-    combinations = Combinations(given.sizes, steps, joined_sizes(structure))
+    caps = sorted({1 + zeros for pair in options.padding for zeros in pair if zeros > 1})
+    combinations = Combinations(given.sizes, steps, joined_sizes(structure), caps)
     likely = {each.index: Linear(each.value.terms) for each in right(result, structure, options).terms[0].equations}
     plain = tuple(View(tensor) for tensor in given.tensors)
     ways = [(views, False) for views in dict.fromkeys((first or plain, plain))]
