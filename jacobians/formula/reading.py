@@ -179,7 +179,7 @@ class _Formulas:
             if found:
                 self.views[letters] = found[0].views
             terms += [each.with_ones(missing) for each in found]
-        return Formula(self.result, tuple(terms), self.shape)
+        return Formula(self.result, tuple(terms), self.shape, (("groups", self.structure.groups),))
 
     def _readings(self, letters: tuple[str, ...]) -> list[Reading]:
         """Read the first layers that have such products, and those that are wanted; others that have none are known."""
