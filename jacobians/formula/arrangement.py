@@ -18,10 +18,8 @@ __all__ = ["Arrangement", "arrangements"]
 
 Array = npt.NDArray[Any]
 
-# Where the other axes of X and S, and of F, stand around the spatial ones, s.
-IMAGES, FILTERS = ("NCs", "NsC", "sCN", "Cs", "sC"), ("OIs", "sIO", "OsI", "IOs")
-# Those of depthwise code, in which each plane has filters of its own.
-DEPTHWISE = ("OIs", "Os", "sO", "sIO", "sOI")
+# Where the other axes of X and S, and of F, stand around the spatial ones, s; in depthwise code without I.
+IMAGES, FILTERS = ("NCs", "NsC", "sCN", "Cs", "sC"), ("OIs", "sIO", "OsI", "IOs", "sOI", "Os", "sO")
 # Groups that are tried, and planes of depthwise code.
 GROUPS, PLANES = (1, 2, 3, 4), 3
 
@@ -81,27 +79,28 @@ def _leading(letters: str, order: Order, absent: int | None) -> tuple[slice | in
 def arrangements(layout: str | None, groups: int | None, spatial_ndim: int) -> Iterator[Arrangement]:
     """Yield the layout that is given, or all that are usual: planes first before others, no groups before some."""
     spatial = SPATIAL[-spatial_ndim:]
-    given = [] if layout is None else [_checked(layout, spatial)]
+    if layout is None:
+        usual = [f"{X},{F}->{X}" for X, F in itertools.product(IMAGES, FILTERS)]
+        layouts = [each.replace("s", spatial) for each in [*usual, "s,s->s"]]
+    else:
+        layouts = [_checked(layout, spatial, groups)]
+    whole = [each for each in layouts if "I" in each]
     for count in GROUPS if groups is None else (groups,):
-        yield from (Arrangement(each, count) for each in given or _usual(spatial, FILTERS))
-        if count == 1 and not given:
-            yield Arrangement(f"{spatial},{spatial}->{spatial}")
-    if groups is None:
-        yield from (Arrangement(each, PLANES, depthwise=True) for each in given or _usual(spatial, DEPTHWISE))
+        yield from (Arrangement(each, count) for each in whole)
+        if count == 1:
+            yield from (Arrangement(each) for each in layouts if "C" not in each)
+    if groups is None or not whole:
+        yield from (Arrangement(each, PLANES, depthwise=True) for each in layouts if "C" in each)
 
 
-def _usual(spatial: str, filters: Sequence[str]) -> Iterator[str]:
-    for X, F in itertools.product(IMAGES, filters):
-        yield f"{X},{F}->{X}".replace("s", spatial)
-
-
-def _checked(layout: str, spatial: str) -> str:
-    """Return a layout without spaces that has these spatial axes, none flattened."""
+def _checked(layout: str, spatial: str, groups: int | None) -> str:
+    """Return a layout without spaces that has these spatial axes, none flattened, and planes where there are groups."""
     found = "".join(layout.split())
-    orders = Arrangement(found).orders
-    if "(" in found or {*orders["X"].letters} & {*SPATIAL} != {*spatial}:
+    if "(" in found or {*Arrangement(found).orders["X"].letters} & {*SPATIAL} != {*spatial}:
         raise ShapeError(
             f'layout is "{layout}"; it needs {spatial} for the spatial axes, each an axis of its own, such as '
             f'"N{spatial}C,{spatial}IO->N{spatial}C"'
         )
+    if "C" not in found and groups not in {None, 1}:
+        raise ShapeError(f'groups is {groups}, but the layout "{layout}" has no planes; leave one of them out')
     return found

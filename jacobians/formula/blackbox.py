@@ -295,11 +295,15 @@ class _Reader:
         self._check_steady(call, first)
         structure = Structure(self.spatial_ndim, way.groups)
         options = estimate(_without_constant(call), structure, self.dtype)
+        # The images of a transposed convolution need not be as large as its responses.
+        axes = tuple(dataclasses.replace(each, stride=1) if each.transposed else each for each in options.axes)
+        drawn = layers(structure, dataclasses.replace(options, axes=axes).geometry)
+        known = [Layer(options.geometry(each.geometry.image, each.geometry.filters), each.images) for each in drawn]
         try:
-            found = formula_of(call, "S", structure, options.geometry, self.dtype, self.most)
+            found = formula_of(call, "S", structure, options.geometry, self.dtype, self.most, known)
         except Unreadable as error:
             raise Unreadable(self._why(call, first) or f"No formula was found: {error}.") from error
-        known = [*layers(structure, options.geometry), *(_layer(options, each) for each in LARGER)]
+        known += [_layer(options, each) for each in LARGER]
         # What is done to each plane before planes are summed shows where there is one.
         known.sort(key=lambda layer: layer.geometry.planes_per_group)
         agree = [layer for seed, layer in enumerate(known) if self._agrees(call, found, layer, seed)]

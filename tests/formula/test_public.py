@@ -68,6 +68,7 @@ SOME = {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 2)}
         (lambda X, F: conv(X, F, groups=2, stride=2), {"groups": 2, "stride": (2, 2), "depthwise": False}),
         (depthwise, {"depthwise": True, "padding": ((1, 1), (1, 1)), "layout": "NCHW,OHW->NCHW"}),
         (transposed, {"transposed": True, "stride": (2, 3), "padding": ((1, 0), (0, 1)), "layout": "NCHW,IOHW->NCHW"}),
+        (lambda X, F: transposed(X, F.transpose(3, 2, 0, 1)), {"transposed": True, "layout": "NCHW,HWOI->NCHW"}),
         (same_of_tensorflow, {"stride": (2, 2), "padding": (("⌊z/2⌋", "⌈z/2⌉"),) * 2, "transposed": False}),
         (causal, {"stride": (3, 3), "padding": (("k − 1", 0),) * 2}),
         (convolve2d, {"turned": True, "padding": (("k − 1", "k − 1"),) * 2, "layout": "HW,HW->HW"}),
@@ -222,6 +223,8 @@ def test_unusable_arguments():
     for layout in ("NCW,OIW->NCW", "N(CHW),OIHW->N(CHW)"):
         with pytest.raises(ShapeError, match="it needs HW for the spatial axes, each an axis of its own"):
             read(conv, layout=layout)
+    with pytest.raises(ShapeError, match='groups is 2, but the layout "HW,HW->HW" has no planes'):
+        read(convolve2d, layout="HW,HW->HW", groups=2)
     with pytest.raises(DtypeError, match="dtype is 'float16'; it needs one of float64, float32"):
         read(conv, dtype="float16")
 
