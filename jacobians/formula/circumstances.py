@@ -94,16 +94,13 @@ def circumstances(read: Formula, right: Formula, structure: Structure) -> Circum
     inside = ordinary.at(columns)
     within = proof and proof.within(ordinary.condition())
     some = {name: column[inside] for name, column in columns.items()}
-    found = "", False
     # Where a filter meets nothing but padding, there is often nothing that could be wrong.
-    for search in (_single, _pair):
-        for where, at, wrong, proving in (
-            ("", columns, differ, proof),
-            (f", if {ordinary.words}", some, differ[inside], within),
-        ):
-            if not found[0] and len(wrong):
-                text, proved = _said(search(predicates, at, wrong), wrong, proving)
-                found = f"{text}{where}" if text else "", proved
+    asked = [("", columns, differ, proof), (f", if {ordinary.words}", some, differ[inside], within)]
+    found = "", False
+    for search, (where, at, wrong, proving) in itertools.product((_single, _pair), asked):
+        if not found[0] and len(wrong):
+            text, proved = _said(search(predicates, at, wrong), wrong, proving)
+            found = f"{text}{where}" if text else "", proved
     return Circumstances(*found, int(differ.sum()), len(tried))
 
 
