@@ -376,10 +376,12 @@ class _Reader:
             values = [each for each in given if each is not None]
             if len(values) < len(given):
                 return self._raises()
+            if len({each.shape for each in values}) > 1:
+                return f"The shape of the result depends on the numbers in {letter}."
             if not np.all(np.isfinite(values)):
                 return f"The result has entries that are no finite numbers, where {letter} is 0 or small integers."
             zero, first, double, second, added = values
-            if np.any(zero) and np.array_equal(zero, first) and np.array_equal(zero, second):
+            if np.any(zero) and np.all(np.equal(values, zero)):
                 return (
                     f"The result is the same whatever {letter} is, and not 0: the function depends on earlier calls, "
                     f"such as results that it keeps by shapes, or not on {letter}."
@@ -409,7 +411,7 @@ def _without_constant(call: Plain) -> Plain:
 
     def linear(layer: Layer, arrays: Mapping[str, Array]) -> Array | None:
         value, added = call(layer, arrays), constant(layer)
-        return None if value is None or added is None else value - added
+        return None if value is None or added is None or value.shape != added.shape else value - added
 
     return linear
 

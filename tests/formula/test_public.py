@@ -186,6 +186,10 @@ def random():
         (lambda X, F: conv(X, F**3), "not linear in F: scaling F by 2 does not double the result"),
         (lambda X, F: np.sort(conv(X, F)), r"S\(X₁ \+ X₂\) ≠ S\(X₁\) \+ S\(X₂\)"),
         (lambda X, F: conv(X, F) / np.abs(X).sum(), "no finite numbers"),
+        (
+            lambda X, F: conv(X, F)[:, :, : 1 + int(X.flat[0] > 0)],
+            "The shape of the result depends on the numbers in X",
+        ),
         (kept_by_shapes(), "depends on earlier calls"),
         (counting(), "result of the same call differs"),
         (random(), "result of the same call differs"),
