@@ -17,6 +17,7 @@ from jacobians.audit.conduct.digits import digits
 from jacobians.audit.conduct.in_place import in_place
 from jacobians.audit.conduct.large_batches import large_batches
 from jacobians.audit.conduct.layouts import memory_layouts
+from jacobians.audit.conduct.lost import lost
 from jacobians.audit.conduct.not_a_number import not_a_number
 from jacobians.audit.conduct.state import state
 from jacobians.audit.curriculum import affordable
@@ -64,6 +65,7 @@ def audited(
     findings = [*explained(run), *kept]
     for observe in CONDUCT:
         findings += observe(run)
+    findings += lost(run, findings)
     miss = None if findings and run.broken else worst
     return AuditReport(
         tuple(findings),

@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from jacobians.audit.layouts import check_functions, in_layout
 
-__all__ = ["Arrange", "Call", "Result", "Subject", "call", "check_flag", "printable"]
+__all__ = ["ENDED", "LATE", "UNTRIED", "Arrange", "Call", "Result", "Subject", "call", "check_flag", "printable"]
 
 Array = npt.NDArray[Any]
 Arrange = Mapping[str, Callable[[Array], Array]]
 
+# How it is said that a call ended its process, that it did not end, and that it was not made, as others did so before.
+ENDED, LATE, UNTRIED = "the process ended", "it was not done", "was not tried"
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
 # Where code is that nobody under audit has written.
