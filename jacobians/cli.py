@@ -7,12 +7,14 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +27,7 @@ from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
 
-HOLDS, FAILS, UNUSABLE = 0, 1, 2
+HOLDS, FAILS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 # Seconds for one call of code that somebody else has written.
 TIMEOUT = 60.0
 
@@ -48,7 +50,9 @@ class Format(StrEnum):
 
 
 def main() -> None:
-    """Run the command line; unusable arguments end it with one line and exit status 2."""
+    """Run the command line; unusable arguments end it with one line and exit status 2, a Ctrl-C with 130."""
+    if signal.getsignal(signal.SIGINT) in {signal.default_int_handler, signal.SIG_DFL}:
+        signal.signal(signal.SIGINT, _interrupted)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without these characters still shows the rest
@@ -65,6 +69,13 @@ def main() -> None:
     except OSError as error:  # such as a full disk that is printed to
         _print_no_more()
         _refuse(str(error))
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Come to an end; a second Ctrl-C is not waited with."""
+    del frame
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _refuse(message: str) -> None:
@@ -160,20 +171,25 @@ def verify(
 ) -> None:
     """Check every equation of the lecture, L1 … L24, and say on what evidence it holds.
 
-    Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable.
+    Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable or a file cannot be written, 130 after
+    Ctrl-C, which prints what was checked until then.
 
     Examples: `jacobians verify`, `jacobians verify --only L18,L20 --seed 7`, `jacobians verify --json record.json`
     """
     import jacobians
+    from jacobians.verify import Interrupted
 
     _check_folder("--json", json_file)
     only = [name.strip() for name in identities.split(",")] if identities else None
     out = Console(highlight=False)
-    with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
-        try:
+    try:
+        with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
             report = jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
-        except ValueError as error:
-            _refuse(str(error).replace("identities", "--only", 1))
+    except ValueError as error:
+        _refuse(str(error).replace("identities", "--only", 1))
+    except Interrupted as stop:
+        print(stop.report)
+        sys.exit(INTERRUPTED)
     say = functools.partial(_print_report, out, report) if out.is_terminal else functools.partial(print, report)
     _end(HOLDS if report.ok else FAILS, say, _json(json_file, report.to_dict()))
 
@@ -194,8 +210,12 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
     if jobs == 1:
         yield None
         return
-    with workers.Pool(jobs, _use_one_thread) as executor:
+    with workers.Pool(jobs, _use_one_thread, _print_bytes) as executor:
         yield executor
+
+
+def _print_bytes(printed: bytes) -> None:
+    sys.stderr.write(printed.decode(errors="replace"))
 
 
 def _use_one_thread() -> None:
@@ -290,7 +310,8 @@ def audit(
 ) -> None:
     """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
-    Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable.
+    Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable or a file cannot be written, 130 after
+    Ctrl-C.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
@@ -412,6 +433,8 @@ def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, b
 
 def _load(file: str, name: str) -> Callable[..., Any]:
     """Load a function from a file, as if the file were run from its own folder."""
+    from jacobians.audit.subject import said
+
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"{file} does not exist; name a Python file")
@@ -423,8 +446,8 @@ def _load(file: str, name: str) -> Callable[..., Any]:
     sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the file does wrong is the user's to know
-        raise ValueError(f"{file} does not load: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # whatever the file does wrong is the user's to know
+        raise ValueError(f"{file} does not load: {said(error)}") from error
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None or not callable(function):
         known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]

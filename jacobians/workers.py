@@ -5,15 +5,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import connection, resource_tracker
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -36,7 +38,7 @@ class Worker:
     """
 
     def __init__(self, target: Callable[..., None], *args: Any, output: Callable[[bytes], None]) -> None:
-        self._connection, there = SPAWN.Pipe()
+        self.connection, there = SPAWN.Pipe()
         printed, prints = SPAWN.Pipe(duplex=False)
         with _undisturbed():
             self.process: SpawnProcess = SPAWN.Process(target=_serve, args=(prints, target, there, *args), daemon=True)
@@ -49,7 +51,7 @@ class Worker:
 
     def send(self, asked: Any) -> None:
         """Ask for something."""
-        self._connection.send(asked)
+        self.connection.send(asked)
 
     def receive(self, timeout: float | None) -> Any:
         """Return the answer; TimeoutError if it is not there in time, EOFError or ConnectionError if none can come."""
@@ -58,8 +60,8 @@ class Worker:
             # Another process that it started may hold its end of the connection open.
             alive = self.process.is_alive()
             left = LOOK if until is None else max(min(LOOK, until - time.monotonic()), 0)
-            if self._connection.poll(left):
-                return self._connection.recv()
+            if self.connection.poll(left):
+                return self.connection.recv()
             if not alive:
                 raise EOFError
             if until is not None and time.monotonic() >= until:
@@ -71,23 +73,39 @@ class Worker:
         self._words.join(LAST_WORDS)
 
 
-class Pool(ProcessPoolExecutor):
-    """Processes for pieces of work; where an exception leaves it, they end at once."""
+class Pool(Executor):
+    """Processes for pieces of work, which end at once where the pool is left, by an exception, too."""
 
-    def __init__(self, jobs: int, prepare: Callable[[], None]) -> None:
-        super().__init__(jobs, mp_context=SPAWN, initializer=_prepare, initargs=(prepare,))
+    def __init__(self, jobs: int, prepare: Callable[[], None], output: Callable[[bytes], None]) -> None:
+        self._workers = [Worker(_work, prepare, output=output) for _ in range(jobs)]
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Give it a piece of work, for which it may start a process."""
-        with _undisturbed():
-            return super().submit(fn, *args, **kwargs)
+    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **_: Any) -> Iterator[Any]:
+        """Call a function in the processes; yield what it returns in the order of what it is given."""
+        pieces = enumerate(zip(*iterables, strict=False))
+        idle, busy = list(self._workers), dict[Worker, int]()
+        results, expected = dict[int, Any](), 0
+        while True:
+            while idle and (piece := next(pieces, None)):
+                number, given = piece
+                busy[idle[-1]] = number
+                idle.pop().send((fn, given))
+            if not busy:
+                return
+            done = multiprocessing.connection.wait([worker.connection for worker in busy])
+            for worker in [each for each in busy if each.connection in done]:
+                results[busy.pop(worker)] = worker.receive(None)
+                idle.append(worker)
+            while expected in results:
+                error, result = results.pop(expected)
+                expected += 1
+                if error is not None:
+                    raise error
+                yield result
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool | None:
-        """Wait for what is not done, or after an exception, for nothing."""
-        if kind is not None:
-            for process in list((self._processes or {}).values()):
-                _end(process)
-        return super().__exit__(kind, error, traceback)
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.end()
 
 
 # Those that may still run; multiprocessing only asks them to end, and then waits for them.
@@ -144,9 +162,17 @@ def _serve(prints: Connection, target: Callable[..., None], *args: Any) -> None:
     target(*args)
 
 
-def _prepare(prepare: Callable[[], None]) -> None:
-    _follow()
+def _work(connection: Connection, prepare: Callable[[], None]) -> None:
     prepare()
+    with contextlib.suppress(EOFError):
+        while True:
+            function, given = connection.recv()
+            try:
+                answer: tuple[Any, Any] = None, function(*given)
+            except Exception as error:  # it is raised where the result is waited for
+                error.add_note(traceback.format_exc())
+                answer = error, None
+            connection.send(answer)
 
 
 def _follow() -> None:
@@ -167,7 +193,7 @@ def _follow() -> None:
 
 
 def _watch(sentinel: int) -> None:
-    connection.wait([sentinel])
+    multiprocessing.connection.wait([sentinel])
     if hasattr(os, "killpg"):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)

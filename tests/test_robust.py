@@ -1,6 +1,8 @@
 """Nothing hangs and nothing is lost: the command as a process, beside code and systems that behave badly."""
 
+import contextlib
 import os
+import random
 import re
 import resource
 import signal
@@ -10,10 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
-from jacobians import files
+from jacobians import Geometry, audit_relu, files, verify
+from jacobians.verify import Interrupted
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "jacobians")
@@ -147,7 +151,7 @@ def test_a_file_that_hangs_where_it_is_loaded_is_said_to(tmp_path):
 
 def test_a_formula_is_not_read_for_ever(tmp_path):
     file = write(tmp_path, "def forward(X, F):\n    time.sleep(3600)\n")
-    status, out, _ = run("read", f"{file}:forward", "--timeout", "1")
+    status, out, _ = run("read", f"{file}:forward", "--timeout", "0.3")
     assert status == 1
     assert "it was not done" in out
 
@@ -278,8 +282,7 @@ def ended_by(process, name):
     return running
 
 
-@pytest.mark.parametrize("name", KILLED)
-@pytest.mark.parametrize("busy", BUSY)
+@pytest.mark.parametrize(("name", "busy"), [("SIGTERM", "sleep"), *(("SIGKILL", busy) for busy in BUSY)])
 def test_code_that_is_called_ends_with_the_audit(tmp_path, name, busy):
     called = tmp_path / "called"
     file = write(
@@ -306,3 +309,242 @@ def test_processes_that_verify_end_with_the_command(name):
     wait_for(lambda: len(descendants(process)) == 3)
     running = ended_by(process, name)
     wait_for(lambda: all_ended(running))
+
+
+# Ctrl-C ---------------------------------------------------------------------------------------------------------------
+
+# As a shell has them: a process that ended by the signal itself has this status, too.
+INTERRUPTED = {130, -signal.SIGINT}
+
+
+def press(process):
+    """Press Ctrl-C: every process of the terminal's foreground gets the signal."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def has_worked(pid):
+    """Whether a process has done more than load: then it checks equations."""
+    return psutil.Process(pid).cpu_times().user > 5
+
+
+def interrupted(process, running):
+    """Return what the command prints after Ctrl-C, and see that it ends soon, and all that it started."""
+    pressed = time.monotonic()
+    out, err = process.communicate(timeout=LONG)
+    assert time.monotonic() - pressed < 10
+    wait_for(lambda: all_ended(running))
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_in_verify_prints_what_was_verified(jobs):
+    process = start("verify", "--jobs", jobs, start_new_session=True)
+    wait_for(lambda: any(has_worked(pid) for pid in (descendants(process) if jobs > 1 else [process.pid])))
+    running = descendants(process)
+    press(process)
+    out = interrupted(process, running)
+    assert process.returncode == 130
+    assert re.search(r"^L24 ", out, re.MULTILINE)
+    assert re.search(r"Interrupted, with \d+ pieces of work not done", out)
+
+
+def test_ctrl_c_while_verify_starts_its_processes_ends_all_of_them():
+    process = start("verify", "--jobs", "4", start_new_session=True)
+    running = wait_for(lambda: descendants(process))
+    press(process)
+    interrupted(process, running)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("loaded", ["numpy", "scipy/sparse"])
+def test_ctrl_c_while_the_command_is_loaded_leaves_nothing_behind(loaded):
+    process = start("verify", start_new_session=True)
+    wait_for(lambda: loaded in " ".join(each.path for each in psutil.Process(process.pid).memory_maps()))
+    press(process)
+    process.communicate(timeout=LONG)
+    assert process.returncode in INTERRUPTED
+    wait_for(lambda: not any(os.getpgid(pid) == process.pid for pid in psutil.pids() if is_running(pid)))
+
+
+def test_a_second_ctrl_c_ends_verify_all_the_same():
+    process = start("verify", "--jobs", "2", start_new_session=True)
+    wait_for(lambda: len(descendants(process)) == 3)
+    running = descendants(process)
+    press(process)
+    press(process)
+    process.communicate(timeout=LONG)
+    assert process.returncode in INTERRUPTED
+    wait_for(lambda: all_ended(running))
+
+
+def test_ctrl_c_in_audit_ends_the_code_that_is_called(tmp_path):
+    called = tmp_path / "called"
+    file = write(tmp_path, f"def relu(S, G):\n    open({str(called)!r}, 'w').close()\n    time.sleep(3600)\n")
+    process = start("audit", f"{file}:relu", "--layer", "relu", start_new_session=True)
+    wait_for(called.exists)
+    running = descendants(process)
+    press(process)
+    assert interrupted(process, running) == ""
+    assert process.returncode == 130
+
+
+def test_what_was_checked_before_a_ctrl_c_is_in_its_report():
+    def stop(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=r"^Interrupted") as caught:
+        verify([Geometry((1, 3, size), (1, 1, 2, 2)) for size in range(2, 9)], identities=["L18"], progress=stop)
+    report = caught.value.report
+    assert (report.layers, report.left > 0, report.ok) == (3, True, False)
+    assert report.rows[0].counts["exact"] > 0
+    assert report.to_dict()["left"] == report.left
+
+
+# what code raises, prints and changes ---------------------------------------------------------------------------------
+
+RAISING = """
+class Own(BaseException):
+    pass
+class Mute(Exception):
+    def __str__(self):
+        raise Own
+def interrupting(S, G):
+    raise KeyboardInterrupt
+def stopping(S, G):
+    raise GeneratorExit
+def own(S, G):
+    raise Own("no device")
+def mute(S, G):
+    raise Mute
+"""
+RAISED = {
+    "interrupting": "KeyboardInterrupt: (interrupting, line LINE: `raise KeyboardInterrupt`)",
+    "stopping": "GeneratorExit: (stopping, line LINE: `raise GeneratorExit`)",
+    "own": 'Own: no device (own, line LINE: `raise Own("no device")`)',
+    "mute": "Mute: its text raises Own (mute, line LINE: `raise Mute`)",
+}
+
+
+def said_of(report):
+    return " ".join(report.splitlines()[0].split())
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_whatever_code_raises_is_a_finding_with_its_line(tmp_path, name):
+    file = write(tmp_path, RAISING)
+    line = file.read_text().splitlines().index(f"def {name}(S, G):") + 2
+    raised = RAISED[name].replace("LINE", str(line))
+    status, out, err = run("audit", f"{file}:{name}", "--layer", "relu")
+    assert (status, err) == (1, "")
+    assert said_of(out).endswith(raised)
+    here = {"__name__": "somebodys"}
+    exec(compile(file.read_text(), str(file), "exec"), here)
+    assert said_of(str(audit_relu(here[name]))).endswith(raised)
+
+
+def test_whatever_a_file_raises_where_it_is_loaded_is_said_in_one_line(tmp_path):
+    file = write(tmp_path, RAISING + "raise Mute\n")
+    status, out, err = run("audit", f"{file}:own", "--layer", "relu")
+    assert (status, out) == (2, "")
+    assert err == f"jacobians: {file} does not load: Mute: its text raises Own\n"
+
+
+def test_a_ctrl_c_in_python_ends_an_audit_also_where_the_code_catches_it():
+    def relu(S, G):
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        return G * (S > 0)
+
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        audit_relu(relu)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("after", ["", "raise SystemExit", "raise ValueError"])
+def test_a_forked_child_that_comes_back_ends(tmp_path, after):
+    pids = tmp_path / "pids"
+    file = write(
+        tmp_path,
+        f"""
+def relu(S, G):
+    if os.fork() == 0:
+        with open({str(pids)!r}, "a") as file:
+            print(os.getpid(), file=file)
+        {after}
+    else:
+        os.wait()
+    return G * (S > 0)
+""",
+    )
+    status, out, _ = run("audit", f"{file}:relu", "--layer", "relu")
+    assert (status, out[0]) == (0, "✓")
+    children = [int(line) for line in pids.read_text().splitlines()]
+    assert len(children) == len(set(children)) > 1
+    assert all_ended(children)
+
+
+def test_what_code_prints_goes_to_stderr_and_is_cut(tmp_path):
+    file = write(
+        tmp_path,
+        """
+print("loaded")
+def relu(S, G):
+    print("in Python")
+    os.write(1, b"below it\\\\n")
+    os.write(2, b"x" * 1000)
+    return G * (S > 0)
+""".replace("\\\\", "\\"),
+    )
+    status, out, err = run("audit", f"{file}:relu", "--layer", "relu")
+    assert status == 0
+    assert re.fullmatch(r"✓ .*(\n  .*)*\n", out)
+    assert err.startswith("loaded\nin Python\nbelow it\nxxx")
+    assert 20_000 < len(err) < 21_000
+    assert "20000 bytes" in err.splitlines()[-1]
+
+
+CHANGING = """
+import random
+def relu(S, G):
+    np.seterr(all="raise")
+    os.chdir("/")
+    os.environ["SOMEBODYS"] = "1"
+    random.seed(0)
+    np.random.seed(0)
+    return G * (S > 0)
+"""
+CHANGED = (
+    "np.seterr, the working directory, the environment, the random numbers of Python and the random numbers of NumPy"
+)
+
+
+def test_what_code_changes_for_the_whole_process_is_noted(tmp_path):
+    status, out, _ = run("audit", f"{write(tmp_path, CHANGING)}:relu", "--layer", "relu")
+    assert status == 0
+    assert f"note: backward changes {CHANGED} for the whole process" in out
+
+
+def test_what_code_changes_for_the_whole_process_is_put_back(tmp_path):
+    here = {}
+    exec(CODE + CHANGING, here)
+
+    def around():
+        return np.geterr(), Path.cwd(), dict(os.environ), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+
+    before = around()
+    report = audit_relu(here["relu"]).check()
+    assert around() == before
+    assert any(CHANGED in note for note in report.notes)
+
+
+def test_code_that_changes_nothing_around_itself_has_no_note():
+    assert audit_relu(lambda S, G: G * (S > 0)).notes == ()
+
+
+def test_random_results_are_seen_although_random_numbers_are_put_back():
+    def relu(S, G):
+        return G * (S > 0) + np.random.randint(2)  # noqa: NPY002
+
+    assert any("another result" in each.title or each.kind == "state" for each in audit_relu(relu).findings)

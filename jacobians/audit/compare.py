@@ -98,6 +98,8 @@ class Run:
     inaccurate: set[str] = dataclasses.field(default_factory=set)
     # The first probe that each function changed, and which of its arrays.
     changed: dict[str, tuple[Probe, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+    # What each function changes around itself.
+    around: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
     # The first probe of which each function ended its process, or did not end, by a result, and how.
     lost: dict[str, tuple[Probe, str]] = dataclasses.field(default_factory=dict)
 
@@ -108,6 +110,7 @@ class Run:
         found = self.subject.results(probe.arrays, arrange, only, layout)
         for side in {self.subject.side(name) for name in found}:
             name = self.subject.gives[side][0]
+            self.around.setdefault(side, {}).update(dict.fromkeys(found[name].around))
             if found[name].raised.startswith((ENDED, LATE)):
                 self.lost.setdefault(name, (probe, found[name].raised))
         for name, result in found.items():

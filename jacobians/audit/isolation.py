@@ -13,6 +13,7 @@ import ctypes
 import dataclasses
 import faulthandler
 import math
+import os
 import pickle
 import signal
 import sys
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.subject import ENDED, LATE, UNTRIED, Call, Result, call, printable
+from jacobians.audit.subject import ENDED, LATE, UNTRIED, Call, Result, call, said
 from jacobians.workers import Worker
 
 __all__ = ["Isolated", "isolated"]
@@ -190,7 +191,7 @@ class _Code:
         try:
             self.start()
         except Exception as error:  # whatever it is, the report is not to be lost
-            ended += f", and a new one does not load the code: {_said(error)}"
+            ended += f", and a new one does not load the code: {said(error)}"
             self.given_up = dict.fromkeys(PASSES, ended)
         return ended
 
@@ -241,21 +242,17 @@ def _laid(memory: bytes, shape: Any, dtype: Any, offset: int, strides: Any) -> A
     return np.ndarray(shape, dtype, aligned.data, offset, strides)
 
 
-def _none(asked: Call, said: str) -> dict[str, Result]:
-    return {name: Result(None, raised=said) for name in asked.labels}
+def _none(asked: Call, text: str) -> dict[str, Result]:
+    return {name: Result(None, raised=text) for name in asked.labels}
 
 
-def _said(error: BaseException) -> str:
-    return printable(f"{type(error).__name__}: {error}")
-
-
-def _unpacked(said: str, packed: bytes) -> Exception:
+def _unpacked(text: str, packed: bytes) -> Exception:
     """Return an exception of the other process as it was, or where it cannot be made again here, in words."""
     try:
         error = pickle.loads(packed)
     except Exception:  # whatever its type raises when it is made of other arguments
         error = None
-    return error if isinstance(error, Exception) and _said(error) == said else ChildProcessError(NOT_LOADING + said)
+    return error if isinstance(error, Exception) and said(error) == text else ChildProcessError(NOT_LOADING + text)
 
 
 # in the other process -------------------------------------------------------------------------------------------------
@@ -266,14 +263,18 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
     connection.send("ready")
     if first:
         faulthandler.enable(all_threads=False)  # where it crashes, on stderr; the next processes would say the same
+    process = os.getpid()
     try:
         functions: dict[str, Any] = dict(zip(PASSES, load(), strict=True))
-    except (Exception, SystemExit) as error:  # whatever it is, the audit is told
+    except BaseException as error:  # whatever it is, the audit is told
         packed = b""
-        with contextlib.suppress(Exception):  # whatever its parts raise
+        with contextlib.suppress(BaseException):  # whatever its parts raise
             packed = pickle.dumps(error)
-        connection.send((None, (_said(error), packed)))
+        connection.send((None, (said(error), packed)))
         return
+    finally:
+        if os.getpid() != process:  # a child that the code has forked
+            os._exit(1)
     attributes = ("__module__", "__qualname__", "layout")
     known = [each if each is None else [getattr(each, name, "") for name in attributes] for each in functions.values()]
     connection.send((known, None))
@@ -294,6 +295,6 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
                     count += 1
             try:
                 connection.send(found)
-            except Exception as error:  # nothing of it was sent: it is packed first
-                said = f"returned what cannot be sent from its process: {_said(error)}"
-                connection.send({name: Result(None, raised=said) for name in found})
+            except BaseException as error:  # nothing of it was sent: it is packed first
+                text = f"returned what cannot be sent from its process: {said(error)}"
+                connection.send(_none(made, text))
