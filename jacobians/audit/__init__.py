@@ -172,7 +172,7 @@ def audit_fully_connected(
     --------
     >>> report = audit_fully_connected(lambda W, H, b: H.swapaxes(1, 3).reshape(len(H), -1) @ W.T + b)
     >>> print(str(report).splitlines()[0])
-    ✗ s is wrong: W is read in another order of axes, (i, b, a, k)
+    ✗ s is wrong: H is written in another order of axes, (n, x, y, k)
     """
     return audited(fully_connected(dtype, bias=bias), {"forward": forward, "backward": backward}, seed)
 

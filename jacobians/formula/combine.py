@@ -41,10 +41,14 @@ class Combinations:
         Numbers that a coefficient may be besides ±1 and ±2: strides and dilations.
     joined : sequence of str
         Products of sizes, such as all responses of a response map.
+    caps : sequence of int
+        Numbers that a size may be cut off at: the padding and 1, as for taps.
     """
 
-    def __init__(self, layers: Sequence[Sizes], steps: Sequence[int], joined: Sequence[str] = ()) -> None:
-        self.layers, self.steps = layers, steps
+    def __init__(
+        self, layers: Sequence[Sizes], steps: Sequence[int], joined: Sequence[str] = (), caps: Sequence[int] = ()
+    ) -> None:
+        self.layers, self.steps, self.caps = layers, steps, caps
         self.coefficients = sorted(
             {sign * each for each in {1, 2, *steps} for sign in (1, -1)}, key=lambda c: (abs(c), -c)
         )
@@ -134,6 +138,8 @@ class Combinations:
         elif count == 1:
             yield from (*single, *floors, *(((name, by),) for name in self.joined))
             yield from (((f"min({one},{two})", by),) for one, two in itertools.combinations(self.plain, 2))
+            for name, cap, sign in itertools.product(self.plain, self.caps, (1, -1)):
+                yield ((f"min({name},{cap})", sign * by),)
         elif count == 2:
             yield from (a + b for a, b in itertools.combinations(single, 2) if a[0][0] != b[0][0])
             yield from (a + b for a in floors for b in single)
@@ -162,4 +168,5 @@ class Combinations:
 
 def _bases(name: str) -> list[str]:
     """Return the sizes that a derived one is made of."""
-    return name.partition("÷")[0].removeprefix("min(").removesuffix(")").replace(",", "·").split("·")
+    parts = name.partition("÷")[0].removeprefix("min(").removesuffix(")").replace(",", "·").split("·")
+    return [each for each in parts if not each.isdigit()]

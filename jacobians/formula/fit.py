@@ -27,9 +27,9 @@ from jacobians.geometry import Geometry
 __all__ = ["fit"]
 
 # Terms of one formula: where all equations hold for all products, and else.
-MOST_STRICT, MOST_TERMS = 2, 5
+MOST_STRICT, MOST_TERMS = 2, 4
 # Terms that are tried for one formula, and products that are looked at for them.
-MOST_TRIED, MOST_ROWS = 24, 400_000
+MOST_TRIED, MOST_ROWS = 16, 150_000
 # Remainders by which an index is told apart.
 MODULI = (2, 3)
 # Share of the products with the coefficient 1 for which they are taken to be one of two terms.
@@ -67,7 +67,8 @@ def fit(
     if not given.are_split:
         return None
     steps = sorted({*options.stride, *options.dilation})
-    combinations = Combinations(given.sizes, steps, joined_sizes(structure))
+    caps = sorted({1 + zeros for pair in options.padding for zeros in pair if zeros > 1})
+    combinations = Combinations(given.sizes, steps, joined_sizes(structure), caps)
     likely = {each.index: Linear(each.value.terms) for each in right(result, structure, options).terms[0].equations}
     plain = tuple(View(tensor) for tensor in given.tensors)
     ways = [(views, False) for views in dict.fromkeys((first or plain, plain))]

@@ -25,6 +25,8 @@ MOST_TUPLES, MOST_EMPTY = 1 << 16, 1 << 12
 # Ranges of a term, and sizes in the limit of one.
 MOST_RANGES, MOST_SIZES = 6, 2
 MODULI = (2, 3, 4)
+# Pixels, responses, taps.
+AXIS_ORDER = "yxwlmoabc"
 
 
 def ranged(term: Term, rows: Rows, readings: Readings, combinations: Combinations) -> Term | None:
@@ -259,6 +261,13 @@ class _Separation:
         spatial = [name for name in names if is_spatial(name)]
         apart += [Condition(Linear.of({one: 1, two: -1})) for one, two in itertools.combinations(spatial, 2)]
         apart += [Condition(Linear.of({one: 1, two: 1})) for one, two in pairs if one < two]
+        triples = [each for each in itertools.combinations(spatial, 3) if all(same_axis(each[0], one) for one in each)]
+        yield [
+            Condition(Linear.of({pixel: 1, l: -first, a: -second}))
+            for triple in triples
+            for pixel, l, a in (sorted(triple, key=lambda name: AXIS_ORDER.index(name.rpartition(".")[2])),)
+            for first, second in itertools.product(steps, repeat=2)
+        ]
         yield list(dict.fromkeys(apart))
         yield [dataclasses.replace(each, modulus=by) for each in dict.fromkeys(apart) for by in steps[1:]]
 

@@ -179,7 +179,7 @@ class _Formulas:
             if found:
                 self.views[letters] = found[0].views
             terms += [each.with_ones(missing) for each in found]
-        return Formula(self.result, tuple(terms), self.shape)
+        return Formula(self.result, tuple(terms), self.shape, (("groups", self.structure.groups),))
 
     def _readings(self, letters: tuple[str, ...]) -> list[Reading]:
         """Read the first layers that have such products, and those that are wanted; others that have none are known."""
@@ -227,13 +227,15 @@ class _Formulas:
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
             limited = _limited(call, max(self.left // SHARE, LEAST_CALLS))
+            usual = set(letters) == set(FACTORS[self.result])
+            ways = self.ways if usual else products.ways(self.result, letters, self.structure)
             try:
-                found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, self.ways)
+                found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, ways)
             except OutOfCalls:
                 if self.left <= 0:
                     raise
                 found = None
-            if len(letters) == 2:
+            if usual:
                 self._learn(found)
             self.known[letters, layer] = found
         return self.known[letters, layer]

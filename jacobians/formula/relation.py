@@ -35,7 +35,8 @@ def size_of(name: str, sizes: Sizes) -> int:
     Parameters
     ----------
     name : str
-        The name of a size; sizes joined by ``·``; a size and a number joined by ``÷``, which rounds down; ``min(…)``.
+        The name of a size; sizes joined by ``·``; a size and a number joined by ``÷``, which rounds down; ``min(…)`` of
+        sizes and numbers.
     sizes : mapping of str to int
         The sizes of a layer by their names.
 
@@ -52,7 +53,7 @@ def size_of(name: str, sizes: Sizes) -> int:
     if name in sizes:
         return sizes[name]
     if name.startswith("min("):
-        return min(size_of(each, sizes) for each in name[4:-1].split(","))
+        return min(int(each) if each.isdigit() else size_of(each, sizes) for each in name[4:-1].split(","))
     if "÷" in name:
         size, _, step = name.partition("÷")
         return size_of(size, sizes) // int(step)

@@ -226,7 +226,7 @@ class _Differences:
             yield _literal(each, None)
         for each in further:
             yield self._bound(each, read)
-        for condition in read.conditions:
+        for condition in _together(read):
             yield from self._range(condition, read)
         if read.excluded:
             yield _Found("hole", fill=(("condition", " and ".join(map(conditioned, read.excluded))),))
@@ -415,35 +415,38 @@ class _Differences:
         elif is_plain(dataclasses.replace(mine, fold="")) and indices[0][0] != partner:
             yield self._borrowed(mine)
         else:
-            yield _literal(mine, wanted.value)
+            sized = any("·" in each for each, _ in value.terms)
+            yield self._mapped(mine, wanted.value, size) if sized else _literal(mine, wanted.value)
 
     def _joint(self, mine: Equation, read: Term, right: Term) -> Iterator[_Found]:
         """Compare the equation of several indices as one: of groups and what is in them, or of all axes."""
         names = read.joined[mine.index]
         wanted = {each.index: each.value for each in right.equations}
-        values = [wanted.get(name, Linear.of({name: 1})) for name in names]
-        size = read.axes[names[-1]].size
-        if mine.index.endswith("*") or len(values) != 2:
-            tokens = {mine.index: f"the flat index of {_array(mine.index)}"}
-            yield _Found("otherwise", fill=(("read", f"{tokens[mine.index]} is {linear(mine.value)}"),))
+        if mine.index.endswith("*"):
+            text = f"the flat index of {_array(mine.index)} is {linear(mine.value, _of_arrays(mine.value))}"
+            yield _Found("otherwise", fill=(("read", text),))
             return
-        together = plus(_times(values[0], size), values[1])
+        group, own = (wanted.get(name, Linear.of({name: 1})) for name in names)
+        together = plus(_times(group, read.axes[names[-1]].size), own)
         off = plus(expanded(mine.value, wanted), together, -1)
-        what, entries = ("what", _array(mine.index)), ("entries", f"the {_entry(mine.index, self.count)}s")
         if not any("." in name for name, _ in off.terms) and mine.fold in {"", "wrap"}:
             cyclic = ", cyclically" if mine.fold else ""
+            what, entries = ("what", _array(mine.index)), ("entries", f"the {_entry(mine.index, self.count)}s")
             yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(off)}{cyclic}")))
         else:
-            tokens = {
-                name: f"{position(name)} of {_array(name)}"
-                for each in (mine.value, together)
-                for name in _indices(each)
-            }
-            modulo = (
-                f", modulo {read.size(mine.index)}," if mine.fold == "wrap" else f" ({mine.fold})" if mine.fold else ""
-            )
-            fill = (entries, what, ("read", linear(mine.value, tokens) + modulo), ("right", linear(together, tokens)))
-            yield _Found("index-mapped", fill=fill)
+            yield self._mapped(mine, together, read.size(mine.index))
+
+    def _mapped(self, mine: Equation, right: Linear, size: str) -> _Found:
+        """Say which entries are taken, and which are right."""
+        size = str(self.options.get("groups", size)) if size == "g" else size
+        fold = f", modulo {size}," if mine.fold == "wrap" else f" ({mine.fold})" if mine.fold else ""
+        fill = (
+            ("entries", f"the {_entry(mine.index, self.count)}s"),
+            ("what", _array(mine.index)),
+            ("read", linear(mine.value, _of_arrays(mine.value)) + fold),
+            ("right", linear(right, _of_arrays(right))),
+        )
+        return _Found("index-mapped", fill=fill)
 
     def _borrowed(self, mine: Equation) -> _Found:
         """Say that an index is that of something else."""
@@ -638,9 +641,26 @@ def _axes(axes: Sequence[int], count: int) -> str:
     return f"the {' and the '.join(('first', 'second', 'third')[each] for each in some)} axis"
 
 
+def _together(term: Term) -> list[Condition]:
+    """Return the conditions, those that leave the first or last along every axis of an array as one about the array."""
+    left = list(term.conditions)
+    for joint, names in term.joined.items():
+        for of in ("first", "last"):
+            each = [Condition(Linear.of({name: 1}), high=Linear(), of=of) for name in names]
+            if joint.endswith("*") and all(one in left for one in each):
+                left = [one for one in left if one not in each]
+                left.append(dataclasses.replace(each[0], form=Linear.of({joint: 1})))
+    return left
+
+
 def _times(form: Linear, size: str) -> Linear:
     """Return indices times a size."""
     return Linear.of({f"{size}·{name}": by for name, by in form.terms}, form.constant)
+
+
+def _of_arrays(form: Linear) -> dict[str, str]:
+    """Name indices with their arrays."""
+    return {name: f"{position(name)} of {_array(name)}" for name in _indices(form)}
 
 
 def _indices(form: Linear) -> list[str]:

@@ -322,7 +322,7 @@ class _Writer:
                 tokens[joint] = f"{_scaled(term.axes[names[1]].size, some[0])} + {some[1]}" if shown else some[1]
         over = []
         for name, each in equations.items():
-            size = term.size(name)
+            size = self._named_size(term.size(name))
             value = each.value if "g" in self.shown else _jointly(each.value, term)
             if name not in tokens:
                 text, by = linear(_whole(value), tokens), value.denominator
@@ -331,6 +331,10 @@ class _Writer:
                 left, _, right = equation(dataclasses.replace(each, value=value), tokens).partition(" = ")
                 over.append(f"{left} = {_folded(each, right, size)}")
         return tokens, over
+
+    def _named_size(self, name: str) -> str:
+        """Return the number of groups, which is known, and the names of other sizes."""
+        return str(dict(self.formula.options).get("groups", name)) if name == "g" else name
 
     def _term(self, term: Term) -> tuple[str, str]:
         """Return the sum of products, and the equations and conditions behind it."""
@@ -421,7 +425,7 @@ def _sizes(term: Term) -> set[str]:
     for each in (*term.conditions, *term.excluded):
         forms += [form for form in (each.form, each.low, each.high) if form is not None]
     names = {name for form in forms for name, _ in form.terms if "." not in name}
-    folded = {term.size(each.index) for each in term.equations if each.fold}
+    folded = {term.size(each.index) for each in term.equations if each.fold} - {"g"}
     return names | folded | {name for name, _ in term.coefficient.powers}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry
-from jacobians.formula.products import layers, read_products
+from jacobians.formula.products import layers, read_products, ways
 from jacobians.formula.relation import Coefficient
 from jacobians.formula.structure import Structure, right, sizes_of
 
@@ -98,7 +98,11 @@ def test_sums_of_entries_of_one_array_take_few_calls():
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_products_are_read_in_the_precision_of_the_code(dtype):
-    assert same_products(read(code(formula(), dtype), LAYERS[0], dtype=dtype), formula())
+    letters = ("F", "X")
+    told = ways("S", letters, STRUCTURE)
+    reading = read_products(code(formula(), dtype), LAYERS[0], "S", letters, dtype, STRUCTURE, told)
+    assert reading.way in told
+    assert same_products(reading, formula())
 
 
 def test_what_raises_gives_nothing():
