@@ -29,7 +29,7 @@ __all__ = ["fit"]
 # Terms of one formula: where all equations hold for all products, and else.
 MOST_STRICT, MOST_TERMS = 2, 4
 # Terms that are tried for one formula, and products that are looked at for them.
-MOST_TRIED, MOST_ROWS = 16, 150_000
+MOST_TRIED, MOST_ROWS = 16, 250_000
 # Remainders by which an index is told apart.
 MODULI = (2, 3)
 # Share of the products with the coefficient 1 for which they are taken to be one of two terms.

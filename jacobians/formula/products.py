@@ -33,10 +33,15 @@ Call = Callable[[Layer, dict[str, Array]], Array | None]
 
 # Calls for one formula.
 MOST_CALLS = 200
-# What sizes of layers are drawn from: first those of all axes are large, then one size in turn, so that no size follows
-# from others.
-SMALL, LARGE_SIZES, TAILS = (1, 2, 2, 3), (4, 9, 6, 8), (0, 0, 1, 2)
-MIDDLE, MIDDLES = (3, 4, 5, 6), 8
+# What counts of images, planes and filters, then taps, then responses are drawn from, how often: all axes are large,
+# or all counts, or all response maps; besides, one size in turn is, so that no size follows from others.
+SMALL, LARGE_SIZES, TAILS = (1, 2, 2, 3), (4, 9, 8), (0, 0, 1, 2)
+DRAWN = (
+    (SMALL, (3, 4, 5, 6), (3, 4, 5, 6), 7),
+    ((4, 5, 8, 9), (1, 2, 3), (1, 2, 3), 3),
+    ((1, 2), (2, 3), (8, 9, 10, 12), 3),
+)
+MOST_PRODUCTS = 10_000
 # Pixels on an axis, so many that any options make a layer.
 LARGE = 2**12
 # Bits of the significand that are left for coefficients.
@@ -74,13 +79,15 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     """
     count = structure.spatial_ndim
     generator = np.random.default_rng(7)
-    large_in_turn = itertools.product(LARGE_SIZES, range(3 + 2 * count))
-    for size, large in itertools.chain(itertools.repeat((0, 0), MIDDLES), large_in_turn):
-        sizes = generator.choice(SMALL, 3 + 2 * count)
-        if size:
-            sizes[large] = size
-        else:
-            sizes[3:] = generator.choice(MIDDLE, 2 * count)
+    first, *others = ([(*each, None)] * times for *each, times in DRAWN)
+    in_turn = [(SMALL, SMALL, SMALL, each) for each in itertools.product(LARGE_SIZES, range(3 + 2 * count))]
+    for counts, taps, responses, large in itertools.chain(first, in_turn, *others):
+        drawn = ((counts, 3), (taps, count), (responses, count))
+        sizes = np.concatenate([generator.choice(some, number) for some, number in drawn])
+        if large:
+            sizes[large[1]] = large[0]
+        if math.prod(sizes.tolist()) > MOST_PRODUCTS:
+            continue
         (images, planes, filters), k, out = sizes[:3].tolist(), sizes[3 : 3 + count].tolist(), sizes[3 + count :]
         shape = (structure.groups * filters, planes, *k)
         # A layer that is large enough tells stride, dilation and padding for these taps.

@@ -25,6 +25,8 @@ MOST_TUPLES, MOST_EMPTY = 1 << 16, 1 << 12
 # Ranges of a term, and sizes in the limit of one.
 MOST_RANGES, MOST_SIZES = 6, 2
 MODULI = (2, 3, 4)
+# Indices that are compared with each other, whatever they count.
+MOST_COUPLED = 10
 # Pixels, responses, taps.
 AXIS_ORDER = "yxwlmoabc"
 
@@ -259,7 +261,8 @@ class _Separation:
         pairs = [(one, two) for one, two in itertools.permutations(names, 2) if same_axis(one, two)]
         apart = [Condition(Linear.of({one: 1, two: -step})) for one, two in pairs for step in steps]
         spatial = [name for name in names if is_spatial(name)]
-        apart += [Condition(Linear.of({one: 1, two: -1})) for one, two in itertools.combinations(spatial, 2)]
+        coupled = list(self.columns) if len(names) <= MOST_COUPLED else spatial
+        apart += [Condition(Linear.of({one: 1, two: -1})) for one, two in itertools.combinations(coupled, 2)]
         apart += [Condition(Linear.of({one: 1, two: 1})) for one, two in pairs if one < two]
         triples = [each for each in itertools.combinations(spatial, 3) if all(same_axis(each[0], one) for one in each)]
         yield [

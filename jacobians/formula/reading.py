@@ -37,7 +37,7 @@ LEAST_PIXELS = 3
 # Calls for a layer that is read last.
 DEAR = 12
 # Products of layers that take long to fit.
-MANY = 2500
+MANY = 1500
 # Share of the calls that is kept for further layers.
 RESERVE = 0.4
 # Of a product with its coefficient.
