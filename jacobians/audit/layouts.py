@@ -19,33 +19,18 @@ Without N in X and S the code takes one image at a time.
 from __future__ import annotations
 
 import dataclasses
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.errors import ShapeError
-from jacobians.formula.arrangement import SPATIAL, STANDARD
+from jacobians.formula.layouts import Order, parse
 from jacobians.geometry import Geometry
 
 __all__ = ["check_functions", "in_layout", "with_layout"]
 
 Array = npt.NDArray[Any]
-
-MEANINGS = {
-    "X": "N for the image, C for its planes",
-    "F": "O for the filter, I for its planes",
-    "S": "N for the image, O for the filter",
-}
-# Letters that other notations use for ours.
-ALIASES = {
-    "X": {"B": "N", "I": "C", "L": "W"},
-    "F": {"N": "O", "K": "O", "C": "I", "L": "W"},
-    "S": {"B": "N", "K": "O", "L": "W"},
-}
 
 
 def with_layout(
@@ -101,7 +86,7 @@ def with_layout(
     >>> forward(np.ones((2, 3, 4, 5)), np.ones((6, 3, 1, 1))).shape
     (2, 6, 4, 5)
     """
-    orders = _parse(layout)
+    orders = parse(layout)
     check_functions({"forward": forward, "backward": backward})
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     adapted = [
@@ -114,7 +99,7 @@ def with_layout(
 def in_layout(function: Callable[..., Any], gives: tuple[str, ...], layout: str) -> _Adapted:
     """Take code to have another layout than its own."""
     own = function if isinstance(function, _Adapted) else _Adapted(function, gives, "", {}, {})
-    return dataclasses.replace(own, layout=layout, orders=_parse(layout))
+    return dataclasses.replace(own, layout=layout, orders=parse(layout))
 
 
 def check_functions(functions: Mapping[str, Any]) -> None:
@@ -124,50 +109,6 @@ def check_functions(functions: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Order:
-    """The axes of one array: its letters planes first, and the part of a layout that says how the code takes them."""
-
-    letters: str
-    part: str
-
-    @property
-    def axes(self) -> list[str]:
-        """The letters of each axis, several where it is flattened."""
-        return [axis.strip("()") for axis in re.findall(r"\(\w+\)|\w", self.part)]
-
-    def give(self, array: Array) -> Array:
-        """Turn an array with planes first into one of this layout."""
-        turned = array.transpose([self.letters.index(letter) for letter in "".join(self.axes)])
-        if array.flags.c_contiguous:
-            turned = np.ascontiguousarray(turned)
-        sizes = dict(zip(self.letters, array.shape, strict=True))
-        return turned.reshape([math.prod(sizes[letter] for letter in axis) for axis in self.axes])
-
-    def take(self, name: str, value: Any, right: Sequence[int]) -> Any:
-        """Turn a value of this layout into one with planes first; what is no array stays what it is."""
-        if not isinstance(value, np.ndarray):
-            return value
-        if value.ndim != len(self.axes):
-            raise ShapeError(
-                f"{name} has shape {value.shape}, which is {value.ndim} axes, but its layout {self.part} has "
-                f"{len(self.axes)}; return it in that layout, or change the layout"
-            )
-        # Sizes are needed of flattened letters only: an axis of its own may have a wrong one, which the audit reports.
-        sizes, shape = dict(zip(self.letters, right, strict=False)), []
-        for axis, got in zip(self.axes, value.shape, strict=True):
-            parts = [got] if len(axis) == 1 else [sizes[letter] for letter in axis]
-            if math.prod(parts) != got:
-                raise ShapeError(
-                    f"{name} has shape {value.shape} with {got} entries on its axis ({axis}), which needs "
-                    f"{' · '.join(map(str, parts))} = {math.prod(parts)}; return all of {', '.join(axis)}, "
-                    + ("or tell with_layout the stride, padding, …" if name == "S" else "or change the layout")
-                )
-            shape += parts
-        flat = "".join(self.axes)
-        return value.reshape(shape).transpose([flat.index(letter) for letter in self.letters])
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Adapted:
     """Code in a layout of its own, as a function of arrays with planes first."""
@@ -175,7 +116,7 @@ class _Adapted:
     function: Callable[..., Any]
     gives: tuple[str, ...]
     layout: str
-    orders: Mapping[str, _Order]
+    orders: Mapping[str, Order]
     options: Mapping[str, Any]
 
     def __call__(self, *arrays: Array) -> Any:
@@ -227,72 +168,3 @@ def _joined(join: Callable[[Sequence[Array]], Array], results: Sequence[Any]) ->
 
 def _sum(results: Sequence[Array]) -> Array:
     return np.asarray(np.add.reduce(np.stack(results), axis=0, dtype=results[0].dtype))
-
-
-# the grammar ----------------------------------------------------------------------------------------------------------
-
-
-def _parse(layout: str) -> dict[str, _Order]:
-    """Read a layout, or say what is wrong with it and which is nearest."""
-    if not isinstance(layout, str):
-        raise ShapeError(f'layout is {layout!r}; it needs a string such as "NHWC,HWIO->NHWC"')
-    inputs, arrow, output = "".join(layout.split()).partition("->")
-    if not arrow or not output or inputs.count(",") != 1 or not all(inputs.split(",")):
-        raise ShapeError(
-            f'layout is "{layout}"; it needs the axes of X, F and S in the form X,F->S, such as "NHWC,HWIO->NHWC"'
-        )
-    parts = dict(zip("XFS", (*inputs.split(","), output), strict=True))
-    for name, part in parts.items():
-        if not re.fullmatch(r"(\([^()]+\)|[^()])+", part):
-            raise ShapeError(
-                f'layout is "{layout}", where the parentheses of {name} are "{part}"; each ( needs its own ) with '
-                "letters between them, as in N(CHW)"
-            )
-    needed = _needed(parts)
-    wrong = next((said for name, part in parts.items() if (said := _wrong(name, part, needed))), None)
-    if wrong:
-        X, F, S = (_repaired(name, part, needed[name]) for name, part in parts.items())
-        raise ShapeError(f'layout is "{layout}", where {wrong}; the nearest layout is "{X},{F}->{S}"')
-    return {name: _Order(needed[name], part) for name, part in parts.items()}
-
-
-def _needed(parts: Mapping[str, str]) -> dict[str, str]:
-    """Return the letters that each array needs, planes first."""
-    # As many spatial axes as most of X, F and S have.
-    counts = sorted(len({*part.upper()} & {*SPATIAL}) for part in parts.values())
-    leading = STANDARD | ({"S": "NC"} if "C" in parts["S"].upper() and "O" not in parts["S"].upper() else {})
-    if not {*parts["X"].upper()} & {*"NB"}:
-        leading |= {"X": leading["X"][1:], "S": leading["S"][1:]}
-    return {name: letters + SPATIAL[-max(1, counts[1]) :] for name, letters in leading.items()}
-
-
-def _wrong(name: str, part: str, needed: Mapping[str, str]) -> str | None:
-    """Say what is wrong with one array's letters."""
-    for letter in sorted({*part} - {*"()", *needed[name]}):
-        if name == "S" and letter in "NC":
-            return "S has N but X has not" if letter == "N" else "S has both O and C, which mean the same there"
-        spatial = "".join(each for each in needed[name] if each in SPATIAL)
-        axes = f"{len(spatial)} spatial {'axis' if len(spatial) == 1 else 'axes'}"
-        return f'{name} has "{letter}"; it needs {MEANINGS[name]}, and {spatial} for {axes}'
-    for letter in needed[name]:
-        if part.count(letter) > 1:
-            return f"{name} has {letter} twice; each letter comes once"
-    missing = [letter for letter in needed[name] if letter not in part]
-    if missing == ["N"] and name == "S":
-        return "X has N but S has not"
-    return f"{name} lacks {' and '.join(missing)}" if missing else None
-
-
-def _repaired(name: str, part: str, needed: str) -> str:
-    """Keep what has a meaning, in its place, and add what is missing where it usually stands."""
-    part, found = part.upper(), ""
-    # A letter of another notation stands for ours only where ours is not written as well.
-    other = {theirs: ours for theirs, ours in ALIASES[name].items() if theirs not in needed and ours not in part}
-    for each in part:
-        letter = other.get(each, each)
-        found += letter if letter in "()" or (letter in needed and letter not in found) else "?"
-    for at, letter in enumerate(needed):
-        if letter not in found:
-            behind = found.index(needed[at - 1]) + 1 if at else 0
-            found = found.replace("?", letter, 1) if "?" in found else found[:behind] + letter + found[behind:]
-    return found.replace("?", "").replace("()", "")

@@ -11,7 +11,7 @@ from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
 from jacobians.errors import ShapeError
-from jacobians.formula.arrangement import SPATIAL
+from jacobians.formula.layouts import SPATIAL
 from jacobians.geometry import Geometry
 
 __all__ = ["check", "relaid"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,168 +12,95 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.errors import ShapeError
+from jacobians.formula.layouts import SPATIAL, Order, parse
 
 __all__ = ["Arrangement", "arrangements"]
 
 Array = npt.NDArray[Any]
 
-SPATIAL = "DHW"
-# The axes of X, F and S as this package has them: images, planes and filters first.
-STANDARD = {"X": "NC", "F": "OI", "S": "NO"}
-# Where the other axes stand around the spatial ones, s.
-IMAGES, FILTERS, SINGLE = ("NCs", "NsC", "sCN"), ("OIs", "sIO", "OsI", "IOs"), ("Cs", "sC")
-# Those of depthwise code, in which each plane has filters of its own.
-DEPTHWISE = ("OIs", "Os", "sO", "sIO", "sOI")
+# Where the other axes of X and S, and of F, stand around the spatial ones, s; in depthwise code without I.
+IMAGES, FILTERS = ("NCs", "NsC", "sCN", "Cs", "sC"), ("OIs", "sIO", "OsI", "IOs", "sOI", "Os", "sO")
 # Groups that are tried, and planes of depthwise code.
 GROUPS, PLANES = (1, 2, 3, 4), 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrangement:
-    """The axes of X, F and S in the order of the code.
+    """A layout, and how code is called that takes less at a time than this package's arrays have.
 
-    Without N the code takes one image at a time; without planes and filters, one plane and one filter of one plane.
-    Depthwise code is called for one plane and one filter of each group at a time, and the results are summed.
+    Without N it takes one image at a time; without planes and filters, one plane and one filter of one plane. Depthwise
+    code takes one plane and one filter of each group. The results for all planes are summed.
     """
 
-    X: str
-    F: str
-    S: str
+    layout: str
     groups: int = 1
     depthwise: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.X},{self.F}->{self.S}"
+    @functools.cached_property
+    def orders(self) -> dict[str, Order]:
+        """The axes of X, F and S."""
+        leading = {*self.layout.partition(",")[2].partition("->")[0]} - {*SPATIAL}
+        return parse(self.layout, absent="I" if leading == {"O"} else "" if leading else "CIO")
 
     def call(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
-        """Call code with arrays that have images, planes and filters first.
-
-        Parameters
-        ----------
-        function : callable
-            The code.
-        X : ndarray, shape (N, d, *image)
-            The images.
-        F : ndarray, shape (n, d, *taps)
-            The filters.
-        others : sequence of ndarray
-            What it takes besides, such as a bias.
-
-        Returns
-        -------
-        ndarray, shape (N, n, *out)
-            What the code returns.
-
-        Raises
-        ------
-        ShapeError
-            If the result has another number of axes.
-        """
-        if self.depthwise:
-            return self._by_planes(function, X, F, others)
-        if "C" not in self.X:
-            planes = range(F.shape[1])
-            return np.asarray(sum(self._filters(function, X[:, k], F[:, k], others) for k in planes))
-        return self._images(function, X, F, others)
-
-    def _by_planes(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
-        """Give one plane and one filter of each group at a time; a bias is added once."""
+        """Call code with X (N, d, *image), F (n, d/groups, *taps) and perhaps b (n,), for S (N, n, *out)."""
+        if "C" in self.orders["X"].letters and not self.depthwise:
+            return self._images(function, X, F, others)
         planes, filters = F.shape[1], len(F) // self.groups
-        parts = [
-            sum(
-                self._images(
-                    function,
-                    X[:, k::planes],
-                    F[i::filters, k : k + 1],
-                    [each[i::filters] * (k == 0) for each in others],
-                )
-                for k in range(planes)
-            )
-            for i in range(filters)
-        ]
+        parts: list[Any] = []
+        for i in range(filters):
+            # A bias is added once.
+            bias = [[each[i::filters] * (k == 0) for each in others] for k in range(planes)]
+            given = [(X[:, k::planes], F[i::filters, k : k + 1], bias[k]) for k in range(planes)]
+            parts.append(sum(self._images(function, *each) for each in given))
         S = np.stack(parts, axis=2)
         return S.reshape(len(S), -1, *S.shape[3:])
 
     def _images(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
-        if "N" in self.X:
-            return self._once(function, X, F, others)
-        return np.stack([self._once(function, image, F, others) for image in X])
-
-    def _filters(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
-        return np.array([[self._once(function, image, each, others) for each in F] for image in X])
+        images = [X] if "N" in self.orders["X"].letters else np.split(X, len(X))
+        return np.concatenate([self._once(function, each, F, others) for each in images])
 
     def _once(self, function: Callable[..., Any], X: Array, F: Array, others: Sequence[Array]) -> Array:
-        if self.groups > 1 and self.F.startswith("I"):
+        x, f, s = self.orders.values()
+        if self.groups > 1 and f.part.startswith("I"):
             # Filters by planes: those of a group come together.
             F = F.reshape(self.groups, -1, *F.shape[1:]).swapaxes(1, 2)
             F = F.reshape(-1, *F.shape[2:]).swapaxes(0, 1)
-        elif "I" not in self.F and F.ndim > len(self.F):
-            F = F[:, 0]
-        turned = (_turned(array, name, axes) for array, name, axes in ((X, "X", self.X), (F, "F", self.F)))
-        given = [np.array(each, order="C") for each in turned]
+        given = x.give(X[_leading("NC", x, 0)].copy()), f.give(F[_leading("OI", f, 0)].copy())
         result = np.asarray(function(*given, *(each.copy() for each in others)))
-        own = self.S.replace("C", "O")
-        if result.ndim != len(own):
-            raise ShapeError(f"the result has shape {result.shape}, which is not of the axes {self.S}")
-        return result.transpose([own.index(letter) for letter in _standard("S", own)])
+        return np.asarray(s.take("S", result, ())[_leading("NC" if "C" in s.letters else "NO", s, None)])
+
+
+def _leading(letters: str, order: Order, absent: int | None) -> tuple[slice | int | None, ...]:
+    """Index the leading axes: all of those that an order has, and `absent` in the place of others."""
+    return tuple(slice(None) if letter in order.letters else absent for letter in letters)
 
 
 def arrangements(layout: str | None, groups: int | None, spatial_ndim: int) -> Iterator[Arrangement]:
-    """Yield the layout that is given, or all that are usual: planes first before others, no groups before some.
-
-    Parameters
-    ----------
-    layout : str or None
-        ``"NHWC,HWIO->NHWC"`` and the like.
-    groups : int or None
-        By default 1 to 4, and then one per plane.
-    spatial_ndim : int
-        Number of spatial axes.
-
-    Yields
-    ------
-    Arrangement
-        One after the other.
-
-    Raises
-    ------
-    ShapeError
-        If the layout is not one.
-    """
+    """Yield the layout that is given, or all that are usual: planes first before others, no groups before some."""
     spatial = SPATIAL[-spatial_ndim:]
-    given = [] if layout is None else [_parsed(layout, spatial)]
+    if layout is None:
+        usual = [f"{X},{F}->{X}" for X, F in itertools.product(IMAGES, FILTERS)]
+        layouts = [each.replace("s", spatial) for each in [*usual, "s,s->s"]]
+    else:
+        layouts = [_checked(layout, spatial, groups)]
+    whole = [each for each in layouts if "I" in each]
     for count in GROUPS if groups is None else (groups,):
-        yield from _usual(spatial, FILTERS, count) if not given else (dataclasses.replace(given[0], groups=count),)
-        if count == 1 and not given:
-            yield Arrangement(spatial, spatial, spatial)
-    ways = given or _usual(spatial, DEPTHWISE, PLANES)
-    yield from (dataclasses.replace(each, groups=PLANES, depthwise=True) for each in ways if groups is None)
+        yield from (Arrangement(each, count) for each in whole)
+        if count == 1:
+            yield from (Arrangement(each) for each in layouts if "C" not in each)
+    if groups is None or not whole:
+        yield from (Arrangement(each, PLANES, depthwise=True) for each in layouts if "C" in each)
 
 
-def _usual(spatial: str, filters: Sequence[str], groups: int) -> Iterator[Arrangement]:
-    for X, F in itertools.product((*IMAGES, *SINGLE), filters):
-        yield Arrangement(X.replace("s", spatial), F.replace("s", spatial), X.replace("s", spatial), groups)
-
-
-def _parsed(layout: str, spatial: str) -> Arrangement:
-    inputs, _, S = "".join(layout.split()).partition("->")
-    X, _, F = inputs.partition(",")
-    known = (("NC", "OI", "NO"), ("C", "OI", "O"), ("NC", "O", "NO"), ("C", "O", "O"), ("", "", ""))
-    wanted = [[*map(sorted, each)] for each in known]
-    given = [sorted(set(each) - set(spatial)) for each in (X, F, S.replace("C", "O"))]
-    whole = all(sorted(each) == sorted({*each, *spatial}) for each in (X, F, S))
-    if given not in wanted or not whole:
+def _checked(layout: str, spatial: str, groups: int | None) -> str:
+    """Return a layout without spaces that has these spatial axes, none flattened, and planes where there are groups."""
+    found = "".join(layout.split())
+    if "(" in found or {*Arrangement(found).orders["X"].letters} & {*SPATIAL} != {*spatial}:
         raise ShapeError(
-            f'layout is "{layout}"; it needs the axes of X, F and S, each letter once, with {spatial} for the spatial '
-            f'axes, such as "N{spatial}C,{spatial}IO->N{spatial}C"'
+            f'layout is "{layout}"; it needs {spatial} for the spatial axes, each an axis of its own, such as '
+            f'"N{spatial}C,{spatial}IO->N{spatial}C"'
         )
-    return Arrangement(X, F, S)
-
-
-def _turned(array: Array, name: str, axes: str) -> Array:
-    standard = _standard(name, axes)
-    return array.transpose([standard.index(letter) for letter in axes])
-
-
-def _standard(name: str, axes: str) -> str:
-    return "".join(each for each in STANDARD[name] + SPATIAL if each in axes)
+    if "C" not in found and groups not in {None, 1}:
+        raise ShapeError(f'groups is {groups}, but the layout "{layout}" has no planes; leave one of them out')
+    return found

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from jacobians.evidence import exact
 from jacobians.formula.arrangement import Arrangement, arrangements
 from jacobians.formula.estimate import AxisOptions, Options, estimate
 from jacobians.formula.kind import described, nearest, with_folds
-from jacobians.formula.products import MOST_CALLS, MOST_DENOMINATOR, Unreadable, layers, rational
+from jacobians.formula.products import MOST_CALLS, Unreadable, layers
 from jacobians.formula.reading import formula_of
-from jacobians.formula.relation import Coefficient, Formula, Term, View
+from jacobians.formula.relation import Formula
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from jacobians.formula.words import explain
 from jacobians.formula.writing import Style, write
@@ -49,6 +48,12 @@ class ReadFormula(Formula):
     ----------
     axes : tuple of AxisOptions
         The options of each spatial axis; of a function that is no convolution, those of the nearest one.
+    stride, dilation : tuple of int
+        One per spatial axis.
+    padding : tuple of pairs
+        Before and after, per spatial axis: numbers, or text where they depend on the filter, or the image.
+    turned, transposed : bool
+        Whether the filter is turned, and whether image and response map are exchanged.
     groups : int
         Groups of planes; of depthwise code, those of the layers that were tried.
     depthwise : bool
@@ -62,6 +67,11 @@ class ReadFormula(Formula):
     """
 
     axes: tuple[AxisOptions, ...] = ()
+    stride: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    padding: tuple[tuple[int | str, int | str], ...] = ()
+    turned: bool = False
+    transposed: bool = False
     groups: int = 1
     depthwise: bool = False
     layout: str = ""
@@ -73,31 +83,6 @@ class ReadFormula(Formula):
     def is_convolution(self) -> bool:
         """Whether it is a convolution, or a transposed one."""
         return not self.differences
-
-    @property
-    def stride(self) -> tuple[int, ...]:
-        """One per spatial axis."""
-        return tuple(each.stride for each in self.axes)
-
-    @property
-    def dilation(self) -> tuple[int, ...]:
-        """One per spatial axis."""
-        return tuple(each.dilation for each in self.axes)
-
-    @property
-    def padding(self) -> tuple[tuple[int | str, int | str], ...]:
-        """Before and after, per spatial axis: numbers, or text where they depend on the filter, or the image."""
-        return tuple((each.before, each.after) for each in self.axes)
-
-    @property
-    def turned(self) -> bool:
-        """Whether the filter is turned."""
-        return all(each.turned for each in self.axes)
-
-    @property
-    def transposed(self) -> bool:
-        """Whether image and response map are exchanged."""
-        return self.axes[0].transposed
 
     def write(self, style: Style = "unicode") -> str:
         """Return the formula on one line.
@@ -249,28 +234,33 @@ class _Reader:
 
     def read(self, layout: str | None, groups: int | None) -> ReadFormula:
         """Try the layouts in which the function can be called, one after the other."""
+        ways = list(arrangements(layout, groups, self.spatial_ndim))
         refused: list[Unreadable] = []
         others: list[ReadFormula] = []
-        ways = list(arrangements(layout, groups, self.spatial_ndim))
+        odd: list[Arrangement] = []
         for way in ways:
-            if self._takes(way):
-                try:
-                    found = self._formula(way)
-                except Unreadable as error:
-                    refused.append(error)
-                    continue
-                if found.is_convolution:
-                    return found
-                # Arrays in a wrong order may be taken, too.
-                others.append(found)
+            value = self._result(way)
+            if value is None:
+                continue
+            if not value.size or value.shape[:2] != self._first(way.groups).shapes["G"][:2]:
+                odd.append(way)
+                continue
+            try:
+                found = self._formula(way)
+            except Unreadable as error:
+                refused.append(error)
+                continue
+            if found.is_convolution:
+                return found
+            # Arrays in a wrong order may be taken, too.
+            others.append(found)
         if others:
             return others[0]
         if refused:
             raise refused[0]
-        # Whatever it does, it is no convolution: it is told from the first layout in which it does anything.
-        for way in ways:
-            if self._result(way) is not None:
-                return self._formula(way)
+        if odd:
+            # Without the images and filters that were given it is no convolution, whatever it does.
+            return self._formula(odd[0])
         self._result(ways[0])
         raise Unreadable(self._raises()) from self.error
 
@@ -278,14 +268,11 @@ class _Reader:
 
     def _value(self, way: Arrangement, layer: Layer, arrays: Mapping[str, Array]) -> Array | None:
         """Call the function, with zeros for the arrays that are not given; None where it raises."""
-        given = {
-            letter: np.asarray(arrays.get(letter, np.zeros(shape)), self.dtype)
-            for letter, shape in layer.shapes.items()
-        }
+        shapes = layer.shapes
+        X, F, b = (np.asarray(arrays.get(each, np.zeros(shapes[each])), self.dtype) for each in "XFb")
         try:
             with np.errstate(all="ignore"):
-                found = way.call(self._counted, given["X"], given["F"], [given["b"]] if self.bias else [])
-                return np.array(found, np.float64)
+                return np.array(way.call(self._counted, X, F, [b] if self.bias else []), np.float64)
         except Exception as error:  # whatever it raises is what is reported
             self.error = error
             return None
@@ -294,86 +281,68 @@ class _Reader:
         self.calls += 1
         return self.function(*arrays)
 
-    def _result(self, way: Arrangement) -> Array | None:
-        layer = self._first(way.groups)
-        return self._value(way, layer, self._draw(layer, 0))
-
-    def _takes(self, way: Arrangement) -> bool:
-        """Whether a result comes that has the images and filters that were given."""
-        layer, value = self._first(way.groups), self._result(way)
-        return value is not None and value.size > 0 and value.shape[:2] == (layer.images, layer.geometry.filters[0])
-
     def _first(self, groups: int) -> Layer:
         return _layer(Options((AxisOptions(),) * self.spatial_ndim, groups), FIRST)
 
-    def _draw(self, layer: Layer, seed: int) -> dict[str, Array]:
-        """Draw small integers other than 0, of both signs."""
-        generator = np.random.default_rng(seed)
-        signs = {letter: generator.choice((-1.0, 1.0), shape) for letter, shape in layer.shapes.items()}
-        return {letter: each * generator.integers(1, LARGEST, each.shape) for letter, each in signs.items()}
+    def _result(self, way: Arrangement) -> Array | None:
+        layer = self._first(way.groups)
+        return self._value(way, layer, _drawn(layer, 0))
 
     # the formula ------------------------------------------------------------------------------------------------------
 
     def _formula(self, way: Arrangement) -> ReadFormula:
-        first = self._first(way.groups)
-        plain = functools.partial(self._value, way)
-        self._check_steady(plain, first)
-        added = self._added(plain, first)
-        call = _without(plain, added) if added else plain
+        call, first = functools.partial(self._value, way), self._first(way.groups)
+        self._check_steady(call, first)
         structure = Structure(self.spatial_ndim, way.groups)
-        options = estimate(call, structure, self.dtype)
+        options = estimate(_without_constant(call), structure, self.dtype)
+        # The images of a transposed convolution need not be as large as its responses.
+        axes = tuple(dataclasses.replace(each, stride=1) if each.transposed else each for each in options.axes)
+        drawn = layers(structure, dataclasses.replace(options, axes=axes).geometry)
+        known = [Layer(options.geometry(each.geometry.image, each.geometry.filters), each.images) for each in drawn]
         try:
-            found = formula_of(call, "S", structure, options.geometry, self.dtype, self.most)
+            found = formula_of(call, "S", structure, options.geometry, self.dtype, self.most, known)
         except Unreadable as error:
             raise Unreadable(self._why(call, first) or f"No formula was found: {error}.") from error
-        if added:
-            constant = Term((View(structure.tensors["S"]),), (), coefficient=Coefficient(added))
-            found = dataclasses.replace(found, terms=(*found.terms, constant))
-        known = [*layers(structure, options.geometry), *(_layer(options, each) for each in LARGER)]
+        known += [_layer(options, each) for each in LARGER]
         # What is done to each plane before planes are summed shows where there is one.
         known.sort(key=lambda layer: layer.geometry.planes_per_group)
-        agree = self._check(plain, found, known, first)
-        differences = _differences(found, options, [layer for layer, _ in agree])
-        fields = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
+        agree = [layer for seed, layer in enumerate(known) if self._agrees(call, found, layer, seed)]
+        if not agree:
+            raise Unreadable(self._raises()) from self.error
         return ReadFormula(
-            **fields,
+            **vars(found),
             axes=options.axes,
+            stride=tuple(each.stride for each in options.axes),
+            dilation=tuple(each.dilation for each in options.axes),
+            padding=tuple((each.before, each.after) for each in options.axes),
+            turned=all(each.turned for each in options.axes),
+            transposed=options.axes[0].transposed,
             groups=way.groups,
             depthwise=way.depthwise,
-            layout=str(way),
-            differences=differences,
+            layout=way.layout,
+            differences=_differences(found, options, agree),
             layers=len(agree),
             calls=self.calls,
         )
 
-    def _added(self, call: Plain, layer: Layer) -> Fraction:
-        """Return the number that the function adds to every entry, where all arrays are 0."""
-        value = call(layer, {})
-        if value is None or not np.all(np.isfinite(value)) or not value.size or np.ptp(value):
-            return Fraction(0)
-        return Fraction(float(rational(value.reshape(-1)[:1])[0])).limit_denominator(MOST_DENOMINATOR)
-
-    def _check(self, call: Plain, found: Formula, known: Sequence[Layer], first: Layer) -> list[tuple[Layer, Array]]:
-        """Hold a formula against the function at numbers of both signs."""
-        agree = []
-        for seed, layer in enumerate(known):
-            arrays = self._draw(layer, seed)
-            value = call(layer, arrays)
-            if value is None or not value.size:
-                continue
-            predicted, most = (found.predict(sizes_of(layer), arrays, absolute=each) for each in (False, True))
-            unit = self._unit(layer)
-            if predicted.shape != value.shape:
-                shapes = f"the result has shape {value.shape}, not {predicted.shape}"
-                raise Unreadable(f"No formula was found: at {_sized(layer)} {shapes}.")
-            off = int(np.sum(~(np.abs(predicted - value) <= unit * most)))
-            if off:
-                said = _folded(predicted, value, write(found)) or self._why(call, first)
-                raise Unreadable(said or f"No formula was found: at {_sized(layer)} {off} entries are others.")
-            agree.append((layer, value))
-        if not agree:
-            raise Unreadable(self._raises()) from self.error
-        return agree
+    def _agrees(self, call: Plain, found: Formula, layer: Layer, seed: int) -> bool:
+        """Hold a formula against the function at numbers of both signs, if it gives anything at this layer."""
+        arrays = _drawn(layer, seed)
+        value = call(layer, arrays)
+        if value is None or not value.size:
+            return False
+        predicted, most = (found.predict(sizes_of(layer), arrays, absolute=each) for each in (False, True))
+        g, said = layer.geometry, ""
+        if predicted.shape != value.shape:
+            said = f"the result has shape {value.shape}, not {predicted.shape}"
+        elif off := int(np.sum(~(np.abs(predicted - value) <= self._unit(layer) * most))):
+            if why := _folded(predicted, value, write(found)) or self._why(call, self._first(g.groups)):
+                raise Unreadable(why)
+            said = f"{off} entries are others"
+        if said:
+            sizes = [f"{letter} {'×'.join(map(str, layer.shapes[letter]))}" for letter in "XF"]
+            raise Unreadable(f"No formula was found: at {', '.join(sizes)} {said}.")
+        return True
 
     # why not ----------------------------------------------------------------------------------------------------------
 
@@ -388,10 +357,11 @@ class _Reader:
         )
 
     def _check_steady(self, call: Plain, layer: Layer) -> None:
-        one, two = (self._draw(layer, seed) for seed in range(2))
+        one, two = (_drawn(layer, seed) for seed in range(2))
         results = [call(layer, each) for each in (one, two, one, two, two)]
-        pairs = ((0, 2), (1, 3), (3, 4))
-        if any(not _equal(results[a], results[b]) for a, b in pairs):
+        # Where it raises, the result is None, which is not equal to a number.
+        values = [np.asarray(each, np.float64) for each in results]
+        if not all(np.array_equal(values[a], values[b], equal_nan=True) for a, b in ((0, 2), (1, 3), (3, 4))):
             raise Unreadable(
                 "The result of the same call differs: the function depends on earlier calls, or on random numbers. "
                 "Switch off what it keeps between calls, and what it draws, and read it again."
@@ -399,26 +369,34 @@ class _Reader:
 
     def _why(self, call: Plain, layer: Layer) -> str:
         """Say which law of a bilinear function does not hold; empty where all do."""
-        one, two = (self._draw(layer, seed) for seed in (2, 3))
+        one, two = (_drawn(layer, seed) for seed in (2, 3))
         for letter in "XF":
-            other = {name: each for name, each in one.items() if name != letter}
-            values = [
-                call(layer, {**other, letter: each})
-                for each in (0 * one[letter], one[letter], 2 * one[letter], two[letter], one[letter] + two[letter])
-            ]
-            if any(value is None for value in values):
+            some = (0 * one[letter], one[letter], 2 * one[letter], two[letter], one[letter] + two[letter])
+            given = [call(layer, {**one, letter: each}) for each in some]
+            values = [each for each in given if each is not None]
+            if len(values) < len(given):
                 return self._raises()
-            zero, first, double, second, added = (np.asarray(value) for value in values)
-            if not all(np.all(np.isfinite(each)) for each in (zero, first, double, second, added)):
+            if len({each.shape for each in values}) > 1:
+                return f"The shape of the result depends on the numbers in {letter}."
+            if not np.all(np.isfinite(values)):
                 return f"The result has entries that are no finite numbers, where {letter} is 0 or small integers."
-            constant = f" Besides, it adds something where {letter} is 0." if np.any(zero) and not self.bias else ""
-            if np.any(zero) and np.array_equal(zero, first) and np.array_equal(zero, second):
+            zero, first, double, second, added = values
+            if np.any(zero) and np.all(np.equal(values, zero)):
                 return (
                     f"The result is the same whatever {letter} is, and not 0: the function depends on earlier calls, "
                     f"such as results that it keeps by shapes, or not on {letter}."
                 )
-            if said := _broken(letter, self._unit(layer), zero, first, double, second, added):
-                return said + constant
+            allowed, said = self._unit(layer) * sum(map(np.abs, values)), ""
+            if np.any(np.abs(double - 2 * first + zero) > allowed):
+                said = f"scaling {letter} by 2 does not double the result."
+            elif np.any(np.abs(added - first - second + zero) > allowed):
+                said = (
+                    f"S({letter}₁ + {letter}₂) ≠ S({letter}₁) + S({letter}₂), although scaling {letter} by 2 doubles "
+                    "the result. Read what is before a ReLU, a maximum or an absolute value."
+                )
+            if said:
+                constant = f" Besides, it adds something where {letter} is 0." if np.any(zero) and not self.bias else ""
+                return f"The function is not linear in {letter}: {said}{constant}"
         return ""
 
     def _unit(self, layer: Layer) -> float:
@@ -427,26 +405,22 @@ class _Reader:
         return float(exact.gamma(terms, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
 
 
-def _without(call: Plain, added: Fraction) -> Plain:
-    """Subtract what a function adds to every entry."""
+def _without_constant(call: Plain) -> Plain:
+    """Subtract what a function gives where all arrays are 0."""
+    constant = functools.cache(lambda layer: call(layer, {}))
 
     def linear(layer: Layer, arrays: Mapping[str, Array]) -> Array | None:
-        value = call(layer, arrays)
-        return None if value is None else value - float(added)
+        value, added = call(layer, arrays), constant(layer)
+        return None if value is None or added is None or value.shape != added.shape else value - added
 
     return linear
 
 
-def _broken(letter: str, unit: float, zero: Array, first: Array, double: Array, second: Array, added: Array) -> str:
-    size = sum(map(np.abs, (zero, first, double, second, added)))
-    if np.any(np.abs(double - 2 * first + zero) > unit * size):
-        return f"The function is not linear in {letter}: scaling {letter} by 2 does not double the result."
-    if np.any(np.abs(added - first - second + zero) > unit * size):
-        return (
-            f"The function is not linear in {letter}: S({letter}₁ + {letter}₂) ≠ S({letter}₁) + S({letter}₂), although "
-            f"scaling {letter} by 2 doubles the result. Read what is before a ReLU, a maximum or an absolute value."
-        )
-    return ""
+def _drawn(layer: Layer, seed: int) -> dict[str, Array]:
+    """Draw small integers other than 0, of both signs."""
+    generator = np.random.default_rng(seed)
+    signs = {letter: generator.choice((-1.0, 1.0), shape) for letter, shape in layer.shapes.items()}
+    return {letter: each * generator.integers(1, LARGEST, each.shape) for letter, each in signs.items()}
 
 
 def _layer(options: Options, sizes: tuple[int, int, int, tuple[int, ...], tuple[int, ...]]) -> Layer:
@@ -454,17 +428,6 @@ def _layer(options: Options, sizes: tuple[int, int, int, tuple[int, ...], tuple[
     count, groups = len(options.axes), options.groups
     shapes = (groups * planes, *image[:count]), (groups * filters, planes, *taps[:count])
     return Layer(options.geometry(*shapes), images)
-
-
-def _sized(layer: Layer) -> str:
-    g = layer.geometry
-    return f"X {'×'.join(map(str, (layer.images, *g.image)))}, F {'×'.join(map(str, g.filters))}"
-
-
-def _equal(one: Array | None, two: Array | None) -> bool:
-    if one is None or two is None:
-        return one is two
-    return np.array_equal(one, two, equal_nan=True)
 
 
 def _folded(predicted: Array, value: Array, formula: str) -> str:
@@ -476,35 +439,26 @@ def _folded(predicted: Array, value: Array, formula: str) -> str:
     if np.ptp(slopes) > float(exact.gamma(4, "float64")):
         return ""
     slope = float(slopes[0])
-    name = "max(0, ·)" if slope == 0 else "the absolute value" if slope == -1 else f"{slope:.6g} times what is negative"
-    what = "a ReLU" if slope == 0 else "an absolute value" if slope == -1 else "a leaky ReLU"
-    return f"The function is not linear in X: it is {what}, {name}, of {formula}. Read what is before it."
+    names = {0.0: "a ReLU, max(0, ·)", -1.0: "the absolute value, |·|"}
+    name = names.get(slope, f"a leaky ReLU, {slope:.6g} times what is negative")
+    return f"The function is not linear in X: it is {name}, of {formula}. Read what is before it."
 
 
 def _differences(found: Formula, options: Options, known: Sequence[Layer]) -> tuple[str, ...]:
     """Say in what a formula differs from the convolution with these options; nothing where they give the same."""
-    geometry = known[0].geometry
-    right = nearest(found, options, geometry)
+    right = nearest(found, options, known)
     if _same(found, right, known):
         return ()
     folded = with_folds(right, found)
-    if folded != right and _same(found, folded, known):
-        # At the border alone: the words for that are those for a filter that is not turned.
-        plain = nearest(
-            found,
-            Options(tuple(dataclasses.replace(each, turned=False) for each in options.axes), options.groups),
-            geometry,
-        )
-        found, right = with_folds(plain, found), plain
+    # At the border alone, if these are the same.
+    found = folded if _same(found, folded, known) else found
     return explain(found, right).causes or ("its products are others than those of the nearest convolution",)
 
 
 def _same(one: Formula, two: Formula, known: Sequence[Layer]) -> bool:
     """Whether two formulas give the same at all of these layers."""
     for seed, layer in enumerate(known):
-        generator = np.random.default_rng(seed)
-        arrays = {letter: generator.integers(-99, 99, shape) for letter, shape in layer.shapes.items()}
-        sizes = sizes_of(layer)
-        if not np.array_equal(one.predict(sizes, arrays), two.predict(sizes, arrays)):
+        first, second = (each.predict(sizes_of(layer), _drawn(layer, seed)) for each in (one, two))
+        if not np.array_equal(first, second):
             return False
     return True

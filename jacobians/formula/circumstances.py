@@ -31,7 +31,8 @@ LAYERS, MOST_PRODUCTS = 160, 3000
 # One long axis each, for the remainders of loops.
 LONG = (5, 6, 7, 8, 9, 12)
 ORDINALS = ("first", "second", "third")
-MARKS = {"/": "_of_", "(": "_", ")": "", "[": "_", "]": ""}
+# Names as the integer set library takes them.
+MARKS = str.maketrans({"/": "_of_", "(": "_", ")": "", "[": "_", "]": ""})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,27 +78,12 @@ class _Predicate:
     def condition(self) -> str:
         """Write it for the integer set library."""
         sign = "!= 0" if self.apart else ">= 1"
-        clauses = [" or ".join(f"{_name(linear(form))} {sign}" for form in clause) for clause in self.clauses]
+        clauses = [" or ".join(f"{linear(form).translate(MARKS)} {sign}" for form in clause) for clause in self.clauses]
         return f"({' and '.join(f'({each})' for each in clauses)})"
 
 
 def circumstances(read: Formula, right: Formula, structure: Structure) -> Circumstances:
-    """Find the sizes at which two formulas of one result differ.
-
-    Parameters
-    ----------
-    read : Formula
-        Of the code.
-    right : Formula
-        The right one, with the options.
-    structure : Structure
-        Axes and groups.
-
-    Returns
-    -------
-    Circumstances
-        In words, with how that is known.
-    """
+    """Find the sizes at which the formula that was read and the right one, with the options, differ."""
     tried = list(layers(read, right, structure))
     predicates, ordinary = list(_predicates(read, right, structure)), _ordinary(right, structure)
     forms = [form for each in (*predicates, ordinary) for clause in each.clauses for form in clause]
@@ -108,16 +94,13 @@ def circumstances(read: Formula, right: Formula, structure: Structure) -> Circum
     inside = ordinary.at(columns)
     within = proof and proof.within(ordinary.condition())
     some = {name: column[inside] for name, column in columns.items()}
-    found = "", False
     # Where a filter meets nothing but padding, there is often nothing that could be wrong.
-    for search in (_single, _pair):
-        for where, at, wrong, proving in (
-            ("", columns, differ, proof),
-            (f", if {ordinary.words}", some, differ[inside], within),
-        ):
-            if not found[0] and len(wrong):
-                text, proved = _said(search(predicates, at, wrong), wrong, proving)
-                found = f"{text}{where}" if text else "", proved
+    asked = [("", columns, differ, proof), (f", if {ordinary.words}", some, differ[inside], within)]
+    found = "", False
+    for search, (where, at, wrong, proving) in itertools.product((_single, _pair), asked):
+        if not found[0] and len(wrong):
+            text, proved = _said(search(predicates, at, wrong), wrong, proving)
+            found = f"{text}{where}" if text else "", proved
     return Circumstances(*found, int(differ.sum()), len(tried))
 
 
@@ -151,22 +134,7 @@ def _pair(predicates: Sequence[_Predicate], columns: Mapping[str, Array], differ
 
 
 def layers(read: Formula, right: Formula, structure: Structure) -> Iterator[Sizes]:
-    """Yield sizes of small layers with the options of a formula: squares and others, tails of all lengths, long axes.
-
-    Parameters
-    ----------
-    read : Formula
-        Where it takes blocks of an axis, whole numbers of blocks are among the sizes.
-    right : Formula
-        With its options.
-    structure : Structure
-        Axes and groups.
-
-    Yields
-    ------
-    dict of str to int
-        As `structure.sizes_of` gives them.
-    """
+    """Yield sizes of small layers with the right options: squares and others, tails of all lengths, long axes."""
     generator, options, count = np.random.default_rng(1), dict(right.options), structure.spatial_ndim
     seen: set[tuple[int, ...]] = set()
     blocks = dict(_blocks(read))
@@ -322,12 +290,6 @@ def _along(words: str, forms: Sequence[Linear], *, plain: bool) -> Iterator[_Pre
 # Proofs ---------------------------------------------------------------------------------------------------------------
 
 
-def _name(text: str) -> str:
-    for mark, put in MARKS.items():
-        text = text.replace(mark, put)
-    return text
-
-
 @dataclasses.dataclass(frozen=True)
 class _Proof:
     """The terms of two formulas as sets of indices, sizes being parameters."""
@@ -393,7 +355,7 @@ def _piece(term: Term) -> prove.Piece:
     conditions += [conditioned(each, tokens) for each in term.conditions]
     if term.excluded:
         conditions.append(f"not ({' and '.join(f'({conditioned(each, tokens)})' for each in term.excluded)})")
-    return prove.Piece(tuple(map(_name, conditions)))
+    return prove.Piece(tuple(each.translate(MARKS) for each in conditions))
 
 
 def _legal(options: Mapping[str, int], structure: Structure) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -406,7 +368,7 @@ def _legal(options: Mapping[str, int], structure: Structure) -> tuple[tuple[str,
         legal.append(f"g = {groups}")
     for at, (image, taps, out) in enumerate(SIZES[structure.spatial_ndim]):
         s, dilation, tail = options[f"stride[{at}]"], options[f"dilation[{at}]"], f"tail_{image}"
-        zeros = [_name(f"{side}({image})") for side in ("before", "after")]
+        zeros = [f"{side}_{image}" for side in ("before", "after")]
         names += [image, taps, out, tail, *zeros]
         legal += [f"{each} ≥ 1" for each in (image, taps, out)]
         legal += [

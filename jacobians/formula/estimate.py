@@ -5,9 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from jacobians.geometry import Geometry
 
 __all__ = ["AxisOptions", "Options", "estimate"]
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.int64]
 Side = int | str
 
 # Image and filter on each axis of the layers that are looked at, such that no two kinds of padding are alike at strides
@@ -53,21 +52,18 @@ class AxisOptions:
     turned: bool = False
     transposed: bool = False
 
-    def extent(self, taps: int) -> int:
-        """How many pixels a filter reaches over."""
-        return self.dilation * (taps - 1) + 1
-
     def zeros(self, size: int, taps: int) -> tuple[int, int]:
         """Return the padding before and after at these sizes."""
-        before, after = (_side(each, size, self.extent(taps), self.stride) for each in (self.before, self.after))
+        before, after = (
+            side if isinstance(side, int) else SIDES[side](size, self.dilation * (taps - 1) + 1, self.stride)
+            for side in (self.before, self.after)
+        )
         return before, after
 
     def responses(self, size: int, taps: int) -> int:
         """Return the size of the result."""
-        before, after = self.zeros(size, taps)
-        if self.transposed:
-            return (size - 1) * self.stride + self.extent(taps) - before - after
-        return (size + before + after - self.extent(taps)) // self.stride + 1
+        around = self.dilation * (taps - 1) - sum(self.zeros(size, taps))
+        return (size - 1) * self.stride + around + 1 if self.transposed else (size - 1 - around) // self.stride + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,18 +74,7 @@ class Options:
     groups: int = 1
 
     def geometry(self, image: tuple[int, ...], filters: tuple[int, ...]) -> Geometry:
-        """Make the layer of these shapes.
-
-        Parameters
-        ----------
-        image, filters : tuple of int
-            Shapes of X and F.
-
-        Returns
-        -------
-        Geometry
-            Of a transposed convolution, whose image is a response map, without padding; without such as is negative.
-        """
+        """Make the layer of these shapes, without padding that is negative, or of a transposed convolution."""
         sizes = zip(self.axes, image[1:], filters[2:], strict=True)
         zeros = [(0, 0) if each.transposed else each.zeros(size, taps) for each, size, taps in sizes]
         padding = [(max(before, 0), max(after, 0)) for before, after in zeros]
@@ -99,129 +84,91 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class _Sample:
-    """What one axis was seen to give: sizes of image, filter and result, and the first pixel's distance."""
+    """What one axis was seen to give: sizes of image, filter and result, and the padding before, if that is known."""
 
     size: int
     taps: int
     out: int
     before: int | None = None
 
+    def has(self, options: AxisOptions) -> bool:
+        """Whether these options give it."""
+        before, _ = options.zeros(self.size, self.taps)
+        return self.before in {None, before} and options.responses(self.size, self.taps) == self.out
+
 
 def estimate(call: Call, structure: Structure, dtype: str) -> Options:
-    """Estimate the options of code that may be a convolution.
-
-    Parameters
-    ----------
-    call : callable
-        The code, as `read_products` takes it.
-    structure : Structure
-        Axes and groups.
-    dtype : str
-        In which it computes.
-
-    Returns
-    -------
-    Options
-        Stride 1, dilation 1 and padding 0 where the products show no others.
-    """
-    plain, count = Options((AxisOptions(),) * structure.spatial_ndim, structure.groups), structure.spatial_ndim
-    readings = []
-    for size, taps in LAYERS:
-        layer = _layer(plain, size[:count], taps[:count])
-        try:
-            reading = read_products(call, layer, "S", FACTORS["S"], dtype, structure)
-        except Unreadable:
-            return plain
-        if reading is None or len(reading.shape) != 2 + count or not reading.places.size:
-            return plain
-        readings.append(reading)
-    further = []
-    for (size, taps), more in itertools.product(LAYERS, FURTHER):
-        layer = _layer(plain, [each + more for each in size[:count]], taps[:count])
-        value = call(layer, {})
-        further += [(layer, value.shape)] if value is not None and value.ndim == 2 + count else []
-    return dataclasses.replace(plain, axes=tuple(_axis(readings, further, at) for at in range(count)))
+    """Estimate the options of code that may be a convolution: stride 1 and no padding where it shows no others."""
+    count = structure.spatial_ndim
+    plain = Options((AxisOptions(),) * count, structure.groups)
+    readings, samples = [], list[list[_Sample]]()
+    for more, (size, taps) in itertools.product((0, *FURTHER), LAYERS):
+        image = (plain.groups, *(each + more for each in size[:count]))
+        layer = Layer(plain.geometry(image, (plain.groups, 1, *taps[:count])), 1)
+        if not more:
+            try:
+                reading = read_products(call, layer, "S", FACTORS["S"], dtype, structure)
+            except Unreadable:
+                return plain
+            if reading is None or len(reading.shape) != 2 + count or not reading.places.size:
+                return plain
+            readings.append(reading)
+        elif (value := call(layer, {})) is not None and value.ndim == 2 + count:
+            samples.append([_Sample(*each) for each in zip(image[1:], taps, value.shape[2:], strict=False)])
+    axes = (_axis(readings, [each[at] for each in samples], at) for at in range(count))
+    return dataclasses.replace(plain, axes=tuple(axes))
 
 
-def _layer(options: Options, size: Sequence[int], taps: Sequence[int]) -> Layer:
-    return Layer(options.geometry((options.groups, *size), (options.groups, 1, *taps)), 1)
-
-
-def _axis(readings: Sequence[Reading], further: Sequence[tuple[Layer, tuple[int, ...]]], at: int) -> AxisOptions:
-    """Estimate the options of one axis."""
-    rows = [_rows(each, at) for each in readings]
-    (l, a, y), taps = rows[0], readings[0].layer.geometry.filters[2 + at]
-    slope, by_tap = _slope(y, l, a), _slope(y, a, l)
-    transposed = slope is not None and 0 < slope < 1
-    if transposed and slope is not None:
-        slope, by_tap = 1 / slope, _slope(l, a, y)
-    if slope is None or not by_tap or slope < 1 or slope.denominator > 1 or by_tap.denominator > 1:
+def _axis(readings: Sequence[Reading], further: Sequence[_Sample], at: int) -> AxisOptions:
+    """Estimate the options of one axis from the products at some layers, and from the sizes at others."""
+    l, a, y = _indices(readings[0], at)
+    by_response, by_tap = _slope(y, l, a), _slope(y, a, l)
+    transposed = 0 < by_response < 1
+    if transposed:
+        by_response, by_tap = 1 / by_response, _slope(l, a, y)
+    if by_response < 1 or not by_tap or by_response.denominator > 1 or by_tap.denominator > 1:
         return AxisOptions()
-    found = AxisOptions(int(slope), abs(int(by_tap)), turned=by_tap < 0, transposed=transposed)
-    samples = []
-    for reading, (l, a, y) in zip(readings, rows, strict=True):
-        image, taps = (
-            shape[at + lead] for shape, lead in ((reading.layer.geometry.image, 1), (reading.layer.geometry.filters, 2))
-        )
-        tap = taps - 1 - a if found.turned else a
-        response, pixel = (y, l) if transposed else (l, y)
-        offsets = found.stride * response + found.dilation * tap - pixel
-        samples.append(_Sample(image, taps, reading.shape[2 + at], _usual(offsets.tolist())))
-    samples += [
-        _Sample(each.geometry.image[1 + at], each.geometry.filters[2 + at], shape[2 + at]) for each, shape in further
-    ]
-    return _padded(found, samples)
+    found = AxisOptions(int(by_response), abs(int(by_tap)), turned=by_tap < 0, transposed=transposed)
+    samples = [_sample(found, each, at) for each in readings] + list(further)
+    return next((each for each in _padded(found, samples[0]) if all(one.has(each) for one in samples)), found)
 
 
-def _rows(reading: Reading, at: int) -> tuple[Array, Array, Array]:
+def _indices(reading: Reading, at: int) -> tuple[Array, Array, Array]:
     """Return response, tap and pixel of each product on one axis."""
-    g = reading.layer.geometry
-    shapes = [reading.shape[2:], g.filters[2:], g.image[1:]]
-    flats = [place % int(np.prod(shape)) for place, shape in zip(reading.places, shapes, strict=True)]
-    columns = [np.unravel_index(flat, shape)[at] for flat, shape in zip(flats, shapes, strict=True)]
-    l, a, y = np.unique(np.stack(columns), axis=1)
+    shapes = reading.shape, reading.layer.shapes["F"], reading.layer.shapes["X"]
+    indices = [np.unravel_index(each, shape)[2 + at] for each, shape in zip(reading.places, shapes, strict=True)]
+    l, a, y = np.unique(np.stack(indices), axis=1)
     return l, a, y
 
 
-def _slope(of: Array, along: Array, fixed: Array) -> Fraction | None:
-    """Return how much one index usually rises with another, a third being the same."""
+def _slope(of: Array, along: Array, fixed: Array) -> Fraction:
+    """Return how much one index usually rises with another, a third being the same; 0 where that is never so."""
     order = np.lexsort((along, fixed))
-    of, along, fixed = of[order], along[order], fixed[order]
-    rise, step = np.diff(of), np.diff(along)
-    alike = (np.diff(fixed) == 0) & (step > 0)
-    slopes = [Fraction(one, two) for one, two in zip(rise[alike].tolist(), step[alike].tolist(), strict=True)]
-    return collections.Counter(slopes).most_common(1)[0][0] if slopes else None
+    rise, step, other = (np.diff(each[order]) for each in (of, along, fixed))
+    alike = (other == 0) & (step > 0)
+    slopes = map(Fraction, rise[alike].tolist(), step[alike].tolist())
+    return max(collections.Counter(slopes).items(), key=lambda each: each[1], default=(Fraction(0), 0))[0]
 
 
-def _usual(values: list[int]) -> int:
-    return collections.Counter(values).most_common(1)[0][0]
+def _sample(found: AxisOptions, reading: Reading, at: int) -> _Sample:
+    l, a, y = _indices(reading, at)
+    size, taps = reading.layer.shapes["X"][2 + at], reading.layer.shapes["F"][2 + at]
+    response, pixel = (y, l) if found.transposed else (l, y)
+    tap = taps - 1 - a if found.turned else a
+    offsets, counts = np.unique(found.stride * response + found.dilation * tap - pixel, return_counts=True)
+    return _Sample(size, taps, reading.shape[2 + at], int(offsets[np.argmax(counts)]))
 
 
-def _padded(found: AxisOptions, samples: Sequence[_Sample]) -> AxisOptions:
-    """Find padding with which offsets and sizes are those that were seen; numbers are tried before expressions."""
-    seen = [each for each in samples if each.before is not None]
-    firsts: list[Side] = [seen[0].before or 0, *SIDES]
-    for before in firsts:
-        if any(each.before != _side(before, each.size, found.extent(each.taps), found.stride) for each in seen):
-            continue
-        one = seen[0]
-        start = dataclasses.replace(found, before=before)
-        need = (one.out - start.responses(one.size, one.taps)) * (-1 if found.transposed else found.stride)
-        room = 0 if found.transposed else found.stride
-        numbers = sorted(range(need - room, need + room + 1), key=lambda each: (each < 0, abs(each)))
-        for after in _in_order(before, numbers):
-            tried = dataclasses.replace(start, after=after)
-            if all(tried.responses(each.size, each.taps) == each.out for each in samples):
-                return tried
-    return found
-
-
-def _in_order(before: Side, numbers: Sequence[int]) -> list[Side]:
-    """Return what the padding after may be, with what goes well with that before first."""
-    if isinstance(before, int):
-        return [*numbers, *SIDES]
-    return [*sorted(SIDES, key=lambda side: (side != before, not {"k", "z"} & {*side} & {*before})), *numbers]
-
-
-def _side(side: Side, size: int, extent: int, stride: int) -> int:
-    return side if isinstance(side, int) else SIDES[side](size, extent, stride)
+def _padded(found: AxisOptions, one: _Sample) -> Iterator[AxisOptions]:
+    """Yield options with all padding that one sample may have; numbers before expressions."""
+    assert one.before is not None
+    start = dataclasses.replace(found, before=one.before)
+    lacks = one.out - start.responses(one.size, one.taps)
+    need = -lacks if found.transposed else lacks * found.stride
+    numbers = sorted(range(need - found.stride, need + found.stride + 1), key=lambda each: (each < 0, abs(each)))
+    befores: list[Side] = [one.before, *SIDES]
+    afters: list[Side] = [*numbers, *SIDES]
+    # Padding that depends on the image on both sides, or on neither, before other.
+    pairs = sorted(itertools.product(befores, afters), key=lambda pair: len({"z" in str(side) for side in pair}))
+    for before, after in pairs:
+        yield dataclasses.replace(found, before=before, after=after)

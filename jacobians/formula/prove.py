@@ -19,6 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jacobians.formula.relation import Linear
+from jacobians.formula.writing import linear
+
 __all__ = ["Comparison", "Example", "Piece", "Sizes", "Space", "available", "compare", "points"]
 
 # Conditions are written as the lecture writes them; the library reads these. It takes primes for a further use of the
@@ -471,12 +474,5 @@ def _terms(text: str) -> dict[str, int]:
 
 def _sum(terms: Mapping[str, int]) -> str:
     """Write a sum with what is positive first, and the constant last."""
-    ordered = sorted(
-        (item for item in terms.items() if item[1]), key=lambda item: (item[0] == "", item[1] < 0, item[0])
-    )
-    signed = [
-        ("−" if number < 0 else "+", f"{abs(number) if not name or abs(number) > 1 else ''}{name}")
-        for name, number in ordered
-    ]
-    text = " ".join(f"{sign} {term}" for sign, term in signed).removeprefix("+ ")
-    return text.replace("− ", "−", 1) if text.startswith("− ") else text or "0"
+    names = {name: number for name, number in sorted(terms.items()) if name}
+    return linear(Linear.of(names, terms.get("", 0)))

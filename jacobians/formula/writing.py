@@ -78,39 +78,13 @@ def write(formula: Formula, style: Style = "unicode", *, shown: Iterable[str] = 
 
 
 def beside(read: Formula, right: Formula, style: Style = "unicode") -> tuple[str, str]:
-    """Write two formulas of one result with the same indices shown.
-
-    Parameters
-    ----------
-    read, right : Formula
-        Of one result.
-    style : {"unicode", "text", "latex"}
-        As in `write`.
-
-    Returns
-    -------
-    read, right : str
-        One line each.
-    """
+    """Write two formulas of one result on one line each, with the same indices shown."""
     shown = _needed(read) | _needed(right)
     return write(read, style, shown=shown), write(right, style, shown=shown)
 
 
 def marked(code: str, right: str) -> tuple[str, str, str]:
-    """Set two lines one above the other, so that what they share stands in the same columns.
-
-    Parameters
-    ----------
-    code, right : str
-        Two formulas.
-
-    Returns
-    -------
-    code, right : str
-        With spaces put in.
-    marks : str
-        A third line, with carets below what differs.
-    """
+    """Put what two lines share into the same columns, and carets below what differs, on a third line."""
     one, two = TOKEN.findall(code), TOKEN.findall(right)
     lines = ["", "", ""]
     for kind, a, b, c, d in difflib.SequenceMatcher(None, one, two, autojunk=False).get_opcodes():

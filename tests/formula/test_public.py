@@ -45,6 +45,10 @@ def same_of_tensorflow(X, F):
     return conv(X, F, stride=2, padding=[(z // 2, z - z // 2) for z in zeros])
 
 
+def causal(X, F):
+    return conv(X, F, stride=3, padding=[(k - 1, 0) for k in F.shape[2:]])
+
+
 def wrapped(X, F):
     k, l = F.shape[2:]
     return conv(np.pad(X, ((0, 0), (0, 0), (0, k - 1), (0, l - 1)), mode="wrap"), F)
@@ -64,7 +68,9 @@ SOME = {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 2)}
         (lambda X, F: conv(X, F, groups=2, stride=2), {"groups": 2, "stride": (2, 2), "depthwise": False}),
         (depthwise, {"depthwise": True, "padding": ((1, 1), (1, 1)), "layout": "NCHW,OHW->NCHW"}),
         (transposed, {"transposed": True, "stride": (2, 3), "padding": ((1, 0), (0, 1)), "layout": "NCHW,IOHW->NCHW"}),
+        (lambda X, F: transposed(X, F.transpose(3, 2, 0, 1)), {"transposed": True, "layout": "NCHW,HWOI->NCHW"}),
         (same_of_tensorflow, {"stride": (2, 2), "padding": (("⌊z/2⌋", "⌈z/2⌉"),) * 2, "transposed": False}),
+        (causal, {"stride": (3, 3), "padding": (("k − 1", 0),) * 2}),
         (convolve2d, {"turned": True, "padding": (("k − 1", "k − 1"),) * 2, "layout": "HW,HW->HW"}),
         (lambda X, F: correlate2d(X, F, "valid"), {"turned": False, "padding": ((0, 0), (0, 0))}),
     ],
@@ -97,6 +103,13 @@ def test_the_bias_is_read_and_the_formula_is_printed():
     assert "\\sum" in found.write("latex")
     assert found.write("text").isascii()
     assert json.loads(json.dumps(found.to_dict()))["padding"] == [[2, 2], [2, 2]]
+
+
+def test_a_function_of_one_plane_may_take_a_bias():
+    found = read(lambda X, F, b: convolve2d(X, F, mode="valid") + b, bias=True)
+    assert (found.is_convolution, found.layout, found.turned) == (True, "HW,HW->HW", True)
+    assert "+ b[i]" in found.write()
+    assert not read(lambda X, F, b: convolve2d(X, F, mode="valid") - b, bias=True).is_convolution
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
@@ -173,6 +186,10 @@ def random():
         (lambda X, F: conv(X, F**3), "not linear in F: scaling F by 2 does not double the result"),
         (lambda X, F: np.sort(conv(X, F)), r"S\(X₁ \+ X₂\) ≠ S\(X₁\) \+ S\(X₂\)"),
         (lambda X, F: conv(X, F) / np.abs(X).sum(), "no finite numbers"),
+        (
+            lambda X, F: conv(X, F)[:, :, : 1 + int(X.flat[0] > 0)],
+            "The shape of the result depends on the numbers in X",
+        ),
         (kept_by_shapes(), "depends on earlier calls"),
         (counting(), "result of the same call differs"),
         (random(), "result of the same call differs"),
@@ -205,6 +222,13 @@ def test_unusable_arguments():
         read(conv, spatial_ndim=4)
     with pytest.raises(ShapeError, match='layout is "NHCW"'):
         read(conv, layout="NHCW")
+    with pytest.raises(ShapeError, match='the nearest layout is "NHWC,HWIO->NHWC"'):
+        read(conv, layout="NHWC,HWCO->NHWC")
+    for layout in ("NCW,OIW->NCW", "N(CHW),OIHW->N(CHW)"):
+        with pytest.raises(ShapeError, match="it needs HW for the spatial axes, each an axis of its own"):
+            read(conv, layout=layout)
+    with pytest.raises(ShapeError, match='groups is 2, but the layout "HW,HW->HW" has no planes'):
+        read(convolve2d, layout="HW,HW->HW", groups=2)
     with pytest.raises(DtypeError, match="dtype is 'float16'; it needs one of float64, float32"):
         read(conv, dtype="float16")
 
