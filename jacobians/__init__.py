@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from jacobians import _interrupt  # noqa: F401  # before all that takes time
 from jacobians.audit import (
     AuditReport,
     audit,

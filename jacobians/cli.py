@@ -6,26 +6,30 @@ import functools
 import importlib.util
 import itertools
 import json
-import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from jacobians import files, workers
 from jacobians.errors import DtypeError, ShapeError, TooLargeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
 
-HOLDS, FAILS, UNUSABLE = 0, 1, 2
+HOLDS, FAILS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+# Seconds for one call of code that somebody else has written.
+TIMEOUT = 60.0
 
 app = typer.Typer(
     name="jacobians",
@@ -46,19 +50,77 @@ class Format(StrEnum):
 
 
 def main() -> None:
-    """Run the command line; unusable arguments end it with one line and exit status 2."""
+    """Run the command line; unusable arguments end it with one line and exit status 2, a Ctrl-C with 130."""
+    if signal.getsignal(signal.SIGINT) in {signal.default_int_handler, signal.SIG_DFL}:
+        signal.signal(signal.SIGINT, _interrupted)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without these characters still shows the rest
     try:
-        app(prog_name="jacobians")  # also as python -m jacobians, which shells complete nothing for
+        try:
+            app(prog_name="jacobians")  # also as python -m jacobians, which shells complete nothing for
+        finally:
+            print(end="", flush=True)
     except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError, ValueError, ChildProcessError) as error:
         _refuse(str(error))
+    except BrokenPipeError:  # who reads it has seen enough
+        _print_no_more()
+        sys.exit(UNUSABLE)
+    except OSError as error:  # such as a full disk that is printed to
+        _print_no_more()
+        _refuse(str(error))
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Come to an end; a second Ctrl-C is not waited with."""
+    del frame
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _refuse(message: str) -> None:
     print(f"jacobians: {message}", file=sys.stderr)
     sys.exit(UNUSABLE)
+
+
+# An option, the file that it names, and what that is to hold.
+Output = tuple[str, Path | None, str]
+
+
+def _json(file: Path | None, record: dict[str, Any]) -> Output:
+    return "--json", file, json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def _end(status: int, say: Callable[[], None], *outputs: Output) -> None:
+    """Say what was found out, then write the files, whatever becomes of either, and end with the status."""
+    lost: list[str] = []
+    try:
+        say()
+        print(end="", flush=True)
+    except OSError as error:
+        _print_no_more()
+        if not isinstance(error, BrokenPipeError):  # who reads it has seen enough
+            lost.append(f"what was found out cannot be printed: {error.strerror}")
+    asked = [(option, file, functools.partial(files.write, file, text)) for option, file, text in outputs if file]
+    lost += [said for option, file, write in asked if (said := _unwritten(option, file, write))]
+    for said in lost:
+        verdict = "; the exit status is 1 all the same, for what was found wrong" if status == FAILS else ""
+        print(f"jacobians: {said}{verdict}", file=sys.stderr)
+    sys.exit(UNUSABLE if lost and status == HOLDS else status)
+
+
+def _print_no_more() -> None:
+    """Let what is left to be printed go nowhere, or Python would fail on it again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _unwritten(option: str, file: Path, write: Callable[[], None]) -> str:
+    """Write a file; return why it cannot be."""
+    try:
+        write()
+    except OSError as error:
+        return f"{option} is {file}, which cannot be written: {error.strerror or error}"
+    return ""
 
 
 # completion in the shell ----------------------------------------------------------------------------------------------
@@ -109,27 +171,27 @@ def verify(
 ) -> None:
     """Check every equation of the lecture, L1 … L24, and say on what evidence it holds.
 
-    Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable.
+    Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable or a file cannot be written, 130 after
+    Ctrl-C, which prints what was checked until then.
 
     Examples: `jacobians verify`, `jacobians verify --only L18,L20 --seed 7`, `jacobians verify --json record.json`
     """
     import jacobians
+    from jacobians.verify import Interrupted
 
     _check_folder("--json", json_file)
     only = [name.strip() for name in identities.split(",")] if identities else None
     out = Console(highlight=False)
-    with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
-        try:
+    try:
+        with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
             report = jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
-        except ValueError as error:
-            _refuse(str(error).replace("identities", "--only", 1))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if out.is_terminal:
-        _print_report(out, report)
-    else:
-        print(report)
-    sys.exit(HOLDS if report.ok else FAILS)
+    except ValueError as error:
+        _refuse(str(error).replace("identities", "--only", 1))
+    except Interrupted as stop:
+        print(stop.report)
+        sys.exit(INTERRUPTED)
+    say = functools.partial(_print_report, out, report) if out.is_terminal else functools.partial(print, report)
+    _end(HOLDS if report.ok else FAILS, say, _json(json_file, report.to_dict()))
 
 
 def _print_report(out: Console, report: Any) -> None:
@@ -148,9 +210,12 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
     if jobs == 1:
         yield None
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_use_one_thread) as executor:
+    with workers.Pool(jobs, _use_one_thread, _print_bytes) as executor:
         yield executor
+
+
+def _print_bytes(printed: bytes) -> None:
+    sys.stderr.write(printed.decode(errors="replace"))
 
 
 def _use_one_thread() -> None:
@@ -174,6 +239,11 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 # audit ----------------------------------------------------------------------------------------------------------------
+
+
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="Time for loading the file, and for each call; 0 for no limit.")
+]
 
 
 class Audited(StrEnum):
@@ -230,6 +300,7 @@ def audit(
     torch: Annotated[bool, typer.Option("--torch", help="FORWARD is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FORWARD is a JAX function.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    timeout: Timeout = TIMEOUT,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
     ] = None,
@@ -239,7 +310,8 @@ def audit(
 ) -> None:
     """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
-    Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable.
+    Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable or a file cannot be written, 130 after
+    Ctrl-C.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
@@ -261,22 +333,23 @@ def audit(
     }
     framework = "torch" if torch else "jax" if jax else ""
     functions = isolated(
-        functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias)
+        functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias),
+        timeout=timeout or None,
     )
     report = (
         jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
         if layer is Audited.convolution
         else _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
     )
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if junit_file is not None:
-        junit_file.write_text(report.to_junit(), encoding="utf-8")
     out = Console(highlight=False, soft_wrap=True)
+    say = functools.partial(_print_audit, out, report) if out.is_terminal else functools.partial(print, report)
+    status = HOLDS if report.ok else FAILS
+    _end(status, say, _json(json_file, report.to_dict()), ("--junit", junit_file, report.to_junit()))
+
+
+def _print_audit(out: Console, report: Any) -> None:
     for line in str(report).splitlines():
-        style = {"✗": "bold red", "✓": "green"}.get(line[:1]) if out.is_terminal else None
-        out.print(line, markup=False, style=style)
-    sys.exit(HOLDS if report.ok else FAILS)
+        out.print(line, markup=False, style={"✗": "bold red", "✓": "green"}.get(line[:1]))
 
 
 Functions = tuple[Callable[..., Any] | None, Callable[..., Any] | None]
@@ -360,6 +433,8 @@ def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, b
 
 def _load(file: str, name: str) -> Callable[..., Any]:
     """Load a function from a file, as if the file were run from its own folder."""
+    from jacobians.audit.subject import said
+
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"{file} does not exist; name a Python file")
@@ -371,8 +446,8 @@ def _load(file: str, name: str) -> Callable[..., Any]:
     sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the file does wrong is the user's to know
-        raise ValueError(f"{file} does not load: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # whatever the file does wrong is the user's to know
+        raise ValueError(f"{file} does not load: {said(error)}") from error
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None or not callable(function):
         known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
@@ -407,6 +482,7 @@ def read(
     ] = None,
     torch: Annotated[bool, typer.Option("--torch", help="FUNCTION is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FUNCTION is a JAX function.")] = False,
+    timeout: Timeout = TIMEOUT,
     latex: Annotated[bool, typer.Option("--latex", help="Print the formula alone, for LaTeX.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
@@ -430,7 +506,8 @@ def read(
     if not file or name == "-":
         _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
     framework = "torch" if torch else "jax" if jax else ""
-    forward, _ = isolated(functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias))
+    load = functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias)
+    forward, _ = isolated(load, timeout=timeout or None)
     options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
     assert forward is not None
     try:
@@ -439,10 +516,7 @@ def read(
         record, said, status = {"formula": None, "why": str(error)}, f"No formula was read. {error}", FAILS
     else:
         record, said, status = found.to_dict(), found.write("latex") if latex else str(found), HOLDS
-    if json_file is not None:
-        json_file.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(said)
-    sys.exit(status)
+    _end(status, functools.partial(print, said), _json(json_file, record))
 
 
 def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -597,7 +671,8 @@ def explore(
 
     _check_folder("--output", output)
     page = explorer.explore(_geometry(image, filters, stride, padding, dilation, 1))
-    output.write_text(page, encoding="utf-8")
+    if said := _unwritten("--output", output, functools.partial(files.write, output, page)):
+        _refuse(said)
     print(f"wrote {output} ({len(page.encode()) // 1000} kB); open it in a browser: {output.absolute().as_uri()}")
 
 
@@ -669,7 +744,8 @@ def plot(
             "patch": lambda: plots.patch(geometry, i=i, row=at),
             "rotated_filter": lambda: plots.rotated_filter(geometry, i=i, pixel=at),
         }[picture]()
-    plots.save(ax, output)
+    if said := _unwritten("--output", output, functools.partial(plots.save, ax, output)):
+        _refuse(said)
     print(output)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from jacobians import convolution, matrices, symbolic, writing
+from jacobians import convolution, files, matrices, symbolic, writing
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.network import Network
@@ -801,6 +801,8 @@ def save(ax: Axes, file: str | Path) -> None:
     ------
     ValueError
         If it does not.
+    OSError
+        If the file cannot be written; one that was there stays as it was.
 
     Examples
     --------
@@ -813,7 +815,7 @@ def save(ax: Axes, file: str | Path) -> None:
         raise ValueError(f"file is {str(file)!r}; its name needs to end in {' or '.join(SUFFIXES)}")
     content = io.BytesIO()
     _render(ax, content, file.suffix.lower())
-    file.write_bytes(content.getvalue())
+    files.write(file, content.getvalue())
 
 
 def _render(ax: Axes, file: io.BytesIO, suffix: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.layer import Layer, Probe, Right, widened
-from jacobians.audit.subject import Arrange, Result, Subject
+from jacobians.audit.subject import ENDED, LATE, Arrange, Result, Subject
 
 __all__ = ["FINE", "Comparison", "Run", "aligned", "counted", "listed", "numbered", "written"]
 
@@ -98,12 +98,21 @@ class Run:
     inaccurate: set[str] = dataclasses.field(default_factory=set)
     # The first probe that each function changed, and which of its arrays.
     changed: dict[str, tuple[Probe, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+    # What each function changes around itself.
+    around: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
+    # The first probe of which each function ended its process, or did not end, by a result, and how.
+    lost: dict[str, tuple[Probe, str]] = dataclasses.field(default_factory=dict)
 
     def results(
         self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
     ) -> dict[str, Result]:
         """Call the functions, or one of them, on one probe, as `Subject.results` does."""
         found = self.subject.results(probe.arrays, arrange, only, layout)
+        for side in {self.subject.side(name) for name in found}:
+            name = self.subject.gives[side][0]
+            self.around.setdefault(side, {}).update(dict.fromkeys(found[name].around))
+            if found[name].raised.startswith((ENDED, LATE)):
+                self.lost.setdefault(name, (probe, found[name].raised))
         for name, result in found.items():
             if result.changed:
                 self.changed.setdefault(self.subject.side(name), (probe, result.changed))

@@ -22,6 +22,7 @@ from jacobians.audit.layer import REAL, Explanation, Probe
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
+from jacobians.audit.subject import ENDED, LATE, UNTRIED
 from jacobians.evidence import exact
 
 __all__ = ["EXPLAINERS", "explained"]
@@ -34,8 +35,8 @@ MOST_ENTRIES = 4
 INTEGERS = (32, 16, 8)
 # Roundings of the dtype itself, of which some come together where numbers are scaled and scaled back.
 OWN = 8
-ENDED, UNTRIED = "the process ended", "was not tried"
-NO_EXCEPTION = ("returned", ENDED)
+NO_EXCEPTION = ("returned", ENDED, LATE)
+TIMEOUT = "Let it end; where it only takes long, allow more seconds: --timeout, or timeout= of isolated."
 CLEARED = (
     "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
     "Start from zeros, write every entry, and stay within the arrays.",
@@ -375,18 +376,27 @@ def _exceptions(of: Tried) -> Iterator[Finding]:
 def _root(each: Comparison) -> str:
     """Return the cure of the exception of a call, or its type; empty where there is none."""
     said = each.result.raised.partition(":")[0]
-    if said.startswith(ENDED):
-        return ENDED
+    for without in (ENDED, LATE):
+        if said.startswith(without):
+            return without
     return each.layer.raised.get(said, ("", said))[1]
+
+
+def _untried(each: Comparison) -> bool:
+    return UNTRIED in each.result.raised
 
 
 def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     layer, unit = of.run.layer, of.run.layer.unit
-    each = of.smallest(wrong, lambda one: _root(one) == root and UNTRIED not in one.result.raised)
+    untried = sum(map(_untried, wrong))
+    if 0 < untried < len(wrong):
+        of = dataclasses.replace(of, every=[one for one in of.every if not _untried(one)])
+        wrong = [one for one in wrong if not _untried(one)]
+    each = of.smallest(wrong, lambda one: _root(one) == root and not _untried(one))
     raised, side = each.result.raised, of.run.subject.side(each.name)
     title = f"raises on {each.probe.what or layer.legal}: {raised}"
     if raised.startswith(NO_EXCEPTION):
-        title = raised if layer.by_function else f"cannot be had: {raised}"
+        title = raised if layer.by_function and raised.startswith("returned") else f"cannot be had: {raised}"
     legal = "", f"This {unit} is legal; make the code take it{layer.otherwise}."
     cause, cure = layer.raised.get(raised.partition(":")[0], legal)
     known = tuple(where(wrong, of.every))
@@ -398,6 +408,10 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
             f"needs a function {side}({', '.join(layer.takes[side])}) that returns {what}."
         )
         known = (f"the traceback of the call\n{each.result.traceback.rstrip()}",) if each.result.traceback else ()
+    if root == LATE:
+        cause, cure = "A loop does not end, or something is waited for.", TIMEOUT
+    if untried:
+        known += (f"it was not tried at {counted(untried, f'other {unit}', f'other {unit}s')}, where it may be right",)
     about = side if layer.by_function else None
     because = cause, cure, layer.anchor
     return of.finding(each, title, "exception", because, wrong, about=about, entries=(), known=known)

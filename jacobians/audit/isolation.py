@@ -13,9 +13,10 @@ import ctypes
 import dataclasses
 import faulthandler
 import math
-import multiprocessing
+import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -24,7 +25,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.subject import Call, Result, call, printable
+from jacobians.audit.subject import ENDED, LATE, UNTRIED, Call, Result, call, said
+from jacobians.workers import Worker
 
 __all__ = ["Isolated", "isolated"]
 
@@ -32,14 +34,16 @@ Array = npt.NDArray[Any]
 Functions = tuple[Callable[..., Any] | None, Callable[..., Any] | None]
 
 PASSES = ("forward", "backward")
-# Times that a function may end its process before it is not called any more.
-MOST_CRASHES = 5
+# Times that a function may end its process, or be late, before it is not called any more.
+MOST = {ENDED: 5, LATE: 3}
+# Bytes of what the code prints that are passed on.
+MOST_PRINTED = 20_000
 # Returned arrays that are kept, to see whether a later call overwrites them.
 KEPT = 16
 NOT_LOADING = "the code under audit does not load: "
 
 
-def isolated(load: Callable[[], Functions]) -> Functions:
+def isolated(load: Callable[[], Functions], *, timeout: float | None = None) -> Functions:
     """Make functions that an audit calls in a process of their own.
 
     Parameters
@@ -48,6 +52,9 @@ def isolated(load: Callable[[], Functions]) -> Functions:
         Returns (forward, backward), either of them None if there is none. It is called in the new process, and again
         in each one that replaces a process that died; so it must be importable: a function of a module, or a
         ``functools.partial`` of one.
+    timeout : float, optional
+        Seconds that loading and each call may take. A call that takes longer is ended and is a finding; after three,
+        the function is not called any more. By default calls may take for ever.
 
     Returns
     -------
@@ -58,15 +65,19 @@ def isolated(load: Callable[[], Functions]) -> Functions:
     ------
     TypeError
         If `load` cannot be sent to another process.
+    ValueError
+        If `timeout` is not positive.
     ChildProcessError
-        If the process ends while it loads, or `load` raises what cannot be sent from it. Anything else that `load`
-        raises is raised.
+        If the process ends while it loads, or is not done in time, or `load` raises what cannot be sent from it.
+        Anything else that `load` raises is raised.
 
     Examples
     --------
     >>> from jacobians import audit
     >>> audit(*isolated(kernels)).check()  # doctest: +SKIP
     """
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout is {timeout!r}; it needs a number of seconds above 0, or None for no limit")
     try:
         pickle.dumps(load)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -74,16 +85,16 @@ def isolated(load: Callable[[], Functions]) -> Functions:
             f"load is {load!r}, which cannot be sent to another process; it needs a function of a module, not a lambda "
             "or a function inside another"
         ) from error
-    worker = _Worker(load)
-    forward, backward = worker.start()
-    return forward and Isolated(worker, "forward", *forward), backward and Isolated(worker, "backward", *backward)
+    code = _Code(load, timeout)
+    forward, backward = code.start()
+    return forward and Isolated(code, "forward", *forward), backward and Isolated(code, "backward", *backward)
 
 
 class Isolated:
     """A function that runs in another process."""
 
-    def __init__(self, worker: _Worker, which: str, module: str, qualname: str, layout: str) -> None:
-        self.worker, self.which, self.layout = worker, which, layout
+    def __init__(self, code: _Code, which: str, module: str, qualname: str, layout: str) -> None:
+        self.code, self.which, self.layout = code, which, layout
         self.__module__, self.__qualname__ = module, qualname
 
     def __call__(self, *arrays: Array) -> Any:
@@ -93,47 +104,48 @@ class Isolated:
 
 @call.register
 def _(function: Isolated, asked: Call) -> dict[str, Result]:
-    return function.worker.results(function.which, asked)
+    return function.code.results(function.which, asked)
 
 
-class _Worker:
-    """The process, and what is known of it."""
+class _Code:
+    """The code in its process, and what is known of it."""
 
-    def __init__(self, load: Callable[[], Functions]) -> None:
-        self.load, self.lock = load, threading.Lock()
-        self.crashes = collections.Counter[str]()
+    def __init__(self, load: Callable[[], Functions], timeout: float | None) -> None:
+        self.load, self.timeout, self.lock = load, timeout, threading.Lock()
+        self.ends = collections.Counter[tuple[str, str]]()
         # Why a function is not called any more.
         self.given_up: dict[str, str] = {}
+        # None where a call was broken off: what it gives is not to be taken for what the next one gives.
+        self.worker: Worker | None = None
+        self.left = MOST_PRINTED
 
     def start(self) -> Any:
         """Start the process; return (module, name, layout) of its functions, or raise what loading raised."""
-        spawn = multiprocessing.get_context("spawn")
-        self.connection, there = spawn.Pipe()
-        # A daemon ends with this process.
-        self.process = spawn.Process(target=_serve, args=(there, self.load, not self.crashes), daemon=True)
-        self.process.start()
-        there.close()
+        self.worker = Worker(_serve, self.load, not self.ends, output=self._passed_on)
         try:
-            known, raised = self.connection.recv()
-        except (EOFError, ConnectionError):
-            raise ChildProcessError(NOT_LOADING + self._end()) from None
+            self.worker.receive(None)  # it is there; what takes time from here on is the code's
+            known, raised = self._answer()
+        except (EOFError, ConnectionError, TimeoutError) as error:
+            raise ChildProcessError(NOT_LOADING + self._ended(error)) from None
         if raised:
             raise _unpacked(*raised)
         return known
 
     def results(self, which: str, asked: Call) -> dict[str, Result]:
-        """Make one call; where the process dies of it, that is the result."""
+        """Make one call; where the process dies of it, or it is late, that is the result."""
         with self.lock:
             if which in self.given_up:
                 return _none(asked, self.given_up[which])
+            if self.worker is None:
+                self.start()
+            assert self.worker is not None
             # What died of its own accord has to be told too, or an audit would be silent on it.
-            when = "" if self.process.is_alive() else ", before this call"
+            when = "" if self.worker.process.is_alive() else ", before this call"
             sent = dataclasses.replace(asked, given={name: _Laid(each) for name, each in asked.given.items()})
             try:
-                self.connection.send((which, sent))
-                found: dict[str, Result] = self.connection.recv()
-            except (EOFError, ConnectionError):
-                return _none(asked, self._restarted(which, self._end() + when))
+                found: dict[str, Result] = self._answer((which, sent))
+            except (EOFError, ConnectionError, TimeoutError) as error:
+                return _none(asked, self._restarted(which, self._ended(error) + when))
         return {
             name: result if result.value is None else dataclasses.replace(result, returned=_Kept(self, result))
             for name, result in found.items()
@@ -143,42 +155,69 @@ class _Worker:
         """Return a returned array as it is now, None where the process is gone; the next call tells of that."""
         with self.lock:
             try:
-                self.connection.send(number)
-                array: Array = self.connection.recv()
-            except (EOFError, ConnectionError):
+                array: Array = self._answer(number)
+            except (EOFError, ConnectionError, TimeoutError):
                 return None
         return array
 
-    def _end(self) -> str:
-        self.process.join()
-        code = self.process.exitcode or 0
+    def _answer(self, asked: Any = None) -> Any:
+        assert self.worker is not None
+        try:
+            if asked is not None:
+                self.worker.send(asked)
+            return self.worker.receive(self.timeout)
+        except (EOFError, ConnectionError, TimeoutError):
+            self.worker.end()
+            raise
+        except BaseException:  # a Ctrl-C, such as in a notebook
+            self.worker.end()
+            self.worker = None
+            raise
+
+    def _ended(self, error: Exception) -> str:
+        assert self.worker is not None
+        if isinstance(error, TimeoutError):
+            return f"{LATE} after {self.timeout:g} s"
+        code = self.worker.process.exitcode or 0
         names = {each.value: each.name for each in signal.Signals}
-        return f"the process ended with {names.get(-code, f'signal {-code}') if code < 0 else f'exit status {code}'}"
+        return f"{ENDED} with {names.get(-code, f'signal {-code}') if code < 0 else f'exit status {code}'}"
 
     def _restarted(self, which: str, ended: str) -> str:
         """Start again; return how the last process ended, and where no new one starts, why."""
-        self.crashes[which] += 1
-        if self.crashes[which] == MOST_CRASHES:
-            self.given_up[which] = f"the process ended {MOST_CRASHES} times at other layers, so this one was not tried"
+        kind = LATE if ended.startswith(LATE) else ENDED
+        self.ends[which, kind] += 1
+        if self.ends[which, kind] == MOST[kind]:
+            self.given_up[which] = f"{kind} {MOST[kind]} times at other layers, so this one {UNTRIED}"
         try:
             self.start()
         except Exception as error:  # whatever it is, the report is not to be lost
-            ended += f", and a new one does not load the code: {_said(error)}"
+            ended += f", and a new one does not load the code: {said(error)}"
             self.given_up = dict.fromkeys(PASSES, ended)
         return ended
+
+    def _passed_on(self, printed: bytes) -> None:
+        """Print on stderr what the code prints, so much of it that nothing else gets lost in it."""
+        if self.left > 0 and sys.stderr is not None:
+            sys.stderr.write(printed[: self.left].decode(errors="replace"))
+            self.left -= len(printed)
+            if self.left <= 0:
+                sys.stderr.write(
+                    f"\njacobians: the code printed {MOST_PRINTED} bytes; what else it prints is left out\n"
+                )
+            sys.stderr.flush()
 
 
 class _Kept:
     """A returned array in the other process: as it is there now, or as it was where that process is gone."""
 
-    def __init__(self, worker: _Worker, result: Result) -> None:
-        self.worker, self.process = worker, worker.process
+    def __init__(self, code: _Code, result: Result) -> None:
+        self.code, self.worker = code, code.worker
         # In place of the array itself comes its number there.
         self.number, self.value = result.returned, result.value
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         del copy  # it always is one
-        now = self.worker.again(self.number) if self.process is self.worker.process else None
+        now = self.code.again(self.number) if self.worker is self.code.worker else None
         return np.asarray(self.value if now is None else now, dtype)
 
 
@@ -203,21 +242,17 @@ def _laid(memory: bytes, shape: Any, dtype: Any, offset: int, strides: Any) -> A
     return np.ndarray(shape, dtype, aligned.data, offset, strides)
 
 
-def _none(asked: Call, said: str) -> dict[str, Result]:
-    return {name: Result(None, raised=said) for name in asked.labels}
+def _none(asked: Call, text: str) -> dict[str, Result]:
+    return {name: Result(None, raised=text) for name in asked.labels}
 
 
-def _said(error: BaseException) -> str:
-    return printable(f"{type(error).__name__}: {error}")
-
-
-def _unpacked(said: str, packed: bytes) -> Exception:
+def _unpacked(text: str, packed: bytes) -> Exception:
     """Return an exception of the other process as it was, or where it cannot be made again here, in words."""
     try:
         error = pickle.loads(packed)
     except Exception:  # whatever its type raises when it is made of other arguments
         error = None
-    return error if isinstance(error, Exception) and _said(error) == said else ChildProcessError(NOT_LOADING + said)
+    return error if isinstance(error, Exception) and said(error) == text else ChildProcessError(NOT_LOADING + text)
 
 
 # in the other process -------------------------------------------------------------------------------------------------
@@ -225,16 +260,21 @@ def _unpacked(said: str, packed: bytes) -> Exception:
 
 def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -> None:  # noqa: FBT001  # a process takes its arguments by position
     """Load the code, then answer calls until there are no more."""
+    connection.send("ready")
     if first:
-        faulthandler.enable()  # where it crashes, on stderr; the next processes would say the same
+        faulthandler.enable(all_threads=False)  # where it crashes, on stderr; the next processes would say the same
+    process = os.getpid()
     try:
         functions: dict[str, Any] = dict(zip(PASSES, load(), strict=True))
-    except (Exception, SystemExit) as error:  # whatever it is, the audit is told
+    except BaseException as error:  # whatever it is, the audit is told
         packed = b""
-        with contextlib.suppress(Exception):  # whatever its parts raise
+        with contextlib.suppress(BaseException):  # whatever its parts raise
             packed = pickle.dumps(error)
-        connection.send((None, (_said(error), packed)))
+        connection.send((None, (said(error), packed)))
         return
+    finally:
+        if os.getpid() != process:  # a child that the code has forked
+            os._exit(1)
     attributes = ("__module__", "__qualname__", "layout")
     known = [each if each is None else [getattr(each, name, "") for name in attributes] for each in functions.values()]
     connection.send((known, None))
@@ -255,6 +295,6 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
                     count += 1
             try:
                 connection.send(found)
-            except Exception as error:  # nothing of it was sent: it is packed first
-                said = f"returned what cannot be sent from its process: {_said(error)}"
-                connection.send({name: Result(None, raised=said) for name in found})
+            except BaseException as error:  # nothing of it was sent: it is packed first
+                text = f"returned what cannot be sent from its process: {said(error)}"
+                connection.send(_none(made, text))

@@ -12,11 +12,12 @@ import numpy as np
 
 from jacobians.audit import relayout
 from jacobians.audit.cases import Case, Options
-from jacobians.audit.compare import Comparison, Run, counted
+from jacobians.audit.compare import Comparison, Run, counted, listed
 from jacobians.audit.conduct.digits import digits
 from jacobians.audit.conduct.in_place import in_place
 from jacobians.audit.conduct.large_batches import large_batches
 from jacobians.audit.conduct.layouts import memory_layouts
+from jacobians.audit.conduct.lost import lost
 from jacobians.audit.conduct.not_a_number import not_a_number
 from jacobians.audit.conduct.state import state
 from jacobians.audit.curriculum import affordable
@@ -26,6 +27,7 @@ from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.subject import Subject
+from jacobians.audit.surroundings import random_numbers_kept
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 
@@ -50,6 +52,17 @@ def audited(
     executor: Executor | None = None,
 ) -> AuditReport:
     """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
+    with random_numbers_kept():
+        return _audited(layer, functions, seed, geometries, executor)
+
+
+def _audited(
+    layer: Layer,
+    functions: Mapping[str, Callable[..., Any] | None],
+    seed: Any,
+    geometries: Iterable[Geometry] | None,
+    executor: Executor | None,
+) -> AuditReport:
     subject = Subject(functions, layer.takes, layer.gives, layer.labels)
     _check_run(seed, executor)
     run = Run(subject, layer, [], int(seed), restricted=geometries is not None)
@@ -64,6 +77,7 @@ def audited(
     findings = [*explained(run), *kept]
     for observe in CONDUCT:
         findings += observe(run)
+    findings += lost(run, findings)
     miss = None if findings and run.broken else worst
     return AuditReport(
         tuple(findings),
@@ -191,6 +205,9 @@ def _check_run(seed: Any, executor: Any) -> None:
 def _notes(run: Run, miss: Fraction | None, *, exact: bool) -> Iterator[str]:
     """Say what is inexact, and by how much, and where the target was not reached."""
     dtype = run.layer.dtype
+    for side, around in run.around.items():
+        if around:
+            yield f"{side} changes {listed(around)} for the whole process; that was put back"
     for name in run.subject.names:
         if name in run.inexact - run.broken:
             label = run.label(name)

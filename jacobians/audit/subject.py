@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,27 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.layouts import check_functions, in_layout
+from jacobians.audit.surroundings import interrupts, kept
 
-__all__ = ["Arrange", "Call", "Result", "Subject", "call", "check_flag", "printable"]
+__all__ = [
+    "ENDED",
+    "LATE",
+    "UNTRIED",
+    "Arrange",
+    "Call",
+    "Result",
+    "Subject",
+    "call",
+    "check_flag",
+    "printable",
+    "said",
+]
 
 Array = npt.NDArray[Any]
 Arrange = Mapping[str, Callable[[Array], Array]]
 
+# How it is said that a call ended its process, that it did not end, and that it was not made, as others did so before.
+ENDED, LATE, UNTRIED = "the process ended", "it was not done", "was not tried"
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
 # Where code is that nobody under audit has written.
@@ -37,6 +53,8 @@ class Result:
     raised: str = ""
     traceback: str = ""
     changed: tuple[str, ...] = ()
+    # What the call has changed around itself.
+    around: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,17 +130,28 @@ class Subject:
 @functools.singledispatch
 def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     """Call a function in poisoned memory, and record for each of its results what it gives, raises and changes."""
+    process, around, pressed = os.getpid(), list[str](), list[int]()
+    try:
+        with np.errstate(all="ignore"), interrupts() as pressed, kept() as around:
+            found = _called(function, asked)
+    except BaseException as error:  # whatever the code under audit raises is the finding
+        if pressed:
+            raise
+        found = _raised(error, asked)
+    finally:
+        if os.getpid() != process:  # the code has forked, and the child goes on as if it were the audit
+            os._exit(1)
+    if pressed:  # the code has caught what was not meant for it
+        raise KeyboardInterrupt
+    return {name: dataclasses.replace(result, around=tuple(around)) for name, result in found.items()}
+
+
+def _called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     labels, before = asked.labels, {name: each.copy() for name, each in asked.given.items()}
     if asked.layout:
         function = in_layout(function, tuple(labels), asked.layout)
     _poison(asked)
-    try:
-        with np.errstate(all="ignore"):
-            returned = function(*asked.given.values())
-    except (Exception, SystemExit) as error:  # whatever the code under audit raises is the finding
-        where, lines = _place(error), traceback.format_exception(error)
-        said = printable(f"{type(error).__name__}: {error}") + (f" ({where})" if where else "")
-        return {name: Result(None, raised=said, traceback=printable("".join(lines))) for name in labels}
+    returned = function(*asked.given.values())
     changed = tuple(name for name, array in asked.given.items() if before[name].tobytes() != array.tobytes())
     results = (returned,) if len(labels) == 1 and not isinstance(returned, tuple) else returned
     if not isinstance(results, tuple | list) or len(results) != len(labels):
@@ -131,6 +160,21 @@ def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
         return {name: Result(None, raised=said) for name in labels}
     pairs = zip(labels.items(), results, strict=True)
     return {name: _result(value, label, changed) for (name, label), value in pairs}
+
+
+def _raised(error: BaseException, asked: Call) -> dict[str, Result]:
+    where, lines = _place(error), traceback.format_exception(error)
+    text = said(error) + (f" ({where})" if where else "")
+    return {name: Result(None, raised=text, traceback=printable("".join(lines))) for name in asked.labels}
+
+
+def said(error: BaseException) -> str:
+    """Return the type and the text of an exception, whatever its text raises."""
+    try:
+        text = str(error)
+    except BaseException as another:
+        text = f"its text raises {type(another).__name__}"
+    return printable(f"{type(error).__name__}: {text}")
 
 
 def check_flag(name: str, flag: Any) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jacobians.geometry import Geometry
     from jacobians.verify.check import Failure, Outcome
 
-__all__ = ["Report", "Row", "verify"]
+__all__ = ["Interrupted", "Report", "Row", "verify"]
 
 KINDS = ("symbolic", "every size", "exact", "bound")
 WITHOUT_PROOF = "Nothing is proved for every size, since islpy is not installed: pip install 'jacobians[prove]'"
@@ -84,6 +84,8 @@ class Report(notebook.Shown):
         and layers.
     can_prove : bool
         Whether islpy is installed, without which nothing is proved for every size.
+    left : int
+        Pieces of work, such as the equations at one layer, that were not done: it was interrupted.
     """
 
     rows: tuple[Row, ...]
@@ -91,11 +93,12 @@ class Report(notebook.Shown):
     layers: int
     miss: Fraction
     can_prove: bool = True
+    left: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether every equation was checked and holds, and there was one; for reading. Use `check` to act on it."""
-        return bool(self.rows) and all(row.ok for row in self.rows)
+        return bool(self.rows) and not self.left and all(row.ok for row in self.rows)
 
     def check(self) -> Report:
         """Raise if anything does not hold.
@@ -121,8 +124,8 @@ class Report(notebook.Shown):
         -------
         dict
             ``ok``, ``seed``, ``layers``, ``log2_miss_probability`` (None where no exact comparison was made),
-            ``can_prove`` and ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``, ``worst``,
-            ``failure`` and ``provable``.
+            ``can_prove``, ``left`` and ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``,
+            ``worst``, ``failure`` and ``provable``.
         """
         return {
             "ok": self.ok,
@@ -130,6 +133,7 @@ class Report(notebook.Shown):
             "layers": self.layers,
             "log2_miss_probability": _log2(self.miss) if self.miss else None,
             "can_prove": self.can_prove,
+            "left": self.left,
             "identities": [
                 {
                     "id": row.id,
@@ -169,6 +173,8 @@ class Report(notebook.Shown):
             return "Nothing was checked: no equation speaks of these layers."
         else:
             said = self._held
+        if self.left:
+            said = f"Interrupted, with {self.left} pieces of work not done. So far: {said}"
         missing = any(row.provable for row in self.rows) and not self.can_prove
         return f"{said} {WITHOUT_PROOF}" if missing else said
 
@@ -180,7 +186,7 @@ class Report(notebook.Shown):
             held += f" at {self.layers} layer{'' if self.layers == 1 else 's'}"
         held += f" (seed {self.seed})"
         if unchecked:
-            held += f"; {_listed(unchecked)}: not checked, no layer allows a comparison"
+            held += f"; {_listed(unchecked)}: not checked{'' if self.left else ', no layer allows a comparison'}"
         said = [f"{held}."]
         if self.miss:
             said.append(
@@ -191,6 +197,14 @@ class Report(notebook.Shown):
         if proved:
             said.append(f"{_equations(proved, 'is', 'are')} proved for every size of image, filter, padding and tail.")
         return " ".join(said)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A Ctrl-C while equations were checked; its `report` is of what was checked until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.conclusion)
+        self.report = report
 
 
 def table(report: Report) -> Any:
@@ -262,6 +276,8 @@ def verify(
         If there is no such equation.
     TypeError
         If something else than a Geometry is given.
+    Interrupted
+        At a Ctrl-C, with the report of what was checked until then; it is a KeyboardInterrupt.
 
     Examples
     --------
@@ -275,10 +291,16 @@ def verify(
     wanted, tasks = run.tasks(geometries, identities, seed, full=full)
     outcomes: list[Outcome] = []
     told = [not isinstance(task, run.ProofTask) for task in tasks]
-    for done, found in enumerate((executor.map if executor else map)(run.run, tasks), start=1):
-        outcomes += found
-        if progress and told[done - 1]:
-            progress(sum(told[:done]), sum(told))
+    done = 0
+    try:
+        for found in (executor.map if executor else map)(run.run, tasks):
+            outcomes += found
+            done += 1
+            if progress and told[done - 1]:
+                progress(sum(told[:done]), sum(told))
+    except KeyboardInterrupt as stop:
+        left = len(tasks) - done
+        raise Interrupted(run.report(wanted, tasks[:done], outcomes, seed, left=left)) from stop
     return run.report(wanted, tasks, outcomes, seed)
 
 

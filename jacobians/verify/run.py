@@ -82,12 +82,14 @@ def run(task: Unit) -> list[Outcome]:
     return check(Task(task.geometry, chosen, task.seed, task.symbolic))
 
 
-def report(wanted: Sequence[str], done: Sequence[Unit], outcomes: Sequence[Outcome], seed: int) -> Report:
+def report(
+    wanted: Sequence[str], done: Sequence[Unit], outcomes: Sequence[Outcome], seed: int, *, left: int = 0
+) -> Report:
     """Sum the outcomes up, one row per equation that was asked for."""
     rows = [_row(name, [each for each in outcomes if each.identity == name]) for name in ORDER if name in wanted]
     miss = sum((each.miss for each in outcomes if each.miss is not None), Fraction(0))
     layers = sum(isinstance(task, LayerTask) for task in done)
-    return Report(tuple(rows), seed, layers, miss, available())
+    return Report(tuple(rows), seed, layers, miss, available(), left)
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> Row:

@@ -1,0 +1,199 @@
+"""Processes that end with the one that started them, however that ends, and take with them what they started."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+if sys.platform == "linux":
+    import fcntl
+
+__all__ = ["Pool", "Worker"]
+
+SPAWN = multiprocessing.get_context("spawn")
+# Seconds between two looks at whether a process that does not answer is there at all, and for its last words.
+LOOK, LAST_WORDS = 1.0, 1.0
+READ = 4096
+
+
+class Worker:
+    """One process, asked through a connection.
+
+    It runs ``target(connection, *args)``; what it and its libraries print comes to `output` in pieces.
+    """
+
+    def __init__(self, target: Callable[..., None], *args: Any, output: Callable[[bytes], None]) -> None:
+        self.connection, there = SPAWN.Pipe()
+        printed, prints = SPAWN.Pipe(duplex=False)
+        with _undisturbed():
+            self.process: SpawnProcess = SPAWN.Process(target=_serve, args=(prints, target, there, *args), daemon=True)
+            self.process.start()
+        there.close()
+        prints.close()
+        self._words = threading.Thread(target=_passed_on, args=(printed, output), daemon=True)
+        self._words.start()
+        _running.add(self)
+
+    def send(self, asked: Any) -> None:
+        """Ask for something."""
+        self.connection.send(asked)
+
+    def receive(self, timeout: float | None) -> Any:
+        """Return the answer; TimeoutError if it is not there in time, EOFError or ConnectionError if none can come."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            # Another process that it started may hold its end of the connection open.
+            alive = self.process.is_alive()
+            left = LOOK if until is None else max(min(LOOK, until - time.monotonic()), 0)
+            if self.connection.poll(left):
+                return self.connection.recv()
+            if not alive:
+                raise EOFError
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError
+
+    def end(self) -> None:
+        """End the process and all that it started, now; what it printed is passed on."""
+        _end(self.process)
+        self._words.join(LAST_WORDS)
+
+
+class Pool(Executor):
+    """Processes for pieces of work, which end at once where the pool is left, by an exception, too."""
+
+    def __init__(self, jobs: int, prepare: Callable[[], None], output: Callable[[bytes], None]) -> None:
+        self._workers = [Worker(_work, prepare, output=output) for _ in range(jobs)]
+
+    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **_: Any) -> Iterator[Any]:
+        """Call a function in the processes; yield what it returns in the order of what it is given."""
+        pieces = enumerate(zip(*iterables, strict=False))
+        idle, busy = list(self._workers), dict[Worker, int]()
+        results, expected = dict[int, Any](), 0
+        while True:
+            while idle and (piece := next(pieces, None)):
+                number, given = piece
+                busy[idle[-1]] = number
+                idle.pop().send((fn, given))
+            if not busy:
+                return
+            done = multiprocessing.connection.wait([worker.connection for worker in busy])
+            for worker in [each for each in busy if each.connection in done]:
+                results[busy.pop(worker)] = worker.receive(None)
+                idle.append(worker)
+            while expected in results:
+                error, result = results.pop(expected)
+                expected += 1
+                if error is not None:
+                    raise error
+                yield result
+
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.end()
+
+
+# Those that may still run; multiprocessing only asks them to end, and then waits for them.
+_running: weakref.WeakSet[Worker] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)
+
+
+@atexit.register
+def _end_all() -> None:
+    for each in list(_running):
+        each.end()
+
+
+def _end(process: Any) -> None:
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or has not made its group yet
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep a Ctrl-C from a process that starts here, until it has a group of its own."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # where it starts, it unblocks what is blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _passed_on(printed: Connection, output: Callable[[bytes], None]) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while piece := os.read(printed.fileno(), READ):
+            output(piece)
+    printed.close()
+
+
+# in the other process -------------------------------------------------------------------------------------------------
+
+
+def _serve(prints: Connection, target: Callable[..., None], *args: Any) -> None:
+    _follow()
+    if os.name == "posix":
+        for stream in (1, 2):
+            os.dup2(prints.fileno(), stream)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is the one of the interpreter
+    prints.close()
+    target(*args)
+
+
+def _work(connection: Connection, prepare: Callable[[], None]) -> None:
+    prepare()
+    with contextlib.suppress(EOFError):
+        while True:
+            function, given = connection.recv()
+            try:
+                answer: tuple[Any, Any] = None, function(*given)
+            except Exception as error:  # it is raised where the result is waited for
+                error.add_note(traceback.format_exc())
+                answer = error, None
+            connection.send(answer)
+
+
+def _follow() -> None:
+    """End with the process that started this one, also while code holds the interpreter's lock, where systems can."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # forget one that came while this process started
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform == "linux":
+        pipe = int(parent.sentinel)  # it closes when the parent ends
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    if hasattr(os, "killpg"):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)

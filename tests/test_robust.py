@@ -1,0 +1,550 @@
+"""Nothing hangs and nothing is lost: the command as a process, beside code and systems that behave badly."""
+
+import contextlib
+import os
+import random
+import re
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from jacobians import Geometry, audit_relu, files, verify
+from jacobians.verify import Interrupted
+
+ROOT = Path(__file__).parents[1]
+COMMAND = (sys.executable, "-m", "jacobians")
+# What a loaded machine may need for what takes a second or two.
+LONG = 60
+
+CODE = """
+import os, signal, sys, time
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+def right(X, F):
+    windows = sliding_window_view(X, F.shape[2:], axis=(2, 3))
+    return np.einsum("nkhwab,ikab->nihw", windows, F)
+def right_relu(S, G):
+    return G * (S > 0)
+def wrong_relu(S, G):
+    return G
+"""
+
+
+def write(folder, more):
+    file = folder / "somebodys.py"
+    file.write_text(CODE + more)
+    return file
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        **{"stdout": subprocess.PIPE, **options},
+    )
+
+
+def run(*arguments, **options):
+    """Run the command to its end; return exit status, stdout and stderr, and see that nothing is left running."""
+    process = start(*arguments, **options)
+    out, err = process.communicate(timeout=LONG)
+    return process.returncode, out, err
+
+
+def wait_for(what):
+    """Wait until something is so."""
+    until = time.monotonic() + LONG
+    while not (found := what()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def all_ended(pids):
+    return not any(map(is_running, pids))
+
+
+# hanging code ---------------------------------------------------------------------------------------------------------
+
+
+def test_code_that_hangs_at_some_layers_is_a_finding_and_the_audit_goes_on(tmp_path):
+    file = write(
+        tmp_path,
+        """
+def forward(X, F):
+    while X.shape[3] == 4:
+        pass
+    return right(X, F)
+""",
+    )
+    status, out, err = run("audit", f"{file}:forward", "--timeout", "0.3")
+    assert (status, err) == (1, "")
+    assert re.findall(r"^✗ (.*) cannot be had: it was not done after (.*) s$", out, re.MULTILINE) == [("S", "0.3")]
+    assert re.search(r"smallest case: X \d×\d×4,", out)
+    assert re.search(r"it was not tried at \d+ other layers", out)
+
+
+def test_a_function_that_always_sleeps_is_not_waited_for_at_every_layer_and_the_other_one_is_audited(tmp_path):
+    file = write(
+        tmp_path,
+        """
+def forward(W, H):
+    return H.reshape(len(H), -1) @ W.T
+def backward(W, H, g):
+    open(__file__ + ".calls", "a").write("x")
+    time.sleep(3600)
+""",
+    )
+    asked = ("--backward", "backward", "--layer", "fully-connected", "--timeout", "0.3")
+    status, out, _ = run("audit", f"{file}:forward", *asked)
+    assert status == 1
+    assert out.startswith("✗ backward cannot be had: it was not done after 0.3 s\n")
+    assert out.count("✗") == 1
+    assert len((tmp_path / "somebodys.py.calls").read_text()) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("time.sleep(3600)", "it was not done after 0.5 s"), ("os.abort()", "SIGABRT")]
+)
+def test_a_call_that_is_lost_for_a_nan_alone_is_a_finding(tmp_path, how, said):
+    file = write(
+        tmp_path,
+        f"""
+def forward(X, F):
+    if np.isnan(X).any():
+        {how}
+    return right(X, F)
+""",
+    )
+    status, out, _ = run("audit", f"{file}:forward", "--timeout", "0.5")
+    assert status == 1
+    assert out.count("✗") == 1
+    assert said in out.splitlines()[0]
+    assert "NaN" in out.splitlines()[0]
+
+
+def test_a_file_that_hangs_where_it_is_loaded_is_said_to(tmp_path):
+    file = write(tmp_path, "time.sleep(3600)\n")
+    status, out, err = run("audit", f"{file}:right", "--timeout", "3")
+    assert (status, out) == (2, "")
+    assert err == "jacobians: the code under audit does not load: it was not done after 3 s\n"
+
+
+def test_a_formula_is_not_read_for_ever(tmp_path):
+    file = write(tmp_path, "def forward(X, F):\n    time.sleep(3600)\n")
+    status, out, _ = run("read", f"{file}:forward", "--timeout", "0.3")
+    assert status == 1
+    assert "it was not done" in out
+
+
+@pytest.mark.parametrize("option", [["--timeout", "-1"], ["--timeout", "soon"]])
+def test_a_time_limit_is_a_number(tmp_path, option):
+    assert run("audit", f"{write(tmp_path, '')}:right", *option)[0] == 2
+
+
+# files that cannot be written -----------------------------------------------------------------------------------------
+
+
+def with_files_up_to(size):
+    """Let no file grow larger, as if the disk were full."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize(("name", "status"), [("right_relu", 2), ("wrong_relu", 1)])
+def test_a_full_disk_loses_no_report_and_tears_no_file(tmp_path, name, status):
+    file, record, junit = write(tmp_path, ""), tmp_path / "record.json", tmp_path / "junit.xml"
+    record.write_text("as it was")
+    outputs = ("--json", record, "--junit", junit)
+    found, out, err = run("audit", f"{file}:{name}", "--layer", "relu", *outputs, preexec_fn=with_files_up_to(100))
+    assert found == status
+    assert out[0] == {2: "✓", 1: "✗"}[status]
+    for line, option, where in zip(err.splitlines(), ("--json", "--junit"), (record, junit), strict=True):
+        assert line.startswith(f"jacobians: {option} is {where}, which cannot be written: File too large")
+        assert ("exit status is 1" in line) == (status == 1)
+    assert record.read_text() == "as it was"
+    assert not junit.exists()
+    assert {each.name for each in tmp_path.iterdir()} == {"somebodys.py", "record.json"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", "--only", "L4,L6", "--jobs", "1", "--json"),
+        ("explore", "-o"),
+        ("plot", "filter-matrix", "-o"),
+    ],
+)
+def test_every_command_says_in_one_line_which_file_it_cannot_write(tmp_path, command):
+    file = tmp_path / "out.svg"
+    file.write_text("as it was")
+    # The limit is below what is written, and above what a library may keep for itself.
+    status, out, err = run(*command, file, preexec_fn=with_files_up_to(100))
+    assert status == 2
+    option = {"-o": "--output"}.get(command[-1], command[-1])
+    assert err == f"jacobians: {option} is {file}, which cannot be written: File too large\n"
+    assert ("2 equations hold" in out) == (command[0] == "verify")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["as it was"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only_loses_no_report(tmp_path):
+    file, folder = write(tmp_path, ""), tmp_path / "folder"
+    folder.mkdir(mode=0o500)
+    outputs = ("--layer", "relu", "--json", folder / "record.json")
+    status, out, err = run("audit", f"{file}:right_relu", *outputs)
+    assert (status, out[0], err.count("\n")) == (2, "✓", 1)
+
+
+def test_devices_are_written_to_and_a_full_one_is_told_of(tmp_path):
+    file = write(tmp_path, "")
+    asked = ("audit", f"{file}:right_relu", "--layer", "relu", "--json")
+    status, out, err = run(*asked, "/dev/full")
+    assert (status, out[0], err) == (
+        2,
+        "✓",
+        "jacobians: --json is /dev/full, which cannot be written: No space left on device\n",
+    )
+    assert run(*asked, "/proc/record.json")[::2] == (
+        2,
+        "jacobians: --json is /proc/record.json, which cannot be written: No such file or directory\n",
+    )
+    assert run(*asked, "/dev/null")[::2] == (0, "")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize(("command", "status"), [("audit", 2), ("show", 2), ("wrong", 1)])
+def test_a_report_that_cannot_be_printed_is_told_of_in_one_line(tmp_path, command, status):
+    file, record = write(tmp_path, ""), tmp_path / "record.json"
+    name = "wrong_relu" if command == "wrong" else "right_relu"
+    asked = ("show",) if command == "show" else ("audit", f"{file}:{name}", "--layer", "relu", "--json", record)
+    with Path("/dev/full").open("w") as full:
+        found, _, err = run(*asked, stdout=full)
+    assert found == status
+    assert re.fullmatch(r"jacobians: .*No space left on device.*\n", err)
+    assert record.exists() == (command != "show")
+
+
+def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("before")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    files.write(link, "after")
+    assert (target.read_text(), stat.S_IMODE(target.stat().st_mode), link.is_symlink()) == ("after", 0o640, True)
+    mask = os.umask(0o027)
+    try:
+        files.write(tmp_path / "new.json", b"new")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "new.json").stat().st_mode) == 0o640
+
+
+# orphans --------------------------------------------------------------------------------------------------------------
+
+KILLED = ["SIGTERM", "SIGKILL"]
+BUSY = {
+    "sleep": "time.sleep(3600)",
+    "with the interpreter's lock held": "sum(range(10**12))",
+    "in a process of its own": "subprocess.run(['sleep', '3600'])",
+}
+
+
+def descendants(process):
+    return [each.pid for each in psutil.Process(process.pid).children(recursive=True)]
+
+
+def ended_by(process, name):
+    """End the command by a signal; return what it left running."""
+    running = descendants(process)
+    assert running
+    process.send_signal(signal.Signals[name])
+    process.communicate(timeout=LONG)
+    assert process.returncode == -signal.Signals[name]
+    return running
+
+
+@pytest.mark.parametrize(("name", "busy"), [("SIGTERM", "sleep"), *(("SIGKILL", busy) for busy in BUSY)])
+def test_code_that_is_called_ends_with_the_audit(tmp_path, name, busy):
+    called = tmp_path / "called"
+    file = write(
+        tmp_path,
+        f"""
+import subprocess
+def relu(S, G):
+    open({str(called)!r}, "w").close()
+    {BUSY[busy]}
+""",
+    )
+    process = start("audit", f"{file}:relu", "--layer", "relu")
+    wait_for(called.exists)
+    if "process" in busy:
+        wait_for(lambda: "sleep" in [each.name() for each in psutil.Process(process.pid).children(recursive=True)])
+    running = ended_by(process, name)
+    wait_for(lambda: all_ended(running))
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_processes_that_verify_end_with_the_command(name):
+    process = start("verify", "--jobs", "2")
+    # The third one keeps account of semaphores.
+    wait_for(lambda: len(descendants(process)) == 3)
+    running = ended_by(process, name)
+    wait_for(lambda: all_ended(running))
+
+
+# Ctrl-C ---------------------------------------------------------------------------------------------------------------
+
+# As a shell has them: a process that ended by the signal itself has this status, too.
+INTERRUPTED = {130, -signal.SIGINT}
+
+
+def press(process):
+    """Press Ctrl-C: every process of the terminal's foreground gets the signal."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def has_worked(pid):
+    """Whether a process has done more than load: then it checks equations."""
+    return psutil.Process(pid).cpu_times().user > 2.5
+
+
+def interrupted(process, running):
+    """Return what the command prints after Ctrl-C, and see that it ends soon, and all that it started."""
+    pressed = time.monotonic()
+    out, err = process.communicate(timeout=LONG)
+    assert time.monotonic() - pressed < 10
+    wait_for(lambda: all_ended(running))
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_in_verify_prints_what_was_verified(jobs):
+    process = start("verify", "--jobs", jobs, start_new_session=True)
+    wait_for(lambda: any(has_worked(pid) for pid in (descendants(process) if jobs > 1 else [process.pid])))
+    running = descendants(process)
+    press(process)
+    out = interrupted(process, running)
+    assert process.returncode == 130
+    assert re.search(r"^L24 ", out, re.MULTILINE)
+    assert re.search(r"Interrupted, with \d+ pieces of work not done", out)
+
+
+def test_ctrl_c_while_verify_starts_its_processes_ends_all_of_them():
+    process = start("verify", "--jobs", "4", start_new_session=True)
+    running = wait_for(lambda: descendants(process))
+    press(process)
+    interrupted(process, running)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("loaded", ["numpy", "scipy/sparse"])
+def test_ctrl_c_while_the_command_is_loaded_leaves_nothing_behind(loaded):
+    process = start("verify", start_new_session=True)
+    wait_for(lambda: loaded in " ".join(each.path for each in psutil.Process(process.pid).memory_maps()))
+    press(process)
+    process.communicate(timeout=LONG)
+    assert process.returncode in INTERRUPTED
+    wait_for(lambda: not any(os.getpgid(pid) == process.pid for pid in psutil.pids() if is_running(pid)))
+
+
+def test_a_second_ctrl_c_ends_verify_all_the_same():
+    process = start("verify", "--jobs", "2", start_new_session=True)
+    wait_for(lambda: len(descendants(process)) == 3)
+    running = descendants(process)
+    press(process)
+    press(process)
+    process.communicate(timeout=LONG)
+    assert process.returncode in INTERRUPTED
+    wait_for(lambda: all_ended(running))
+
+
+def test_ctrl_c_in_audit_ends_the_code_that_is_called(tmp_path):
+    called = tmp_path / "called"
+    file = write(tmp_path, f"def relu(S, G):\n    open({str(called)!r}, 'w').close()\n    time.sleep(3600)\n")
+    process = start("audit", f"{file}:relu", "--layer", "relu", start_new_session=True)
+    wait_for(called.exists)
+    running = descendants(process)
+    press(process)
+    assert interrupted(process, running) == ""
+    assert process.returncode == 130
+
+
+def test_what_was_checked_before_a_ctrl_c_is_in_its_report():
+    def stop(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=r"^Interrupted") as caught:
+        verify([Geometry((1, 3, size), (1, 1, 2, 2)) for size in range(2, 9)], identities=["L18"], progress=stop)
+    report = caught.value.report
+    assert (report.layers, report.left > 0, report.ok) == (3, True, False)
+    assert report.rows[0].counts["exact"] > 0
+    assert report.to_dict()["left"] == report.left
+
+
+# what code raises, prints and changes ---------------------------------------------------------------------------------
+
+RAISING = """
+class Own(BaseException):
+    pass
+class Mute(Exception):
+    def __str__(self):
+        raise Own
+def interrupting(S, G):
+    raise KeyboardInterrupt
+def stopping(S, G):
+    raise GeneratorExit
+def own(S, G):
+    raise Own("no device")
+def mute(S, G):
+    raise Mute
+"""
+RAISED = {
+    "interrupting": "KeyboardInterrupt: (interrupting, line LINE: `raise KeyboardInterrupt`)",
+    "stopping": "GeneratorExit: (stopping, line LINE: `raise GeneratorExit`)",
+    "own": 'Own: no device (own, line LINE: `raise Own("no device")`)',
+    "mute": "Mute: its text raises Own (mute, line LINE: `raise Mute`)",
+}
+
+
+def said_of(report):
+    return " ".join(report.splitlines()[0].split())
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_whatever_code_raises_is_a_finding_with_its_line(tmp_path, name):
+    file = write(tmp_path, RAISING)
+    line = file.read_text().splitlines().index(f"def {name}(S, G):") + 2
+    raised = RAISED[name].replace("LINE", str(line))
+    status, out, err = run("audit", f"{file}:{name}", "--layer", "relu")
+    assert (status, err) == (1, "")
+    assert said_of(out).endswith(raised)
+    here = {"__name__": "somebodys"}
+    exec(compile(file.read_text(), str(file), "exec"), here)
+    assert said_of(str(audit_relu(here[name]))).endswith(raised)
+
+
+def test_whatever_a_file_raises_where_it_is_loaded_is_said_in_one_line(tmp_path):
+    file = write(tmp_path, RAISING + "raise Mute\n")
+    status, out, err = run("audit", f"{file}:own", "--layer", "relu")
+    assert (status, out) == (2, "")
+    assert err == f"jacobians: {file} does not load: Mute: its text raises Own\n"
+
+
+def test_a_ctrl_c_in_python_ends_an_audit_also_where_the_code_catches_it():
+    def relu(S, G):
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        return G * (S > 0)
+
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        audit_relu(relu)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("after", ["", "raise SystemExit", "raise ValueError"])
+def test_a_forked_child_that_comes_back_ends(tmp_path, after):
+    pids = tmp_path / "pids"
+    file = write(
+        tmp_path,
+        f"""
+def relu(S, G):
+    if os.fork() == 0:
+        with open({str(pids)!r}, "a") as file:
+            print(os.getpid(), file=file)
+        {after}
+    else:
+        os.wait()
+    return G * (S > 0)
+""",
+    )
+    status, out, _ = run("audit", f"{file}:relu", "--layer", "relu")
+    assert (status, out[0]) == (0, "✓")
+    children = [int(line) for line in pids.read_text().splitlines()]
+    assert len(children) == len(set(children)) > 1
+    assert all_ended(children)
+
+
+def test_what_code_prints_goes_to_stderr_and_is_cut(tmp_path):
+    file = write(
+        tmp_path,
+        """
+print("loaded")
+def relu(S, G):
+    print("in Python")
+    os.write(1, b"below it\\\\n")
+    os.write(2, b"x" * 1000)
+    return G * (S > 0)
+""".replace("\\\\", "\\"),
+    )
+    status, out, err = run("audit", f"{file}:relu", "--layer", "relu")
+    assert status == 0
+    assert re.fullmatch(r"✓ .*(\n  .*)*\n", out)
+    assert err.startswith("loaded\nin Python\nbelow it\nxxx")
+    assert 20_000 < len(err) < 21_000
+    assert "20000 bytes" in err.splitlines()[-1]
+
+
+CHANGING = """
+import random
+def relu(S, G):
+    np.seterr(all="raise")
+    os.chdir("/")
+    os.environ["SOMEBODYS"] = "1"
+    random.seed(0)
+    np.random.seed(0)
+    return G * (S > 0)
+"""
+CHANGED = (
+    "np.seterr, the working directory, the environment, the random numbers of Python and the random numbers of NumPy"
+)
+
+
+def test_what_code_changes_for_the_whole_process_is_noted(tmp_path):
+    status, out, _ = run("audit", f"{write(tmp_path, CHANGING)}:relu", "--layer", "relu")
+    assert status == 0
+    assert f"note: backward changes {CHANGED} for the whole process" in out
+
+
+def test_what_code_changes_for_the_whole_process_is_put_back(tmp_path):
+    here = {}
+    exec(CODE + CHANGING, here)
+
+    def around():
+        return np.geterr(), Path.cwd(), dict(os.environ), random.getstate(), str(np.random.get_state())  # noqa: NPY002
+
+    before = around()
+    report = audit_relu(here["relu"]).check()
+    assert around() == before
+    assert any(CHANGED in note for note in report.notes)
+
+
+def test_code_that_changes_nothing_around_itself_has_no_note():
+    assert audit_relu(lambda S, G: G * (S > 0)).notes == ()
+
+
+def test_random_results_are_seen_although_random_numbers_are_put_back():
+    def relu(S, G):
+        return G * (S > 0) + np.random.randint(2)  # noqa: NPY002
+
+    assert any("another result" in each.title or each.kind == "state" for each in audit_relu(relu).findings)
