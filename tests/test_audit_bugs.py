@@ -568,7 +568,7 @@ BUGS = [
     ),
     on_responses(
         "remainder of 4",
-        "is wrong: the last w' mod 4 columns are not computed; they hold 0",
+        "is wrong: what remains of the columns of S after blocks of 4 stays 0",
         11,
         left_out(4, lambda S, first: 0),
     ),

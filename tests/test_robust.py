@@ -164,9 +164,15 @@ def test_a_time_limit_is_a_number(tmp_path, option):
 # files that cannot be written -----------------------------------------------------------------------------------------
 
 
-def with_files_up_to(size):
-    """Let no file grow larger, as if the disk were full."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+@contextlib.contextmanager
+def files_up_to(size):
+    """Let no file of processes that are started here grow larger, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(("name", "status"), [("right_relu", 2), ("wrong_relu", 1)])
@@ -174,7 +180,10 @@ def test_a_full_disk_loses_no_report_and_tears_no_file(tmp_path, name, status):
     file, record, junit = write(tmp_path, ""), tmp_path / "record.json", tmp_path / "junit.xml"
     record.write_text("as it was")
     outputs = ("--json", record, "--junit", junit)
-    found, out, err = run("audit", f"{file}:{name}", "--layer", "relu", *outputs, preexec_fn=with_files_up_to(100))
+    with files_up_to(100):
+        process = start("audit", f"{file}:{name}", "--layer", "relu", *outputs)
+    out, err = process.communicate(timeout=LONG)
+    found = process.returncode
     assert found == status
     assert out[0] == {2: "✓", 1: "✗"}[status]
     for line, option, where in zip(err.splitlines(), ("--json", "--junit"), (record, junit), strict=True):
@@ -197,7 +206,10 @@ def test_every_command_says_in_one_line_which_file_it_cannot_write(tmp_path, com
     file = tmp_path / "out.svg"
     file.write_text("as it was")
     # The limit is below what is written, and above what a library may keep for itself.
-    status, out, err = run(*command, file, preexec_fn=with_files_up_to(100))
+    with files_up_to(100):
+        process = start(*command, file)
+    out, err = process.communicate(timeout=LONG)
+    status = process.returncode
     assert status == 2
     option = {"-o": "--output"}.get(command[-1], command[-1])
     assert err == f"jacobians: {option} is {file}, which cannot be written: File too large\n"
@@ -457,9 +469,13 @@ def test_a_ctrl_c_in_python_ends_an_audit_also_where_the_code_catches_it():
             signal.raise_signal(signal.SIGINT)
         return G * (S > 0)
 
-    with pytest.raises(KeyboardInterrupt, match=r"^$"):
-        audit_relu(relu)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            audit_relu(relu)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("after", ["", "raise SystemExit", "raise ValueError"])

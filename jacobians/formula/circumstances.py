@@ -353,9 +353,9 @@ def _piece(term: Term) -> prove.Piece:
     conditions = [equation(each, tokens) for each in term.equations]
     conditions += [f"0 ≤ {tokens[name]} < {axis.size}" for name, axis in term.axes.items()]
     conditions += [conditioned(each, tokens) for each in term.conditions]
-    if term.excluded:
-        conditions.append(f"not ({' and '.join(f'({conditioned(each, tokens)})' for each in term.excluded)})")
-    return prove.Piece(tuple(each.translate(MARKS) for each in conditions))
+    named = [each.translate(MARKS) for each in conditions]
+    hole = [f"({conditioned(each, tokens).translate(MARKS)})" for each in term.excluded]
+    return prove.Piece((*named, *([f"not ({' and '.join(hole)})"] if hole else [])))
 
 
 def _legal(options: Mapping[str, int], structure: Structure) -> tuple[tuple[str, ...], tuple[str, ...]]:

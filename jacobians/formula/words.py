@@ -229,7 +229,7 @@ class _Differences:
         for condition in _together(read):
             yield from self._range(condition, read)
         if read.excluded:
-            yield _Found("hole", fill=(("condition", " and ".join(map(conditioned, read.excluded))),))
+            yield self._hole(read)
         yield from self._coefficient(read, right)
 
     # pixels -----------------------------------------------------------------------------------------------------------
@@ -507,17 +507,26 @@ class _Differences:
             if low.constant:
                 yield self._lost("first", int(low.constant), name)
             if blocks and high == Linear.of({blocks[0][0]: blocks[0][1]}, -1):
-                fill = (
-                    ("entries", f"the {_entry(name, self.count)}s"),
-                    ("what", _array(name)),
-                    ("step", str(blocks[0][1])),
-                    ("verb", self._verb(name, 1)),
-                )
-                yield _Found("remainder-lost", fill=fill)
+                yield self._remainder(name, int(blocks[0][1]))
             elif blocks:
                 yield literal
             elif lost.constant:
                 yield self._lost("last", int(lost.constant), name)
+
+    def _hole(self, term: Term) -> _Found:
+        """Say which products are left out: the rest of a loop in blocks, or what the conditions say."""
+        for each in term.excluded:
+            name, low = each.form.terms[0][0], each.low or Linear()
+            blocks = [by for other, by in low.terms if other == f"{term.size(name)}÷{by}"]
+            if each.form == Linear.of({name: 1}) and blocks and each.high is None and not low.constant:
+                others = [conditioned(one) for one in term.excluded if one is not each]
+                return self._remainder(name, int(blocks[0]), f" for {' and '.join(others)}" if others else "")
+        return _Found("hole", fill=(("condition", " and ".join(map(conditioned, term.excluded))),))
+
+    def _remainder(self, name: str, step: int, where: str = "") -> _Found:
+        entries, verb = f"the {_entry(name, self.count)}s", self._verb(name, 1) + where
+        fill = (("entries", entries), ("what", _array(name)), ("step", str(step)), ("verb", verb))
+        return _Found("remainder-lost", fill=fill)
 
     def _lost(self, which: str, count: int, name: str) -> _Found:
         entry = _entry(name, self.count)

@@ -145,3 +145,12 @@ def test_sizes_tell_axes_apart_and_blocks_are_whole_at_some():
         itertools.product((False, True), repeat=3)
     )
     assert {each["W'"] % 8 == 0 for each in found} == {False, True}
+
+
+@needs_islpy
+def test_a_hole_is_proved_about():
+    right = right_of("S", options=PLAIN)
+    hole = only({"X.x": 1, "F.b": -1}, low=number(0), high=size("W'", -1))
+    found = circumstances(change(right, excluded=(hole,)), right, structure())
+    assert found.proved
+    assert "every size" in found.text

@@ -129,6 +129,14 @@ def test_a_difference_is_called_by_its_name_alone(name):
     assert "{" not in found.title
 
 
+def test_a_hole_behind_the_last_block_is_what_remains():
+    hole = (only({"G.m": 1}, low=Linear.of({"W'÷4": 4})), only({"G.m": 1}, low=number(3)))
+    found = explain(change(DX, excluded=hole), DX)
+    assert found.atoms == ("remainder-lost",)
+    assert "blocks of 4" in found.title
+    assert "m ≥ 3" in found.title
+
+
 def test_every_atom_has_a_formula_that_it_is_read_from():
     assert {each.name for each in atoms()} == set(WRONG)
 
