@@ -108,3 +108,22 @@ def test_products_are_read_in_the_precision_of_the_code(dtype):
 
 def test_what_raises_gives_nothing():
     assert read(lambda layer, arrays: None, LAYERS[0]) is None
+
+
+def test_two_products_of_one_group_are_not_taken_for_one():
+    def two(layer, arrays):
+        zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()} | arrays
+        # A digit of 1 + 2 looks like one of 3: every filter meets every plane twice, at neighbours.
+        return np.einsum("ik,nkyx->nixy", zeros["F"][:, :, 0, 0], zeros["X"] + np.roll(zeros["X"], 1, axis=3))
+
+    letters = ("F", "X")
+    told = ways("S", letters, STRUCTURE)
+    for way in told:
+        reading = read_products(two, SMALL, "S", letters, "float64", STRUCTURE, [way])
+        drawn = {letter: np.random.default_rng(1).integers(1, 9, SMALL.shapes[letter]) for letter in letters}
+        products = (
+            reading.coefficients * drawn["F"].reshape(-1)[reading.places[1]] * drawn["X"].reshape(-1)[reading.places[2]]
+        )
+        total = np.bincount(reading.places[0], products, np.prod(reading.shape)).reshape(reading.shape)
+        np.testing.assert_array_equal(total, two(SMALL, drawn))
+        assert reading.way is None or way.letter == "X"
