@@ -12,7 +12,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,12 @@ from jacobians.audit.numbers import check_dtype, dtype_of
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
+from jacobians.writing import Role
 
 try:
     from hypothesis import strategies as st
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("the strategies need hypothesis: pip install 'jacobians[testing]'") from error
-
-if TYPE_CHECKING:
-    from jacobians.symbolic import Role
 
 __all__ = ["biases", "filters", "geometries", "images", "layers", "upstream_gradients"]
 
