@@ -10,6 +10,7 @@ import time
 
 from jacobians import Geometry, audit
 from jacobians.testing import option_pairs
+from tests import figures
 from tests.convolutions import Fft, Im2col, Layer
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -93,8 +94,9 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RIGHT)}; all if left out")
     parser.add_argument("--seeds", type=int, default=100, help="seeds per dtype and pair of options")
     parser.add_argument("--whole", action="store_true", help="at all layers of the default audit")
+    parser.add_argument("--publish", action="store_true", help="write the figures into the record that the docs show")
     given = parser.parse_args()
-    found = collections.Counter()
+    found, rows = collections.Counter(), []
     for name in given.names or RIGHT:
         framework = name.rstrip("123")
         if framework in {"torch", "jax"} and not importlib.util.find_spec(framework):
@@ -102,7 +104,7 @@ def main():
             continue
         ndim, make, dtypes = RIGHT[name]
         for dtype in dtypes:
-            start, count = time.perf_counter(), 0
+            start, count, before = time.perf_counter(), 0, found[name]
             made = ((options, make(options, dtype)) for options in option_pairs(ndim))  # compiled once for all seeds
             for (options, functions), seed in itertools.product(made, range(given.seeds)):
                 report = report_of(name, options, dtype, seed, whole=given.whole, functions=functions)
@@ -111,7 +113,12 @@ def main():
                     found[name] += 1
                     print(f"FALSE ALARM {name} {dtype} seed {seed} {options}\n{report}", flush=True)
             seconds = time.perf_counter() - start
-            print(f"{name} {dtype}: {count} audits, {found[name]} false alarms, {seconds:.0f} s", flush=True)
+            alarms = found[name] - before
+            print(f"{name} {dtype}: {count} audits, {alarms} false alarms, {seconds:.0f} s", flush=True)
+            rows.append([name, dtype, count, alarms, round(seconds)])
+    if given.publish:
+        columns = ["implementation", "dtype", "audits", "false alarms", "s"]
+        figures.publish("sweep", f"make sweep ARGS='{' '.join(sys.argv[1:])}'", columns, rows)
     return int(bool(found.total()))
 
 

@@ -1,12 +1,17 @@
 """What the build of the documentation makes beside the pages: formulas, and the page of the command line."""
 
 import importlib.util
+import json
+import platform
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from mkdocs.exceptions import PluginError
+
+from tests import figures
 
 ROOT = Path(__file__).parents[1]
 PAGE = SimpleNamespace(file=SimpleNamespace(src_path="learn/page.md"))
@@ -49,3 +54,31 @@ def test_readme_links_exist():
     links = re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", (ROOT / "README.md").read_text("utf-8"))
     assert links
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_measured_figures_are_shown_with_date_command_and_versions(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "RECORD", tmp_path / "figures.json")
+    figures.publish("sweep", "make sweep", ["dtype", "audits"], [["float32", 18], ["float16", 17]])
+    figures.publish("zoo", "make zoo", ["mistakes"], [[1]])
+    figures.publish("zoo", "make zoo", ["mistakes"], [[2]])
+    site = hook("figures")
+    monkeypatch.setattr(site, "RECORD", figures.RECORD)
+    shown = site.on_page_markdown("before\n\n<!-- figures: sweep -->\n\n<!-- figures: zoo -->\n", PAGE)
+    assert "| dtype | audits |\n| --- | --- |\n| float32 | 18 |\n| float16 | 17 |\n\nMeasured on 20" in shown
+    assert f"`make sweep`: Python {platform.python_version()}, numpy {np.__version__}, " in shown
+    assert "| mistakes |\n| --- |\n| 2 |\n\n" in shown
+    assert "| 1 |" not in shown
+    with pytest.raises(PluginError, match=r"learn/page\.md: there are no figures called bench; known: .'sweep', 'zoo'"):
+        site.on_page_markdown("<!-- figures: bench -->", PAGE)
+
+
+def test_the_record_holds_what_the_pages_show():
+    record = json.loads(figures.RECORD.read_text("utf-8"))
+    shown = [
+        name
+        for page in (ROOT / "docs").rglob("*.md")
+        for name in hook("figures").PLACE.findall(page.read_text("utf-8"))
+    ]
+    assert sorted(shown) == sorted(record)
+    for measured in record.values():
+        assert all(len(row) == len(measured["columns"]) for row in measured["rows"])

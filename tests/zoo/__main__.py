@@ -24,11 +24,13 @@ from rich.table import Table
 from jacobians import audit
 from jacobians.audit.layers.convolution import Convolution
 from jacobians.evidence.exact import gamma
+from tests import figures
 from tests.zoo import programs
 
 # Roundings of one entry besides those of its sum: factors, added terms and the coefficients themselves.
 OTHERS = 8
 CRITERIA = ("found", "read", "predicts")
+COLUMNS = ("mistakes", "seeds", "programs", *CRITERIA, "median s", "longest s")
 
 
 def examined(count, seed):
@@ -91,17 +93,23 @@ def bound(program, layer, arrays):
     return float(2 * gamma(terms, np.float64) * (1 + gamma(terms, np.float64))) * program.magnitude(arrays)
 
 
+def by_count(records):
+    """Count how many programs meet each criterion, by their number of mistakes: the rows of a table."""
+    for count, each in sorted(_grouped(records, lambda record: [record["count"]]).items()):
+        seconds = [record["seconds"] for record in each]
+        seeds = f"{min(record['seed'] for record in each)} … {max(record['seed'] for record in each)}"
+        yield [count, seeds, len(each), *_shares(each), statistics.median(seconds), max(seconds)]
+
+
 def tabulate(console, records):
     """Print how many programs meet each criterion: by their number of mistakes, and by the kind of a single one."""
-    table = Table("mistakes", "programs", *CRITERIA, "median s", title="wrong programs")
-    by_count = _grouped(records, lambda each: [each["count"]])
-    for count, each in sorted(by_count.items()):
-        seconds = statistics.median(record["seconds"] for record in each)
-        table.add_row(str(count), str(len(each)), *_shares(each), f"{seconds:.2g}")
+    table = Table(*COLUMNS, title="wrong programs")
+    for row in by_count(records):
+        table.add_row(*map(str, row))
     console.print(table)
     table = Table("mistake", "programs", *CRITERIA, title="by the kinds of mistakes in a program")
     for family, each in sorted(_grouped(records, lambda each: set(each["families"])).items()):
-        table.add_row(family.replace("_", " "), str(len(each)), *_shares(each))
+        table.add_row(family.replace("_", " "), *map(str, [len(each), *_shares(each)]))
     console.print(table)
 
 
@@ -114,7 +122,7 @@ def _grouped(records, keys):
 
 
 def _shares(records):
-    return [str(sum(each[criterion] for each in records)) for criterion in CRITERIA]
+    return [sum(each[criterion] for each in records) for criterion in CRITERIA]
 
 
 def show(console, record):
@@ -135,6 +143,7 @@ def main():
     parser.add_argument("--show", action="store_true", help="print the programs whose formula is not read, or wrong")
     parser.add_argument("--record", type=Path, default=Path("zoo.json"), metavar="FILE", help="where to write it all")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
+    parser.add_argument("--publish", action="store_true", help="write the figures into the record that the docs show")
     given = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=not sys.stdout.isatty())
     seeds, records = range(given.first, given.first + given.seeds), []
@@ -146,6 +155,8 @@ def main():
                     show(console, record)
     given.record.write_text(json.dumps(records, ensure_ascii=False, indent=1), "utf-8")
     tabulate(console, records)
+    if given.publish:
+        figures.publish("zoo", f"make zoo ARGS='{' '.join(sys.argv[1:])}'", COLUMNS, [*by_count(records)])
     return int(not all(record["found"] for record in records))
 
 
