@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy.typing as npt
 
 from jacobians.errors import DtypeError, ShapeError, nearest
 
-__all__ = ["any_dtype", "dtype_name", "flag", "integer", "numeric", "seed_of", "unmasked"]
+__all__ = ["any_dtype", "dtype_name", "flag", "integer", "numeric", "real", "seed_of", "unmasked"]
 
 NUMERIC_KINDS = "iuf"
 
@@ -74,6 +76,22 @@ def flag(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise TypeError(f"{name} is {value!r}; it needs True or False")
+
+
+def real(value: object) -> float:
+    """Return `value` as a float; NaN where it is no real number, as True and text are not.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+
+    Returns
+    -------
+    float
+        The number.
+    """
+    return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def seed_of(value: object) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from jacobians.arguments import any_dtype, integer, numeric, unmasked
+from jacobians.arguments import any_dtype, integer, numeric, real, unmasked
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.matrices import SPARSE_DTYPES
 from jacobians.sizes import check_bytes
@@ -558,7 +558,7 @@ def check_strength(name: str, strength: float) -> float:
     ValueError
         If it is not.
     """
-    number = math.nan if isinstance(strength, bool | str) else float(strength)
+    number = real(strength)
     if math.isfinite(number) and number >= 0:
         return number
     raise ValueError(f"{name} is {strength!r}; it needs a finite number of at least 0: 0 for no L2 term")

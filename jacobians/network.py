@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.arguments import numeric, seed_of
+from jacobians.arguments import numeric, real, seed_of
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.errors import DtypeError, ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
@@ -386,7 +386,7 @@ class Network:
         ValueError
             As `trace`, and if `rate` is not positive and finite.
         """
-        if not 0 < rate < math.inf:
+        if not 0 < real(rate) < math.inf:
             raise ValueError(f"rate is {rate!r}; it needs a positive finite number: the gradient is subtracted already")
         parameters = self._check_parameters(parameters)
         gradients = self.batch_gradients(parameters, images, labels)

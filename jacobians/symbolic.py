@@ -17,6 +17,7 @@ import numpy.typing as npt
 import sympy
 
 from jacobians import convolution, matrices
+from jacobians.arguments import flag, integer
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.writing import MOST_SYMBOLS, Format, Role, check_written, equations, names, render, shape_of, write
@@ -409,6 +410,8 @@ def view(
         If there is no such view.
     """
     geometry = check_geometry(geometry)
+    flag("whole", whole)
+    integer("width", width)
     if name not in VIEWS:
         raise ValueError(f"name is {name!r}; it needs one of {', '.join(VIEWS)}{nearest(name, VIEWS)}")
     page = functools.partial(render, form=form, whole=whole, width=width)

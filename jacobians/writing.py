@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from jacobians.errors import nearest
-from jacobians.geometry import Geometry
+from jacobians.geometry import Geometry, check_geometry
 from jacobians.sizes import check_bytes, check_entries
 
 __all__ = ["Format", "Role", "check_written", "equations", "names", "render", "shape_of", "write", "write_name"]
@@ -63,7 +63,7 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
     >>> names("F", "filters", Geometry((2, 1, 3), (1, 2, 1, 2)))
     ['F_1,11', 'F_1,12', 'F_2,11', 'F_2,12']
     """
-    shape = shape_of(role, geometry)
+    shape = shape_of(role, check_geometry(geometry))
     cure = "name the entries of a smaller layer"
     check_bytes(f"a list of the names of {letter} of {geometry!r}", math.prod(shape) * NAME_BYTES, cure)
     depth = 0 if role == "bias" else 2 if role == "filters" else 1
@@ -250,9 +250,9 @@ def equations(
     return "\n".join(f"{name:<{size}} = {text}" if text else name for name, text in zip(named, sums, strict=True))
 
 
-def _check_form(form: str) -> None:
-    if form not in FORMATS:
-        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
+def _check_form(form: object) -> None:
+    if not isinstance(form, str) or form not in FORMATS:
+        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(str(form), FORMATS)}")
 
 
 def _shown_rows(count: int, *, whole: bool) -> list[int]:

@@ -696,6 +696,18 @@ def test_what_verify_cannot_use_is_refused(options, error, text):
         jacobians.verify([G], **options)
 
 
+@pytest.mark.parametrize("value", [None, True, "x", "", -1, np.nan, np.inf, [], 1j, b"x"], ids=repr)
+def test_a_strength_and_a_rate_are_numbers(value):
+    net = network.Network([Geometry((1, 3, 4), (1, 1, 2, 2))], 2)
+    for name, give in (
+        ("strength", lambda: layers.l2_penalty([[1.0]], value)),
+        ("strength", lambda: layers.l2_gradient([1.0], value)),
+        ("rate", lambda: net.step(net.parameters(0), np.ones((1, 1, 3, 4)), [[1, 0]], value)),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} is {re.escape(repr(value))}; it needs a "):
+            give()
+
+
 @pytest.mark.parametrize("value", [True, "x", 1e9, np.nan, [], -1], ids=repr)
 def test_max_bytes_is_an_integer(value):
     with pytest.raises(errors.ShapeError, match=rf"^max_bytes is {re.escape(repr(value))}; it needs an integer of at"):
