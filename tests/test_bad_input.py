@@ -614,6 +614,12 @@ def test_code_that_gives_gigabytes_is_not_called_for_ever():
     assert any("forward was not called at 5 other layers" in each for each in found.known)
 
 
+def test_a_result_that_is_not_asked_for_again_is_not_said_to_be_unwritten():
+    report = jacobians.audit(right, lambda X, F, G: (X * 0, np.empty(2**28)), **FEW)
+    assert {each.about for each in report.findings} == {"∂l/∂X", "∂l/∂F"}
+    assert not any("never written" in each.title for each in report.findings)
+
+
 def test_code_for_one_image_at_a_time_that_gives_too_much_is_a_finding_too():
     def forward(X, F):
         return np.broadcast_to(1.0, (2**40, 1, 1))
