@@ -9,9 +9,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -21,13 +22,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from jacobians import files, workers
-from jacobians.errors import DtypeError, ShapeError, TooLargeError, nearest
+from jacobians import files, signs, workers
+from jacobians.errors import DtypeError, ShapeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
 
 HOLDS, FAILS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+# Processes for each core, and spatial axes.
+MOST_JOBS, MOST_AXES = 16, 3
 # Seconds for one call of code that somebody else has written.
 TIMEOUT = 60.0
 
@@ -53,22 +56,37 @@ def main() -> None:
     """Run the command line; unusable arguments end it with one line and exit status 2, a Ctrl-C with 130."""
     if signal.getsignal(signal.SIGINT) in {signal.default_int_handler, signal.SIG_DFL}:
         signal.signal(signal.SIGINT, _interrupted)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without these characters still shows the rest
+    _terminal.ascii_alone = signs.prepare(sys.stdout, sys.stderr)
     try:
         try:
             app(prog_name="jacobians")  # also as python -m jacobians, which shells complete nothing for
         finally:
             print(end="", flush=True)
-    except (ShapeError, DtypeError, TooLargeError, OverflowError, IndexError, ValueError, ChildProcessError) as error:
+    except (ShapeError, DtypeError, OverflowError, IndexError, ValueError, ChildProcessError) as error:
         _refuse(str(error))
+    except MemoryError as error:
+        _refuse(str(error) or "there is not enough memory; take smaller layers, or end other programs")
     except BrokenPipeError:  # who reads it has seen enough
         _print_no_more()
         sys.exit(UNUSABLE)
     except OSError as error:  # such as a full disk that is printed to
         _print_no_more()
         _refuse(str(error))
+
+
+@dataclass
+class Terminal:
+    """What is known of where is printed."""
+
+    ascii_alone: bool = False
+
+
+_terminal = Terminal()
+
+
+def _print(said: object) -> None:
+    """Print text, in ASCII where there is nothing else, with its columns."""
+    print(signs.in_ascii(str(said)) if _terminal.ascii_alone else said)
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
@@ -179,18 +197,22 @@ def verify(
     import jacobians
     from jacobians.verify import Interrupted
 
-    _check_folder("--json", json_file)
-    only = [name.strip() for name in identities.split(",")] if identities else None
+    _check_outputs(("--json", json_file))
+    only = None if identities is None else [name.strip() for name in identities.split(",")]
+    cores = os.cpu_count() or 1
+    if jobs is not None and jobs > MOST_JOBS * cores:
+        _refuse(f"--jobs is {jobs}; it needs at most {MOST_JOBS * cores}, as there are {cores} cores")
     out = Console(highlight=False)
     try:
-        with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
+        with _executor(jobs or cores) as executor, _progress("checking layers") as progress:
             report = jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
     except ValueError as error:
         _refuse(str(error).replace("identities", "--only", 1))
     except Interrupted as stop:
-        print(stop.report)
+        _print(stop.report)
         sys.exit(INTERRUPTED)
-    say = functools.partial(_print_report, out, report) if out.is_terminal else functools.partial(print, report)
+    coloured = out.is_terminal and not _terminal.ascii_alone
+    say = functools.partial(_print_report, out, report) if coloured else functools.partial(_print, report)
     _end(HOLDS if report.ok else FAILS, say, _json(json_file, report.to_dict()))
 
 
@@ -285,7 +307,7 @@ def audit(
     ] = "0",
     dilation: Annotated[str, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = "1",
     groups: Annotated[int, typer.Option(help="Groups of planes.")] = 1,
-    axes: Annotated[int, typer.Option(min=1, help="Number of spatial axes.")] = 2,
+    axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
     bias: Annotated[bool, typer.Option("--bias", help="The functions take a bias, and return its gradient.")] = False,
     dtype: Annotated[
         str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.", autocompletion=_names_of_dtypes)
@@ -321,8 +343,8 @@ def audit(
     from jacobians.audit.isolation import isolated
 
     _check_options(context, layer)
-    for name, file in (("--json", json_file), ("--junit", junit_file)):
-        _check_folder(name, file)
+    _check_outputs(("--json", json_file), ("--junit", junit_file), code=(forward, backward))
+    _check_axes(axes)
     if torch and jax:
         _refuse("--torch and --jax are both given; a function is of one of them")
     options: dict[str, Any] = {
@@ -342,7 +364,8 @@ def audit(
         else _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
     )
     out = Console(highlight=False, soft_wrap=True)
-    say = functools.partial(_print_audit, out, report) if out.is_terminal else functools.partial(print, report)
+    coloured = out.is_terminal and not _terminal.ascii_alone
+    say = functools.partial(_print_audit, out, report) if coloured else functools.partial(_print, report)
     status = HOLDS if report.ok else FAILS
     _end(status, say, _json(json_file, report.to_dict()), ("--junit", junit_file, report.to_junit()))
 
@@ -457,9 +480,24 @@ def _load(file: str, name: str) -> Callable[..., Any]:
     return function
 
 
-def _check_folder(option: str, file: Path | None) -> None:
-    if file is not None and not file.absolute().parent.is_dir():
-        _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
+def _check_outputs(*outputs: tuple[str, Path | None], code: Sequence[str | None] = ()) -> None:
+    """Refuse files that cannot be written, and those that hold something else that is asked for."""
+    taken = {Path(each.rpartition(":")[0]).resolve(): "the code" for each in code if each and ":" in each}
+    for option, file in outputs:
+        if file is None:
+            continue
+        if not file.absolute().parent.is_dir():
+            _refuse(f"{option} is {file}, in a folder that does not exist; make it first")
+        where = file.resolve()
+        # A device may be written to twice.
+        if where in taken and (file.is_file() or not file.exists()):
+            _refuse(f"{option} is {file}, which is for {taken[where]}; name another file")
+        taken[where] = option
+
+
+def _check_axes(axes: int) -> None:
+    if not 1 <= axes <= MOST_AXES:
+        _refuse(f"--axes is {axes}; it needs an integer from 1 to {MOST_AXES}")
 
 
 # read -----------------------------------------------------------------------------------------------------------------
@@ -470,7 +508,7 @@ def read(
     function: Annotated[
         str, typer.Argument(metavar="FILE.py:FUNCTION", help="A function of an image and filters, and of a bias.")
     ],
-    axes: Annotated[int, typer.Option("--axes", "--spatial-ndim", min=1, help="Number of spatial axes.")] = 2,
+    axes: Annotated[int, typer.Option("--axes", "--spatial-ndim", metavar="1|2|3", help="Number of spatial axes.")] = 2,
     bias: Annotated[bool, typer.Option("--bias", help="The function takes a bias.")] = False,
     dtype: Annotated[str, typer.Option(help="float64, float32, int64 or int32.")] = "float64",
     layout: Annotated[
@@ -499,7 +537,8 @@ def read(
     from jacobians.audit.isolation import isolated
     from jacobians.formula import blackbox
 
-    _check_folder("--json", json_file)
+    _check_outputs(("--json", json_file), code=(function,))
+    _check_axes(axes)
     if torch and jax:
         _refuse("--torch and --jax are both given; a function is of one of them")
     file, _, name = function.rpartition(":")
@@ -516,7 +555,7 @@ def read(
         record, said, status = {"formula": None, "why": str(error)}, f"No formula was read. {error}", FAILS
     else:
         record, said, status = found.to_dict(), found.write("latex") if latex else str(found), HOLDS
-    _end(status, functools.partial(print, said), _json(json_file, record))
+    _end(status, functools.partial(_print, said), _json(json_file, record))
 
 
 def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -573,7 +612,14 @@ def show(
     dilation: Dilation = "1",
     groups: Groups = 1,
     i: Index = 0,
-    form: Annotated[Format, typer.Option("--format", help="With subscripts, in ASCII, or for TeX.")] = Format.unicode,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="With subscripts, in ASCII, or for TeX; by default what prints.",
+            show_default=False,
+        ),
+    ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Leave nothing out, however wide.")] = False,
 ) -> None:
     """Show the matrices of a layer with symbols as entries.
@@ -589,8 +635,9 @@ def show(
     geometry = _geometry(image, filters, stride, padding, dilation, groups)
     geometry.check_index("filter", i, geometry.filters[0])
     width = Console().width if sys.stdout.isatty() else 100
+    form = form or (Format.text if _terminal.ascii_alone else Format.unicode)
     for view in _views(name, symbolic.VIEWS):
-        print(symbolic.view(view, geometry, i, form.value, whole=whole, width=width))
+        _print(symbolic.view(view, geometry, i, form.value, whole=whole, width=width))
         print()
 
 
@@ -669,7 +716,7 @@ def explore(
     """
     from jacobians import explorer
 
-    _check_folder("--output", output)
+    _check_outputs(("--output", output))
     page = explorer.explore(_geometry(image, filters, stride, padding, dilation, 1))
     if said := _unwritten("--output", output, functools.partial(files.write, output, page)):
         _refuse(said)
@@ -725,7 +772,7 @@ def plot(
     `jacobians plot network --image 3x32x32 --filters 6x3x5x5,10x6x3x3 -o network.svg`
     """
     plots = _plots()
-    _check_folder("--output", output)
+    _check_outputs(("--output", output))
     if output.suffix.lower() not in plots.SUFFIXES:
         _refuse(f"--output is {output}; its name needs to end in {' or '.join(plots.SUFFIXES)}")
     (picture,) = _views(name, PICTURES)

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from jacobians.arguments import numeric
 from jacobians.errors import ShapeError
-from jacobians.geometry import Geometry, check_geometry, numeric
+from jacobians.geometry import Geometry, check_geometry
+from jacobians.sizes import check_bytes
 
 __all__ = ["bias_gradient", "convolve", "filter_gradient", "input_gradient", "rot180", "zero_pad"]
 
@@ -59,6 +61,8 @@ def convolve(
         If entries are neither integers nor real floating-point numbers.
     OverflowError
         If integers are so large that a sum of these lengths may not fit in int64.
+    TooLargeError
+        If the padded image, the result or a copy of an array does not fit into memory.
 
     Examples
     --------
@@ -97,7 +101,7 @@ def filter_gradient(X: npt.ArrayLike, G: npt.ArrayLike, geometry: Geometry) -> A
 
     Raises
     ------
-    ShapeError, DtypeError, OverflowError
+    ShapeError, DtypeError, OverflowError, TooLargeError
         As `convolve`.
 
     Examples
@@ -134,7 +138,7 @@ def input_gradient(G: npt.ArrayLike, F: npt.ArrayLike, geometry: Geometry) -> Ar
 
     Raises
     ------
-    ShapeError, DtypeError, OverflowError
+    ShapeError, DtypeError, OverflowError, TooLargeError
         As `convolve`.
 
     Examples
@@ -167,7 +171,7 @@ def bias_gradient(G: npt.ArrayLike) -> Array:
     ------
     ShapeError
         If G has no spatial axis.
-    DtypeError, OverflowError
+    DtypeError, OverflowError, TooLargeError
         As `convolve`.
 
     Examples
@@ -201,7 +205,7 @@ def zero_pad(G: npt.ArrayLike, geometry: Geometry) -> Array:
 
     Raises
     ------
-    ShapeError, DtypeError
+    ShapeError, DtypeError, TooLargeError
         As `convolve`.
 
     Examples
@@ -305,6 +309,7 @@ def response_sums(G: Array) -> Array:
 def spread(G: Array, geometry: Geometry) -> Array:
     """Spread and zero-pad entries of any dtype: `zero_pad` without checks."""
     sizes = [size + extent - 1 for size, extent in zip(geometry.padded, geometry.extent, strict=True)]
+    _check_memory("G^zero-pad", (G.shape[0], *sizes), G.dtype)
     result = np.zeros((G.shape[0], *sizes), G.dtype)
     places = zip(geometry.extent, geometry.stride, G.shape[1:], strict=True)
     result[:, *(slice(extent - 1, extent - 1 + step * count, step) for extent, step, count in places)] = G
@@ -327,6 +332,7 @@ def _plain(X: npt.ArrayLike, F: npt.ArrayLike) -> Geometry:
 
 
 def _pad(X: Array, geometry: Geometry) -> Array:
+    _check_memory("the padded image", (len(X), *geometry.padded), X.dtype)
     return np.pad(X, ((0, 0), *geometry.padding))
 
 
@@ -341,11 +347,21 @@ def _windows(A: Array, taps: Sequence[int], stride: Sequence[int], dilation: Seq
 def _contract(weights: Array, windows: Array, axes: tuple[list[int], list[int]], *, joined: int) -> Array:
     """Sum products over `axes`, slab by slab along the first position axis, which is axis `joined` of the result."""
     # The product copies the windows that it is given, taps times as many entries as the image has: a slab bounds that.
+    outer = [
+        [size for axis, size in enumerate(each.shape) if axis not in summed]
+        for each, summed in zip((weights, windows), axes, strict=True)
+    ]
+    _check_memory("the result", (*outer[0], *outer[1]), windows.dtype)
     step = max(1, SLAB_ENTRIES * windows.shape[1] // windows.size)
     slabs = [
         np.tensordot(weights, windows[:, first : first + step], axes) for first in range(0, windows.shape[1], step)
     ]
     return np.concatenate(slabs, axis=joined)
+
+
+def _check_memory(what: str, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    cure = "convolve fewer rows of the image at a time"
+    check_bytes(f"{what}, of shape {tuple(shape)},", math.prod(shape) * dtype.itemsize, cure)
 
 
 def _axes(ndim: int, spatial_ndim: int) -> tuple[list[int], list[int]]:
@@ -356,6 +372,8 @@ def _axes(ndim: int, spatial_ndim: int) -> tuple[list[int], list[int]]:
 def _accumulator(factors: dict[str, Array], terms: int, summands: dict[str, Array] | None = None) -> np.dtype[Any]:
     """Return the dtype to sum in; refuse integers whose sum may leave int64, by the bound Π max|factor| · terms."""
     arrays = {**factors, **(summands or {})}
+    for name, array in arrays.items():
+        _check_memory(f"a copy of {name}", array.shape, array.dtype)
     if any(array.dtype.kind == "f" for array in arrays.values()):
         return np.result_type(*arrays.values())
     largest = {name: max(abs(int(array.max())), abs(int(array.min()))) for name, array in arrays.items()}

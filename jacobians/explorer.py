@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import convolution, matrices, symbolic
-from jacobians.errors import ShapeError, TooLargeError
-from jacobians.geometry import Geometry
+from jacobians.errors import ShapeError
+from jacobians.geometry import Geometry, check_geometry
+from jacobians.sizes import check_entries
 
 __all__ = ["explore"]
 
@@ -56,7 +57,7 @@ def explore(geometry: Geometry | None = None) -> str:
     >>> page[:15], len(page) < 1_000_000
     ('<!doctype html>', True)
     """
-    geometry = Geometry((1, 6, 6), (1, 1, 3, 3)) if geometry is None else geometry
+    geometry = Geometry((1, 6, 6), (1, 1, 3, 3)) if geometry is None else check_geometry(geometry)
     _check(geometry)
     text = json.dumps(record(geometry), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return files("jacobians").joinpath("explorer.html").read_text("utf-8").replace(SLOT, text)
@@ -205,10 +206,6 @@ def _check(geometry: Geometry) -> None:
 
 
 def _check_size(geometry: Geometry) -> None:
-    cells = geometry.positions * geometry.pixels
-    if cells > MOST_CELLS:
-        raise TooLargeError(
-            f"M_F^filter has {geometry.positions} × {geometry.pixels} = {cells} entries for {geometry!r}, which is "
-            f"among the layers offered, but the explorer shows at most {MOST_CELLS}; take a smaller image, of at most "
-            "9×9 pixels in all planes, or build the matrix with jacobians.filter_matrix"
-        )
+    what = f"M_F^filter of {geometry!r}, which is among the layers offered,"
+    cure = "take a smaller image, of at most 9×9 pixels in all planes, or build it with jacobians.filter_matrix"
+    check_entries(what, (geometry.positions, geometry.pixels), MOST_CELLS, "the explorer shows", cure)

@@ -7,7 +7,6 @@ C order of a planes-first array; every flat index in the toolkit is such an inde
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import notebook
-from jacobians.errors import DtypeError, ShapeError, nearest
+from jacobians.arguments import integer, numeric
+from jacobians.errors import ShapeError, nearest
+from jacobians.sizes import check_bytes
 
 __all__ = ["Geometry"]
 
 IntArray = npt.NDArray[np.int64]
 
-NUMERIC_KINDS = "iuf"
 PADDING_WORDS = ("valid", "same")
 
 
@@ -107,7 +107,7 @@ class Geometry(notebook.Shown):
         put(self, "filters", filters)
         put(self, "stride", _per_axis("stride", stride, axes))
         put(self, "dilation", _per_axis("dilation", dilation, axes))
-        put(self, "groups", _integer("groups", groups, least=1))
+        put(self, "groups", integer("groups", groups, least=1))
         put(self, "padding", self._normal_padding(padding))
         self._check_groups()
         self._check_extent()
@@ -173,14 +173,16 @@ class Geometry(notebook.Shown):
 
     def group_of(self, i: int) -> int:
         """Group whose planes filter `i` sees; filters are counted from 0."""
-        return i // self.filters_per_group
+        return self.check_index("i", i, self.filters[0]) // self.filters_per_group
 
     def planes_of(self, group: int) -> slice:
         """Slice of the image's planes that `group` sees."""
+        group = self.check_index("group", group, self.groups)
         return slice(group * self.planes_per_group, (group + 1) * self.planes_per_group)
 
     def filters_of(self, group: int) -> slice:
         """Slice of the filters that see the planes of `group`."""
+        group = self.check_index("group", group, self.groups)
         return slice(group * self.filters_per_group, (group + 1) * self.filters_per_group)
 
     # the pixel table --------------------------------------------------------------------------------------------------
@@ -198,7 +200,16 @@ class Geometry(notebook.Shown):
         ndarray of int64, shape (out[axis], taps[axis])
             Entry ``[l, i] = l·stride − before + i·dilation``, the pixel that tap ``i`` reads for response ``l``.
             Negative, or at least ``image[1 + axis]``, where it falls into padding.
+
+        Raises
+        ------
+        IndexError
+            If there is no such axis.
+        TooLargeError
+            If the table does not fit into memory.
         """
+        axis = self.check_index("axis", axis, self.spatial_ndim)
+        self._check_table(self.responses[1 + axis], self.filters[2 + axis])
         responses = np.arange(self.responses[1 + axis], dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
         taps = np.arange(self.filters[2 + axis], dtype=np.int64) * self.dilation[axis]
         return responses[:, None] + taps
@@ -218,9 +229,16 @@ class Geometry(notebook.Shown):
         first, stop : ndarray of int64, shape (len(positions),)
             Taps ``first[l] … stop[l] − 1`` read pixels for response ``positions[l]``; the others fall into padding.
             Equal where the whole window lies in padding.
+
+        Raises
+        ------
+        IndexError, TooLargeError
+            As `axis_table`.
         """
+        axis = self.check_index("axis", axis, self.spatial_ndim)
         size, taps, step = self.image[1 + axis], self.filters[2 + axis], self.dilation[axis]
         l = range(self.responses[1 + axis]) if positions is None else positions
+        self._check_table(len(l), 1)
         start = np.arange(l.start, l.stop, dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
         first = np.clip(-(start // step), 0, taps)
         stop = np.clip((size - 1 - start) // step + 1, first, taps)
@@ -265,12 +283,15 @@ class Geometry(notebook.Shown):
         ------
         IndexError
             If there is no such group.
+        TooLargeError
+            If the table does not fit into memory.
 
         Notes
         -----
         For looking at and for small layers: the builders of `jacobians.matrices` never hold this table.
         """
-        self.check_index("group", group, self.groups)
+        group = self.check_index("group", group, self.groups)
+        self._check_table(self.positions, self.taps)
         l = np.unravel_index(np.arange(self.positions), self.responses[1:])
         q, *a = np.unravel_index(np.arange(self.taps), self.filters[1:])
         table = (self.planes_of(group).start + q) * math.prod(self.image[1:])
@@ -283,6 +304,14 @@ class Geometry(notebook.Shown):
         return np.where(inside, table, -1)
 
     # checks -----------------------------------------------------------------------------------------------------------
+
+    def _check_table(self, responses: int, taps: int) -> None:
+        """Refuse a table that does not fit: besides the entries, a sum of as many is made, and its parts."""
+        check_bytes(
+            f"the pixel table of {self!r}, of shape {(responses, taps)},",
+            responses * taps * 3 * np.dtype(np.int64).itemsize,
+            "take a smaller layer, or build its matrix in blocks, of jacobians.image_matrix with rows=slice(…)",
+        )
 
     def check_index(self, name: str, index: int, count: int) -> int:
         """Return `index` as an int between 0 and `count` − 1.
@@ -306,7 +335,7 @@ class Geometry(notebook.Shown):
         IndexError
             If it is not.
         """
-        number = _integer(name, index)
+        number = integer(name, index)
         if not 0 <= number < count:
             raise IndexError(
                 f"{name} is {number} but {self!r} has {count} of them, counted from 0: it needs 0 … {count - 1}"
@@ -354,7 +383,7 @@ class Geometry(notebook.Shown):
         if isinstance(padding, str):
             return self._padding_of_word(padding)
         if not _is_list(padding):
-            amount = _integer("padding", padding, least=0)
+            amount = integer("padding", padding, least=0)
             return ((amount, amount),) * axes
         entries = tuple(padding)
         if len(entries) != axes:
@@ -460,54 +489,15 @@ class Geometry(notebook.Shown):
         return str(self.padding)
 
 
-def numeric(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Return `array` as an ndarray of integers or real floating-point numbers.
-
-    Parameters
-    ----------
-    name : str
-        Name of the argument, for the message.
-    array : array_like
-        What was given.
-
-    Returns
-    -------
-    ndarray
-        The same entries, dtype and memory.
-
-    Raises
-    ------
-    DtypeError
-        If the entries are anything else, with the cure.
-    ShapeError
-        If the rows are not equally long.
-    """
-    if array is None:
-        raise DtypeError(f"{name} is None; it needs an array of integers or real floating-point numbers")
-    try:
-        result = np.asarray(array)
-    except ValueError as error:
-        raise ShapeError(f"{name} is not an array; make its rows equally long (NumPy says: {error})") from error
-    if result.dtype.kind in NUMERIC_KINDS:
-        return result
-    cures = {
-        "c": f"the formulas are linear in it: pass {name}.real and {name}.imag, one at a time",
-        "b": f"say which integers you mean: {name}.astype('int8')",
-        "O": f"convert it: {name}.astype('float64'), or use jacobians.symbolic for symbols",
-    }
-    raise DtypeError(
-        f"{name} has dtype {result.dtype}, which is not integer or real floating-point; "
-        + cures.get(result.dtype.kind, f"convert it: {name}.astype('float64')")
-    )
-
-
-def check_geometry(geometry: object) -> Geometry:
+def check_geometry(geometry: object, name: str = "geometry") -> Geometry:
     """Return `geometry` if it is one.
 
     Parameters
     ----------
     geometry : object
         What was given.
+    name : str
+        Name of the argument, for the message.
 
     Returns
     -------
@@ -522,9 +512,34 @@ def check_geometry(geometry: object) -> Geometry:
     if isinstance(geometry, Geometry):
         return geometry
     raise TypeError(
-        f"geometry has type {type(geometry).__name__}; it needs a Geometry: Geometry(X.shape, F.shape), with stride, "
+        f"{name} has type {type(geometry).__name__}; it needs a Geometry: Geometry(X.shape, F.shape), with stride, "
         "padding, dilation and groups as its options"
     )
+
+
+def check_geometries(geometries: object, name: str = "geometries") -> list[Geometry]:
+    """Return `geometries` as a list, if they are some.
+
+    Parameters
+    ----------
+    geometries : object
+        What was given.
+    name : str
+        Name of the argument, for the message.
+
+    Returns
+    -------
+    list of Geometry
+        The same, in their order.
+
+    Raises
+    ------
+    TypeError
+        If it is nothing that has entries, or one of them is no geometry.
+    """
+    if isinstance(geometries, Geometry | str | bytes) or not isinstance(geometries, Iterable):
+        raise TypeError(f"{name} is {geometries!r}; it needs a list of Geometry, such as [Geometry(…)]")
+    return [check_geometry(geometry, f"{name}[{number}]") for number, geometry in enumerate(geometries)]
 
 
 def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, ...]]:
@@ -562,17 +577,6 @@ def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, 
             yield (range(line, line + 1), *box)
 
 
-def _integer(name: str, value: object, *, least: int | None = None) -> int:
-    needs = "an integer" if least is None else f"an integer of at least {least}"
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # that it may not be an index is the question
-    except TypeError:
-        raise ShapeError(f"{name} is {value!r}; it needs {needs}") from None
-    if least is not None and number < least:
-        raise ShapeError(f"{name} is {number}; it needs {needs}")
-    return number
-
-
 def _is_list(value: object) -> TypeGuard[Iterable[object]]:
     """Whether `value` has entries in an order; a 0-dimensional array is a number."""
     unordered = isinstance(value, str | bytes | Set | Mapping)
@@ -584,7 +588,7 @@ def _shape(name: str, shape: object, form: str) -> tuple[int, ...]:
         raise ShapeError(f"{name} is an array; it needs a shape {form}: pass the array's .shape")
     if not _is_list(shape):
         raise ShapeError(f"{name} is {shape!r}; it needs a shape {form}")
-    sizes = tuple(_integer(f"{name}[{axis}]", size) for axis, size in enumerate(shape))
+    sizes = tuple(integer(f"{name}[{axis}]", size) for axis, size in enumerate(shape))
     for axis, size in enumerate(sizes):
         if size < 1:
             raise ShapeError(
@@ -595,22 +599,22 @@ def _shape(name: str, shape: object, form: str) -> tuple[int, ...]:
 
 def _per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
     if not _is_list(value):
-        return (_integer(name, value, least=1),) * axes
+        return (integer(name, value, least=1),) * axes
     entries = tuple(value)
     if len(entries) != axes:
         raise ShapeError(
             f"{name} has {len(entries)} entries {entries} but there {_plural('is', axes)} {axes} spatial "
             f"{_plural('axis', axes)}: give one integer, or one integer per axis"
         )
-    return tuple(_integer(f"{name}[{axis}]", entry, least=1) for axis, entry in enumerate(entries))
+    return tuple(integer(f"{name}[{axis}]", entry, least=1) for axis, entry in enumerate(entries))
 
 
 def _pair(axis: int, entry: object) -> tuple[int, int]:
     name = f"padding[{axis}]"
     if not _is_list(entry):
-        amount = _integer(name, entry, least=0)
+        amount = integer(name, entry, least=0)
         return (amount, amount)
-    sides = tuple(_integer(f"{name}[{side}]", amount, least=0) for side, amount in enumerate(entry))
+    sides = tuple(integer(f"{name}[{side}]", amount, least=0) for side, amount in enumerate(entry))
     if len(sides) != 2:
         raise ShapeError(f"{name} is {sides}; it needs one integer or one (before, after) pair")
     return (sides[0], sides[1])

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from jacobians.arguments import any_dtype, integer, numeric, real, unmasked
 from jacobians.errors import DtypeError, ShapeError
-from jacobians.geometry import numeric
 from jacobians.matrices import SPARSE_DTYPES
+from jacobians.sizes import check_bytes
 
 __all__ = [
     "cross_entropy",
@@ -58,13 +59,17 @@ def relu(S: npt.ArrayLike) -> Array:
     ------
     DtypeError
         If entries are neither integers nor real floating-point numbers.
+    TooLargeError
+        If it does not fit into memory.
 
     Examples
     --------
     >>> relu([[-2, 0, 3]])
     array([[0, 0, 3]])
     """
-    return np.asarray(np.maximum(numeric("S", S), 0))
+    S = numeric("S", S)
+    _check_memory("relu(S)", S.shape, S.dtype)
+    return np.asarray(np.maximum(S, 0))
 
 
 def relu_jacobian(S: npt.ArrayLike) -> csr_array:
@@ -85,6 +90,8 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
     ------
     DtypeError
         If scipy.sparse has no arrays of S's dtype, or entries are neither integers nor real floating-point numbers.
+    TooLargeError
+        If it does not fit into memory.
 
     Examples
     --------
@@ -93,7 +100,9 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
            [0, 0, 0],
            [0, 0, 1]])
     """
-    S = numeric("S", S).ravel()
+    S = numeric("S", S)
+    _check_memory("diag(Ind(vec(S) > 0))", (3, S.size), np.dtype(np.int64))
+    S = S.ravel()
     held = np.where(np.isnan(S), S, S > 0).astype(_sparse_dtype("S", S.dtype))
     return csr_array((held, np.arange(S.size), np.arange(S.size + 1)), shape=(S.size, S.size))
 
@@ -199,6 +208,8 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
         If there are no classes or no entries.
     DtypeError
         If scipy.sparse has no arrays of h's dtype, or entries are neither integers nor real floating-point numbers.
+    TooLargeError
+        If it does not fit into memory.
 
     Examples
     --------
@@ -210,6 +221,7 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
     h = h.astype(_sparse_dtype("h", h.dtype))
     if not h.size:
         raise ShapeError("h has no entries; it needs at least one: give it H, the input of the layer")
+    _check_memory("∂s/∂vec(W)", (2, C * h.size), np.dtype(np.int64))
     columns, rows = np.arange(C * h.size), np.arange(C + 1) * h.size
     return csr_array((np.tile(h, C), columns, rows), shape=(C, C * h.size))
 
@@ -235,6 +247,8 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
         If there are no classes.
     DtypeError
         If scipy.sparse has no arrays of that dtype.
+    TooLargeError
+        If it does not fit into memory.
 
     Examples
     --------
@@ -243,7 +257,8 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
            [0, 1]])
     """
     C = check_classes(classes)
-    ones = np.ones(C, _sparse_dtype("the Jacobian", np.dtype(dtype)))
+    _check_memory("∂s/∂b", (3, C), np.dtype(np.int64))
+    ones = np.ones(C, _sparse_dtype("the Jacobian", dtype))
     return csr_array((ones, np.arange(C), np.arange(C + 1)), shape=(C, C))
 
 
@@ -308,6 +323,8 @@ def softmax_jacobian(p: npt.ArrayLike) -> Array:
         If p is not a vector.
     DtypeError
         If entries are neither numbers nor symbols.
+    TooLargeError
+        If it does not fit into memory.
 
     Examples
     --------
@@ -317,6 +334,7 @@ def softmax_jacobian(p: npt.ArrayLike) -> Array:
            [-0.125 , -0.0625,  0.1875]])
     """
     p = _vector("p", p, symbols=True)
+    _check_memory("diag(p) − ppᵀ", (2, p.size, p.size), p.dtype)
     return np.asarray(np.diag(p) - np.outer(p, p))
 
 
@@ -540,10 +558,15 @@ def check_strength(name: str, strength: float) -> float:
     ValueError
         If it is not.
     """
-    number = float(strength)
+    number = real(strength)
     if math.isfinite(number) and number >= 0:
         return number
     raise ValueError(f"{name} is {strength!r}; it needs a finite number of at least 0: 0 for no L2 term")
+
+
+def _check_memory(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    cure = "take fewer entries at a time"
+    check_bytes(f"{what} with its parts, of shape {shape},", math.prod(shape) * dtype.itemsize, cure)
 
 
 def check_classes(classes: object) -> int:
@@ -564,9 +587,7 @@ def check_classes(classes: object) -> int:
     ShapeError
         If it is not.
     """
-    if isinstance(classes, (int, np.integer)) and classes >= 1:
-        return int(classes)
-    raise ShapeError(f"classes is {classes!r}; it needs an integer of at least 1: the number of rows of W")
+    return integer("classes", classes, least=1)
 
 
 def _weights(W: npt.ArrayLike) -> Array:
@@ -578,7 +599,8 @@ def _weights(W: npt.ArrayLike) -> Array:
 
 def _vector(name: str, value: npt.ArrayLike, *, symbols: bool = False) -> Array:
     """Return `value` as a vector; integers as float64, because −y and p − y leave unsigned ones."""
-    vector = np.asarray(value) if symbols and np.asarray(value).dtype == object else numeric(name, value)
+    vector = unmasked(name, value)
+    vector = vector if symbols and vector.dtype == object else numeric(name, value)
     if vector.ndim == 1 and vector.size:
         return vector if vector.dtype.kind in "fO" else vector.astype(np.float64)
     raise ShapeError(
@@ -621,10 +643,11 @@ def _log_sum_exp(a: Array) -> Any:
     return largest if largest == -np.inf else largest + np.log(np.exp(a - largest).sum())
 
 
-def _sparse_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _sparse_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     """Return `dtype` in the machine's byte order, the only one that scipy.sparse computes in."""
-    if dtype.char in SPARSE_DTYPES:
-        return dtype.newbyteorder("=")
+    found = any_dtype(dtype)
+    if found is not None and found.char in SPARSE_DTYPES:
+        return found.newbyteorder("=")
     raise DtypeError(
         f"{name} has dtype {dtype}, which scipy.sparse cannot hold as numbers; use float32, which represents every "
         "float16 exactly"

@@ -22,8 +22,10 @@ from scipy.sparse import csr_array
 
 from jacobians import _blocks
 from jacobians._blocks import Stripe
-from jacobians.errors import DtypeError, ShapeError, TooLargeError
+from jacobians.arguments import any_dtype, integer
+from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry
+from jacobians.sizes import check_bytes
 
 __all__ = [
     "filter_matrix",
@@ -40,8 +42,6 @@ Array = npt.NDArray[Any]
 SPARSE_DTYPES = "bhilqBHILQfdg"
 # Up to this many entries, of the pixel table and of the result, filling the table is faster than writing blocks.
 FILLED_ENTRIES = 1 << 14
-# Below this size a look at the machine's free memory costs more than it saves.
-UNCHECKED_BYTES = 1 << 20
 
 
 # the two fillings of the pixel table, for entries of any dtype --------------------------------------------------------
@@ -180,7 +180,7 @@ def image_matrix(
     IndexError
         If there is no such group.
     TooLargeError
-        If the result is larger than `max_bytes`.
+        If the result is larger than `max_bytes`, or a copy of X, which is made if its memory is in another order.
 
     Notes
     -----
@@ -436,6 +436,9 @@ def _matrix_of_pixels(
     def fill(stripe: Stripe) -> Entries:
         return pixel_entries(X, geometry, stripe.group, slice(stripe.start, stripe.stop))
 
+    if not X.flags.c_contiguous:
+        what = f"a copy of X, of shape {X.shape} and strides {X.strides},"
+        check_bytes(what, X.nbytes, "build the matrix of a part of the image")
     return _matrix(fill, _blocks.write_pixels, X, geometry, stripes, columns, max_bytes)
 
 
@@ -513,11 +516,12 @@ def _sparse(array: Array, name: str) -> Array:
 
 
 def _ones_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    wanted = np.dtype(dtype)
-    if wanted.char in SPARSE_DTYPES:
+    wanted = any_dtype(dtype)
+    if wanted is not None and wanted.char in SPARSE_DTYPES:
         return wanted
+    given = repr(dtype) if wanted is None else str(wanted)
     raise DtypeError(
-        f"dtype is {wanted}, which the ones cannot have; use an integer dtype, float32, float64 or longdouble"
+        f"dtype is {given}, which the ones cannot have; use an integer dtype, float32, float64 or longdouble"
     )
 
 
@@ -525,15 +529,7 @@ def _checked_index(shape: tuple[int, int], nonzeros: int, dtype: np.dtype[Any], 
     """Return the dtype of the indices of a matrix, which may not be too large."""
     index = np.dtype(np.int32 if max(nonzeros, *shape) <= np.iinfo(np.int32).max else np.int64)
     needed = nonzeros * (dtype.itemsize + index.itemsize) + (shape[0] + 1) * index.itemsize
-    if max_bytes is None:
-        if needed <= UNCHECKED_BYTES:
-            return index
-        import psutil  # the numeric core loads numpy and scipy only, until it must ask the machine
-
-        max_bytes = psutil.virtual_memory().available
-    if needed > max_bytes:
-        raise TooLargeError(
-            f"a matrix of shape {shape} with {nonzeros} nonzeros needs {needed / 2**30:.3g} GiB but may take "
-            f"{max_bytes / 2**30:.3g} GiB; build it in blocks with rows=slice(…), or raise max_bytes"
-        )
+    max_bytes = None if max_bytes is None else integer("max_bytes", max_bytes, least=0)
+    cure = "build it in blocks with rows=slice(…), or raise max_bytes"
+    check_bytes(f"a matrix of shape {shape} with {nonzeros} nonzeros", needed, cure, max_bytes)
     return index

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import numeric, real, seed_of
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.errors import DtypeError, ShapeError, nearest
-from jacobians.geometry import Geometry, check_geometry, numeric
+from jacobians.geometry import Geometry, check_geometry
 from jacobians.layers import (
     check_classes,
     check_strength,
@@ -36,6 +37,7 @@ from jacobians.layers import (
     softmax,
 )
 from jacobians.matrices import jacobian_wrt_bias, jacobian_wrt_filters, jacobian_wrt_image
+from jacobians.sizes import check_bytes
 
 __all__ = ["Network"]
 
@@ -133,8 +135,17 @@ class Network:
         dict of ndarray of float64
             Weights from the normal distribution of variance 2/m, with m the entries that one output is summed from (He
             et al., ICCV 2015). Biases uniformly from ±1/√m, not 0, so that a form that forgets them is noticed.
+
+        Raises
+        ------
+        ValueError
+            If the seed is no integer of at least 0.
+        TooLargeError
+            If they do not fit into memory.
         """
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed_of(seed))
+        count = sum(map(math.prod, self.shapes.values()))
+        check_bytes(f"a draw of {count} parameters", count * 8, "take fewer or smaller layers")
         drawn: dict[str, Array] = {}
         for weight, bias in zip(self.weights, self.biases, strict=True):
             m = math.prod(self.shapes[weight][1:])
@@ -375,7 +386,7 @@ class Network:
         ValueError
             As `trace`, and if `rate` is not positive and finite.
         """
-        if not 0 < rate < math.inf:
+        if not 0 < real(rate) < math.inf:
             raise ValueError(f"rate is {rate!r}; it needs a positive finite number: the gradient is subtracted already")
         parameters = self._check_parameters(parameters)
         gradients = self.batch_gradients(parameters, images, labels)

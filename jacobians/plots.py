@@ -29,6 +29,7 @@ from jacobians import convolution, files, matrices, symbolic, writing
 from jacobians.errors import ShapeError, nearest
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.network import Network
+from jacobians.sizes import check_entries
 
 try:
     import matplotlib as mpl
@@ -61,8 +62,8 @@ Builder = Callable[[slice], csr_array]
 SUFFIXES = (".png", ".svg")
 # Dots on each side of a picture of a matrix; larger matrices are averaged.
 DOTS = 480
-# Entries that are built at once.
-BLOCK_ENTRIES = 1 << 21
+# Entries that are built at once, and all together: some ten seconds; and cells that are drawn one by one.
+BLOCK_ENTRIES, MOST_ENTRIES, MOST_DRAWN = 1 << 21, 1 << 27, 1 << 20
 # Symbols are written into cells up to this many cells, and no smaller than this many points.
 MOST_SYMBOLS = 1500
 FONT, LEAST_FONT = 8.0, 5.0
@@ -156,7 +157,7 @@ def image_matrix(geometry: Geometry, *, group: int = 0, ax: Axes | None = None) 
     >>> [symbol.get_text() for symbol in ax.texts[:4]]
     ['X₁₁', 'X₁₂', 'X₁₃', 'X₂₁']
     """
-    geometry = check_geometry(geometry)
+    geometry = _checked(geometry, 1)
     X = np.arange(geometry.pixels).reshape(geometry.image)
     i = geometry.filters_of(geometry.check_index("group", group, geometry.groups)).start
     return _matrix(
@@ -201,7 +202,7 @@ def filter_matrix(geometry: Geometry, *, i: int = 0, ax: Axes | None = None) -> 
     >>> [symbol.get_text() for symbol in ax.texts[:4]]
     ['F₁₁', 'F₁₂', 'F₁₃', 'F₂₁']
     """
-    geometry = check_geometry(geometry)
+    geometry = _checked(geometry, 1)
     i = geometry.check_index("i", i, geometry.filters[0])
     F_i = np.arange(geometry.taps).reshape(geometry.filters[1:])
     name = rf"$M_{{F{f'_{{{i + 1}}}' if geometry.filters[0] > 1 else ''}}}^{{\mathrm{{filter}}}}$"
@@ -245,7 +246,7 @@ def jacobian(geometry: Geometry, *, wrt: Literal["image", "filters"] = "image", 
     >>> ax.get_title()
     '∂vec(S)/∂vec(X): 64 responses × 72 pixels (same colour, same tap)'
     """
-    geometry = check_geometry(geometry)
+    geometry = _checked(geometry, check_geometry(geometry).filters[0])
     responses = Side("responses", "S", "responses", geometry.responses)
     pixels = Side("pixels", "X", "image", geometry.image)
     taps = Side("taps", "F", "filters", geometry.filters)
@@ -296,7 +297,7 @@ def stack_matrix(i: int, geometry: Geometry, *, ax: Axes | None = None) -> Axes:
     >>> stack_matrix(1, Geometry((1, 3, 4), (3, 1, 2, 2))).get_title()
     '∂vec(S)/∂vec(S₂): 18 × 6, the identity at block 2 of 3'
     """
-    geometry = check_geometry(geometry)
+    geometry = _checked(geometry, check_geometry(geometry).filters[0])
     n, t = geometry.filters[0], geometry.positions
     i = geometry.check_index("i", i, n)
 
@@ -313,6 +314,19 @@ def stack_matrix(i: int, geometry: Geometry, *, ax: Axes | None = None) -> Axes:
         key=None,
         title=f"∂vec(S)/∂vec({_of('S', n, i)}): {n * t} × {t}, the identity at block {i + 1} of {n}",
     )
+
+
+def _checked(geometry: Geometry, filters: int) -> Geometry:
+    """Refuse a matrix with rows for so many filters that has too many entries to be built, or columns to be named."""
+    geometry = check_geometry(geometry)
+    cure = "draw a smaller layer: the pattern is the same"
+    for what, shape in (
+        ("the matrix", (filters, geometry.positions, geometry.taps)),
+        ("the image", geometry.image),
+        ("S", geometry.responses),
+    ):
+        check_entries(f"{what} of {geometry!r}", shape, MOST_ENTRIES, "a picture is made of", cure)
+    return geometry
 
 
 def _map_side(geometry: Geometry, i: int) -> Side:
@@ -498,6 +512,7 @@ def patch(geometry: Geometry, *, i: int = 0, row: int | None = None, ax: Axes | 
     row = geometry.check_index("row", _middle(flat.responses[1:]) if row is None else row, t)
     group = geometry.group_of(i)
     planes = range(geometry.image[0])[geometry.planes_of(group)]
+    _check_drawn(geometry, "the padded image", (len(planes), *flat.padded))
     height, width = flat.padded
     across = len(planes) * (width + 1) - 1
     size = max(across, height)
@@ -520,6 +535,13 @@ def patch(geometry: Geometry, *, i: int = 0, row: int | None = None, ax: Axes | 
     name = _names("S", "responses", geometry)[i * t + row] or f"Response {row}"
     ax.set_title(f"{name} is the sum of taps times the patch in red", fontsize=FONT + 2)
     return ax
+
+
+def _check_drawn(geometry: Geometry, what: str, shape: Sequence[int]) -> None:
+    """Refuse planes with too many cells, or with an image of too many pixels to be named."""
+    cure = "draw a smaller layer: the pattern is the same"
+    for name, sizes, most in ((what, shape, MOST_DRAWN), ("the image", geometry.image, MOST_ENTRIES)):
+        check_entries(f"{name} of {geometry!r}", sizes, most, "a picture is made of", cure)
 
 
 def _draw_plane(
@@ -584,6 +606,8 @@ def rotated_filter(geometry: Geometry, *, i: int = 0, pixel: int | None = None, 
     flat = _flat(geometry)
     i = geometry.check_index("i", i, geometry.filters[0])
     pixel, plane, window = _pixel(flat, i, pixel)
+    sizes = [size + extent - 1 for size, extent in zip(flat.padded, flat.extent, strict=True)]
+    _check_drawn(geometry, "G^zero-pad", sizes)
     responses = np.arange(1, 1 + flat.positions).reshape(1, *flat.responses[1:])
     padded = convolution.spread(responses, flat)[0]
     taps = np.arange(flat.taps).reshape(1, *flat.filters[1:])

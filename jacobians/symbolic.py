@@ -17,9 +17,10 @@ import numpy.typing as npt
 import sympy
 
 from jacobians import convolution, matrices
+from jacobians.arguments import flag, integer
 from jacobians.errors import ShapeError, nearest
-from jacobians.geometry import Geometry
-from jacobians.writing import Format, Role, equations, names, render, write
+from jacobians.geometry import Geometry, check_geometry
+from jacobians.writing import MOST_SYMBOLS, Format, Role, check_written, equations, names, render, shape_of, write
 
 __all__ = [
     "Role",
@@ -67,9 +68,14 @@ class Matrix(sympy.Matrix):  # type: ignore[misc]  # sympy ships no types
 
 def symbols(letter: str, role: Role, geometry: Geometry) -> Array:
     """Return the named symbols as an object array of the shape of the role."""
-    named = [sympy.Symbol(name) for name in names(letter, role, geometry)]
-    shape = {"image": geometry.image, "filters": geometry.filters, "responses": geometry.responses}
-    return object_array(named, shape.get(role, geometry.filters[:1]))
+    named = [sympy.Symbol(name) for name in _named(letter, role, geometry)]
+    return object_array(named, shape_of(role, geometry))
+
+
+def _named(letter: str, role: Role, geometry: Geometry) -> list[str]:
+    """Name the entries of an array, if there are so few that they can be looked at."""
+    check_written(letter, shape_of(role, geometry), geometry, MOST_SYMBOLS)
+    return names(letter, role, geometry)
 
 
 def object_array(entries: Sequence[Any], shape: Sequence[int]) -> Array:
@@ -102,6 +108,8 @@ def image_matrix(geometry: Geometry, *, group: int = 0) -> sympy.Matrix:
     ------
     IndexError
         If there is no such group.
+    TooLargeError
+        If there are too many entries to be looked at.
 
     Examples
     --------
@@ -110,6 +118,7 @@ def image_matrix(geometry: Geometry, *, group: int = 0) -> sympy.Matrix:
     [X11, X12, X21, X22],
     [X12, X13, X22, X23]])
     """
+    geometry = check_geometry(geometry)
     group = geometry.check_index("group", group, geometry.groups)
     return Matrix(place_image(symbols("X", "image", geometry), geometry, group))
 
@@ -134,6 +143,8 @@ def filter_matrix(geometry: Geometry, *, i: int = 0) -> sympy.Matrix:
     ------
     IndexError
         If there is no such filter.
+    TooLargeError
+        If there are too many entries to be looked at.
 
     Examples
     --------
@@ -142,6 +153,7 @@ def filter_matrix(geometry: Geometry, *, i: int = 0) -> sympy.Matrix:
     [F11, F12,   0, F21, F22,   0],
     [  0, F11, F12,   0, F21, F22]])
     """
+    geometry = check_geometry(geometry)
     i = geometry.check_index("i", i, geometry.filters[0])
     return Matrix(place_filter(symbols("F", "filters", geometry), geometry, i))
 
@@ -165,6 +177,8 @@ def stack_matrix(i: int, geometry: Geometry) -> sympy.Matrix:
     ------
     IndexError
         If there is no such response map.
+    TooLargeError
+        If there are too many entries to be looked at.
 
     Examples
     --------
@@ -175,7 +189,9 @@ def stack_matrix(i: int, geometry: Geometry) -> sympy.Matrix:
     [1, 0],
     [0, 1]])
     """
-    return Matrix(matrices.stack_matrix(i, geometry, dtype=np.int64).toarray())
+    geometry = check_geometry(geometry)
+    check_written("∂vec(S)/∂vec(S_i)", (geometry.filters[0] * geometry.positions, geometry.positions), geometry)
+    return Matrix(matrices.stack_matrix(i, geometry, dtype=np.int64).toarray().astype(object))
 
 
 def responses(geometry: Geometry) -> sympy.Matrix:
@@ -198,8 +214,10 @@ def responses(geometry: Geometry) -> sympy.Matrix:
     [F11*X11 + F12*X12],
     [F11*X12 + F12*X13]])
     """
+    geometry = check_geometry(geometry)
+    _check_products(geometry)
     X, F = symbols("X", "image", geometry), symbols("F", "filters", geometry)
-    maps = [place_image(X, geometry, geometry.group_of(i)) @ F[i].ravel() for i in range(len(F))]
+    maps = [_times(F[i].ravel(), place_image(X, geometry, geometry.group_of(i)).T) for i in range(len(F))]
     return Matrix(np.concatenate(maps))
 
 
@@ -221,8 +239,10 @@ def filter_gradient(geometry: Geometry) -> sympy.Matrix:
     >>> filter_gradient(Geometry((1, 1, 3), (1, 1, 1, 2)))
     Matrix([[X11*g1 + X12*g2, X12*g1 + X13*g2]])
     """
+    geometry = check_geometry(geometry)
+    _check_products(geometry)
     X, G = symbols("X", "image", geometry), symbols("g", "responses", geometry)
-    rows = [G[i].ravel() @ place_image(X, geometry, geometry.group_of(i)) for i in range(len(G))]
+    rows = [_times(G[i].ravel(), place_image(X, geometry, geometry.group_of(i))) for i in range(len(G))]
     return Matrix([np.concatenate(rows)])
 
 
@@ -244,8 +264,10 @@ def input_gradient(geometry: Geometry) -> sympy.Matrix:
     >>> input_gradient(Geometry((1, 1, 3), (1, 1, 1, 2)))
     Matrix([[F11*g1, F11*g2 + F12*g1, F12*g2]])
     """
+    geometry = check_geometry(geometry)
+    _check_products(geometry)
     F, G = symbols("F", "filters", geometry), symbols("g", "responses", geometry)
-    rows = [G[i].ravel() @ place_filter(F, geometry, i) for i in range(len(G))]
+    rows = [_times(G[i].ravel(), place_filter(F, geometry, i)) for i in range(len(G))]
     return Matrix([functools.reduce(np.add, rows)])
 
 
@@ -272,6 +294,9 @@ def zero_pad(geometry: Geometry) -> tuple[sympy.Matrix, ...]:
     >>> zero_pad(Geometry((1, 1, 5), (1, 1, 1, 2), stride=(1, 2)))
     (Matrix([[0, g1, 0, g2, 0, 0]]),)
     """
+    geometry = check_geometry(geometry)
+    sizes = [size + extent - 1 for size, extent in zip(geometry.padded, geometry.extent, strict=True)]
+    check_written("G^zero-pad", (geometry.filters[0], *sizes), geometry)
     padded = convolution.spread(symbols("g", "responses", geometry), geometry)
     return tuple(_matrix(plane) for plane in padded)
 
@@ -305,6 +330,7 @@ def rot180(geometry: Geometry, *, i: int = 0) -> tuple[sympy.Matrix, ...]:
     [F22, F21],
     [F12, F11]]),)
     """
+    geometry = check_geometry(geometry)
     i = geometry.check_index("i", i, geometry.filters[0])
     return tuple(_matrix(plane) for plane in convolution.turn(symbols("F", "filters", geometry))[i])
 
@@ -318,15 +344,33 @@ def _matrix(plane: Array) -> sympy.Matrix:
     return Matrix(np.atleast_2d(plane))
 
 
+def _check_products(geometry: Geometry) -> None:
+    """Refuse sums of too many products."""
+    sizes = geometry.filters[0], geometry.positions, geometry.taps
+    check_written("the triple sum", sizes, geometry, MOST_SYMBOLS)
+
+
+def _times(row: Array, matrix: Array) -> Array:
+    """Multiply a row vector of symbols by a matrix, each sum at once: adding term by term would take the square."""
+    sums = [
+        sympy.Add(*(factor * entry for factor, entry in zip(row, column, strict=True) if entry != 0))
+        for column in matrix.T
+    ]
+    return object_array(sums, (len(sums),))
+
+
 def place_image(X: Array, geometry: Geometry, group: int) -> Array:
     """Place entries of any type as M_X^im, dense, shape (positions, taps)."""
-    return dense(matrices.pixel_entries(X, geometry, group), (geometry.positions, geometry.taps))
+    shape = geometry.positions, geometry.taps
+    check_written("M_X^im", shape, geometry)
+    return dense(matrices.pixel_entries(X, geometry, group), shape)
 
 
 def place_filter(F: Array, geometry: Geometry, i: int) -> Array:
     """Place entries of any type as M_Fi^filter, dense, shape (positions, pixels)."""
-    entries = matrices.tap_entries(F[i], geometry, geometry.group_of(i))
-    return dense(entries, (geometry.positions, geometry.pixels))
+    shape = geometry.positions, geometry.pixels
+    check_written("M_F^filter", shape, geometry)
+    return dense(matrices.tap_entries(F[i], geometry, geometry.group_of(i)), shape)
 
 
 def dense(entries: matrices.Entries, shape: tuple[int, int]) -> Array:
@@ -365,12 +409,15 @@ def view(
     ValueError
         If there is no such view.
     """
+    geometry = check_geometry(geometry)
+    flag("whole", whole)
+    integer("width", width)
     if name not in VIEWS:
         raise ValueError(f"name is {name!r}; it needs one of {', '.join(VIEWS)}{nearest(name, VIEWS)}")
     page = functools.partial(render, form=form, whole=whole, width=width)
     if name in VECTORS:
         formula, letter, role, vector = VECTORS[name]
-        named = names(letter, role, geometry)
+        named = _named(letter, role, geometry)
         title, text = formula, equations(named, vector(geometry), form, whole=whole, width=width)
     elif name in {"zero_pad", "rot180"}:
         planes = zero_pad(geometry) if name == "zero_pad" else rot180(geometry, i=i)
@@ -384,7 +431,7 @@ def view(
 
 def _matrix_view(name: str, geometry: Geometry, i: int) -> tuple[str, sympy.Matrix, list[str]]:
     """Return a title, the matrix and a name for each of its rows."""
-    labels, t = names("S", "responses", geometry), geometry.positions
+    labels, t = _named("S", "responses", geometry), geometry.positions
     number = f"_{i + 1}" if geometry.filters[0] > 1 else ""
     S_i, F_i = (f"∂vec({letter}{number})" for letter in "SF")
     if name == "stack_matrix":

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from jacobians.errors import nearest
-from jacobians.geometry import Geometry
+from jacobians.geometry import Geometry, check_geometry
+from jacobians.sizes import check_bytes, check_entries
 
-__all__ = ["Format", "Role", "equations", "names", "render", "write", "write_name"]
+__all__ = ["Format", "Role", "check_written", "equations", "names", "render", "shape_of", "write", "write_name"]
 
 Format = Literal["unicode", "text", "latex"]
 Role = Literal["image", "filters", "responses", "bias"]
@@ -23,6 +24,9 @@ DOTS = {"unicode": ("⋯", "⋮", "⋱"), "text": ("...", ":", ":"), "latex": (r
 ALL_DOTS = {dots for form in DOTS.values() for dots in form}
 # The order in which the lecture writes factors and sums.
 LETTERS = "gXFSvb"
+# Symbols, and products of them, and entries of a matrix, most of which are 0: more would take minutes to write.
+MOST_SYMBOLS, MOST_ENTRIES = 1 << 18, 1 << 22
+NAME_BYTES = 64
 # Rows of a page; longer matrices are cut as the lecture cuts them.
 PAGE_ROWS = 18
 # Stands for the rows or columns that are left out.
@@ -47,6 +51,11 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
     list of str
         One name per entry; no two are equal.
 
+    Raises
+    ------
+    TooLargeError
+        If they do not fit into memory.
+
     Examples
     --------
     >>> names("X", "image", Geometry((1, 2, 3), (1, 1, 1, 1)))
@@ -54,12 +63,9 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
     >>> names("F", "filters", Geometry((2, 1, 3), (1, 2, 1, 2)))
     ['F_1,11', 'F_1,12', 'F_2,11', 'F_2,12']
     """
-    shape = {
-        "image": geometry.image,
-        "filters": geometry.filters,
-        "responses": geometry.responses,
-        "bias": geometry.filters[:1],
-    }[role]
+    shape = shape_of(role, check_geometry(geometry))
+    cure = "name the entries of a smaller layer"
+    check_bytes(f"a list of the names of {letter} of {geometry!r}", math.prod(shape) * NAME_BYTES, cure)
     depth = 0 if role == "bias" else 2 if role == "filters" else 1
     spatial = shape[depth:] if letter.isupper() else (math.prod(shape[depth:]),)
     shown = [size > 1 for size in shape[:depth]]
@@ -71,6 +77,22 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
         joined = [("," if comma else "").join(group) for group in groups if group]
         result.append(letter + ("_" if len(joined) > 1 or "," in joined[-1] else "") + ",".join(joined))
     return result
+
+
+def shape_of(role: Role, geometry: Geometry) -> tuple[int, ...]:
+    """Return the shape of an array of the layer."""
+    return {
+        "image": geometry.image,
+        "filters": geometry.filters,
+        "responses": geometry.responses,
+        "bias": geometry.filters[:1],
+    }[role]
+
+
+def check_written(what: str, shape: Sequence[int], geometry: Geometry, most: int = MOST_ENTRIES) -> None:
+    """Refuse to write what has too many entries, by its name and shape."""
+    cure = "take a smaller layer, or build it with numbers (jacobians.filter_matrix and its siblings)"
+    check_entries(f"{what} of {geometry!r}", shape, most, "symbols are written for", cure)
 
 
 def write(expression: Any, form: Format = "unicode", *, width: int | None = None) -> str:
@@ -228,9 +250,9 @@ def equations(
     return "\n".join(f"{name:<{size}} = {text}" if text else name for name, text in zip(named, sums, strict=True))
 
 
-def _check_form(form: str) -> None:
-    if form not in FORMATS:
-        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
+def _check_form(form: object) -> None:
+    if not isinstance(form, str) or form not in FORMATS:
+        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(str(form), FORMATS)}")
 
 
 def _shown_rows(count: int, *, whole: bool) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from jacobians import AuditError, Geometry, ShapeError, audit, convolve
+from jacobians import AuditError, DtypeError, Geometry, ShapeError, audit, convolve
 from jacobians.audit import curriculum
 from jacobians.audit.cases import Case
 from jacobians.audit.compare import Comparison
@@ -843,11 +843,11 @@ def test_an_executor_and_geometries_of_ones_own() -> None:
     [
         ((None,), {}, TypeError, "forward and backward are None; audit needs at least one function to call"),
         (("conv",), {}, TypeError, "forward has type str; it needs a function of NumPy arrays"),
-        ((PLAIN.forward,), {"dtype": "float8"}, ValueError, "dtype is 'float8'; it needs one of float64, "),
+        ((PLAIN.forward,), {"dtype": "float8"}, DtypeError, "dtype is 'float8'; it needs one of float64, "),
         ((PLAIN.forward,), {"stride": 0}, ShapeError, "stride is 0; it needs an integer of at least 1"),
         ((PLAIN.forward,), {"padding": "full"}, ShapeError, "padding is 'full'"),
         ((PLAIN.forward,), {"padding": "same", "stride": 2}, ShapeError, "'same' needs stride 1"),
-        ((PLAIN.forward,), {"spatial_ndim": 0}, ShapeError, "spatial_ndim is 0; it needs an integer of at least 1"),
+        ((PLAIN.forward,), {"spatial_ndim": 0}, ShapeError, "spatial_ndim is 0; it needs an integer from 1 to 3"),
         ((PLAIN.forward,), {"geometries": []}, ShapeError, "geometries is empty"),
         ((PLAIN.forward,), {"geometries": [(1, 2, 3)]}, TypeError, "it needs a Geometry"),
     ],

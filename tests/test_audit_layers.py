@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from jacobians import AuditError, Geometry
+from jacobians import AuditError, DtypeError, Geometry
 from jacobians.audit import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 from jacobians.evidence import exact
 
@@ -899,7 +899,7 @@ ERRORS = [
     (lambda: audit_relu(3), TypeError, "backward has type int; it needs a function of NumPy arrays"),
     (
         lambda: audit_relu(relu_loops, dtype="complex64"),
-        ValueError,
+        DtypeError,
         "dtype is 'complex64'; it needs one of float64, float32, float16, bfloat16, int64, int32",
     ),
     (lambda: audit_relu(relu_loops, seed=-1), ValueError, "seed is -1; it needs an integer of at least 0"),
@@ -923,7 +923,7 @@ ERRORS = [
     (lambda: audit_softmax_cross_entropy(gradient, mean=1), TypeError, "mean is 1; it needs True or False"),
     (
         lambda: audit_softmax_cross_entropy(gradient, dtype="float16"),
-        ValueError,
+        DtypeError,
         "dtype is 'float16'; it needs one of float64, float32; did you mean float64?",
     ),
 ]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import jacobians
-from jacobians import Geometry, errors
+from jacobians import Geometry, errors, layers, network, plots, symbolic, testing
+from jacobians.audit import subject, with_layout
+from jacobians.formula import blackbox
 from tests.strategies import distinct
 
 G = Geometry((2, 6, 4), (6, 2, 3, 2))
@@ -77,6 +79,8 @@ SHAPES = {
         "image has shape (2, 7, -9), with -9 entries on axis 2; every axis needs at least 1",
     ),
     "fractional size": (((2, 7.0, 9), (4, 2, 3, 2), {}), "image[1] is 7.0; it needs an integer"),
+    "a bool among the sizes": (((True, 7, 9), (4, 1, 3, 2), {}), "image[0] is True; it needs an integer"),
+    "a bool among the taps": (((2, 7, 9), (4, 2, 3, np.True_), {}), "filters[3] is np.True_; it needs an integer"),
     "image itself": (
         (np.ones((2, 7, 9)), (4, 2, 3, 2), {}),
         "image is an array; it needs a shape (d, *spatial): pass the array's .shape",
@@ -149,6 +153,12 @@ OPTIONS = [
     ({"groups": 1.0}, f"groups is 1.0; {NUMBER} 1"),
     ({"groups": None}, f"groups is None; {NUMBER} 1"),
     ({"groups": (1, 1)}, f"groups is (1, 1); {NUMBER} 1"),
+    ({"groups": True}, f"groups is True; {NUMBER} 1"),
+    ({"stride": True}, f"stride is True; {NUMBER} 1"),
+    ({"stride": (1, np.True_)}, f"stride[1] is np.True_; {NUMBER} 1"),
+    ({"dilation": True}, f"dilation is True; {NUMBER} 1"),
+    ({"padding": False}, f"padding is False; {NUMBER} 0"),
+    ({"padding": ((0, True), 0)}, f"padding[0][1] is True; {NUMBER} 0"),
 ]
 
 
@@ -261,6 +271,46 @@ def test_entries_that_are_not_real_numbers_are_refused_with_their_cure(taken, dt
         call(distinct(shape).astype(kind))
 
 
+@takes
+def test_masked_arrays_are_refused_with_their_cure(taken):
+    name, shape, call = TAKES[taken]
+    masked = np.ma.masked_array(distinct(shape), distinct(shape) % 2 == 0)
+    text = f"{name} is a masked array, …: {name}.filled(0), or {name}.data for what is under the mask"
+    for given in (masked, list(masked)):
+        with says(errors.DtypeError, text):
+            call(given)
+    call(masked.filled(0))
+    call(masked.data)
+
+
+MASKED = np.ma.masked_array([0.5, 0.25, 0.25], [False, True, False])
+ONE_HOT = [1, 0, 0]
+LAYERS = {
+    "relu": ("S", layers.relu),
+    "relu_jacobian": ("S", layers.relu_jacobian),
+    "fully_connected-h": ("h", lambda a: layers.fully_connected([[1, 2, 3]], a)),
+    "fully_connected-W": ("W", lambda a: layers.fully_connected(a[None], [1, 2, 3])),
+    "fully_connected-b": ("b", lambda a: layers.fully_connected(np.ones((3, 1)), [1], a)),
+    "fully_connected_jacobian_wrt_weights": ("h", lambda a: layers.fully_connected_jacobian_wrt_weights(a, 2)),
+    "softmax": ("s", layers.softmax),
+    "softmax_jacobian": ("p", layers.softmax_jacobian),
+    "softmax_jacobian of symbols": ("p", lambda a: layers.softmax_jacobian(a.astype(object))),
+    "cross_entropy": ("s", lambda a: layers.cross_entropy(a, ONE_HOT)),
+    "cross_entropy-y": ("y", lambda a: layers.cross_entropy([1, 2, 3], a)),
+    "l2_gradient": ("weight", lambda a: layers.l2_gradient(a, 1)),
+    "assert_forward-S": ("S", lambda a: testing.assert_forward(a.reshape(1, 1, 3), *SMALL)),
+    "assert_forward-X": ("X", lambda a: testing.assert_forward(SMALL[0], a.reshape(1, 1, 3), *SMALL[1:])),
+}
+SMALL = (np.ones((1, 1, 3)), np.ones((1, 1, 1, 1)), Geometry((1, 1, 3), (1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("taken", LAYERS)
+def test_other_layers_refuse_masked_arrays_too(taken):
+    name, call = LAYERS[taken]
+    with says(errors.DtypeError, f"{name} is a masked array, …"):
+        call(MASKED)
+
+
 def test_the_cure_for_complex_numbers_cures_them():
     Z = distinct(X) + 1j * distinct(X, start=100)
     parts = jacobians.convolve(Z.real, distinct(F), G) + 1j * jacobians.convolve(Z.imag, distinct(F), G)
@@ -364,6 +414,13 @@ def test_an_index_out_of_range_is_refused(name):
             call(index)
 
 
+def test_groups_filters_and_axes_of_a_geometry_are_counted():
+    for call in (G.group_of, G.planes_of, G.filters_of, G.axis_table, G.axis_reach):
+        for index in (-1, 99):
+            with pytest.raises(IndexError, match=rf"is {index} but Geometry\("):
+                call(index)
+
+
 BLOCKS = {
     "image_matrix": lambda rows: jacobians.image_matrix(distinct(X), G, rows=rows),
     "filter_matrix": lambda rows: jacobians.filter_matrix(distinct(F_I), G, rows=rows),
@@ -432,3 +489,232 @@ def test_a_bias_of_another_shape_is_refused():
     ):
         with says(errors.ShapeError, f"bias has shape {np.shape(wrong)} but {G!r} needs (6,); {cure}"):
             jacobians.convolve(distinct(X), distinct(F), G, bias=wrong)
+
+
+# ---------------------------------------------------------------------------------- too large to be made or looked at
+
+SIDE = 2**20
+LARGE = Geometry((1, SIDE, SIDE), (1, 1, 3, 3))
+LONG = Geometry((1, 2**50), (1, 1, 3))
+# No memory is behind these.
+X_LARGE, F_LARGE = np.broadcast_to(1, LARGE.image), np.ones(LARGE.filters, int)
+G_LARGE = np.broadcast_to(1, LARGE.responses)
+TOO_LARGE = {
+    "pixel_table": LARGE.pixel_table,
+    "axis_table": lambda: LONG.axis_table(0),
+    "axis_reach": lambda: LONG.axis_reach(0),
+    "convolve": lambda: jacobians.convolve(X_LARGE, F_LARGE),
+    "filter_gradient": lambda: jacobians.filter_gradient(X_LARGE, G_LARGE, LARGE),
+    "input_gradient": lambda: jacobians.input_gradient(G_LARGE, F_LARGE, LARGE),
+    "bias_gradient": lambda: jacobians.bias_gradient(G_LARGE),
+    "zero_pad": lambda: jacobians.zero_pad(G_LARGE, LARGE),
+    "zero_pad of a stride": lambda: jacobians.zero_pad([[1, 2]], Geometry((1, 2**50), (1, 1, 2), stride=2**50 - 2)),
+    "padding": lambda: jacobians.convolve([[1, 2]], [[[1]]], Geometry((1, 2), (1, 1, 1), padding=2**45)),
+    "image_matrix": lambda: jacobians.image_matrix(X_LARGE, LARGE),
+    "image_matrix of a few rows": lambda: jacobians.image_matrix(X_LARGE, LARGE, rows=slice(0, 9)),
+    "filter_matrix": lambda: jacobians.filter_matrix(F_LARGE[0], LARGE),
+    "stack_matrix": lambda: jacobians.stack_matrix(0, LARGE),
+    "jacobian_wrt_image": lambda: jacobians.jacobian_wrt_image(F_LARGE, LARGE),
+    "jacobian_wrt_filters": lambda: jacobians.jacobian_wrt_filters(X_LARGE, LARGE),
+    "jacobian_wrt_bias": lambda: jacobians.jacobian_wrt_bias(LARGE),
+    **{f"symbolic.{name}": lambda name=name: symbolic.view(name, LARGE) for name in symbolic.VIEWS if name != "rot180"},
+    "symbolic.names": lambda: symbolic.names("X", "image", LARGE),
+    "symbolic.responses": lambda: symbolic.responses(Geometry((1, 2000), (1, 1, 1000))),
+    "plots.image_matrix": lambda: plots.image_matrix(LARGE),
+    "plots.filter_matrix": lambda: plots.filter_matrix(LARGE),
+    "plots.jacobian": lambda: plots.jacobian(LARGE),
+    "plots.stack_matrix": lambda: plots.stack_matrix(0, LARGE),
+    "plots.patch": lambda: plots.patch(LARGE),
+    "plots.rotated_filter": lambda: plots.rotated_filter(LARGE),
+    "audit": lambda: jacobians.audit(lambda X, F: X, geometries=[Geometry((1, 4, 4), (1, 1, 3, 3)), LARGE]),
+    "verify": lambda: jacobians.verify([LARGE]),
+    "relu": lambda: layers.relu(X_LARGE),
+    "relu_jacobian": lambda: layers.relu_jacobian(X_LARGE),
+    "fully_connected_jacobian_wrt_weights": lambda: layers.fully_connected_jacobian_wrt_weights([1, 2], 2**50),
+    "fully_connected_jacobian_wrt_bias": lambda: layers.fully_connected_jacobian_wrt_bias(2**50),
+    "softmax_jacobian": lambda: layers.softmax_jacobian(np.broadcast_to(0.5, 2**22)),
+    "Network.parameters": lambda: network.Network([LARGE], 10).parameters(0),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_is_too_large_is_refused_at_once_with_its_size_and_a_cure(name):
+    with pytest.raises(errors.TooLargeError, match=r"(GiB but may take|entries, but .* at most) [^;]+; \w+ ") as raised:
+        TOO_LARGE[name]()
+    assert "\n" not in str(raised.value)
+
+
+def test_the_layer_of_an_audit_that_is_too_large_is_named():
+    with pytest.raises(errors.TooLargeError, match=r"^an audit at geometries\[1\], Geometry\(\(1, 1048576, 1048576\)"):
+        TOO_LARGE["audit"]()
+
+
+def test_what_can_be_shown_of_a_large_layer_is_shown():
+    assert "F33" in symbolic.view("rot180", LARGE, form="text")
+    assert jacobians.filter_matrix(F_LARGE[0], LARGE, rows=slice(0, 9)).nnz == 81
+
+
+def test_the_result_of_a_function_that_is_read_is_not_copied_where_it_is_too_large():
+    calls = []
+
+    def forward(X, F):
+        calls.append(X.shape)
+        return np.broadcast_to(1.0, (2**40,))
+
+    with pytest.raises(blackbox.Unreadable, match=r"the result has 1099511627776 = 1099511627776 entries"):
+        blackbox.read(forward)
+    assert len(calls) == 1
+
+
+def test_a_formula_is_evaluated_for_arrays_that_fit():
+    found = blackbox.read(right, layout="NCW,OIW->NCW", spatial_ndim=1, groups=1)
+    X, F = np.ones((1, 2, 3)), np.ones((1, 2, 1))
+    assert found.responses(X, F).tolist() == [[[2, 2, 2]]]
+    for arrays, text in (
+        ((np.ma.masked_array(X), F), "X is a masked array"),
+        ((X[0], F), r"X has shape \(2, 3\); it needs \(N, d"),
+        ((X, np.broadcast_to(1.0, (2**40, 2, 1))), "GiB but may take"),
+    ):
+        with pytest.raises((errors.DtypeError, errors.ShapeError, errors.TooLargeError), match=text):
+            found.responses(*arrays)
+
+
+# --------------------------------------------------------------------------------------- results that are too large
+
+
+def right(X, F):
+    return np.stack([jacobians.convolve(x, F) for x in X])
+
+
+FEW = {"geometries": [Geometry((1, 1, size), (1, 1, 1, 2)) for size in range(2, 8)]}
+
+
+def test_a_result_of_too_many_entries_is_a_finding_about_its_shape():
+    def backward(X, F, G):
+        return X * 0, np.broadcast_to(0.0, (2**20, 2**20))
+
+    report = jacobians.audit(right, backward, **FEW)
+    found = {each.about: each for each in report.findings}
+    assert (found["∂l/∂F"].kind, found["∂l/∂F"].wrong) == ("shape", 6)
+    assert "(1048576, 1048576), not (1, 1, 1, 2)" in found["∂l/∂F"].title
+    # The other result of these calls is judged as it would be.
+    assert "0 everywhere" in found["∂l/∂X"].title
+    assert set(found) == {"∂l/∂F", "∂l/∂X"}
+
+
+def test_code_that_gives_gigabytes_is_not_called_for_ever():
+    made = []
+
+    def forward(X, F):
+        made.append(X.shape)
+        return np.empty(2**28)
+
+    (found,) = jacobians.audit(forward, **FEW).findings
+    assert (found.kind, len(made)) == ("shape", 3)
+    assert any("forward was not called at 5 other layers" in each for each in found.known)
+
+
+def test_a_result_that_is_not_asked_for_again_is_not_said_to_be_unwritten():
+    report = jacobians.audit(right, lambda X, F, G: (X * 0, np.empty(2**28)), **FEW)
+    assert {each.about for each in report.findings} == {"∂l/∂X", "∂l/∂F"}
+    assert not any("never written" in each.title for each in report.findings)
+
+
+def test_code_for_one_image_at_a_time_that_gives_too_much_is_a_finding_too():
+    def forward(X, F):
+        return np.broadcast_to(1.0, (2**40, 1, 1))
+
+    report = jacobians.audit(*with_layout(forward, None, "CHW,OIHW->OHW"), **FEW)
+    assert [each.kind for each in report.findings] == ["shape"]
+
+
+def test_a_large_result_is_copied_where_some_array_is_as_large():
+    X = np.ones(subject.MOST_COPIED + 1)
+    (alike,) = subject.call(lambda X: X * 2, subject.Call({"X": X}, {"S": "S"}, [(X.shape, X.dtype)], 1)).values()
+    assert np.array_equal(alike.value, X * 2)
+    (larger,) = subject.call(
+        lambda X: np.append(X, 1), subject.Call({"X": X}, {"S": "S"}, [(X.shape, X.dtype)], 1)
+    ).values()
+    assert (larger.value, larger.shape) == (None, (X.size + 1,))
+
+
+# ------------------------------------------------------------------------------------------- dtypes, seeds, lists
+
+
+def relu_backward(S, G):
+    return G * (S > 0)
+
+
+TAKE_DTYPES = {
+    "audit_relu": lambda dtype: jacobians.audit_relu(relu_backward, dtype=dtype).options,
+    "audit": lambda dtype: jacobians.audit(right, dtype=dtype, geometries=FEW["geometries"][:1]).options,
+    "fully_connected": lambda dtype: (
+        jacobians.audit_fully_connected(lambda W, H, b: H.reshape(len(H), -1) @ W.T + b, dtype=dtype).options
+    ),
+    "softmax": lambda dtype: jacobians.audit_softmax_cross_entropy(lambda s, y: s * 0, dtype=dtype).options,
+    "images": lambda dtype: str(testing.images(G, dtype=dtype)) and "float32",
+}
+
+
+@pytest.mark.parametrize("name", TAKE_DTYPES)
+def test_dtypes_are_taken_by_name_as_types_and_as_dtypes(name):
+    for dtype in (np.float32, np.dtype("=f4")):
+        assert "float32" in TAKE_DTYPES[name](dtype)
+    for dtype in (None, "x", "", 3, True, bool, complex, object, "M8[s]", np.dtype(">f4"), [], np.nan):
+        with pytest.raises(errors.DtypeError, match=rf"^dtype is {re.escape(repr(dtype))}; it needs one of float64, "):
+            TAKE_DTYPES[name](dtype)
+
+
+@pytest.mark.parametrize("seed", ["x", "", None, True, -1, 2.5, np.nan, [], [1]], ids=repr)
+def test_a_seed_is_an_integer(seed):
+    for call in (
+        lambda: jacobians.verify([G], seed=seed),
+        lambda: jacobians.audit(right, seed=seed),
+        lambda: network.Network([G], 2).parameters(seed),
+    ):
+        with pytest.raises(ValueError, match=rf"^seed is {re.escape(repr(seed))}; it needs an integer of at least 0$"):
+            call()
+
+
+@pytest.mark.parametrize("geometries", ["abc", "", 3, True, 2.5, np.nan, G], ids=repr)
+def test_geometries_are_a_list_of_geometry(geometries):
+    for call in (jacobians.verify, lambda given: jacobians.audit(right, geometries=given)):
+        with pytest.raises(TypeError, match=rf"^geometries is {re.escape(repr(geometries))}; it needs a list of Geom"):
+            call(geometries)
+        with pytest.raises(TypeError, match=r"^geometries\[1\] has type str; it needs a Geometry"):
+            call([G, "abc"])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"identities": "L18"}, TypeError, "identities is 'L18'; it needs a list of ids"),
+        ({"identities": ""}, TypeError, "identities is ''; it needs a list of ids"),
+        ({"identities": 5}, TypeError, "identities is 5; it needs a list of ids"),
+        ({"identities": []}, ValueError, "identities is empty; it needs ids among L1"),
+        ({"identities": [""]}, ValueError, "identities has ''; it needs ids among L1"),
+        ({"identities": [None]}, ValueError, "identities has None; it needs ids among L1"),
+        ({"full": "x"}, TypeError, "full is 'x'; it needs True or False"),
+    ],
+)
+def test_what_verify_cannot_use_is_refused(options, error, text):
+    with pytest.raises(error, match=f"^{re.escape(text)}"):
+        jacobians.verify([G], **options)
+
+
+@pytest.mark.parametrize("value", [None, True, "x", "", -1, np.nan, np.inf, [], 1j, b"x"], ids=repr)
+def test_a_strength_and_a_rate_are_numbers(value):
+    net = network.Network([Geometry((1, 3, 4), (1, 1, 2, 2))], 2)
+    for name, give in (
+        ("strength", lambda: layers.l2_penalty([[1.0]], value)),
+        ("strength", lambda: layers.l2_gradient([1.0], value)),
+        ("rate", lambda: net.step(net.parameters(0), np.ones((1, 1, 3, 4)), [[1, 0]], value)),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} is {re.escape(repr(value))}; it needs a "):
+            give()
+
+
+@pytest.mark.parametrize("value", [True, "x", 1e9, np.nan, [], -1], ids=repr)
+def test_max_bytes_is_an_integer(value):
+    with pytest.raises(errors.ShapeError, match=rf"^max_bytes is {re.escape(repr(value))}; it needs an integer of at"):
+        jacobians.image_matrix(distinct(X), G, max_bytes=value)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, audit, network, symbolic, verify
-from jacobians.errors import nearest
+from jacobians.errors import DtypeError, nearest
 
 LAYER = Geometry((1, 3, 4), (1, 1, 2, 2))
 NET = network.Network([LAYER], 2)
@@ -36,5 +36,5 @@ def test_the_nearest_name_is_suggested():
     ],
 )
 def test_every_place_that_takes_a_name_suggests_one(call, suggested):
-    with pytest.raises(ValueError, match=rf"; did you mean {suggested}\?$"):
+    with pytest.raises((ValueError, DtypeError), match=rf"; did you mean {suggested}\?$"):
         call()

@@ -564,3 +564,166 @@ def test_random_results_are_seen_although_random_numbers_are_put_back():
         return G * (S > 0) + np.random.randint(2)  # noqa: NPY002
 
     assert any("another result" in each.title or each.kind == "state" for each in audit_relu(relu).findings)
+
+
+# what is too large ----------------------------------------------------------------------------------------------------
+
+
+def limited(size):
+    """Let processes that are started take no more than so many bytes of memory: ``ulimit -v``."""
+    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))}
+
+
+LARGE = ("--image", "1048576x1048576")
+
+
+@pytest.mark.parametrize(
+    "command", [("show",), ("explore", "-o"), *(("plot", name, "-o") for name in ("jacobian", "patch"))], ids=" ".join
+)
+def test_every_command_refuses_what_is_too_large_at_once(tmp_path, command):
+    output = () if command == ("show",) else (tmp_path / "out.svg",)
+    status, out, err = run(*command, *output, *LARGE)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"jacobians: .*1048576.* at most \d+; .+\n", err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_little_memory_is_told_of_in_one_line():
+    # 3 GiB hold the libraries, and no matrix of four times as many bytes.
+    code = (
+        "import numpy as np, jacobians; from jacobians import cli; "
+        "cli.app.command('build')(lambda: jacobians.filter_matrix(np.ones((1, 8, 8)), "
+        "jacobians.Geometry((1, 4000, 4000), (1, 1, 8, 8)))); cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "build"],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+        **limited(3 << 30),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"jacobians: a matrix of shape .* GiB but may take [0-2]\.\d* GiB; build .*\n", done.stderr)
+
+
+def test_memory_that_runs_out_unforeseen_is_told_of_in_one_line():
+    code = "from jacobians import cli\ndef build():\n    raise MemoryError\ncli.app.command('build')(build)\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", code, "build"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "not enough memory" in done.stderr
+
+
+def test_a_result_that_is_too_large_is_a_finding_at_once(tmp_path):
+    file = write(
+        tmp_path,
+        """
+def relu(S, G):
+    return np.broadcast_to(1.0, (2**20, 2**20))
+def gigabytes(S, G):
+    open(__file__ + ".calls", "a").write("x")
+    return np.empty(2**28)
+""",
+    )
+    for name in ("relu", "gigabytes"):
+        status, out, err = run("audit", f"{file}:{name}", "--layer", "relu")
+        assert (status, err, out.count("✗")) == (1, "", 1)
+        assert re.search(r"✗ ∂l/∂S has shape \((1048576, 1048576|268435456,)\), not", out)
+    assert len((tmp_path / "somebodys.py.calls").read_text()) == 3
+
+
+# arguments ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("audit", "FILE:right", "--axes", "40"), "--axes is 40; it needs an integer from 1 to 3"),
+        (("read", "FILE:right", "--axes", "0"), "--axes is 0; it needs an integer from 1 to 3"),
+        (("verify", "--only", ""), "--only has ''; it needs ids among L1, L2, "),
+        (("verify", "--only", "L18,,L20"), "--only has ''; it needs ids among L1, L2, "),
+        (("verify", "--jobs", "100000"), "--jobs is 100000; it needs at most "),
+        (
+            ("audit", "FILE:right", "--json", "FOLDER/f", "--junit", "FOLDER/f"),
+            "--junit is FOLDER/f, which is for --json",
+        ),
+        (
+            ("audit", "FILE:right", "--json", "FOLDER/f", "--junit", "FOLDER/./f"),
+            "--junit is FOLDER/f, which is for --j",
+        ),
+        (("audit", "FILE:right", "--json", "FILE"), "--json is FILE, which is for the code; name another file"),
+        (("read", "FILE:right", "--json", "FILE"), "--json is FILE, which is for the code; name another file"),
+        (("audit", "FILE:right", "--dtype", "f"), "S is right"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_a_command_cannot_use_is_told_of_in_one_line(tmp_path, arguments, said):
+    file = write(tmp_path, "")
+    before = file.read_text()
+    places = {"FILE": str(file), "FOLDER": str(tmp_path)}
+
+    def put(text):
+        for name, place in places.items():
+            text = text.replace(name, place)
+        return text
+
+    status, out, err = run(*map(put, arguments))
+    if arguments[-2:] == ("--dtype", "f"):
+        assert (status, err, out[0]) == (0, "", "✓")
+        return
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"jacobians: {put(said)}")
+    assert ([each.name for each in tmp_path.iterdir()], file.read_text()) == (["somebodys.py"], before)
+
+
+# terminals without signs ----------------------------------------------------------------------------------------------
+
+POOR = {
+    "LANG=C": {"LANG": "C"},
+    "LC_ALL=POSIX": {"LC_ALL": "POSIX"},
+    "ascii": {"PYTHONIOENCODING": "ascii", "LANG": "en_US.UTF-8"},
+}
+
+
+def run_poorly(how, *arguments):
+    """Run the command where nothing but ASCII can be printed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANG", "LC_", "PYTHONIO"))}
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=LONG,
+        env={**kept, **POOR[how]},
+    )
+    return done.returncode, done.stdout.decode("ascii"), done.stderr.decode("ascii")
+
+
+@pytest.mark.parametrize("how", POOR)
+def test_show_prints_ascii_where_there_is_nothing_else(how):
+    status, out, err = run_poorly(how, "show", "image_matrix")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1] == "[ X11  X12  X13  X21  X22  X23  X31  X32  X33 ]  (S11)"
+
+
+def test_all_commands_print_ascii_where_there_is_nothing_else(tmp_path):
+    file = write(tmp_path, "def turned(X, F):\n    return right(X, F[:, :, ::-1, ::-1])\n")
+    status, out, err = run_poorly("LANG=C", "audit", f"{file}:turned")
+    assert (status, err) == (1, "")
+    assert out.startswith("[x] S is wrong: the filter is rotated by 180 degrees\n")
+    assert "S11: expected X11F11 + X12F12   got X11F12 + X12F11" in out
+    assert re.search(r"^  your code: +S\[i, l, m\] = sum X\[k, y, x\] \* F\[i, k, a, b\] ", out, re.MULTILINE)
+    status, out, err = run_poorly("LANG=C", "read", f"{file}:turned")
+    assert (status, err) == (0, "")
+    assert out.startswith("S[i, l, m] = sum X[k, y, x] * F[i, k, a, b] ")
+    status, out, err = run_poorly("LANG=C", "verify", "--only", "L4,L6", "--jobs", "1")
+    assert (status, err) == (0, "")
+    assert re.search(r"^L4 +dl/ds = ", out, re.MULTILINE)
+    status, out, err = run_poorly("LANG=C", "show", "--image", "2x2")
+    assert (status, out) == (2, "")
+    assert err.startswith("jacobians: filters has 3 taps on spatial axis 0")
+
+
+def test_signs_are_printed_where_they_can_be():
+    status, out, _ = run("show", "image_matrix")
+    assert (status, out.splitlines()[1][:7]) == (0, "[ X₁₁  ")

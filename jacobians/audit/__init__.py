@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
+import numpy.typing as npt
+
+from jacobians.arguments import dtype_name, flag
 from jacobians.audit.frameworks import from_jax, from_torch
 from jacobians.audit.isolation import isolated
 from jacobians.audit.layers.convolution import Convolution, options
@@ -14,10 +17,9 @@ from jacobians.audit.layers.relu import Relu
 from jacobians.audit.layers.softmax import DTYPES as SOFTMAX_DTYPES
 from jacobians.audit.layers.softmax import Softmax
 from jacobians.audit.layouts import with_layout
-from jacobians.audit.numbers import check_dtype
+from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.run import audited
-from jacobians.audit.subject import check_flag
 from jacobians.geometry import Geometry
 
 __all__ = [
@@ -44,7 +46,7 @@ def audit(
     groups: int = 1,
     spatial_ndim: int = 2,
     bias: bool = False,
-    dtype: str = "float64",
+    dtype: npt.DTypeLike = "float64",
     geometries: Iterable[Geometry] | None = None,
     seed: int = 0,
     executor: Executor | None = None,
@@ -64,8 +66,8 @@ def audit(
         Number of spatial axes.
     bias : bool
         Whether the functions take a bias and return its gradient.
-    dtype : str
-        Of the arrays: float64, float32, float16, bfloat16, int64 or int32.
+    dtype : dtype
+        Of the arrays: float64, float32, float16, bfloat16, int64 or int32, by name, or as NumPy has it.
     geometries : iterable of Geometry, optional
         The layers to try, with two images each, and with the options above; by default a curriculum of small, awkward
         ones, without those that these options make so large that the audit would take minutes.
@@ -87,8 +89,12 @@ def audit(
         others.
     TypeError
         If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
+    DtypeError
+        If the dtype is not one of those above.
+    TooLargeError
+        If one of `geometries` does not fit into memory.
     ValueError
-        If the dtype is not one of those above, or the seed is negative.
+        If the seed is no integer of at least 0.
 
     Notes
     -----
@@ -107,7 +113,7 @@ def audit(
     return audited(Convolution(given.dtype, given), functions, seed, geometries=geometries, executor=executor)
 
 
-def audit_relu(backward: Callable[..., Any], *, dtype: str = "float64", seed: int = 0) -> AuditReport:
+def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64", seed: int = 0) -> AuditReport:
     """Hold the backward pass of somebody's ReLU against L6, and say what is wrong with it, as `audit` does.
 
     Parameters
@@ -133,7 +139,7 @@ def audit_relu(backward: Callable[..., Any], *, dtype: str = "float64", seed: in
     >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
     ✗ ∂l/∂S is wrong: ≥ stands where > is needed
     """
-    return audited(Relu(check_dtype(dtype)), {"backward": backward}, seed)
+    return audited(Relu(dtype_name(dtype, DTYPES)), {"backward": backward}, seed)
 
 
 def audit_fully_connected(
@@ -141,7 +147,7 @@ def audit_fully_connected(
     backward: Callable[..., Any] | None = None,
     *,
     bias: bool = True,
-    dtype: str = "float64",
+    dtype: npt.DTypeLike = "float64",
     seed: int = 0,
 ) -> AuditReport:
     """Hold somebody's fully connected layer against L3 and L5, and say what is wrong with it, as `audit` does.
@@ -182,7 +188,7 @@ def audit_softmax_cross_entropy(
     forward: Callable[..., Any] | None = None,
     *,
     mean: bool = True,
-    dtype: str = "float64",
+    dtype: npt.DTypeLike = "float64",
     seed: int = 0,
 ) -> AuditReport:
     """Hold somebody's softmax with cross-entropy against L3 and L4, and say what is wrong with it, as `audit` does.
@@ -196,7 +202,7 @@ def audit_softmax_cross_entropy(
         ``forward(s, y) -> loss``, one number.
     mean : bool
         Whether the loss is the mean over the mini-batch; otherwise it is the sum.
-    dtype : str
+    dtype : dtype
         Of the arrays: float64 or float32.
     seed : int
         As of `audit`.
@@ -218,6 +224,5 @@ def audit_softmax_cross_entropy(
     >>> print(str(report).splitlines()[0])
     ✗ ∂l/∂s is wrong: it is not divided by the number of images
     """
-    check_flag("mean", mean)
-    layer = Softmax(check_dtype(dtype, SOFTMAX_DTYPES), mean=mean)
+    layer = Softmax(dtype_name(dtype, SOFTMAX_DTYPES), mean=flag("mean", mean))
     return audited(layer, {"backward": backward, "forward": forward}, seed)

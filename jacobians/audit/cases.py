@@ -84,6 +84,12 @@ class Case(Layer):
         return self.images * (geometry.pixels + math.prod(geometry.responses)) + math.prod(geometry.filters)
 
     @property
+    def bytes(self) -> int:
+        """Memory that a call and the right results take at least: the numbers, and the patches of all images."""
+        g = self.geometry
+        return 8 * (self.numbers + (self.images * g.groups + 1) * g.positions * g.taps)
+
+    @property
     def several(self) -> bool:
         """Whether there are several images, planes and filters of a group, taps and responses."""
         geometry = self.geometry

@@ -40,6 +40,11 @@ class Comparison:
         return widened(self.result.value)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what was computed."""
+        return self.result.shape or self.got.shape
+
+    @property
     def widens(self) -> bool:
         """Whether a result of a wider dtype is right: of integers that are summed, and of a single number."""
         return self.layer.widens and (self.probe.dtype.kind == "i" or not self.right.value.shape)
@@ -49,7 +54,7 @@ class Comparison:
         """In what it differs: nothing; inexact, within the bound of fast algorithms; else the kind of a finding."""
         value, given = self.result.value, self.probe.dtype
         if value is None:
-            return "exception"
+            return "shape" if self.result.shape else "exception"
         if value.shape != self.right.value.shape:
             return "shape"
         wider = self.widens and value.dtype.kind == given.kind and value.dtype.itemsize >= given.itemsize

@@ -22,7 +22,7 @@ from jacobians.audit.layer import REAL, Explanation, Probe
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
-from jacobians.audit.subject import ENDED, LATE, UNTRIED
+from jacobians.audit.subject import ENDED, LATE, OUTSIZED, UNTRIED
 from jacobians.evidence import exact
 
 __all__ = ["EXPLAINERS", "explained"]
@@ -119,6 +119,8 @@ def _unwritten(of: Tried) -> Finding | None:
     wrong = of.wrong("values")
     for each in (*wrong[:1], *wrong[-1:]):
         again = dataclasses.replace(each, result=of.run.again(each.probe, each.name))
+        if again.result.raised.startswith(OUTSIZED):
+            continue
         finite = again.result.value is not None and bool(np.all(np.isfinite(again.got)))
         same = finite and np.array_equal(again.wrong, each.wrong) and not each.wrong.all()
         if not finite or (same and not np.array_equal(again.got, each.got)):
@@ -246,7 +248,7 @@ def _formula(of: Tried) -> Finding | None:
     title = f"is wrong: {explanation.title}"
     more: dict[str, Any] = {"formula": explanation.formula, "right": explanation.right}
     if each.kind == "shape":
-        title = f"has shape {each.got.shape}, not {each.right.value.shape}: {explanation.title}"
+        title = f"has shape {each.shape}, not {each.right.value.shape}: {explanation.title}"
         more["entries"] = ()
     more |= {"predictor": explanation.predict, "predicts": explanation.predicts, "of": explanation.of}
     more["known"] = (*explanation.observed, *_elsewhere(of, explanation))
@@ -261,12 +263,17 @@ def _elsewhere(of: Tried, explanation: Explanation | None) -> list[str]:
         other = [each for each in wrong if not layer.agrees(explanation, each)]
     else:
         other = [each for each in wrong if each.kind != wrong[0].kind]
-    one, several = f"other {layer.unit}", f"other {layer.unit}s"
     return [
-        f"at {counted(count, one, several)} its {what} wrong, which this does not explain"
+        f"at {_others(of.run, count)} its {what} wrong, which this does not explain"
         for kind, what in (("values", "values are"), ("shape", "shape is"))
         if (count := sum(each.kind == kind for each in other))
     ]
+
+
+def _others(run: Run, count: int) -> str:
+    """Count cases besides those that are spoken of."""
+    unit = f"other {run.layer.unit}"
+    return counted(count, unit, f"{unit}{'e' * unit.endswith('ch')}s")
 
 
 def _only_real(of: Tried) -> Finding | None:
@@ -283,8 +290,10 @@ def _shape(of: Tried) -> Finding | None:
     if wrong[0].kind != "shape":
         return None
     each = of.smallest(of.wrong("shape"))
-    got, needed = each.got.shape, each.right.value.shape
+    got, needed = each.shape, each.right.value.shape
     known = (*where(wrong, of.every), *_elsewhere(of, None))
+    if untried := sum(one.result.raised.startswith(OUTSIZED) for one in of.every):
+        known += (f"{of.run.subject.side(each.name)} was not called at {_others(of.run, untried)}, as {OUTSIZED}",)
     because = ("", f"Return an array of shape {needed} there.", of.run.layer.anchor or "shapes")
     title = f"has shape {got}, not {needed}"
     return of.finding(each, title, "shape", because, wrong, entries=(), known=known)
@@ -367,7 +376,7 @@ def _dtype(of: Tried) -> Finding:
 def _exceptions(of: Tried) -> Iterator[Finding]:
     """Say what is raised, each type of exception once; those that have one cure are one."""
     roots: dict[str, list[Comparison]] = {}
-    for each in of.wrong("exception"):
+    for each in (one for one in of.wrong("exception") if not one.result.raised.startswith(OUTSIZED)):
         roots.setdefault(_root(each), []).append(each)
     for root, mine in roots.items():
         yield _exception(of, mine, root)
@@ -411,7 +420,7 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     if root == LATE:
         cause, cure = "A loop does not end, or something is waited for.", TIMEOUT
     if untried:
-        known += (f"it was not tried at {counted(untried, f'other {unit}', f'other {unit}s')}, where it may be right",)
+        known += (f"it was not tried at {_others(of.run, untried)}, where it may be right",)
     about = side if layer.by_function else None
     because = cause, cure, layer.anchor
     return of.finding(each, title, "exception", because, wrong, about=about, entries=(), known=known)

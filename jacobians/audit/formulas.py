@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import numeric
 from jacobians.audit import sums
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.compare import Comparison, Run
@@ -19,10 +20,10 @@ from jacobians.formula.circumstances import circumstances
 from jacobians.formula.products import Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Formula
-from jacobians.formula.structure import Structure, sizes_of
+from jacobians.formula.structure import Structure, given_arrays, sizes_of
 from jacobians.formula.words import explain
 from jacobians.formula.writing import beside
-from jacobians.geometry import Geometry
+from jacobians.geometry import Geometry, check_geometry
 
 __all__ = ["ByFormula"]
 
@@ -168,8 +169,8 @@ class ByFormula(Layer):
     def _predictor(self, read: Formula) -> Callable[..., Array]:
         def predict(geometry: Geometry, **given: Any) -> Array:
             """Evaluate the formula at one layer."""
-            arrays = {letter: np.asarray(each) for letter, each in given.items() if each is not None}
-            images = next(len(arrays[letter]) for letter in "XG" if letter in arrays)
-            return self.shaped(read.result, read.predict(sizes_of(structures.Layer(geometry, images)), arrays))
+            images = next((len(numeric(letter, given[letter])) for letter in "XG" if given.get(letter) is not None), 1)
+            layer = structures.Layer(check_geometry(geometry), images)
+            return self.shaped(read.result, read.predict(sizes_of(layer), given_arrays(read, layer, given)))
 
         return predict

@@ -16,7 +16,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.subject import check_flag
+from jacobians.arguments import dtype_name, flag
+from jacobians.audit.numbers import DTYPES
 from jacobians.errors import DtypeError
 
 __all__ = ["from_jax", "from_torch"]
@@ -28,7 +29,7 @@ Functions = tuple[Callable[..., Array], Callable[..., tuple[Array, ...]]]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
-def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: bool = False) -> Functions:
+def from_torch(forward: Callable[..., Any], *, dtype: npt.DTypeLike | None = None, bias: bool = False) -> Functions:
     """Make a PyTorch convolution one of NumPy arrays, and its gradient the one that autograd gives.
 
     Parameters
@@ -38,7 +39,7 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
         the ``.apply`` of an ``autograd.Function``, or a module. A module that has a parameter ``weight`` (and
         ``bias``), its own or that of one layer inside it, is called as ``module(X)`` with F (and b) in their place,
         whatever shapes they have; the module itself is not changed. One without parameters is called like a function.
-    dtype : str, optional
+    dtype : dtype, optional
         Of the arrays; arrays of another dtype are refused. By default every dtype is taken.
     bias : bool
         Whether it takes a bias.
@@ -54,6 +55,8 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
     ------
     TypeError
         If `forward` is nothing that can be called so, or a module with other parameters, or `bias` is no bool.
+    DtypeError
+        If `dtype` is none that can be audited.
 
     Notes
     -----
@@ -93,7 +96,8 @@ def from_torch(forward: Callable[..., Any], *, dtype: str | None = None, bias: b
             )
         return tuple(map(_from_tensor, grads))
 
-    return _checked("from_torch", "autograd", run, pull_back, bias=bias, dtype=dtype)
+    named = None if dtype is None else dtype_name(dtype, DTYPES)
+    return _checked("from_torch", "autograd", run, pull_back, bias=bias, dtype=named)
 
 
 def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
@@ -156,8 +160,7 @@ def _checked(
     dtype: str | None = None,
 ) -> Functions:
     """Put the checks of the arrays before both functions."""
-    check_flag("bias", bias)
-    names = ("X", "F", "b") if bias else ("X", "F")
+    names = ("X", "F", "b") if flag("bias", bias) else ("X", "F")
 
     def check(needed: Sequence[str], arrays: Sequence[Array]) -> None:
         if len(arrays) != len(needed):
@@ -166,7 +169,7 @@ def _checked(
                 f"{', '.join(needed)}; give {adapter} and audit the same bias"
             )
         for name, array in zip(needed, arrays, strict=True):
-            if dtype is not None and array.dtype.name != str(dtype):
+            if dtype is not None and array.dtype.name != dtype:
                 raise DtypeError(
                     f"{name} has dtype {array.dtype} but {adapter} was told {dtype}; nothing is cast: "
                     f"give both the same dtype, or leave it out of {adapter}"

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from jacobians.formula.layouts import Order, parse
 from jacobians.geometry import Geometry
+from jacobians.sizes import available
 
 __all__ = ["check_functions", "in_layout", "with_layout"]
 
@@ -161,9 +162,9 @@ class _Adapted:
 
 
 def _joined(join: Callable[[Sequence[Array]], Array], results: Sequence[Any]) -> Any:
-    """Join the results of all images; what cannot be joined is returned as the first is."""
+    """Join the results of all images; what cannot be joined, or is too large to be, is returned as the first is."""
     fit = all(isinstance(each, np.ndarray) and each.shape == results[0].shape for each in results)
-    return join(results) if fit else results[0]
+    return join(results) if fit and sum(each.nbytes for each in results) <= available() else results[0]
 
 
 def _sum(results: Sequence[Array]) -> Array:

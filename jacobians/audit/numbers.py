@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.layer import REAL, Probe
-from jacobians.errors import ShapeError, nearest
+from jacobians.errors import ShapeError
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 
@@ -26,7 +25,6 @@ __all__ = [
     "TARGET",
     "ConvolutionProbe",
     "Scheme",
-    "check_dtype",
     "draw",
     "drawn",
     "dtype_of",
@@ -203,13 +201,6 @@ def _keep_support(by_filter: Array, share: Fraction, generator: np.random.Genera
     if share < 1:
         kept = np.arange(by_filter[0].size) < share * by_filter[0].size
         by_filter *= generator.permuted(np.tile(kept, (len(by_filter), 1)), axis=1).reshape(by_filter.shape)
-
-
-def check_dtype(dtype: Any, known: Sequence[str] = DTYPES) -> str:
-    """Return the name of a dtype that can be audited."""
-    if str(dtype) not in known:
-        raise ValueError(f"dtype is {dtype!r}; it needs one of {', '.join(known)}{nearest(dtype, known)}")
-    return str(dtype)
 
 
 def dtype_of(name: str) -> np.dtype[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jacobians.arguments import seed_of
 from jacobians.audit import relayout
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.compare import Comparison, Run, counted, listed
@@ -29,7 +30,8 @@ from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.subject import Subject
 from jacobians.audit.surroundings import random_numbers_kept
 from jacobians.errors import ShapeError
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import Geometry, check_geometries
+from jacobians.sizes import check_bytes
 
 __all__ = ["CONDUCT", "audited"]
 
@@ -64,8 +66,8 @@ def _audited(
     executor: Executor | None,
 ) -> AuditReport:
     subject = Subject(functions, layer.takes, layer.gives, layer.labels)
-    _check_run(seed, executor)
-    run = Run(subject, layer, [], int(seed), restricted=geometries is not None)
+    _check_executor(executor)
+    run = Run(subject, layer, [], seed_of(seed), restricted=geometries is not None)
     if isinstance(layer, Convolution):
         relayout.check(run, layer.options.spatial_ndim)
         run.cases, left_out = _chosen(layer, geometries)
@@ -164,12 +166,13 @@ def _chosen(layer: Convolution, geometries: Iterable[Geometry] | None) -> tuple[
 
 
 def _given(geometries: Iterable[Geometry], options: Options) -> list[Case]:
-    if isinstance(geometries, Geometry) or not isinstance(geometries, Iterable):
-        raise TypeError(f"geometries is {geometries!r}; it needs a list of Geometry, such as [Geometry(…)]")
-    found = [check_geometry(geometry) for geometry in geometries]
-    for number, geometry in enumerate(found):
-        _check_options(f"geometries[{number}]", geometry, options)
-    return [Case(geometry, 2) for geometry in found]
+    found = [Case(geometry, 2) for geometry in check_geometries(geometries)]
+    for number, case in enumerate(found):
+        name = f"geometries[{number}]"
+        _check_options(name, case.geometry, options)
+        cure = "audit smaller layers: what is wrong shows there"
+        check_bytes(f"an audit at {name}, {case.geometry!r},", case.bytes, cure)
+    return found
 
 
 def _check_options(name: str, geometry: Geometry, options: Options) -> None:
@@ -183,9 +186,7 @@ def _check_options(name: str, geometry: Geometry, options: Options) -> None:
             )
 
 
-def _check_run(seed: Any, executor: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; it needs an integer of at least 0")
+def _check_executor(executor: Any) -> None:
     if executor is None:
         return
     if not isinstance(executor, Executor):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
+import math
 import os
 import sysconfig
 import traceback
@@ -20,13 +22,13 @@ from jacobians.audit.surroundings import interrupts, kept
 __all__ = [
     "ENDED",
     "LATE",
+    "OUTSIZED",
     "UNTRIED",
     "Arrange",
     "Call",
     "Result",
     "Subject",
     "call",
-    "check_flag",
     "printable",
     "said",
 ]
@@ -34,8 +36,14 @@ __all__ = [
 Array = npt.NDArray[Any]
 Arrange = Mapping[str, Callable[[Array], Array]]
 
+# Entries of a result that is copied whatever its shape is; more only where some argument or result has as many.
+MOST_COPIED = 1 << 20
+# Bytes that a larger one takes so much time to make that it is let be, and times that a function may make such.
+LARGE, MOST_OUTSIZED = 1 << 26, 3
 # How it is said that a call ended its process, that it did not end, and that it was not made, as others did so before.
 ENDED, LATE, UNTRIED = "the process ended", "it was not done", "was not tried"
+# The same of a function that gave far too much.
+OUTSIZED = f"results were too large {MOST_OUTSIZED} times"
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
 # Where code is that nobody under audit has written.
@@ -53,6 +61,9 @@ class Result:
     raised: str = ""
     traceback: str = ""
     changed: tuple[str, ...] = ()
+    # Of an array so large that it cannot be right, of which no copy is made: its shape, and the bytes that it holds.
+    shape: tuple[int, ...] = ()
+    held: int = 0
     # What the call has changed around itself.
     around: tuple[str, ...] = ()
 
@@ -103,6 +114,7 @@ class Subject:
         self.functions = {side: given[side] for side in sorted(given, reverse=True)}
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
+        self.outsized = collections.Counter[str]()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,11 +131,16 @@ class Subject:
         """Call the functions, or only one, each with new arrays, laid out in memory as `arrange` says by letter."""
         found: dict[str, Result] = {}
         for side in [only] if only else self.functions:
+            if self.outsized[side] == MOST_OUTSIZED:
+                found |= {name: Result(None, raised=f"{OUTSIZED}; it {UNTRIED}") for name in self.gives[side]}
+                continue
             self.calls += 1
             given = {letter: (arrange or {}).get(letter, np.array)(arrays[letter]) for letter in self.takes[side]}
             labels = {name: self.labels[name] for name in self.gives[side]}
             spoiled = [(each.shape, each.dtype) for each in arrays.values()]
-            found |= call(self.functions[side], Call(given, labels, spoiled, self.calls, layout))
+            results = call(self.functions[side], Call(given, labels, spoiled, self.calls, layout))
+            self.outsized[side] += any(each.held > LARGE for each in results.values())
+            found |= results
         return found
 
 
@@ -159,7 +176,9 @@ def _called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
         said = f"returned {count}, not {len(labels)}: ({', '.join(labels)})"
         return {name: Result(None, raised=said) for name in labels}
     pairs = zip(labels.items(), results, strict=True)
-    return {name: _result(value, label, changed) for (name, label), value in pairs}
+    # Every right result has the shape of one of the arrays, or is a single number.
+    most = max(MOST_COPIED, *(math.prod(shape) for shape, _ in asked.spoiled))
+    return {name: _result(value, label, changed, most) for (name, label), value in pairs}
 
 
 def _raised(error: BaseException, asked: Call) -> dict[str, Result]:
@@ -177,12 +196,6 @@ def said(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {text}")
 
 
-def check_flag(name: str, flag: Any) -> None:
-    """Refuse a flag that is no bool."""
-    if not isinstance(flag, bool):
-        raise TypeError(f"{name} is {flag!r}; it needs True or False")
-
-
 def printable(text: str) -> str:
     """Escape what a terminal would obey, and XML and JSON cannot hold."""
     return "".join(
@@ -190,13 +203,18 @@ def printable(text: str) -> str:
     )
 
 
-def _result(value: Any, label: str, changed: tuple[str, ...]) -> Result:
+def _result(value: Any, label: str, changed: tuple[str, ...], most: int) -> Result:
     masked = isinstance(value, np.ma.MaskedArray)
     if masked or not isinstance(value, np.ndarray | np.generic | float | int | complex):
         more = ": its mask may hide numbers; return its .data or .filled(0)" if masked else ""
         return Result(None, raised=f"returned {type(value).__name__} for {label}, not an array{more}")
     if not np.can_cast(np.asarray(value).dtype, np.float64, "same_kind"):
         return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}, not real numbers")
+    if isinstance(value, np.ndarray) and value.size > most:
+        raised = f"returned an array of shape {value.shape} for {label}"
+        steps = zip(value.shape, value.strides, strict=True)
+        held = value.itemsize * math.prod(size for size, step in steps if step)
+        return Result(None, raised=raised, changed=changed, shape=value.shape, held=held)
     return Result(np.array(value), value, changed=changed)
 
 

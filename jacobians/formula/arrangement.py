@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import unmasked
 from jacobians.errors import ShapeError
 from jacobians.formula.layouts import SPATIAL, Order, parse
+from jacobians.sizes import check_entries
 
 __all__ = ["Arrangement", "arrangements"]
 
@@ -22,6 +24,10 @@ Array = npt.NDArray[Any]
 IMAGES, FILTERS = ("NCs", "NsC", "sCN", "Cs", "sC"), ("OIs", "sIO", "OsI", "IOs", "sOI", "Os", "sO")
 # Groups that are tried, and planes of depthwise code.
 GROUPS, PLANES = (1, 2, 3, 4), 3
+
+
+# Entries of a result, far more than any convolution gives at the layers that are tried.
+MOST_RESULTS = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +73,8 @@ class Arrangement:
             F = F.reshape(self.groups, -1, *F.shape[1:]).swapaxes(1, 2)
             F = F.reshape(-1, *F.shape[2:]).swapaxes(0, 1)
         given = x.give(X[_leading("NC", x, 0)].copy()), f.give(F[_leading("OI", f, 0)].copy())
-        result = np.asarray(function(*given, *(each.copy() for each in others)))
+        result = unmasked("the result", function(*given, *(each.copy() for each in others)))
+        check_entries("the result", result.shape, MOST_RESULTS, "at these small layers it has", "return S alone")
         return np.asarray(s.take("S", result, ())[_leading("NC" if "C" in s.letters else "NO", s, None)])
 
 

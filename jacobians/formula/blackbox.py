@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.errors import DtypeError, ShapeError
-from jacobians.errors import nearest as alike
+from jacobians.arguments import dtype_name, flag, integer, numeric
+from jacobians.errors import ShapeError, TooLargeError
 from jacobians.evidence import exact
 from jacobians.formula.arrangement import Arrangement, arrangements
 from jacobians.formula.estimate import AxisOptions, Options, estimate
@@ -20,7 +20,7 @@ from jacobians.formula.kind import described, nearest, with_folds
 from jacobians.formula.products import MOST_CALLS, Unreadable, layers
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Formula
-from jacobians.formula.structure import Layer, Structure, sizes_of
+from jacobians.formula.structure import Layer, Structure, given_arrays, sizes_of
 from jacobians.formula.words import explain
 from jacobians.formula.writing import Style, write
 
@@ -115,11 +115,23 @@ class ReadFormula(Formula):
         -------
         ndarray, shape (N, n, *out)
             int64 of integers, else float64.
+
+        Raises
+        ------
+        ShapeError
+            If the arrays do not fit each other.
+        DtypeError
+            If they hold no numbers, or some are masked.
+        TooLargeError
+            If the products do not fit into memory.
         """
-        arrays = {"X": np.asarray(X), "F": np.asarray(F)} | ({} if b is None else {"b": np.asarray(b)})
-        options = Options(self.axes, self.groups)
-        layer = Layer(options.geometry(arrays["X"].shape[1:], arrays["F"].shape), len(arrays["X"]))
-        return self.predict(sizes_of(layer), arrays)
+        X, F = numeric("X", X), numeric("F", F)
+        if X.ndim != 2 + len(self.axes) or not X.size:
+            raise ShapeError(f"X has shape {X.shape}; it needs (N, d, *image) with {len(self.axes)} spatial axes")
+        layer = Layer(Options(self.axes, self.groups).geometry(X.shape[1:], F.shape), len(X))
+        return self.predict(
+            sizes_of(layer), given_arrays(self, layer, {"X": X, "F": F} | ({} if b is None else {"b": b}))
+        )
 
     def __str__(self) -> str:
         options = described(Options(self.axes, self.groups), depthwise=self.depthwise)
@@ -153,7 +165,7 @@ def read(
     *,
     spatial_ndim: int = 2,
     bias: bool = False,
-    dtype: str = "float64",
+    dtype: npt.DTypeLike = "float64",
     layout: str | None = None,
     groups: int | None = None,
     most_calls: int = MOST_CALLS,
@@ -170,7 +182,7 @@ def read(
         Number of spatial axes, 1 to 3.
     bias : bool
         Whether it takes a bias.
-    dtype : str
+    dtype : dtype
         Of the arrays: float64, float32, int64 or int32.
     layout : str, optional
         The order of the axes, such as "NHWC,HWIO->NHWC"; by default those that are usual are tried.
@@ -191,9 +203,9 @@ def read(
         If no formula was found: the function raises, depends on earlier calls, is not linear in X or in F, or sums
         products that follow no relation between indices. The message says which.
     TypeError
-        If `function` is none.
+        If `function` is none, or `bias` is no bool.
     ShapeError
-        If `layout` is none, or there are more than three spatial axes.
+        If `layout` is none, there are more than three spatial axes, or `groups` or `most_calls` are below 1.
     DtypeError
         If `dtype` is another one.
 
@@ -214,14 +226,11 @@ def read(
     """
     if not callable(function):
         raise TypeError(f"function has type {type(function).__name__}; it needs a function of NumPy arrays")
-    if spatial_ndim not in range(1, MOST_AXES + 1):
-        raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs 1, 2 or 3")
-    if dtype not in DTYPES:
-        raise DtypeError(
-            f"dtype is {dtype!r}; it needs one of {', '.join(DTYPES)}: others tell too few products apart"
-            f"{alike(dtype, DTYPES)}"
-        )
-    return _Reader(function, spatial_ndim, dtype, bias=bias, most=most_calls).read(layout, groups)
+    spatial_ndim = integer("spatial_ndim", spatial_ndim, least=1, most=MOST_AXES)
+    named = dtype_name(dtype, DTYPES, ": others tell too few products apart")
+    most = integer("most_calls", most_calls, least=1)
+    groups = None if groups is None else integer("groups", groups, least=1)
+    return _Reader(function, spatial_ndim, named, bias=flag("bias", bias), most=most).read(layout, groups)
 
 
 class _Reader:
@@ -273,6 +282,8 @@ class _Reader:
         try:
             with np.errstate(all="ignore"):
                 return np.array(way.call(self._counted, X, F, [b] if self.bias else []), np.float64)
+        except TooLargeError as error:  # it would be as slow in all layouts
+            raise Unreadable(f"No formula was found: {error}.") from error
         except Exception as error:  # whatever it raises is what is reported
             self.error = error
             return None

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
+import numpy.typing as npt
+
+from jacobians.arguments import numeric
+from jacobians.errors import ShapeError
 from jacobians.formula.relation import Axis, Equation, Formula, Linear, Tensor, Term, View
 from jacobians.geometry import Geometry
+from jacobians.sizes import check_bytes
 
-__all__ = ["FACTORS", "Layer", "Structure", "right", "sizes_of", "structure_of"]
+__all__ = ["FACTORS", "Layer", "Structure", "given_arrays", "right", "sizes_of", "structure_of"]
 
+# Of one product: where its three entries stand, its factors, and what it is multiplied by.
+BYTES = 6 * 8
 # The factors of every product in a result: of a response, a tap and a pixel, the two that the result is not about.
 FACTORS = {"S": ("F", "X"), "dX": ("F", "G"), "dF": ("G", "X"), "db": ("G",)}
 # Indices of responses, taps and pixels, and the sizes of image, filter and response map, by the number of axes.
@@ -63,6 +73,48 @@ class Structure:
         of |= {"S": of["G"], "dX": of["X"], "dF": of["F"], "db": of["b"]}
         of |= {self.apart: [image, *of[self.apart]]} if self.apart else {}
         return {letter: Tensor(letter, tuple(found)) for letter, found in of.items()}
+
+
+def given_arrays(formula: Formula, layer: Layer, given: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[Any]]:
+    """Check the arrays that a formula reads at one layer.
+
+    Parameters
+    ----------
+    formula : Formula
+        What is to be evaluated.
+    layer : Layer
+        Where.
+    given : mapping of str to array_like
+        X, F, G and b, with a leading batch axis where they have one, or flat; others are ignored.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Those that are read.
+
+    Raises
+    ------
+    ShapeError
+        If one is missing, or has another number of entries than the layer says.
+    DtypeError
+        If entries are not numbers, or masked.
+    TooLargeError
+        If the products do not fit into memory.
+    """
+    letters = dict.fromkeys(view.tensor.letter for term in formula.terms for view in term.views[1:] if not view.ones)
+    arrays = {}
+    for letter in letters:
+        needed = layer.shapes[letter]
+        if given.get(letter) is None:
+            raise ShapeError(f"{letter} is not given, but the formula reads it; it needs an array of shape {needed}")
+        array = arrays[letter] = numeric(letter, given[letter])
+        if array.size != math.prod(needed):
+            raise ShapeError(f"{letter} has shape {array.shape} but {layer.geometry!r} needs {needed}")
+    geometry = layer.geometry
+    products = layer.images * geometry.filters[0] * geometry.positions * geometry.taps
+    cure = "evaluate the formula at a smaller layer"
+    check_bytes(f"a list of the {products} products of {geometry!r}", products * BYTES, cure)
+    return arrays
 
 
 def structure_of(geometry: Geometry) -> Structure:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from jacobians.formula.normal import LETTERS, SPATIAL, expanded, is_plain, joined, position, solved
 from jacobians.formula.relation import FLOOR, Condition, Equation, Formula, Linear, Term, View
+from jacobians.signs import plain
 
 __all__ = ["NAMES", "Style", "beside", "conditioned", "equation", "linear", "marked", "write"]
 
@@ -28,7 +29,6 @@ QUIET = ("n", "g")
 # What planes, filters and response maps of all groups together are counted as.
 ENTRIES = {"pixel": "plane", "tap": "filter", "bias": "filter", "response": "response map"}
 COUNTS = {"pixel": "windows", "response": "taps", "tap": "responses", "bias": "responses"}
-TEXT = str.maketrans({"∂": "d", "Σ": "sum", "·": "*", "−": "-", "≤": "<=", "≥": ">=", "÷": "//", "…": "...", "≠": "!="})
 # An addend with its sign is one token, so that it is marked as a whole.
 TOKEN = re.compile(r"[+−] [\w'·÷()]+|\w+'*|\s+|.")
 WORDS = (
@@ -70,7 +70,7 @@ def write(formula: Formula, style: Style = "unicode", *, shown: Iterable[str] = 
     """
     text = _Writer(formula, {*shown, *_needed(formula)}).line()
     if style == "text":
-        return text.translate(TEXT)
+        return plain(text)
     if style == "latex":
         for pattern, replaced in LATEX:
             text = pattern.sub(replaced, text)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import flag, unmasked
 from jacobians.audit.cases import Case
 from jacobians.audit.numbers import ConvolutionProbe
 from jacobians.audit.sums import expected, slack
@@ -159,9 +160,11 @@ def _check(
     name: str, result: npt.ArrayLike, given: Mapping[str, npt.ArrayLike], geometry: Geometry, *, fast: bool
 ) -> None:
     __tracebackhide__ = True
+    flag("fast", fast)
     probe, batched = _probe(given, check_geometry(geometry))
     single = not batched and name in {"S", "dX"}
-    got = np.asarray(result)[None] if single else np.asarray(result)
+    got = unmasked(name, result)
+    got = got[None] if single else got
     right, bound = expected(probe, backward=name != "S")[name], _bound(name, probe, tuple(given))
     if fast:
         bound = np.maximum(bound, slack(probe, name))
@@ -197,7 +200,7 @@ def _probe(given: Mapping[str, npt.ArrayLike], geometry: Geometry) -> tuple[Conv
 
 
 def _numeric(letter: str, array: npt.ArrayLike) -> Array:
-    values = np.asarray(array)
+    values = unmasked(NAMES.get(letter, letter), array)
     if values.dtype.kind in "iu" or values.dtype.name in exact.SIGNIFICAND:
         return values
     name = NAMES.get(letter, letter)

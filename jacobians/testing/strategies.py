@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import symbolic
+from jacobians.arguments import dtype_name, integer
 from jacobians.audit.cases import Case
-from jacobians.audit.numbers import check_dtype, dtype_of
+from jacobians.audit.numbers import dtype_of
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry, check_geometry
@@ -34,6 +35,7 @@ __all__ = ["biases", "filters", "geometries", "images", "layers", "upstream_grad
 
 Array = npt.NDArray[Any]
 Arrays = st.SearchStrategy[Array]
+Dtype = npt.DTypeLike
 
 # Two first: the lecture's number of axes is the one to shrink to.
 AXES = (2, 1, 3)
@@ -96,8 +98,8 @@ def geometries(
     """
     most = {"max_taps": max_taps, "max_size": max_size, "max_planes": max_planes, "max_filters": max_filters}
     for name, number in most.items():
-        if number is not None and number < 1:
-            raise ShapeError(f"{name} is {number}; it needs an integer of at least 1")
+        if number is not None:
+            integer(name, number, least=1)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     given = {name: option for name, option in options.items() if option is not None}
     fixed = {name: option for name, option in given.items() if not isinstance(option, st.SearchStrategy)}
@@ -172,7 +174,11 @@ def _normal(ndim: int, options: dict[str, Any]) -> Geometry:
 
 
 def images(
-    geometry: Geometry, *, dtype: str = "float64", batch: int | None = None, accumulate: str | None = None
+    geometry: Geometry,
+    *,
+    dtype: Dtype = "float64",
+    batch: int | None = None,
+    accumulate: Dtype | None = None,
 ) -> Arrays:
     """Draw images X of a layer.
 
@@ -180,11 +186,11 @@ def images(
     ----------
     geometry : Geometry
         The layer.
-    dtype : str
+    dtype : dtype
         Of the array: float64, float32, float16, bfloat16, int64, int32, int16 or int8.
     batch : int, optional
         Number of images, on a leading axis; by default there is one image and no such axis.
-    accumulate : str, optional
+    accumulate : dtype, optional
         The dtype in which the code under test promises to sum; by default `dtype`.
 
     Returns
@@ -198,7 +204,7 @@ def images(
     ------
     ShapeError
         If the layer's sums are so long that no integers are exact.
-    ValueError
+    DtypeError
         If the dtype is not one of those above.
 
     Examples
@@ -211,25 +217,33 @@ def images(
     return _numbers("X", "image", geometry, dtype, batch, accumulate)
 
 
-def filters(geometry: Geometry, *, dtype: str = "float64", accumulate: str | None = None) -> Arrays:
+def filters(geometry: Geometry, *, dtype: Dtype = "float64", accumulate: Dtype | None = None) -> Arrays:
     """Draw filters F of a layer, shape (n, d // groups, *taps); otherwise as `images`."""
     return _numbers("F", "filters", geometry, dtype, None, accumulate)
 
 
 def upstream_gradients(
-    geometry: Geometry, *, dtype: str = "float64", batch: int | None = None, accumulate: str | None = None
+    geometry: Geometry,
+    *,
+    dtype: Dtype = "float64",
+    batch: int | None = None,
+    accumulate: Dtype | None = None,
 ) -> Arrays:
     """Draw upstream gradients G of a layer, shape (n, *out) or (batch, n, *out); otherwise as `images`."""
     return _numbers("g", "responses", geometry, dtype, batch, accumulate)
 
 
-def biases(geometry: Geometry, *, dtype: str = "float64", accumulate: str | None = None) -> Arrays:
+def biases(geometry: Geometry, *, dtype: Dtype = "float64", accumulate: Dtype | None = None) -> Arrays:
     """Draw biases b of a layer, shape (n,); otherwise as `images`."""
     return _numbers("b", "bias", geometry, dtype, None, accumulate)
 
 
 def layers(
-    *, dtype: str = "float64", batch: int | None = None, accumulate: str | None = None, **options: Any
+    *,
+    dtype: Dtype = "float64",
+    batch: int | None = None,
+    accumulate: Dtype | None = None,
+    **options: Any,
 ) -> st.SearchStrategy[tuple[Geometry, Array, Array, Array]]:
     """Draw layers together with their numbers.
 
@@ -263,15 +277,20 @@ def layers(
     )
 
 
-def _magnitude(geometry: Geometry, dtype: str, batch: int | None, accumulate: str | None) -> int:
-    for name in (dtype, *([accumulate] if accumulate else [])):
-        check_dtype(name, DTYPES)
-    terms = Case(geometry, 1 if batch is None else batch).terms
-    return min(exact.exact_limit(dtype), exact.exact_magnitude(accumulate or dtype, terms))
+def _magnitude(geometry: Geometry, dtype: Dtype, batch: int | None, accumulate: Dtype | None) -> int:
+    dtype = dtype_name(dtype, DTYPES)
+    accumulate = dtype if accumulate is None else dtype_name(accumulate, DTYPES)
+    terms = Case(geometry, 1 if batch is None else integer("batch", batch, least=1)).terms
+    return min(exact.exact_limit(dtype), exact.exact_magnitude(accumulate, terms))
 
 
 def _numbers(
-    letter: str, role: Role, geometry: Geometry, dtype: str, batch: int | None, accumulate: str | None
+    letter: str,
+    role: Role,
+    geometry: Geometry,
+    dtype: Dtype,
+    batch: int | None,
+    accumulate: Dtype | None,
 ) -> Arrays:
     magnitude = _magnitude(check_geometry(geometry), dtype, batch, accumulate)
     if magnitude < 1:
@@ -282,7 +301,8 @@ def _numbers(
     one = {"image": geometry.image, "filters": geometry.filters, "responses": geometry.responses}
     shape = (*(() if batch is None else (batch,)), *one.get(role, geometry.filters[:1]))
     names = functools.partial(symbolic.names, letter, role, geometry)
-    return _filled(shape, magnitude, names, batch or 1).map(operator.methodcaller("astype", dtype_of(dtype)))
+    wanted = dtype_of(dtype_name(dtype, DTYPES))
+    return _filled(shape, magnitude, names, batch or 1).map(operator.methodcaller("astype", wanted))
 
 
 @st.composite

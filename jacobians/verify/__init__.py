@@ -273,9 +273,11 @@ def verify(
     Raises
     ------
     ValueError
-        If there is no such equation.
+        If there is no such equation, or the seed is no integer of at least 0.
     TypeError
-        If something else than a Geometry is given.
+        If something else than a Geometry is given, or an argument is of another type.
+    TooLargeError
+        If the numbers of a layer do not fit into memory.
     Interrupted
         At a Ctrl-C, with the report of what was checked until then; it is a KeyboardInterrupt.
 

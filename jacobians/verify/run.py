@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+from jacobians.arguments import flag, seed_of
 from jacobians.errors import nearest
 from jacobians.formula.prove import available
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import Geometry, check_geometries
+from jacobians.sizes import check_bytes
 from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, KINDS, MOST_SYMBOLIC_PRODUCTS, Report, Row, every_size
 from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
 from jacobians.verify.check import Failure, Outcome, Task, check, prove, read_out
@@ -47,6 +50,9 @@ class ProofTask:
     seed: int
 
 
+# Arrays of the size of each array of a layer, at least, that are held at once: drawn, as integers, and computed twice.
+FORMS = 4
+
 Unit = LayerTask | NetworkTask | ProofTask
 
 
@@ -54,11 +60,17 @@ def tasks(
     geometries: Iterable[Geometry] | None, identities: Sequence[str] | None, seed: int, *, full: bool
 ) -> tuple[list[str], list[Unit]]:
     """Return the equations to check, and the work: large layers first, so that no process waits for one at the end."""
+    if isinstance(identities, str) or not (identities is None or isinstance(identities, Iterable)):
+        raise TypeError(f"identities is {identities!r}; it needs a list of ids, such as ['L18', 'L20']")
     wanted = ORDER if identities is None else list(map(_known, identities))
+    if not wanted:
+        raise ValueError(f"identities is empty; it needs ids among {', '.join(ORDER)}, or None for all")
+    seed, full = seed_of(seed), flag("full", full)
     if geometries is None:
         layers = _default_layers(seed, FULL if full else 1)
     else:
-        layers = {check_geometry(geometry): _products(geometry) <= MOST_SYMBOLIC_PRODUCTS for geometry in geometries}
+        given = map(_fitting, check_geometries(geometries))
+        layers = {each: _products(each) <= MOST_SYMBOLIC_PRODUCTS for each in given}
         if identities is None:
             wanted = [name for name in ORDER if name in LAYER and any(map(LAYER[name].sides_for, layers))]
     of_layers = tuple(name for name in wanted if name in LAYER)
@@ -133,11 +145,18 @@ def _default_layers(seed: int, times: int) -> dict[Geometry, bool]:
     )
 
 
+def _fitting(geometry: Geometry) -> Geometry:
+    """Refuse a layer of which not even the arrays of all forms fit into memory."""
+    numbers = geometry.pixels + math.prod(geometry.filters) + math.prod(geometry.responses)
+    check_bytes(f"{geometry!r}", FORMS * 8 * numbers, "verify smaller layers: the equations are the same")
+    return geometry
+
+
 def _products(geometry: Geometry) -> int:
     return geometry.filters[0] * geometry.positions * geometry.taps
 
 
-def _known(name: str) -> str:
-    if name in ORDER:
+def _known(name: object) -> str:
+    if isinstance(name, str) and name in ORDER:
         return name
-    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}{nearest(name, ORDER)}")
+    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}{nearest(str(name), ORDER)}")

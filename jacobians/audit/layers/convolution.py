@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import writing
+from jacobians.arguments import dtype_name, flag, integer
 from jacobians.audit import curriculum, readout, sums
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.formulas import ByFormula
 from jacobians.audit.layer import REAL, Probe, Reach, Right, widened
 from jacobians.audit.layers import spreading
-from jacobians.audit.numbers import ConvolutionProbe, check_dtype, draw, dtype_of, integers, miss_of, reals
-from jacobians.audit.subject import Subject, check_flag
-from jacobians.errors import ShapeError
+from jacobians.audit.numbers import DTYPES, ConvolutionProbe, draw, dtype_of, integers, miss_of, reals
+from jacobians.audit.subject import Subject
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 
@@ -58,15 +58,11 @@ SPATIAL = [(f"entries of axis {k}", f"H{k}", f"k{k}", f"h'{k}", f"K{k}", f"the p
 
 
 def options(
-    stride: Any, padding: Any, dilation: Any, groups: Any, spatial_ndim: Any, *, bias: bool, dtype: str
+    stride: Any, padding: Any, dilation: Any, groups: Any, spatial_ndim: Any, *, bias: bool, dtype: npt.DTypeLike
 ) -> Options:
     """Check and normalise what the code under audit was fixed to."""
-    if not isinstance(spatial_ndim, int) or spatial_ndim < 1:
-        raise ShapeError(f"spatial_ndim is {spatial_ndim!r}; it needs an integer of at least 1")
-    if not isinstance(groups, int | np.integer) or isinstance(groups, bool) or groups < 1:
-        raise ShapeError(f"groups is {groups!r}; it needs an integer of at least 1, the number of groups of planes")
-    check_flag("bias", bias)
-    groups, dtype = int(groups), check_dtype(dtype)
+    spatial_ndim, groups = integer("spatial_ndim", spatial_ndim, least=1, most=3), integer("groups", groups, least=1)
+    bias, dtype = flag("bias", bias), dtype_name(dtype, DTYPES)
     # Large enough for any option; only the options are looked at.
     image, one = (groups, *(2**20,) * spatial_ndim), (groups, 1, *(1,) * spatial_ndim)
     layer = Geometry(image, one, stride=stride, padding=padding, dilation=dilation, groups=groups)

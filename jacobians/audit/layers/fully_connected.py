@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy.typing as npt
 
+from jacobians.arguments import flag
 from jacobians.audit.cases import Case
 from jacobians.audit.layer import Probe
 from jacobians.audit.layers.convolution import Convolution, options
-from jacobians.audit.subject import check_flag
 from jacobians.formula import structure
 from jacobians.formula.normal import expanded
 from jacobians.formula.relation import Equation, Formula, Linear, Term
@@ -59,8 +59,7 @@ AXES: dict[str, tuple[tuple[str, str], ...]] = {
 
 def fully_connected(dtype: Any, *, bias: bool) -> FullyConnected:
     """Return what an audit of this layer is about, with or without a bias."""
-    check_flag("bias", bias)
-    found = options(1, 0, 1, 1, 2, bias=bias, dtype=dtype)
+    found = options(1, 0, 1, 1, 2, bias=flag("bias", bias), dtype=dtype)
     return FullyConnected(found.dtype, found)
 
 

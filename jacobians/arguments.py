@@ -1,0 +1,239 @@
+"""Checking what users pass: each error names the argument, what it got, what it needs and the cure."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.errors import DtypeError, ShapeError, nearest
+
+__all__ = ["any_dtype", "dtype_name", "flag", "integer", "numeric", "real", "seed_of", "unmasked"]
+
+NUMERIC_KINDS = "iuf"
+
+
+def integer(name: str, value: object, *, least: int | None = None, most: int | None = None) -> int:
+    """Return `value` as an int.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        What was given.
+    least, most : int, optional
+        What it needs to be at least, and at most.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ShapeError
+        If it is no integer, or a smaller or larger one; True and False are none.
+    """
+    needs = "an integer" if least is None else f"an integer of at least {least}"
+    needs = needs if most is None else f"an integer from {least} to {most}"
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]  # whether it is an index is the question
+    except TypeError:
+        number = None
+    if number is None:
+        raise ShapeError(f"{name} is {value!r}; it needs {needs}")
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise ShapeError(f"{name} is {number}; it needs {needs}")
+    return number
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value` if it is True or False.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        What was given.
+
+    Returns
+    -------
+    bool
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} is {value!r}; it needs True or False")
+
+
+def real(value: object) -> float:
+    """Return `value` as a float; NaN where it is no real number, as True and text are not.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+
+    Returns
+    -------
+    float
+        The number.
+    """
+    return math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+
+
+def seed_of(value: object) -> int:
+    """Return `value` if draws can be made by it.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+
+    Returns
+    -------
+    int
+        The seed.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer of at least 0.
+    """
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    raise ValueError(f"seed is {value!r}; it needs an integer of at least 0")
+
+
+def any_dtype(dtype: object) -> np.dtype[Any] | None:
+    """Return the dtype that is given by its name, as a type or as a dtype; None where it is none, as None is.
+
+    Parameters
+    ----------
+    dtype : object
+        What was given.
+
+    Returns
+    -------
+    dtype or None
+        As NumPy reads it.
+    """
+    try:
+        return None if dtype is None else np.dtype(dtype)  # type: ignore[call-overload]  # whether it is one is the question
+    except TypeError:
+        return None
+
+
+def dtype_name(dtype: object, known: Sequence[str], why: str = "") -> str:
+    """Return the name of a dtype that is given by its name, as a type or as a dtype.
+
+    Parameters
+    ----------
+    dtype : object
+        What was given.
+    known : sequence of str
+        Names of those that it may be.
+    why : str
+        Why it may be no other one, for the message.
+
+    Returns
+    -------
+    str
+        One of those names.
+
+    Raises
+    ------
+    DtypeError
+        If it is none of them.
+    """
+    found = any_dtype(dtype)
+    if found is not None and found.isnative and found.name in known:
+        return found.name
+    raise DtypeError(f"dtype is {dtype!r}; it needs one of {', '.join(known)}{why}{nearest(str(dtype), known)}")
+
+
+def numeric(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return `array` as an ndarray of integers or real floating-point numbers.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    array : array_like
+        What was given.
+
+    Returns
+    -------
+    ndarray
+        The same entries, dtype and memory.
+
+    Raises
+    ------
+    DtypeError
+        If the entries are anything else, or some are masked, with the cure.
+    ShapeError
+        If the rows are not equally long.
+    """
+    if array is None:
+        raise DtypeError(f"{name} is None; it needs an array of integers or real floating-point numbers")
+    result = unmasked(name, array)
+    if result.dtype.kind in NUMERIC_KINDS:
+        return result
+    cures = {
+        "c": f"the formulas are linear in it: pass {name}.real and {name}.imag, one at a time",
+        "b": f"say which integers you mean: {name}.astype('int8')",
+        "O": f"convert it: {name}.astype('float64'), or use jacobians.symbolic for symbols",
+    }
+    raise DtypeError(
+        f"{name} has dtype {result.dtype}, which is not integer or real floating-point; "
+        + cures.get(result.dtype.kind, f"convert it: {name}.astype('float64')")
+    )
+
+
+def unmasked(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return `array` as an ndarray of any dtype, which has no mask to lose.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    array : array_like
+        What was given.
+
+    Returns
+    -------
+    ndarray
+        The same entries, dtype and memory.
+
+    Raises
+    ------
+    DtypeError
+        If it is a masked array, or a list of some.
+    ShapeError
+        If the rows are not equally long.
+    """
+    if _has_mask(array):
+        raise DtypeError(
+            f"{name} is a masked array, and the formulas have no entries left out; it needs a number everywhere: "
+            f"{name}.filled(0), or {name}.data for what is under the mask"
+        )
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise ShapeError(f"{name} is not an array; make its rows equally long (NumPy says: {error})") from error
+
+
+def _has_mask(array: object) -> bool:
+    return isinstance(array, np.ma.MaskedArray) or (isinstance(array, list | tuple) and any(map(_has_mask, array)))

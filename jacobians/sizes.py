@@ -1,0 +1,82 @@
+"""What is too large, refused before it is made: entries that somebody is to look at, and bytes of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+
+from jacobians.errors import TooLargeError
+
+__all__ = ["available", "check_bytes", "check_entries"]
+
+# Below this size a look at the machine's free memory costs more than it saves.
+UNCHECKED_BYTES = 1 << 20
+
+
+def check_entries(what: str, shape: Sequence[int], most: int, limit: str, cure: str) -> None:
+    """Refuse what has more entries than can be looked at.
+
+    Parameters
+    ----------
+    what : str
+        What it is, and of which layer.
+    shape : sequence of int
+        Its shape.
+    most : int
+        How many entries it may have.
+    limit : str
+        What takes no more, with its verb: "the explorer shows".
+    cure : str
+        What to do instead.
+
+    Raises
+    ------
+    TooLargeError
+        If it has more.
+    """
+    entries = math.prod(shape)
+    if entries > most:
+        sizes = " × ".join(map(str, shape))
+        raise TooLargeError(f"{what} has {sizes} = {entries} entries, but {limit} at most {most}; {cure}")
+
+
+def check_bytes(what: str, needed: int, cure: str, most: int | None = None) -> None:
+    """Refuse what needs more memory than it may take.
+
+    Parameters
+    ----------
+    what : str
+        What it is, and of which shape.
+    needed : int
+        Bytes.
+    cure : str
+        What to do instead.
+    most : int, optional
+        Bytes that it may take; by default those that are available.
+
+    Raises
+    ------
+    TooLargeError
+        If it needs more.
+    """
+    if most is None:
+        if needed <= UNCHECKED_BYTES:
+            return
+        most = available()
+    if needed > most:
+        raise TooLargeError(f"{what} needs {needed / 2**30:.3g} GiB but may take {most / 2**30:.3g} GiB; {cure}")
+
+
+def available() -> int:
+    """Return the bytes that this process can still have, by the machine and by its own limit (``ulimit -v``)."""
+    import psutil  # the numeric core loads numpy and scipy only, until it must ask the machine
+
+    free = [int(psutil.virtual_memory().available)]
+    with contextlib.suppress(ModuleNotFoundError):  # there are no such limits on Windows
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            free.append(max(limit - int(psutil.Process().memory_info().vms), 0))
+    return min(free)
