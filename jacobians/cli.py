@@ -210,20 +210,12 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
     if jobs == 1:
         yield None
         return
-    with workers.Pool(jobs, _use_one_thread, _print_bytes) as executor:
+    with workers.Pool(jobs, _print_bytes) as executor:
         yield executor
 
 
 def _print_bytes(printed: bytes) -> None:
     sys.stderr.write(printed.decode(errors="replace"))
-
-
-def _use_one_thread() -> None:
-    """Keep the linear algebra of one process from taking the cores of the others."""
-    import numpy  # noqa: F401, ICN001  # its library has to be loaded before it can be limited
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
 
 
 @contextmanager

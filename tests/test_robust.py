@@ -319,6 +319,7 @@ def test_processes_that_verify_end_with_the_command(name):
     process = start("verify", "--jobs", "2")
     # The third one keeps account of semaphores.
     wait_for(lambda: len(descendants(process)) == 3)
+    assert all(psutil.Process(pid).environ()["OPENBLAS_NUM_THREADS"] == "1" for pid in descendants(process))
     running = ended_by(process, name)
     wait_for(lambda: all_ended(running))
 
