@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jacobians import files, workers
-from jacobians.errors import DtypeError, ShapeError, TooLargeError, nearest
+from jacobians.errors import DtypeError, Interrupted, ShapeError, TooLargeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
@@ -81,6 +81,18 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 def _refuse(message: str) -> None:
     print(f"jacobians: {message}", file=sys.stderr)
     sys.exit(UNUSABLE)
+
+
+def _until_interrupted(checked: Callable[[], Any]) -> tuple[Any, int]:
+    """Return a report, of what was found out until a Ctrl-C if there is one, and the exit status."""
+    try:
+        report = checked()
+    except Interrupted as stop:
+        return stop.report, INTERRUPTED
+    except KeyboardInterrupt:
+        print("Interrupted before anything was found out; no file was written.")
+        sys.exit(INTERRUPTED)
+    return report, HOLDS if report.ok else FAILS
 
 
 # An option, the file that it names, and what that is to hold.
@@ -172,26 +184,26 @@ def verify(
     """Check every equation of the lecture, L1 … L24, and say on what evidence it holds.
 
     Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable or a file cannot be written, 130 after
-    Ctrl-C, which prints what was checked until then.
+    Ctrl-C, which prints what was checked until then, and writes it with ok = false and how much is left.
 
     Examples: `jacobians verify`, `jacobians verify --only L18,L20 --seed 7`, `jacobians verify --json record.json`
     """
     import jacobians
-    from jacobians.verify import Interrupted
 
     _check_folder("--json", json_file)
     only = [name.strip() for name in identities.split(",")] if identities else None
     out = Console(highlight=False)
-    try:
+
+    def checked() -> Any:
         with _executor(jobs or os.cpu_count() or 1) as executor, _progress("checking layers") as progress:
-            report = jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
+            return jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
+
+    try:
+        report, status = _until_interrupted(checked)
     except ValueError as error:
         _refuse(str(error).replace("identities", "--only", 1))
-    except Interrupted as stop:
-        print(stop.report)
-        sys.exit(INTERRUPTED)
     say = functools.partial(_print_report, out, report) if out.is_terminal else functools.partial(print, report)
-    _end(HOLDS if report.ok else FAILS, say, _json(json_file, report.to_dict()))
+    _end(status, say, _json(json_file, report.to_dict()))
 
 
 def _print_report(out: Console, report: Any) -> None:
@@ -303,14 +315,13 @@ def audit(
     """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
     Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable or a file cannot be written, 130 after
-    Ctrl-C.
+    Ctrl-C, which prints what was found until then, and writes it marked as interrupted.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
     `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
-    from jacobians.audit.isolation import isolated
 
     _check_options(context, layer)
     for name, file in (("--json", json_file), ("--junit", junit_file)):
@@ -324,18 +335,17 @@ def audit(
         "groups": groups,
     }
     framework = "torch" if torch else "jax" if jax else ""
-    functions = isolated(
-        functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias),
-        timeout=timeout or None,
-    )
-    report = (
-        jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
-        if layer is Audited.convolution
-        else _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
-    )
+    load = functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias)
+
+    def audited() -> Any:
+        functions = _isolated((forward, backward), load, timeout)
+        if layer is Audited.convolution:
+            return jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
+        return _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
+
+    report, status = _until_interrupted(audited)
     out = Console(highlight=False, soft_wrap=True)
     say = functools.partial(_print_audit, out, report) if out.is_terminal else functools.partial(print, report)
-    status = HOLDS if report.ok else FAILS
     _end(status, say, _json(json_file, report.to_dict()), ("--junit", junit_file, report.to_junit()))
 
 
@@ -353,6 +363,18 @@ def _check_options(context: typer.Context, layer: Audited) -> None:
         source = context.get_parameter_source(str(parameter.name))
         if layer not in layers and source is not None and source.name == "COMMANDLINE":
             _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+
+
+def _isolated(names: tuple[str, str | None], load: Callable[[], Functions], timeout: float) -> Functions:
+    """Load code in a process of its own; what does not load is no verdict on what it computes."""
+    from jacobians.audit.isolation import NOT_LOADING, isolated
+
+    try:
+        return isolated(load, timeout=timeout or None)
+    except ChildProcessError as error:
+        named = dict.fromkeys(each.rpartition(":")[0] for each in names if each)
+        why = str(error).removeprefix(NOT_LOADING)
+        raise ChildProcessError(f"{' or '.join(filter(None, named))} does not load: {why}") from error
 
 
 def _audit_other(
@@ -488,7 +510,6 @@ def read(
 
     Examples: `jacobians read conv.py:forward`, `jacobians read layer.py:conv --torch --bias --json formula.json`
     """
-    from jacobians.audit.isolation import isolated
     from jacobians.formula import blackbox
 
     _check_folder("--json", json_file)
@@ -499,7 +520,7 @@ def read(
         _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
     framework = "torch" if torch else "jax" if jax else ""
     load = functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias)
-    forward, _ = isolated(load, timeout=timeout or None)
+    forward, _ = _isolated((function, None), load, timeout)
     options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
     assert forward is not None
     try:

@@ -145,7 +145,30 @@ def _one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep a Ctrl-C from a process that starts here, until it has a group of its own."""
+    """Keep a Ctrl-C from a process that starts here, until it has a group of its own, and from what starts it."""
+    with _later(), _masked():
+        yield
+
+
+@contextlib.contextmanager
+def _later() -> Iterator[None]:
+    """Raise a Ctrl-C afterwards; what the mask keeps from this thread comes by way of another one."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _masked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

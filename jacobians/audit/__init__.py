@@ -18,11 +18,13 @@ from jacobians.audit.numbers import check_dtype
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.run import audited
 from jacobians.audit.subject import check_flag
+from jacobians.errors import Interrupted
 from jacobians.geometry import Geometry
 
 __all__ = [
     "AuditReport",
     "Finding",
+    "Interrupted",
     "audit",
     "audit_fully_connected",
     "audit_relu",
@@ -89,10 +91,15 @@ def audit(
         If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
     ValueError
         If the dtype is not one of those above, or the seed is negative.
+    Interrupted
+        At a Ctrl-C, with the report of what was found until then; it is a KeyboardInterrupt.
 
     Notes
     -----
     Layouts in memory, NaN, repeated calls and what is changed in place are observed besides the results.
+
+    The functions are called in this process, and may take for ever, or end it; code that may do so is called in another
+    one with a time limit, by ``audit(*isolated(load, timeout=60))``.
 
     Examples
     --------
