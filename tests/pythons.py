@@ -84,8 +84,17 @@ def tried(where: Path, more: tuple[str, ...]) -> bool:
 def main() -> int:
     """Try what is here, and say what was left out."""
     parser = argparse.ArgumentParser(prog="python -m tests.pythons", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join([FLOORS, *PYTHONS])}; by default all")
-    names = parser.parse_args().names or [FLOORS, *PYTHONS]
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join([FLOORS, *PYTHONS])}; by default all but the one that runs this",
+    )
+    here = ".".join(map(str, sys.version_info[:2]))
+    names = parser.parse_args().names
+    if not names:
+        print(f"{here}: left out, the other tests run on it", flush=True)
+        names = [FLOORS, *(each for each in PYTHONS if each != here)]
     failed = False
     for name in names:
         began, version = time.monotonic(), PYTHONS[0] if name == FLOORS else name

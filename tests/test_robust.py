@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jacobians import AuditError, Geometry, audit_relu, files, verify, workers
+from jacobians import AuditError, Geometry, audit_relu, cli, files, verify, workers
 from jacobians.verify import Interrupted
 
 ROOT = Path(__file__).parents[1]
@@ -428,15 +428,24 @@ def test_a_second_ctrl_c_ends_verify_all_the_same():
     wait_for(lambda: all_ended(running))
 
 
+def test_a_second_ctrl_c_is_not_waited_with():
+    with ctrl_c():
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            cli._interrupted(signal.SIGINT, None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_in_audit_ends_the_code_and_prints_and_writes_what_was_found(tmp_path):
     called, record, junit = tmp_path / "called", tmp_path / "record.json", tmp_path / "junit.xml"
     file = write(
         tmp_path,
         f"""
+import subprocess
 def relu(S, G):
     if S.ndim > 2:
-        open({str(called)!r}, "w").close()
-        time.sleep(3600)
+        with subprocess.Popen(["sleep", "3600"]):
+            open({str(called)!r}, "w").close()
     return G
 """,
     )
@@ -568,8 +577,10 @@ CHANGED = (
 # Right code that changes what it should not, prints, and forks children that come back in each way there is.
 UNTIDY = f"""
 {CHANGING}
-import itertools
+import itertools, subprocess
 print("loaded")
+with open(__file__ + ".left", "w") as left:
+    print(subprocess.Popen(["sleep", "3600"]).pid, file=left)
 ways = itertools.cycle([None, SystemExit, ValueError])
 pids = open(__file__ + ".pids", "a", buffering=1)
 def untidy(S, G):
@@ -603,6 +614,10 @@ def test_a_forked_child_that_comes_back_ends(untidy):
     children = [int(line) for line in Path(f"{untidy[0]}.pids").read_text().splitlines()]
     assert len(children) == len(set(children)) > 9
     assert all_ended(children)
+
+
+def test_what_code_leaves_running_ends_with_the_audit(untidy):
+    assert all_ended([int(Path(f"{untidy[0]}.left").read_text())])
 
 
 def test_what_code_prints_goes_to_stderr_and_is_cut(untidy):
