@@ -10,7 +10,7 @@ READY := .venv/.installed-$(EXTRAS)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help verify show test lint types docs bench sweep zoo check
+.PHONY: help verify show test lint types docs bench sweep zoo pythons check
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ sweep: $(READY)  ## audit right implementations with 100 seeds, hours (EXTRAS=de
 
 zoo: $(READY)  ## audit wrong programs put together at random, and count what is found, read and predicted (ARGS="--seeds 100 --show")
 	@$(BIN)/python -m tests.zoo $(ARGS)
+
+pythons: $(READY)  ## try each Python that is here, and the oldest releases that are allowed (ARGS="3.13 floors" tries these)
+	@$(BIN)/python -m tests.pythons $(ARGS)
 
 check: lint types test docs verify  ## all that CI runs, in this order
 

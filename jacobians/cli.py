@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jacobians import files, signs, workers
-from jacobians.errors import DtypeError, ShapeError, nearest
+from jacobians.errors import DtypeError, Interrupted, ShapeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
@@ -99,6 +99,18 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 def _refuse(message: str) -> None:
     print(f"jacobians: {message}", file=sys.stderr)
     sys.exit(UNUSABLE)
+
+
+def _until_interrupted(checked: Callable[[], Any]) -> tuple[Any, int]:
+    """Return a report, of what was found out until a Ctrl-C if there is one, and the exit status."""
+    try:
+        report = checked()
+    except Interrupted as stop:
+        return stop.report, INTERRUPTED
+    except KeyboardInterrupt:
+        print("Interrupted before anything was found out; no file was written.")
+        sys.exit(INTERRUPTED)
+    return report, HOLDS if report.ok else FAILS
 
 
 # An option, the file that it names, and what that is to hold.
@@ -190,12 +202,11 @@ def verify(
     """Check every equation of the lecture, L1 … L24, and say on what evidence it holds.
 
     Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable or a file cannot be written, 130 after
-    Ctrl-C, which prints what was checked until then.
+    Ctrl-C, which prints what was checked until then, and writes it with ok = false and how much is left.
 
     Examples: `jacobians verify`, `jacobians verify --only L18,L20 --seed 7`, `jacobians verify --json record.json`
     """
     import jacobians
-    from jacobians.verify import Interrupted
 
     _check_outputs(("--json", json_file))
     only = None if identities is None else [name.strip() for name in identities.split(",")]
@@ -203,17 +214,18 @@ def verify(
     if jobs is not None and jobs > MOST_JOBS * cores:
         _refuse(f"--jobs is {jobs}; it needs at most {MOST_JOBS * cores}, as there are {cores} cores")
     out = Console(highlight=False)
-    try:
+
+    def checked() -> Any:
         with _executor(jobs or cores) as executor, _progress("checking layers") as progress:
-            report = jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
+            return jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
+
+    try:
+        report, status = _until_interrupted(checked)
     except ValueError as error:
         _refuse(str(error).replace("identities", "--only", 1))
-    except Interrupted as stop:
-        _print(stop.report)
-        sys.exit(INTERRUPTED)
     coloured = out.is_terminal and not _terminal.ascii_alone
     say = functools.partial(_print_report, out, report) if coloured else functools.partial(_print, report)
-    _end(HOLDS if report.ok else FAILS, say, _json(json_file, report.to_dict()))
+    _end(status, say, _json(json_file, report.to_dict()))
 
 
 def _print_report(out: Console, report: Any) -> None:
@@ -232,20 +244,12 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
     if jobs == 1:
         yield None
         return
-    with workers.Pool(jobs, _use_one_thread, _print_bytes) as executor:
+    with workers.Pool(jobs, _print_bytes) as executor:
         yield executor
 
 
 def _print_bytes(printed: bytes) -> None:
     sys.stderr.write(printed.decode(errors="replace"))
-
-
-def _use_one_thread() -> None:
-    """Keep the linear algebra of one process from taking the cores of the others."""
-    import numpy  # noqa: F401, ICN001  # its library has to be loaded before it can be limited
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
 
 
 @contextmanager
@@ -333,14 +337,13 @@ def audit(
     """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
     Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable or a file cannot be written, 130 after
-    Ctrl-C.
+    Ctrl-C, which prints what was found until then, and writes it marked as interrupted.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
     `jacobians audit layer.py:relu_backward --layer relu`
     """
     import jacobians
-    from jacobians.audit.isolation import isolated
 
     _check_options(context, layer)
     _check_outputs(("--json", json_file), ("--junit", junit_file), code=(forward, backward))
@@ -354,19 +357,18 @@ def audit(
         "groups": groups,
     }
     framework = "torch" if torch else "jax" if jax else ""
-    functions = isolated(
-        functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias),
-        timeout=timeout or None,
-    )
-    report = (
-        jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
-        if layer is Audited.convolution
-        else _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
-    )
+    load = functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias)
+
+    def audited() -> Any:
+        functions = _isolated((forward, backward), load, timeout)
+        if layer is Audited.convolution:
+            return jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
+        return _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
+
+    report, status = _until_interrupted(audited)
     out = Console(highlight=False, soft_wrap=True)
     coloured = out.is_terminal and not _terminal.ascii_alone
     say = functools.partial(_print_audit, out, report) if coloured else functools.partial(_print, report)
-    status = HOLDS if report.ok else FAILS
     _end(status, say, _json(json_file, report.to_dict()), ("--junit", junit_file, report.to_junit()))
 
 
@@ -384,6 +386,18 @@ def _check_options(context: typer.Context, layer: Audited) -> None:
         source = context.get_parameter_source(str(parameter.name))
         if layer not in layers and source is not None and source.name == "COMMANDLINE":
             _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+
+
+def _isolated(names: tuple[str, str | None], load: Callable[[], Functions], timeout: float) -> Functions:
+    """Load code in a process of its own; what does not load is no verdict on what it computes."""
+    from jacobians.audit.isolation import NOT_LOADING, isolated
+
+    try:
+        return isolated(load, timeout=timeout or None)
+    except ChildProcessError as error:
+        named = dict.fromkeys(each.rpartition(":")[0] for each in names if each)
+        why = str(error).removeprefix(NOT_LOADING)
+        raise ChildProcessError(f"{' or '.join(filter(None, named))} does not load: {why}") from error
 
 
 def _audit_other(
@@ -534,7 +548,6 @@ def read(
 
     Examples: `jacobians read conv.py:forward`, `jacobians read layer.py:conv --torch --bias --json formula.json`
     """
-    from jacobians.audit.isolation import isolated
     from jacobians.formula import blackbox
 
     _check_outputs(("--json", json_file), code=(function,))
@@ -546,7 +559,7 @@ def read(
         _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
     framework = "torch" if torch else "jax" if jax else ""
     load = functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias)
-    forward, _ = isolated(load, timeout=timeout or None)
+    forward, _ = _isolated((function, None), load, timeout)
     options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
     assert forward is not None
     try:

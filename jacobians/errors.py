@@ -1,8 +1,9 @@
 """The errors of the toolkit; each message names the argument, what it got, what it needs and the cure."""
 
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["AuditError", "DtypeError", "ShapeError", "TooLargeError", "VerificationError", "nearest"]
+__all__ = ["AuditError", "DtypeError", "Interrupted", "ShapeError", "TooLargeError", "VerificationError", "nearest"]
 
 
 class ShapeError(ValueError):
@@ -23,6 +24,14 @@ class VerificationError(AssertionError):
 
 class AuditError(AssertionError):
     """Somebody's forward or backward pass is wrong."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A Ctrl-C while something was checked; its `report` is of what was found out until then."""
+
+    def __init__(self, message: str, report: Any) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -29,6 +29,8 @@ SPAWN = multiprocessing.get_context("spawn")
 # Seconds between two looks at whether a process that does not answer is there at all, and for its last words.
 LOOK, LAST_WORDS = 1.0, 1.0
 READ = 4096
+# What keeps the linear algebra of a process that starts from taking the cores of the others.
+THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
 
 
 class Worker:
@@ -74,10 +76,11 @@ class Worker:
 
 
 class Pool(Executor):
-    """Processes for pieces of work, which end at once where the pool is left, by an exception, too."""
+    """Processes of one thread for pieces of work, which end at once where the pool is left, by an exception, too."""
 
-    def __init__(self, jobs: int, prepare: Callable[[], None], output: Callable[[bytes], None]) -> None:
-        self._workers = [Worker(_work, prepare, output=output) for _ in range(jobs)]
+    def __init__(self, jobs: int, output: Callable[[bytes], None]) -> None:
+        with _one_thread():
+            self._workers = [Worker(_work, output=output) for _ in range(jobs)]
 
     def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **_: Any) -> Iterator[Any]:
         """Call a function in the processes; yield what it returns in the order of what it is given."""
@@ -129,8 +132,43 @@ def _end(process: Any) -> None:
 
 
 @contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # read once, where a process loads the library
+    try:
+        yield
+    finally:
+        for name in THREADS:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep a Ctrl-C from a process that starts here, until it has a group of its own."""
+    """Keep a Ctrl-C from a process that starts here, until it has a group of its own, and from what starts it."""
+    with _later(), _masked():
+        yield
+
+
+@contextlib.contextmanager
+def _later() -> Iterator[None]:
+    """Raise a Ctrl-C afterwards; what the mask keeps from this thread comes by way of another one."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _masked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -162,8 +200,7 @@ def _serve(prints: Connection, target: Callable[..., None], *args: Any) -> None:
     target(*args)
 
 
-def _work(connection: Connection, prepare: Callable[[], None]) -> None:
-    prepare()
+def _work(connection: Connection) -> None:
     with contextlib.suppress(EOFError):
         while True:
             function, given = connection.recv()

@@ -2,7 +2,7 @@
 
 import os
 
-# Read when NumPy and PyTorch are loaded. On layers as small as these, threads wait for each other, and for other workers.
+# Read when NumPy and PyTorch are loaded. On layers as small as these, threads only wait for each other.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 

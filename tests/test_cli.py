@@ -49,6 +49,8 @@ def test_verify_in_several_processes(capsys, monkeypatch) -> None:
         (["verify", "--only", "L99"], "--only has 'L99'; it needs ids among L1, L2"),
         (["verify", "--seed", "-1"], "Invalid value for '--seed'"),
         (["verify", "--seed", "x"], "Invalid value for '--seed'"),
+        (["audit", "x.py:f", "--timeout", "-1"], "Invalid value for '--timeout'"),
+        (["read", "x.py:f", "--timeout", "soon"], "Invalid value for '--timeout'"),
         (["verify", "--json", "no/such/folder/record.json"], "in a folder that does not exist; make it first"),
         (["show", "filter-matrx"], "did you mean filter_matrix?"),
         (["show", "--image", "6"], "image has shape (6,), which has no spatial axis"),

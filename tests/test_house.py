@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import itertools
 import os
 import re
 import subprocess
@@ -180,3 +181,27 @@ def test_make_help_lists_every_target():
     outside = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
     listed = subprocess.run(["make"], cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
     assert re.findall(r"^make (\w+) +\S", listed, re.MULTILINE) == targets
+
+
+# --------------------------------------------------------------------------------------------------------- Pythons
+
+
+def test_the_pythons_of_the_classifiers_are_those_that_are_tried_and_allowed():
+    from tests.pythons import PYTHONS
+
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
+    matrix = re.findall(r"[\d.]+", re.search(r"^ *python: \[(.*)\]$", workflow, re.MULTILINE)[1])
+    at_once = re.findall(r"^ *(\d\.\d+)$", workflow, re.MULTILINE)
+    assert len(PYTHONS) > 1
+    assert matrix == sorted(at_once) == PYTHONS
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+
+
+def test_everything_required_has_a_floor():
+    extras = [each for name, each in PROJECT["optional-dependencies"].items() if name not in NOT_FOR_USERS]
+    required = [*PROJECT["dependencies"], *itertools.chain(*extras)]
+    assert [each for each in required if ">=" not in each] == []
+
+
+def test_the_version_to_cite_is_the_one_in_pyproject():
+    assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text("utf-8")

@@ -153,4 +153,4 @@ def test_the_command_survives_a_crash(capsys, monkeypatch, tmp_path):
     file.write_text("import os\nos.abort()\n")
     status, out, err = run(capsys, monkeypatch, "audit", f"{file}:forward")
     assert (status, out) == (cli.UNUSABLE, "")
-    assert err.endswith("\njacobians: the code under audit does not load: the process ended with SIGABRT\n")
+    assert err.endswith(f"\njacobians: {file} does not load: the process ended with SIGABRT\n")

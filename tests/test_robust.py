@@ -1,6 +1,7 @@
 """Nothing hangs and nothing is lost: the command as a process, beside code and systems that behave badly."""
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -9,14 +10,16 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import psutil
 import pytest
 
-from jacobians import Geometry, audit_relu, files, verify
+from jacobians import AuditError, Geometry, audit_relu, cli, files, verify, workers
 from jacobians.verify import Interrupted
 
 ROOT = Path(__file__).parents[1]
@@ -86,21 +89,24 @@ def all_ended(pids):
 # hanging code ---------------------------------------------------------------------------------------------------------
 
 
-def test_code_that_hangs_at_some_layers_is_a_finding_and_the_audit_goes_on(tmp_path):
+def test_code_that_hangs_at_some_cases_is_a_finding_and_the_audit_goes_on(tmp_path):
     file = write(
         tmp_path,
         """
-def forward(X, F):
-    while X.shape[3] == 4:
+def relu(S, G):
+    while S.ndim > 2:
         pass
-    return right(X, F)
+    return G * (S > 0)
 """,
     )
-    status, out, err = run("audit", f"{file}:forward", "--timeout", "0.3")
+    status, out, err = run("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.3")
     assert (status, err) == (1, "")
-    assert re.findall(r"^✗ (.*) cannot be had: it was not done after (.*) s$", out, re.MULTILINE) == [("S", "0.3")]
-    assert re.search(r"smallest case: X \d×\d×4,", out)
-    assert re.search(r"it was not tried at \d+ other layers", out)
+    assert re.findall(r"^✗ (.*) cannot be had: it was not done after (.*) s$", out, re.MULTILINE) == [
+        ("backward", "0.3")
+    ]
+    assert re.search(r"smallest case: S \d×\d×\d,", out)
+    assert re.search(r"it was not tried at \d+ other cases", out)
+    assert re.search(r"wrong at \d of \d\d cases", out)
 
 
 def test_a_function_that_always_sleeps_is_not_waited_for_at_every_layer_and_the_other_one_is_audited(tmp_path):
@@ -129,36 +135,32 @@ def test_a_call_that_is_lost_for_a_nan_alone_is_a_finding(tmp_path, how, said):
     file = write(
         tmp_path,
         f"""
-def forward(X, F):
-    if np.isnan(X).any():
+def relu(S, G):
+    if np.isnan(S).any():
         {how}
-    return right(X, F)
+    return G * (S > 0)
 """,
     )
-    status, out, _ = run("audit", f"{file}:forward", "--timeout", "0.5")
+    status, out, _ = run("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.5")
     assert status == 1
     assert out.count("✗") == 1
     assert said in out.splitlines()[0]
     assert "NaN" in out.splitlines()[0]
 
 
-def test_a_file_that_hangs_where_it_is_loaded_is_said_to(tmp_path):
+def test_a_file_that_hangs_where_it_is_loaded_is_named_and_is_no_verdict(tmp_path):
+    """What it computes is not known, as of a file that raises there."""
     file = write(tmp_path, "time.sleep(3600)\n")
-    status, out, err = run("audit", f"{file}:right", "--timeout", "3")
+    status, out, err = run("audit", f"{file}:right", "--timeout", "0.3")
     assert (status, out) == (2, "")
-    assert err == "jacobians: the code under audit does not load: it was not done after 3 s\n"
+    assert err == f"jacobians: {file} does not load: it was not done after 0.3 s\n"
 
 
 def test_a_formula_is_not_read_for_ever(tmp_path):
     file = write(tmp_path, "def forward(X, F):\n    time.sleep(3600)\n")
-    status, out, _ = run("read", f"{file}:forward", "--timeout", "0.3")
+    status, out, _ = run("read", f"{file}:forward", "--timeout", "0.1")
     assert status == 1
     assert "it was not done" in out
-
-
-@pytest.mark.parametrize("option", [["--timeout", "-1"], ["--timeout", "soon"]])
-def test_a_time_limit_is_a_number(tmp_path, option):
-    assert run("audit", f"{write(tmp_path, '')}:right", *option)[0] == 2
 
 
 # files that cannot be written -----------------------------------------------------------------------------------------
@@ -226,20 +228,18 @@ def test_a_folder_that_is_read_only_loses_no_report(tmp_path):
     assert (status, out[0], err.count("\n")) == (2, "✓", 1)
 
 
-def test_devices_are_written_to_and_a_full_one_is_told_of(tmp_path):
-    file = write(tmp_path, "")
-    asked = ("audit", f"{file}:right_relu", "--layer", "relu", "--json")
-    status, out, err = run(*asked, "/dev/full")
-    assert (status, out[0], err) == (
-        2,
-        "✓",
-        "jacobians: --json is /dev/full, which cannot be written: No space left on device\n",
-    )
-    assert run(*asked, "/proc/record.json")[::2] == (
-        2,
-        "jacobians: --json is /proc/record.json, which cannot be written: No such file or directory\n",
-    )
-    assert run(*asked, "/dev/null")[::2] == (0, "")
+def test_a_full_device_and_a_folder_that_takes_no_files_are_told_of(tmp_path):
+    outputs = ("--json", "/dev/full", "--junit", "/proc/junit.xml")
+    status, out, err = run("audit", f"{write(tmp_path, '')}:right_relu", "--layer", "relu", *outputs)
+    assert (status, out[0]) == (2, "✓")
+    assert err.splitlines() == [
+        "jacobians: --json is /dev/full, which cannot be written: No space left on device",
+        "jacobians: --junit is /proc/junit.xml, which cannot be written: No such file or directory",
+    ]
+
+
+def test_a_device_is_written_to_and_stays_one():
+    files.write(Path("/dev/null"), "a record")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
@@ -274,7 +274,6 @@ def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
 
 KILLED = ["SIGTERM", "SIGKILL"]
 BUSY = {
-    "sleep": "time.sleep(3600)",
     "with the interpreter's lock held": "sum(range(10**12))",
     "in a process of its own": "subprocess.run(['sleep', '3600'])",
 }
@@ -294,7 +293,9 @@ def ended_by(process, name):
     return running
 
 
-@pytest.mark.parametrize(("name", "busy"), [("SIGTERM", "sleep"), *(("SIGKILL", busy) for busy in BUSY)])
+@pytest.mark.parametrize(
+    ("name", "busy"), [("SIGTERM", "in a process of its own"), *(("SIGKILL", busy) for busy in BUSY)]
+)
 def test_code_that_is_called_ends_with_the_audit(tmp_path, name, busy):
     called = tmp_path / "called"
     file = write(
@@ -319,6 +320,7 @@ def test_processes_that_verify_end_with_the_command(name):
     process = start("verify", "--jobs", "2")
     # The third one keeps account of semaphores.
     wait_for(lambda: len(descendants(process)) == 3)
+    assert all(psutil.Process(pid).environ()["OPENBLAS_NUM_THREADS"] == "1" for pid in descendants(process))
     running = ended_by(process, name)
     wait_for(lambda: all_ended(running))
 
@@ -349,16 +351,32 @@ def interrupted(process, running):
     return out
 
 
+@contextlib.contextmanager
+def ctrl_c():
+    """Let Ctrl-C raise what it raises in a program, and see that this is so afterwards."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_in_verify_prints_what_was_verified(jobs):
-    process = start("verify", "--jobs", jobs, start_new_session=True)
+def test_ctrl_c_in_verify_prints_and_writes_what_was_verified(tmp_path, jobs):
+    record = tmp_path / "record.json"
+    # Layers that take a moment each, and are many.
+    asked = ("verify", "--full", "--only", "L1,L14", "--jobs", jobs, "--json", record)
+    process = start(*asked, start_new_session=True)
     wait_for(lambda: any(has_worked(pid) for pid in (descendants(process) if jobs > 1 else [process.pid])))
     running = descendants(process)
     press(process)
     out = interrupted(process, running)
     assert process.returncode == 130
-    assert re.search(r"^L24 ", out, re.MULTILINE)
+    assert re.search(r"^L14 ", out, re.MULTILINE)
     assert re.search(r"Interrupted, with \d+ pieces of work not done", out)
+    written = json.loads(record.read_text(encoding="utf-8"))
+    assert (written["ok"], written["left"] > 0, written["layers"] > 0) == (False, True, True)
 
 
 def test_ctrl_c_while_verify_starts_its_processes_ends_all_of_them():
@@ -367,6 +385,26 @@ def test_ctrl_c_while_verify_starts_its_processes_ends_all_of_them():
     press(process)
     interrupted(process, running)
     assert process.returncode == 130
+
+
+def test_a_ctrl_c_while_a_process_starts_is_raised_when_it_has_started():
+    waits, started = threading.Event(), []
+
+    def starting():
+        with workers._undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            started.append(True)
+
+    other = threading.Thread(target=waits.wait)  # gets the signal that this one masks
+    other.start()
+    try:
+        with ctrl_c(), pytest.raises(KeyboardInterrupt, match=r"^$"):
+            starting()
+    finally:
+        waits.set()
+        other.join()
+    assert started
 
 
 @pytest.mark.parametrize("loaded", ["numpy", "scipy/sparse"])
@@ -390,15 +428,66 @@ def test_a_second_ctrl_c_ends_verify_all_the_same():
     wait_for(lambda: all_ended(running))
 
 
-def test_ctrl_c_in_audit_ends_the_code_that_is_called(tmp_path):
-    called = tmp_path / "called"
-    file = write(tmp_path, f"def relu(S, G):\n    open({str(called)!r}, 'w').close()\n    time.sleep(3600)\n")
-    process = start("audit", f"{file}:relu", "--layer", "relu", start_new_session=True)
+def test_a_second_ctrl_c_is_not_waited_with():
+    with ctrl_c():
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            cli._interrupted(signal.SIGINT, None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_ctrl_c_in_audit_ends_the_code_and_prints_and_writes_what_was_found(tmp_path):
+    called, record, junit = tmp_path / "called", tmp_path / "record.json", tmp_path / "junit.xml"
+    file = write(
+        tmp_path,
+        f"""
+import subprocess
+def relu(S, G):
+    if S.ndim > 2:
+        with subprocess.Popen(["sleep", "3600"]):
+            open({str(called)!r}, "w").close()
+    return G
+""",
+    )
+    outputs = ("--json", record, "--junit", junit)
+    process = start("audit", f"{file}:relu", "--layer", "relu", *outputs, start_new_session=True)
     wait_for(called.exists)
     running = descendants(process)
     press(process)
-    assert interrupted(process, running) == ""
+    out = interrupted(process, running)
     assert process.returncode == 130
+    assert (done := re.search(r"Interrupted, with (\d+) of 22 cases compared", out))
+    assert 0 < int(done[1]) < 22
+    assert re.search(rf"∂l/∂S was wrong at \d+ of {done[1]}", out)
+    assert json.loads(record.read_text(encoding="utf-8"))["interrupted"] in out
+    assert ET.parse(junit).getroot().get("errors") == "1"
+
+
+def test_an_audit_that_is_interrupted_before_anything_is_found_is_not_right():
+    def relu(S, G):
+        if S.ndim > 2:
+            signal.raise_signal(signal.SIGINT)
+        return G * (S > 0)
+
+    with ctrl_c(), pytest.raises(Interrupted, match=r"^Interrupted, with \d+ of 22 cases") as caught:
+        audit_relu(relu)
+    report = caught.value.report
+    assert (report.ok, report.findings, report.notes) == (False, (), ())
+    assert "✓" not in str(report)
+    with pytest.raises(AuditError, match=r"^Interrupted"):
+        report.check()
+
+
+def test_ctrl_c_before_anything_is_found_out_says_that_nothing_was_written(tmp_path):
+    called, record = tmp_path / "called", tmp_path / "record.json"
+    file = write(tmp_path, f"open({str(called)!r}, 'w').close()\ntime.sleep(3600)\n")
+    process = start("audit", f"{file}:relu", "--json", record, start_new_session=True)
+    wait_for(called.exists)
+    running = descendants(process)
+    press(process)
+    assert interrupted(process, running) == "Interrupted before anything was found out; no file was written.\n"
+    assert process.returncode == 130
+    assert not record.exists()
 
 
 def test_what_was_checked_before_a_ctrl_c_is_in_its_report():
@@ -422,43 +511,42 @@ class Own(BaseException):
 class Mute(Exception):
     def __str__(self):
         raise Own
-def interrupting(S, G):
-    raise KeyboardInterrupt
-def stopping(S, G):
-    raise GeneratorExit
-def own(S, G):
-    raise Own("no device")
-def mute(S, G):
+def raising(S, G):
+    match S.size % 4:
+        case 0:
+            raise KeyboardInterrupt
+        case 1:
+            raise GeneratorExit
+        case 2:
+            raise Own("no device")
     raise Mute
 """
 RAISED = {
-    "interrupting": "KeyboardInterrupt: (interrupting, line LINE: `raise KeyboardInterrupt`)",
-    "stopping": "GeneratorExit: (stopping, line LINE: `raise GeneratorExit`)",
-    "own": 'Own: no device (own, line LINE: `raise Own("no device")`)',
-    "mute": "Mute: its text raises Own (mute, line LINE: `raise Mute`)",
+    "raise KeyboardInterrupt": "KeyboardInterrupt:",
+    "raise GeneratorExit": "GeneratorExit:",
+    'raise Own("no device")': "Own: no device",
+    "raise Mute": "Mute: its text raises Own",
 }
 
 
-def said_of(report):
-    return " ".join(report.splitlines()[0].split())
-
-
-@pytest.mark.parametrize("name", RAISED)
-def test_whatever_code_raises_is_a_finding_with_its_line(tmp_path, name):
+def test_whatever_code_raises_is_a_finding_with_its_line(tmp_path):
     file = write(tmp_path, RAISING)
-    line = file.read_text().splitlines().index(f"def {name}(S, G):") + 2
-    raised = RAISED[name].replace("LINE", str(line))
-    status, out, err = run("audit", f"{file}:{name}", "--layer", "relu")
+    lines = file.read_text().splitlines()
+    status, out, err = run("audit", f"{file}:raising", "--layer", "relu")
     assert (status, err) == (1, "")
-    assert said_of(out).endswith(raised)
     here = {"__name__": "somebodys"}
     exec(compile(file.read_text(), str(file), "exec"), here)
-    assert said_of(str(audit_relu(here[name]))).endswith(raised)
+    for report in (out, str(audit_relu(here["raising"]))):
+        found = [" ".join(line.split()) for line in report.splitlines() if line.startswith("✗")]
+        assert len(found) == len(RAISED)
+        for source, said in RAISED.items():
+            line = next(number for number, each in enumerate(lines, 1) if each.endswith(source))
+            assert f"✗ backward raises on legal input: {said} (raising, line {line}: `{source}`)" in found
 
 
 def test_whatever_a_file_raises_where_it_is_loaded_is_said_in_one_line(tmp_path):
     file = write(tmp_path, RAISING + "raise Mute\n")
-    status, out, err = run("audit", f"{file}:own", "--layer", "relu")
+    status, out, err = run("audit", f"{file}:raising", "--layer", "relu")
     assert (status, out) == (2, "")
     assert err == f"jacobians: {file} does not load: Mute: its text raises Own\n"
 
@@ -469,61 +557,13 @@ def test_a_ctrl_c_in_python_ends_an_audit_also_where_the_code_catches_it():
             signal.raise_signal(signal.SIGINT)
         return G * (S > 0)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt, match=r"^$"):
-            audit_relu(relu)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.parametrize("after", ["", "raise SystemExit", "raise ValueError"])
-def test_a_forked_child_that_comes_back_ends(tmp_path, after):
-    pids = tmp_path / "pids"
-    file = write(
-        tmp_path,
-        f"""
-def relu(S, G):
-    if os.fork() == 0:
-        with open({str(pids)!r}, "a") as file:
-            print(os.getpid(), file=file)
-        {after}
-    else:
-        os.wait()
-    return G * (S > 0)
-""",
-    )
-    status, out, _ = run("audit", f"{file}:relu", "--layer", "relu")
-    assert (status, out[0]) == (0, "✓")
-    children = [int(line) for line in pids.read_text().splitlines()]
-    assert len(children) == len(set(children)) > 1
-    assert all_ended(children)
-
-
-def test_what_code_prints_goes_to_stderr_and_is_cut(tmp_path):
-    file = write(
-        tmp_path,
-        """
-print("loaded")
-def relu(S, G):
-    print("in Python")
-    os.write(1, b"below it\\\\n")
-    os.write(2, b"x" * 1000)
-    return G * (S > 0)
-""".replace("\\\\", "\\"),
-    )
-    status, out, err = run("audit", f"{file}:relu", "--layer", "relu")
-    assert status == 0
-    assert re.fullmatch(r"✓ .*(\n  .*)*\n", out)
-    assert err.startswith("loaded\nin Python\nbelow it\nxxx")
-    assert 20_000 < len(err) < 21_000
-    assert "20000 bytes" in err.splitlines()[-1]
+    with ctrl_c(), pytest.raises(KeyboardInterrupt, match=r"^Interrupted, with 0 of"):
+        audit_relu(relu)
 
 
 CHANGING = """
 import random
-def relu(S, G):
+def changing(S, G):
     np.seterr(all="raise")
     os.chdir("/")
     os.environ["SOMEBODYS"] = "1"
@@ -534,12 +574,61 @@ def relu(S, G):
 CHANGED = (
     "np.seterr, the working directory, the environment, the random numbers of Python and the random numbers of NumPy"
 )
+# Right code that changes what it should not, prints, and forks children that come back in each way there is.
+UNTIDY = f"""
+{CHANGING}
+import itertools, subprocess
+print("loaded")
+with open(__file__ + ".left", "w") as left:
+    print(subprocess.Popen(["sleep", "3600"]).pid, file=left)
+ways = itertools.cycle([None, SystemExit, ValueError])
+pids = open(__file__ + ".pids", "a", buffering=1)
+def untidy(S, G):
+    way = next(ways)
+    if os.fork() == 0:
+        print(os.getpid(), file=pids)
+        if way:
+            raise way
+        return G * (S > 0)
+    os.wait()
+    print("in Python")
+    os.write(1, b"below it" + bytes([10]))
+    os.write(2, b"x" * 1000)
+    return changing(S, G)
+"""
 
 
-def test_what_code_changes_for_the_whole_process_is_noted(tmp_path):
-    status, out, _ = run("audit", f"{write(tmp_path, CHANGING)}:relu", "--layer", "relu")
+@pytest.fixture(scope="module")
+def untidy(tmp_path_factory):
+    file = write(tmp_path_factory.mktemp("untidy"), UNTIDY)
+    return file, *run("audit", f"{file}:untidy", "--layer", "relu")
+
+
+def test_right_code_is_right_whatever_else_it_does(untidy):
+    _, status, out, _ = untidy
     assert status == 0
-    assert f"note: backward changes {CHANGED} for the whole process" in out
+    assert re.fullmatch(r"✓ .*(\n  .*)*\n", out)
+
+
+def test_a_forked_child_that_comes_back_ends(untidy):
+    children = [int(line) for line in Path(f"{untidy[0]}.pids").read_text().splitlines()]
+    assert len(children) == len(set(children)) > 9
+    assert all_ended(children)
+
+
+def test_what_code_leaves_running_ends_with_the_audit(untidy):
+    assert all_ended([int(Path(f"{untidy[0]}.left").read_text())])
+
+
+def test_what_code_prints_goes_to_stderr_and_is_cut(untidy):
+    *_, err = untidy
+    assert err.startswith("loaded\nin Python\nbelow it\nxxx")
+    assert 20_000 < len(err) < 21_000
+    assert "20000 bytes" in err.splitlines()[-1]
+
+
+def test_what_code_changes_for_the_whole_process_is_noted(untidy):
+    assert f"note: backward changes {CHANGED} for the whole process" in untidy[2]
 
 
 def test_what_code_changes_for_the_whole_process_is_put_back(tmp_path):
@@ -550,7 +639,7 @@ def test_what_code_changes_for_the_whole_process_is_put_back(tmp_path):
         return np.geterr(), Path.cwd(), dict(os.environ), random.getstate(), str(np.random.get_state())  # noqa: NPY002
 
     before = around()
-    report = audit_relu(here["relu"]).check()
+    report = audit_relu(here["changing"]).check()
     assert around() == before
     assert any(CHANGED in note for note in report.notes)
 

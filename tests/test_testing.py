@@ -1,6 +1,7 @@
 """The public test tools: what they draw, to what it shrinks, and what they say of wrong code."""
 
 import itertools
+import re
 import subprocess
 import sys
 
@@ -235,7 +236,7 @@ def test_a_filter_that_is_not_rotated_is_shown_on_two_taps():
     ]
     (note, *_) = error.__notes__
     assert "Geometry((1, 1, 2), (1, 1, 1, 2))" in note
-    assert "array([[[11., 12.]]])" in note
+    assert re.search(r"\[11\.?, 12\.?\]", note)
 
 
 def test_a_sign_that_is_lost_is_shown_on_one_negative_number():

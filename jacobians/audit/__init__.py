@@ -20,11 +20,13 @@ from jacobians.audit.layouts import with_layout
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.run import audited
+from jacobians.errors import Interrupted
 from jacobians.geometry import Geometry
 
 __all__ = [
     "AuditReport",
     "Finding",
+    "Interrupted",
     "audit",
     "audit_fully_connected",
     "audit_relu",
@@ -95,10 +97,15 @@ def audit(
         If one of `geometries` does not fit into memory.
     ValueError
         If the seed is no integer of at least 0.
+    Interrupted
+        At a Ctrl-C, with the report of what was found until then; it is a KeyboardInterrupt.
 
     Notes
     -----
     Layouts in memory, NaN, repeated calls and what is changed in place are observed besides the results.
+
+    The functions are called in this process, and may take for ever, or end it; code that may do so is called in another
+    one with a time limit, by ``audit(*isolated(load, timeout=60))``.
 
     Examples
     --------

@@ -95,8 +95,9 @@ class Run:
     seed: int
     # Whether these cases were given: then nothing else is tried.
     restricted: bool = False
-    # All comparisons with what the curriculum draws.
+    # All comparisons with what the curriculum draws, and how many of the cases they are of.
     tried: list[Comparison] = dataclasses.field(default_factory=list)
+    done: int = 0
     # Results of fast algorithms, those that depend on other calls, and those wrong for numbers with small digits.
     inexact: set[str] = dataclasses.field(default_factory=set)
     unsteady: set[str] = dataclasses.field(default_factory=set)

@@ -17,7 +17,7 @@ from jacobians.errors import AuditError
 from jacobians.formula.writing import marked
 from jacobians.geometry import Geometry
 
-__all__ = ["AuditReport", "Finding"]
+__all__ = ["AuditReport", "Finding", "several"]
 
 Array = npt.NDArray[Any]
 
@@ -129,7 +129,7 @@ class Finding(notebook.Shown):
         if self.anchor:
             lines.append(f"  see: docs/reference/atoms.md#{self.anchor}")
         if self.tried:
-            lines.append(f"  wrong at {self.wrong} of {self.tried} {_several(self.unit)}")
+            lines.append(f"  wrong at {self.wrong} of {self.tried} {several(self.unit)}")
         return "\n".join(lines)
 
     def _formulas(self) -> Iterator[str]:
@@ -140,7 +140,7 @@ class Finding(notebook.Shown):
             yield f"right:      {right}"
             yield from [f"            {marks}"] if marks.strip() else []
         if self.of:
-            yield f"predicts your code exactly at {self.predicts} of {self.of} {_several(self.unit)}"
+            yield f"predicts your code exactly at {self.predicts} of {self.of} {several(self.unit)}"
 
     def _repr_html_(self) -> str:
         return notebook.story(str(self), self.code)
@@ -168,6 +168,8 @@ class AuditReport(notebook.Shown):
         Of the draws.
     unit : str
         What was tried, in the singular: a layer, or a case or a mini-batch of one layer.
+    interrupted : str
+        How far it came where a Ctrl-C has ended it, in words; empty if it came to its end.
     """
 
     findings: tuple[Finding, ...]
@@ -179,14 +181,15 @@ class AuditReport(notebook.Shown):
     log2_miss: float | None
     seed: int
     unit: str = "layer"
+    interrupted: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; for reading. Use `check` to act on it."""
-        return not self.findings
+        """Whether all was tried and nothing is wrong; for reading. Use `check` to act on it."""
+        return not self.findings and not self.interrupted
 
     def check(self) -> AuditReport:
-        """Raise if anything is wrong.
+        """Raise if anything is wrong, or not everything was tried.
 
         Returns
         -------
@@ -198,7 +201,7 @@ class AuditReport(notebook.Shown):
         AuditError
             With the whole text otherwise.
         """
-        if self.findings:
+        if not self.ok:
             raise AuditError(str(self))
         return self
 
@@ -211,24 +214,31 @@ class AuditReport(notebook.Shown):
         """Return the record as JUnit XML: one test case per thing looked at."""
         subjects = dict.fromkeys((*self.audited, *(finding.about for finding in self.findings)))
         failed = {about for finding in self.findings for about in (finding.about, *finding.follows)}
-        counts = {"tests": str(len(subjects)), "failures": str(len(failed))}
+        undecided = [each for each in subjects if self.interrupted and each not in failed]
+        counts = {"tests": str(len(subjects)), "failures": str(len(failed)), "errors": str(len(undecided))}
         suite = ET.Element("testsuite", {"name": "jacobians audit", **counts})
         for subject in subjects:
             case = ET.SubElement(suite, "testcase", classname=f"audit {self.options}", name=subject)
             for finding in self.findings:
                 if subject in {finding.about, *finding.follows}:
                     ET.SubElement(case, "failure", message=f"{finding.about} {finding.title}").text = str(finding)
+            if subject in undecided:
+                ET.SubElement(case, "error", message=self.interrupted)
         return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
     def __str__(self) -> str:
         """Return what is wrong, or on what evidence nothing is."""
-        parts = [str(finding) for finding in self.findings] or list(self._evidence())
+        parts = [str(finding) for finding in self.findings]
+        if self.ok:
+            parts += self._evidence()
+        elif self.interrupted:
+            parts.append(self.interrupted)
         return "\n".join([*parts, *(f"  note: {note}" for note in self.notes)])
 
     def _evidence(self) -> Iterator[str]:
         yield f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"
         how = "within the rounding bound" if any("inexact" in note for note in self.notes) else "exact"
-        yield f"  {how} on integers at {self.layers} {_several(self.unit)}, {self.calls} calls, seed {self.seed}"
+        yield f"  {how} on integers at {self.layers} {several(self.unit)}, {self.calls} calls, seed {self.seed}"
         if self.log2_miss is not None:
             bound = f"2^{math.ceil(self.log2_miss)}"
             yield f"  a wrong bilinear form passes one {self.unit} with probability below {bound}"
@@ -237,8 +247,10 @@ class AuditReport(notebook.Shown):
         if not self.findings:
             return notebook.story(str(self))
         stories = [notebook.story(str(finding), finding.code) for finding in self.findings]
-        return "".join([*stories, *(notebook.story(f"note: {note}") for note in self.notes)])
+        more = [self.interrupted] if self.interrupted else []
+        return "".join([*stories, *map(notebook.story, [*more, *(f"note: {note}" for note in self.notes)])])
 
 
-def _several(unit: str) -> str:
+def several(unit: str) -> str:
+    """Write the plural of what was tried."""
     return f"{unit}es" if unit.endswith("ch") else f"{unit}s"

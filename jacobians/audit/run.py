@@ -26,10 +26,10 @@ from jacobians.audit.explain import explained
 from jacobians.audit.layer import REAL, Layer
 from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
-from jacobians.audit.report import AuditReport, Finding
+from jacobians.audit.report import AuditReport, Finding, several
 from jacobians.audit.subject import Subject
 from jacobians.audit.surroundings import random_numbers_kept
-from jacobians.errors import ShapeError
+from jacobians.errors import Interrupted, ShapeError
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
 
@@ -73,24 +73,42 @@ def _audited(
         run.cases, left_out = _chosen(layer, geometries)
     else:
         run.cases, left_out = layer.curriculum(), []
+    findings: list[Finding] = []
+    try:
+        worst = _found(run, executor, findings)
+    except KeyboardInterrupt:
+        report = _report(run, findings, (*left_out, *_wrong_so_far(run, findings)), None, interrupted=_interrupted(run))
+        raise Interrupted(report.interrupted, report) from None
+    miss = None if findings and run.broken else worst
+    return _report(run, findings, (*left_out, *_notes(run, miss, exact=not findings)), miss)
+
+
+def _found(run: Run, executor: Executor | None, findings: list[Finding]) -> Fraction | None:
+    """Find what is wrong, one thing after the other; return what was missed at most."""
     # Before all other calls, as a cache may look like a formula.
-    kept = list(state(run))
+    findings += state(run)
     worst = _compare(run, executor)
-    findings = [*explained(run), *kept]
+    findings[:0] = explained(run)
     for observe in CONDUCT:
         findings += observe(run)
     findings += lost(run, findings)
-    miss = None if findings and run.broken else worst
+    return worst
+
+
+def _report(
+    run: Run, findings: Sequence[Finding], notes: Sequence[str], miss: Fraction | None, *, interrupted: str = ""
+) -> AuditReport:
     return AuditReport(
         tuple(findings),
-        (*left_out, *_notes(run, miss, exact=not findings)),
-        tuple(map(run.label, subject.names)),
-        layer.title,
-        len(run.cases),
-        subject.calls,
+        tuple(notes),
+        tuple(map(run.label, run.subject.names)),
+        run.layer.title,
+        run.done,
+        run.subject.calls,
         None if miss is None else math.log2(miss.numerator) - math.log2(miss.denominator),
         run.seed,
-        layer.unit,
+        run.layer.unit,
+        interrupted,
     )
 
 
@@ -103,7 +121,9 @@ def _compare(run: Run, executor: Executor | None) -> Fraction | None:
     def first(case: Any) -> list[Comparison]:
         return run.compared(run.layer.draw(case, run.seed))
 
-    run.tried = [each for found in (executor.map if executor else map)(first, run.cases) for each in found]
+    for found in (executor.map if executor else map)(first, run.cases):
+        run.tried += found
+        run.done += 1
     run.inexact = {each.name for each in run.tried if each.kind == "inexact"}
     # A wrong result may be near the right one at some layers.
     run.inexact -= run.broken
@@ -198,6 +218,23 @@ def _check_executor(executor: Any) -> None:
             f"executor is a {type(executor).__name__}, which calls in other processes; audit needs calls in this one, "
             "to see what they keep and write: give a concurrent.futures.ThreadPoolExecutor, or None"
         )
+
+
+# what a Ctrl-C leaves -------------------------------------------------------------------------------------------------
+
+
+def _interrupted(run: Run) -> str:
+    compared = f"{run.done} of {counted(len(run.cases), run.layer.unit, several(run.layer.unit))}"
+    return f"Interrupted, with {compared} compared; what is not said to be wrong here is not known to be right."
+
+
+def _wrong_so_far(run: Run, findings: Sequence[Finding]) -> Iterator[str]:
+    """Say what is wrong and was not looked into any more."""
+    told = {name for each in findings for name in (each.about, *each.follows)}
+    for name in run.subject.names:
+        wrong = sum(map(run.is_wrong, run.of(name)))
+        if wrong and run.label(name) not in told:
+            yield f"{run.label(name)} was wrong at {wrong} of {run.done}, and what is wrong was not looked into"
 
 
 # what is worth knowing ------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from jacobians import notebook
-from jacobians.errors import VerificationError
+from jacobians.errors import Interrupted, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -199,14 +199,6 @@ class Report(notebook.Shown):
         return " ".join(said)
 
 
-class Interrupted(KeyboardInterrupt):
-    """A Ctrl-C while equations were checked; its `report` is of what was checked until then."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(report.conclusion)
-        self.report = report
-
-
 def table(report: Report) -> Any:
     """Return the report's table for `rich`, which the command line prints in colour."""
     from rich.table import Table
@@ -301,8 +293,8 @@ def verify(
             if progress and told[done - 1]:
                 progress(sum(told[:done]), sum(told))
     except KeyboardInterrupt as stop:
-        left = len(tasks) - done
-        raise Interrupted(run.report(wanted, tasks[:done], outcomes, seed, left=left)) from stop
+        report = run.report(wanted, tasks[:done], outcomes, seed, left=len(tasks) - done)
+        raise Interrupted(report.conclusion, report) from stop
     return run.report(wanted, tasks, outcomes, seed)
 
 
