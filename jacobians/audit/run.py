@@ -19,7 +19,7 @@ from jacobians.audit.conduct.large_batches import large_batches
 from jacobians.audit.conduct.layouts import memory_layouts
 from jacobians.audit.conduct.lost import lost
 from jacobians.audit.conduct.not_a_number import not_a_number
-from jacobians.audit.conduct.state import state
+from jacobians.audit.conduct.state import seldom, state
 from jacobians.audit.curriculum import affordable
 from jacobians.audit.explain import explained
 from jacobians.audit.layer import REAL, Layer
@@ -27,7 +27,7 @@ from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.subject import Subject
-from jacobians.audit.surroundings import random_numbers_kept
+from jacobians.audit.surroundings import functions_kept, random_numbers_kept
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 
@@ -40,6 +40,8 @@ CONDUCT: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     not_a_number,
     large_batches,
     in_place,
+    # Last: it counts the calls of all others.
+    seldom,
 )
 
 
@@ -52,7 +54,7 @@ def audited(
     executor: Executor | None = None,
 ) -> AuditReport:
     """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
-    with random_numbers_kept():
+    with random_numbers_kept(), functions_kept():
         return _audited(layer, functions, seed, geometries, executor)
 
 
@@ -78,7 +80,7 @@ def _audited(
     for observe in CONDUCT:
         findings += observe(run)
     findings += lost(run, findings)
-    miss = None if findings and run.broken else worst
+    miss = None if findings and (run.broken or run.slipped) else worst
     return AuditReport(
         tuple(findings),
         (*left_out, *_notes(run, miss, exact=not findings)),
@@ -102,6 +104,8 @@ def _compare(run: Run, executor: Executor | None) -> Fraction | None:
         return run.compared(run.layer.draw(case, run.seed))
 
     run.tried = [each for found in (executor.map if executor else map)(first, run.cases) for each in found]
+    # What was wrong twice by chance, before that was known.
+    run.tried = [run.resettled(each) for each in run.tried]
     run.inexact = {each.name for each in run.tried if each.kind == "inexact"}
     # A wrong result may be near the right one at some layers.
     run.inexact -= run.broken
