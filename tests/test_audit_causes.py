@@ -88,11 +88,20 @@ def test_a_single_slip_is_found_in_whichever_call_it_is_but_those_for_nan(side):
 
     right = audit(*functions(-1), geometries=SMALL)
     assert right.ok
-    # A call with a NaN in X, in F, and for the gradients in G, at each of the layers, and one that looks for tiles.
+    # A call with a NaN in X, one in F, and for gradients one in G, at each of the layers.
     calls = right.calls if side == "forward" else right.calls // 2
-    with_nan = 4 if side == "forward" else 6
-    found = [audit(*functions(at), geometries=SMALL).findings for at in range(0, calls - with_nan, 3)]
+    with_nan = len(SMALL) * (2 if side == "forward" else 3)
+    # Those that look for state are the first, each for another reason.
+    tried = [*range(15), *range(15, calls - with_nan, 4)]
+    found = [audit(*functions(at), geometries=SMALL).findings for at in tried]
     assert [seen(each)[0] for each in found] == [1] * len(found)
+
+
+def test_a_nan_that_is_swallowed_in_one_call_alone_is_found():
+    calls = audit(PLAIN.forward, geometries=SMALL[:1]).calls
+    for at in (calls - 2, calls - 1):
+        report = audit(slipping(np.nan_to_num, (number == at for number in itertools.count())), geometries=SMALL[:1])
+        assert seen(report.findings)[0] == 1
 
 
 @pytest.mark.parametrize("at", range(4))
