@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -131,6 +133,19 @@ def test_what_depends_on_the_call_before_is_not_said_to_be_wrong_now_and_then(ch
     report = audit(forward)
     assert [each.title for each in report.findings] == ["depends on the call before"]
     assert not report.notes
+
+
+def test_the_command_says_it_and_fails(tmp_path):
+    file = tmp_path / "conv.py"
+    file.write_text(
+        "import itertools\nfrom tests.convolutions import Im2col\nCOUNT = itertools.count()\n"
+        "def forward(X, F):\n    return Im2col().forward(X, F) + (next(COUNT) % 50 == 7)\n"
+    )
+    command = [sys.executable, "-m", "jacobians", "audit", f"{file}:forward"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (1, "")
+    slips, calls = map(int, re.match(r"✗ S is wrong now and then: in (\d+) of (\d+) calls\n", done.stdout).groups())
+    assert abs(slips - calls / 50) <= 1
 
 
 # functions of NumPy are replaced --------------------------------------------------------------------------------------
