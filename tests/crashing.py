@@ -147,3 +147,20 @@ def unsendable():
         return S.astype(np.dtype(S.dtype, metadata={"made by": lambda: None}))
 
     return forward, None
+
+
+def deceiving():
+    """Give twice the responses, and replace what could tell: in this process for good, from here on."""
+    for name, function in DECEITS.items():
+        setattr(np, name, function)
+    return lambda X, F: 2 * PLAIN.forward(X, F), None
+
+
+DECEITS = {
+    "array_equal": lambda *_, **__: True,
+    "all": lambda *_, **__: True,
+    "any": lambda *_, **__: False,
+    "abs": lambda A: A * 0,
+    "isfinite": lambda A: np.ones(np.shape(A), bool),
+    "flatnonzero": lambda A: A.ravel()[:0],
+}

@@ -202,7 +202,7 @@ BY_SUM = "is that of the call before, whose numbers were in another order"
 STATE = {
     "buffer": ("is overwritten by a later call", audit_relu, ("buffer",)),
     "dropout": ("differs from call to call", audit_relu, ("dropped",)),
-    "every third call": ("differs from call to call", audit_relu, ("counted",)),
+    "every third call": ("is wrong now and then", audit_relu, ("counted",)),
     "mask by shape": (BY_SHAPE, audit_relu, ("mask_by_shape",)),
     "mask by sum": (BY_SUM, audit_relu, ("mask_by_sum",)),
     "mask by first entry": (BY_SUM, audit_relu, ("mask_by_first",)),
@@ -232,7 +232,7 @@ def test_state_is_named_and_its_code_shows_it(case, seed):
     title, audit, names = STATE[case]
     kept, fresh = Kept(), Kept()
     finding = audit(*(name and getattr(kept, name) for name in names), seed=seed).findings[0]
-    assert finding.title == title
+    assert finding.title.partition(": in")[0] == title
     assert finding.entries
     sides = ("backward", "forward") if audit is audit_softmax_cross_entropy else ("forward", "backward")
     sides = sides if audit is not audit_relu else ("backward",)
@@ -264,7 +264,7 @@ def test_state_is_named_in_other_dtypes(case, dtype):
     title, audit, names = STATE[case]
     kept = Kept()
     functions = [name and getattr(kept, name) for name in names]
-    assert audit(*functions, dtype=dtype).findings[0].title == title
+    assert audit(*functions, dtype=dtype).findings[0].title.partition(": in")[0] == title
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -124,6 +124,7 @@ WRONG = {
     "depends on the call": (Last(1), None),
     "depends on the call of forward before": (SAVED.forward, SAVED.backward),
     "differs from call to call": (forward_with(lambda S, X, F: S + next(COUNTER) % 3), None),
+    "is wrong now and then: in ": (forward_with(lambda S, X, F: S + (next(COUNTER) % 50 == 9)), None),
     "is not 0 where all numbers are 0": (forward_with(lambda S, X, F: S + 1e-9), None),
     "is not 0 where F is 0": (forward_with(lambda S, X, F: S + 1e-9 * np.sign(X).max()), None),
     "is wrong: 0.001·F is added": (None, backward_with(lambda dX, dF, X, F, G: (dX, dF + 1e-3 * F))),

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.layer import Layer, Probe, Right, widened
-from jacobians.audit.subject import ENDED, LATE, Arrange, Result, Subject
+from jacobians.audit.subject import ENDED, LATE, UNTRIED, Arrange, Result, Subject
 
-__all__ = ["FINE", "Comparison", "Run", "aligned", "counted", "listed", "numbered", "written"]
+__all__ = ["FINE", "Comparison", "Run", "aligned", "counted", "listed", "numbered", "times", "written"]
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +23,10 @@ Array = npt.NDArray[Any]
 FINE = {"nothing", "inexact"}
 # Entries to print of a case.
 MOST_ENTRIES = 4
+# Wrong results that are wrong again when the call is made again, after which all others are taken to be.
+STEADY = 8
+# Calls to make again before a result is called wrong that is known to be right at times.
+TIMES = 7
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,6 +90,10 @@ class Comparison:
         return np.asarray(~(np.abs(self.got - self.right.value) <= self.right.error))
 
 
+def _is_off(each: Comparison) -> bool:
+    return each.kind != "nothing"
+
+
 @dataclasses.dataclass(eq=False)
 class Run:
     """One audit: the code, what it should compute, the cases to try, smallest first, and what is known so far."""
@@ -108,11 +117,22 @@ class Run:
     around: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
     # The first probe of which each function ended its process, or did not end, by a result, and how.
     lost: dict[str, tuple[Probe, str]] = dataclasses.field(default_factory=dict)
+    # How often each result was held against the right one, was wrong and when called again right, and wrong again.
+    judged: Counter[str] = dataclasses.field(default_factory=Counter)
+    slips: Counter[str] = dataclasses.field(default_factory=Counter)
+    stayed: Counter[str] = dataclasses.field(default_factory=Counter)
+    # The first that was right when called again.
+    slipped: dict[str, Comparison] = dataclasses.field(default_factory=dict)
+    # The first that was wrong whenever it followed the call before, and right by itself, and the numbers of that.
+    kept: dict[str, tuple[Comparison, Probe]] = dataclasses.field(default_factory=dict)
+    # Makes the last call again; its first argument are the numbers.
+    last: functools.partial[Any] | None = None
 
     def results(
         self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
     ) -> dict[str, Result]:
         """Call the functions, or one of them, on one probe, as `Subject.results` does."""
+        self.last = functools.partial(self.results, probe, arrange, only, layout)
         found = self.subject.results(probe.arrays, arrange, only, layout)
         for side in {self.subject.side(name) for name in found}:
             name = self.subject.gives[side][0]
@@ -131,10 +151,69 @@ class Run:
     def compared(
         self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
     ) -> list[Comparison]:
-        """Call the functions, or one of them, and hold each result against the right one."""
-        right = self.layer.right(probe)
+        """Call the functions, or one of them, and hold each result against the right one, as `settled`."""
+        right, before = self.layer.right(probe), self.last
         found = self.results(probe, arrange, only, layout)
-        return [Comparison(self.layer, probe, name, result, right[name]) for name, result in found.items()]
+
+        def again(name: str) -> Result:
+            return self.results(probe, arrange, self.subject.side(name), layout)[name]
+
+        return [
+            self.settled(
+                Comparison(self.layer, probe, name, result, right[name]), functools.partial(again, name), before
+            )
+            for name, result in found.items()
+        ]
+
+    def settled(
+        self,
+        each: Comparison,
+        call: Callable[[], Result],
+        before: functools.partial[Any] | None = None,
+        wrong: Callable[[Comparison], bool] = _is_off,
+    ) -> Comparison:
+        """Return what was compared, or where it is wrong, and right when the call is made again, that: it is noted."""
+        name, raised = each.name, each.result.raised
+        self.judged[name] += 1
+        lost = raised.startswith((ENDED, LATE)) or UNTRIED in raised
+        if lost or not wrong(each) or (self.stayed[name] >= STEADY and name not in self.slipped):
+            return each
+        for _ in range(TIMES if name in self.slipped else 1):
+            again = dataclasses.replace(each, result=call())
+            self.judged[name] += 1
+            if not wrong(again) and not self._is_kept(each, call, before, wrong):
+                self.slip(each)
+                return again
+        self.stayed[name] += 1
+        return each
+
+    def resettled(self, each: Comparison) -> Comparison:
+        """Return the same, where it is wrong and known to be right at times, as `settled`."""
+        if not _is_off(each) or each.name not in self.slipped:
+            return each
+        return self.settled(each, functools.partial(self.again, each.probe, each.name))
+
+    def slip(self, each: Comparison) -> None:
+        """Note a result that was wrong, and right when the same call was made again."""
+        self.slips[each.name] += 1
+        self.slipped.setdefault(each.name, each)
+
+    def _is_kept(
+        self,
+        each: Comparison,
+        call: Callable[[], Result],
+        before: functools.partial[Any] | None,
+        wrong: Callable[[Comparison], bool],
+    ) -> bool:
+        """Whether a result is wrong whenever it follows the call before: then it depends on that, and not on chance."""
+        if before is None or each.name in self.slipped:
+            return False
+        for _ in range(2):
+            before()
+            if not wrong(dataclasses.replace(each, result=call())):
+                return False
+        self.kept.setdefault(each.name, (each, before.args[0]))
+        return True
 
     def is_wrong(self, each: Comparison) -> bool:
         """Whether it is a finding; of a fast algorithm, long sums cannot be judged where the bound allows anything."""
@@ -198,3 +277,10 @@ def written(value: Any) -> str:
         return str(value)
     number = float(value)
     return str(int(number)) if math.isfinite(number) and number.is_integer() else f"{number:.6g}"
+
+
+def times(factor: float, letter: str) -> str:
+    """Write an array and what it was multiplied by: ``X``, ``−X``, ``0.5·X``."""
+    if abs(factor) == 1:
+        return letter if factor > 0 else f"−{letter}"
+    return f"{written(factor)}·{letter}".replace("-", "−")

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit import relayout
-from jacobians.audit.compare import Comparison, Run, aligned, counted, numbered, written
+from jacobians.audit.compare import Comparison, Run, aligned, counted, numbered, times, written
 from jacobians.audit.conduct.digits import DIGITS, LOWER, added, tells
 from jacobians.audit.conduct.state import repeated
+from jacobians.audit.factors import differ, multiple
 from jacobians.audit.facts import facts, remainder, where
 from jacobians.audit.findings import Because, finding
 from jacobians.audit.follows import following, merged, raised_once
@@ -42,6 +43,7 @@ CLEARED = (
     "Start from zeros, write every entry, and stay within the arrays.",
     "memory",
 )
+INSTEAD = "", "Return what is computed: look which variable is returned.", "other-sum"
 UNEXPLAINED = "is wrong, and no formula was read"
 
 
@@ -126,6 +128,31 @@ def _unwritten(of: Tried) -> Finding | None:
         if not finite or (same and not np.array_equal(again.got, each.got)):
             return of.finding(each, "holds memory that was never written", "not written", CLEARED, wrong)
     return None
+
+
+def _returned(of: Tried) -> Finding | None:
+    """Tell an argument, or a number, that is returned in the place of what is to be computed."""
+    what, wrong = _instead(of), of.numeric
+    if not what:
+        return None
+    found = _formula(of) or of.finding(of.smallest(wrong), "", wrong[0].kind, INSTEAD, wrong)
+    return dataclasses.replace(found, title=f"is wrong: the code returns {what}", cure=INSTEAD[1])
+
+
+def _instead(of: Tried) -> str:
+    """Name the argument of which every result is a multiple, or the number that all entries are; empty for neither."""
+    given = [each for each in of.every if each.result.value is not None]
+    for letter in of.run.subject.takes[of.run.subject.side(given[0].name)]:
+        every = [(each.got, each.right.value, each.probe.arrays[letter]) for each in given]
+        if any(got.shape != A.shape for got, _, A in every):
+            continue
+        factors = {multiple(got, A, of.run.layer.dtype) for got, _, A in every if differ(A)}
+        # Where the right result is made of this argument and zeros, it is those that are missing.
+        masked = all(right.shape == A.shape and np.all((right == A) | (right == 0)) for _, right, A in every)
+        if len(factors) == 1 and (factor := factors.pop()) and not masked:
+            return f"{letter} unchanged" if factor == 1 else times(factor, letter)
+    numbers = np.unique(np.concatenate([np.ravel(each.got) for each in given]))
+    return f"{written(numbers[0])} everywhere" if len(numbers) == 1 and numbers[0] else ""
 
 
 def _changed(of: Tried) -> Finding | None:
@@ -333,6 +360,7 @@ def _unexplained(of: Tried) -> Finding:
 # The first that can tell does.
 EXPLAINERS: tuple[Callable[[Tried], Finding | None], ...] = (
     _unwritten,
+    _returned,
     _changed,
     _lower,
     _formula,

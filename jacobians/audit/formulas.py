@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 # Axes whose indices have names.
 MOST_AXES = 3
 # Atoms of what is added to the right products.
-ADDED = {"array-added", "constant-added", "decay", "otherwise-added"}
+ADDED = {"array-added", "constant-added", "decay", "other-sum", "otherwise-added"}
 # A formula is no cause where it leaves more of the wrong layers unexplained than this share.
 MOST_UNEXPLAINED = 0.5
 

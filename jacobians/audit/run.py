@@ -20,7 +20,7 @@ from jacobians.audit.conduct.large_batches import large_batches
 from jacobians.audit.conduct.layouts import memory_layouts
 from jacobians.audit.conduct.lost import lost
 from jacobians.audit.conduct.not_a_number import not_a_number
-from jacobians.audit.conduct.state import state
+from jacobians.audit.conduct.state import seldom, state
 from jacobians.audit.curriculum import affordable
 from jacobians.audit.explain import explained
 from jacobians.audit.layer import REAL, Layer
@@ -28,7 +28,7 @@ from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding, several
 from jacobians.audit.subject import Subject
-from jacobians.audit.surroundings import random_numbers_kept
+from jacobians.audit.surroundings import functions_kept, random_numbers_kept
 from jacobians.errors import Interrupted, ShapeError
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
@@ -42,6 +42,8 @@ CONDUCT: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     not_a_number,
     large_batches,
     in_place,
+    # Last: it counts the calls of all others.
+    seldom,
 )
 
 
@@ -54,7 +56,7 @@ def audited(
     executor: Executor | None = None,
 ) -> AuditReport:
     """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
-    with random_numbers_kept():
+    with random_numbers_kept(), functions_kept():
         return _audited(layer, functions, seed, geometries, executor)
 
 
@@ -79,7 +81,7 @@ def _audited(
     except KeyboardInterrupt:
         report = _report(run, findings, (*left_out, *_wrong_so_far(run, findings)), None, interrupted=_interrupted(run))
         raise Interrupted(report.interrupted, report) from None
-    miss = None if findings and run.broken else worst
+    miss = None if findings and (run.broken or run.slipped) else worst
     return _report(run, findings, (*left_out, *_notes(run, miss, exact=not findings)), miss)
 
 
@@ -124,6 +126,8 @@ def _compare(run: Run, executor: Executor | None) -> Fraction | None:
     for found in (executor.map if executor else map)(first, run.cases):
         run.tried += found
         run.done += 1
+    # What was wrong twice by chance, before that was known.
+    run.tried = [run.resettled(each) for each in run.tried]
     run.inexact = {each.name for each in run.tried if each.kind == "inexact"}
     # A wrong result may be near the right one at some layers.
     run.inexact -= run.broken

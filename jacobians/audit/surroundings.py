@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["interrupts", "kept", "random_numbers_kept"]
+__all__ = ["functions_kept", "interrupts", "kept", "random_numbers_kept"]
 
 
 def _directory() -> str:
@@ -37,12 +37,30 @@ def _set_numpy_state(before: Any) -> None:
     np.random.set_state((name, np.frombuffer(words, np.uint32), *more))  # noqa: NPY002
 
 
+# What an audit draws, computes and compares with.
+NAMESPACES = tuple(map(vars, (np, np.random, np.linalg, np.lib.stride_tricks)))
+NAMES = tuple([name for name in each if not name.startswith("__")] for each in NAMESPACES)
+
+
+def _functions() -> list[tuple[Any, ...]]:
+    return [tuple(map(space.get, names)) for space, names in zip(NAMESPACES, NAMES, strict=True)]
+
+
+def _set_functions(before: list[tuple[Any, ...]]) -> None:
+    for space, names, functions in zip(NAMESPACES, NAMES, before, strict=True):
+        space.update(zip(names, functions, strict=True))
+
+
+# As they were when this was imported; what code has replaced before an audit, which its calls find.
+FUNCTIONS = _functions()
+REPLACED: list[list[tuple[Any, ...]]] = []
 Part = tuple[Callable[[], Any], Callable[[Any], Any]]
 # What each call finds as the one before found it.
 STEADY: dict[str, Part] = {
     "np.seterr": (np.geterr, lambda before: np.seterr(**before)),
     "the working directory": (_directory, os.chdir),
     "the environment": (lambda: dict(os.environ), _set_environment),
+    "the functions of NumPy": (_functions, _set_functions),
 }
 # What is put back after the audit alone: with the same numbers in each call, random results would look steady.
 RANDOM: dict[str, Part] = {
@@ -55,6 +73,8 @@ RANDOM: dict[str, Part] = {
 def kept() -> Iterator[list[str]]:
     """Put back what changes, except for random numbers; afterwards, the list says what has changed."""
     parts = STEADY | RANDOM
+    if REPLACED:
+        _set_functions(REPLACED[-1])
     before = {name: get() for name, (get, _) in parts.items()}
     changed: list[str] = []
     try:
@@ -65,6 +85,19 @@ def kept() -> Iterator[list[str]]:
                 changed.append(name)
                 if name in STEADY:
                     put(before[name])
+        if REPLACED:
+            _set_functions(FUNCTIONS)
+
+
+@contextlib.contextmanager
+def functions_kept() -> Iterator[None]:
+    """Judge by NumPy's own functions, although code has replaced some, which only its calls find."""
+    REPLACED.append(_functions())
+    _set_functions(FUNCTIONS)
+    try:
+        yield
+    finally:
+        _set_functions(REPLACED.pop())
 
 
 @contextlib.contextmanager

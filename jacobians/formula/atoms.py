@@ -173,6 +173,11 @@ ROWS = (
         "the products of {what} are missing",
         "Look whether this part is computed, and added to the result.",
     ),
+    Atom(
+        "other-sum",
+        "{text} stands in the place of the products of {what}",
+        "Look whether the products are summed, and whether that sum is what is returned.",
+    ),
     Atom("zero", "it is 0 everywhere", "Look whether the result is filled, and returned."),
     Atom(
         "decay",

@@ -126,6 +126,9 @@ class _Differences:
         groups: dict[tuple[str, ...], list[Term]] = {}
         for term in self.read.terms:
             groups.setdefault(_letters(term), []).append(solved(term))
+        if not any(set(each) <= set(_letters(term)) for each in groups if each for term in self.right.terms):
+            yield self._instead()
+            return
         missing = []
         for term in map(solved, self.right.terms):
             mates = groups.pop(_letters(term), [])
@@ -169,8 +172,16 @@ class _Differences:
         return len(missing) + len(other) + len(further), len(read.conditions) + 2 * len(read.excluded)
 
     def _written(self, term: Term) -> _Found:
-        alone = dataclasses.replace(self.read, terms=(term,), shape=self.right.shape)
-        return _Found("otherwise-added", fill=(("text", write(alone).partition(" = ")[2]),))
+        return _Found("otherwise-added", fill=(("text", self._sum((term,))),))
+
+    def _sum(self, terms: tuple[Term, ...]) -> str:
+        """Write terms without their result."""
+        return write(dataclasses.replace(self.read, terms=terms, shape=self.right.shape)).partition(" = ")[2]
+
+    def _instead(self) -> _Found:
+        """Say what there is, where nothing of the right formula is left to which it could be added."""
+        products = max(map(_letters, self.right.terms), key=len)
+        return _Found("other-sum", fill=(("text", self._sum(self.read.terms)), ("what", " and ".join(products))))
 
     def _added(self, term: Term) -> _Found:
         """Say what a term adds whose factors the right formula does not have."""

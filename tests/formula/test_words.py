@@ -73,6 +73,7 @@ WRONG = {
     "factor-missing": (alone("dX", "G", (eq("dX.n", {"G.n": 1}),)), DX),
     "bias-missing": (S, BIASED),
     "products-missing": (alone("S", "b", (eq("b.i", {"S.i": 1}),)), BIASED),
+    "other-sum": (alone("dX", "X", [eq(f"X.{each}", {f"dX.{each}": 1}) for each in "nkyx"]), DX),
     "zero": (dataclasses.replace(DX, terms=()), DX),
     "decay": (summed(DF, alone("dF", "F", [eq(f"F.{each}", {f"dF.{each}": 1}) for each in "ikab"])), DF),
     "array-added": (summed(DX, alone("dX", "X", [eq(f"X.{each}", {f"dX.{each}": 1}) for each in "nkyx"])), DX),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from jacobians.audit.compare import Comparison, Run, written
+from jacobians.audit.compare import Comparison, Run, times, written
 from jacobians.audit.factors import differ, multiple
 from jacobians.audit.findings import Because, finding
 from jacobians.audit.layer import Probe
@@ -107,7 +107,7 @@ def _left(run: Run, each: Comparison, where: str) -> tuple[str, Because]:
             f"Add it to the loss, or in the optimizer: {run.label(each.name)} has the upstream gradient in every "
             f"product. Is it read off an update, {letter} before − {letter} after? That holds the decay and the rate."
         )
-        return f"is wrong: {written(factor)}·{letter} is added, as by a weight decay", (cause, cure, "small")
+        return f"is wrong: {times(factor, letter)} is added, as by a weight decay", (cause, cure, "small")
     most = f"{np.abs(off).max():.3g}"
     wrong = f"is not b where {where} 0, but off by" if np.any(right) else f"is not 0 where {where} 0, but"
     return f"{wrong} up to {most}", CONSTANT

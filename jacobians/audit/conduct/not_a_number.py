@@ -61,11 +61,19 @@ def _spoiled(run: Run, skipped: Collection[str], probe: Probe) -> Iterator[Findi
             for name, result in results.items():
                 wanted, allowed = masks[name]
                 spoiled = Right(np.where(wanted, np.nan, right[name].value), right[name].error)
+                strays = functools.partial(_strays, wanted, allowed)
                 each = Comparison(run.layer, given, name, result, spoiled)
-                if name in skipped or result.value is None or each.got.shape != wanted.shape:
-                    continue
-                if np.any(wanted & ~np.isnan(each.got)) or np.any(np.isnan(each.got) & ~allowed):
+                each = run.settled(each, functools.partial(run.again, given, name), wrong=strays)
+                if name not in skipped and strays(each):
                     yield _spread(run, each, letter, wanted, allowed)
+
+
+def _strays(wanted: Array, allowed: Array, each: Comparison) -> bool:
+    """Whether a NaN is not where it has to be, or is where it may not be."""
+    if each.result.value is None or each.got.shape != wanted.shape:
+        return False
+    found = np.isnan(each.got)
+    return bool(np.any(wanted & ~found) or np.any(found & ~allowed))
 
 
 def _spread(run: Run, each: Comparison, letter: str, wanted: Array, allowed: Array) -> Finding:

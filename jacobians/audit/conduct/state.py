@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.compare import Comparison, Run
+from jacobians.audit.compare import TIMES, Comparison, Run
 from jacobians.audit.findings import finding
 from jacobians.audit.layer import Layer, Probe, Right, widened
 from jacobians.audit.python import shown, shown_steady
@@ -18,15 +19,15 @@ from jacobians.audit.report import Finding
 from jacobians.audit.reproduce import calls, compared, on_other
 from jacobians.audit.subject import Result
 
-__all__ = ["OVERWRITTEN", "repeated", "state"]
+__all__ = ["OVERWRITTEN", "repeated", "seldom", "state"]
 
 Array = npt.NDArray[Any]
 # Title, cause and cure.
 Reason = tuple[str, str, str]
 Results = dict[str, Result]
 
-# Calls with the same numbers, of which a random one gives the same results with a small probability.
-TIMES = 7
+# How often calls are made again that have shown on what a result depends.
+REPLAYED = 2
 # Other numbers that have to show what a few have shown.
 CONFIRMED = 12
 OVERWRITTEN: Reason = (
@@ -86,6 +87,12 @@ class History:
             self.right[id(probe)] = self.run.layer.right(probe)
         return Comparison(self.run.layer, probe, name, results[name], self.right[id(probe)][name])
 
+    def settle(self, name: str) -> None:
+        """Note the calls whose result was wrong and is right when they are made again."""
+        for what, (probe, results) in self.calls.items():
+            if name in results and what != "held":
+                self.run.settled(self.of(what, name), functools.partial(self.run.again, probe, name))
+
 
 def state(run: Run) -> Iterator[Finding]:
     """Find results that are others after other calls, before all calls: a cache may look like a formula."""
@@ -101,6 +108,33 @@ def state(run: Run) -> Iterator[Finding]:
             lines, sides = _lines(history, name, reason, each)
             title, cause, cure = reason
             yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines, sides=sides, at=each.wrong)
+        if name not in run.unsteady:
+            history.settle(name)
+
+
+def seldom(run: Run) -> Iterator[Finding]:
+    """Say of each result how often it was wrong in a call, and right when that was made again, of how many calls."""
+    for name, each in run.slipped.items():
+        if name in run.unsteady:
+            continue
+        _, cause, cure = RANDOM
+        of = run.judged[name]
+        title = f"is wrong now and then: in {run.slips[name]} of {of} calls"
+        lines = shown_steady(name, calls(run, run.subject.side(name)), of)
+        known = ("the same call, made again, gave the right result", *filter(None, [each.result.raised]))
+        yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines, known=known)
+    yield from _kept(run)
+
+
+def _kept(run: Run) -> Iterator[Finding]:
+    """Say what depends on the call before where nothing else does: it is so small that no value was called wrong."""
+    for name, (each, before) in run.kept.items():
+        if name in run.broken or name in run.slipped:
+            continue
+        run.inexact.discard(name)
+        side, (title, cause, cure) = run.subject.side(name), KEPT
+        lines = [*on_other(run, before, side), *calls(run, side), *shown(name, each.right.value)]
+        yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines)
 
 
 def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
@@ -112,13 +146,15 @@ def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
             return None
         if all(Right(each.got).allows(widened(result.value)) for result in again):
             continue
-        steady = all(Right(widened(again[0].value)).allows(widened(result.value)) for result in again)
+        same = Right(widened(again[0].value))
+        steady = each.name in run.kept or all(same.allows(widened(result.value)) for result in again)
         title, cause, cure = KEPT if steady else RANDOM
         side = run.subject.side(each.name)
         largest = run.layer.draw(max(run.cases, key=lambda case: case.numbers), run.seed)
-        left = [*on_other(run, largest, side), *calls(run, side), *shown(each.name, each.right.value)]
+        shows, before = run.kept.get(each.name, (each, largest))
+        left = [*on_other(run, before, side), *calls(run, side), *shown(each.name, shows.right.value)]
         lines = left if steady else shown_steady(each.name, calls(run, side), TIMES)
-        return finding(run, each, title, "state", (cause, cure, "memory"), lines=lines)
+        return finding(run, shows, title, "state", (cause, cure, "memory"), lines=lines)
     return None
 
 
@@ -133,8 +169,9 @@ def _called(run: Run) -> History | None:
     small, new, other, unused, last = [layer.small(*each) for each in asked]
     if small is None or new is None or other is None or unused is None or last is None:
         return None
-    before, first = history.call("small", small), history.call("new", new)
-    if any(each.value is None for each in (*before.values(), *first.values())):
+    history.call("small", small)
+    first = history.call("new", new)
+    if run.lost:
         return None  # code that takes its process down is not called for this any more
     history.call("mixed", new.reordered())
     held = {name: Result(None if each.value is None else np.array(each.returned)) for name, each in first.items()}
@@ -169,7 +206,9 @@ def _reasons(history: History, name: str) -> Iterator[tuple[Reason, Comparison]]
     again = [history.of(f"new again {time}", name) for time in range(TIMES)]
     if _accumulates(again):
         yield ACCUMULATED, again[-1]
-    if any(_differ(each, again[-1]) for each in again[1:]):
+    # Of what is right most of the time, it is said how often it is wrong.
+    differ, right = any(_differ(each, again[-1]) for each in again[1:]), sum(each.fine for each in again)
+    if differ and right <= TIMES / 2:
         yield RANDOM, next((each for each in again if not each.fine), again[-1])  # two that differ cannot both be right
     if _differ(held, new):
         yield OVERWRITTEN, _beside(held, new)
@@ -178,10 +217,29 @@ def _reasons(history: History, name: str) -> Iterator[tuple[Reason, Comparison]]
         each, fine = history.of(what, name), new.fine and history.of(f"{what} first", name).fine
         if fine and not each.fine and _holds_again(history.run, new, reason):
             yield reason, each
-    if _differ(history.of("small again", name), small):
-        yield KEPT, _beside(history.of("small again", name), small)
-    if name in history.calls.get("alone", (None, {}))[1] and _differ(history.of("alone", name), again[-1]):
-        yield SAVED, _beside(history.of("alone", name), again[-1])
+    for reason, what, other, first in ((KEPT, "small again", small, new), (SAVED, "alone", again[-1], again[-2])):
+        each = history.of(what, name) if name in history.calls.get(what, (None, {}))[1] else other
+        # Where the other one is wrong, so are all that come first.
+        if _differ(each, other) and (other.fine or not first.fine) and _is_replayed(history, reason, other):
+            yield reason, _beside(each, other)
+
+
+# The calls that show on what a result depends, by their names, each of one function or of that whose result it is.
+SHOWN: dict[Reason, tuple[tuple[str, str], ...]] = {
+    KEPT: (("new", ""), ("mixed", ""), ("other", ""), ("small", "")),
+    SAVED: (("mixed", "forward"), ("new", "")),
+}
+
+
+def _is_replayed(history: History, reason: Reason, other: Comparison) -> bool:
+    """Whether the calls that have shown it give another result than `other`, and one and the same, each time."""
+    probes, side = {what: probe for what, (probe, _) in history.calls.items()}, history.run.subject.side(other.name)
+    found = []
+    for _ in range(REPLAYED):
+        for what, only in SHOWN[reason]:
+            results = history.run.results(probes[what], only=only or side)
+        found.append(dataclasses.replace(other, result=results[other.name]))
+    return all(_differ(each, other) and not _differ(each, found[0]) for each in found)
 
 
 def _holds_again(run: Run, new: Comparison, reason: Reason) -> bool:
