@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jacobians.formula.combine import Combinations
 from jacobians.formula.products import MOST_DENOMINATOR, rational
-from jacobians.formula.relation import Coefficient, Sizes, Term, counted
+from jacobians.formula.relation import Coefficient, Sizes, Term, counted, size_of
 from jacobians.formula.rows import Readings, Rows, is_spatial
 from jacobians.formula.structure import SIZES
 
@@ -24,6 +24,10 @@ Counts = tuple[tuple[str, int], ...]
 
 # Sizes that coefficients are made of.
 MOST_SCALES = 5
+# Each way to multiply by some of them and divide by the others, as columns.
+SIGNS = [np.array([*itertools.product((-1, 1), repeat=count)]).T for count in range(MOST_SCALES + 1)]
+# Far more than logarithms of equal products differ by.
+NEARLY = 1e-6
 
 
 def coefficient(term: Term, rows: Rows, readings: Readings, combinations: Combinations) -> Coefficient | None:
@@ -100,10 +104,17 @@ def _names(readings: Readings, combinations: Combinations) -> list[str]:
 
 
 def _powers(given: Sequence[tuple[Fraction, Sizes]], names: Sequence[str]) -> Coefficient | None:
-    for count in range(MOST_SCALES + 1):
-        for some in itertools.combinations(names, count):
-            for powers in itertools.product((-1, 1), repeat=count):
-                pairs = tuple(zip(some, powers, strict=True))
+    values = [each for each, _ in given]
+    if len(set(values)) == 1 or not all(values):
+        return Coefficient(values[0]) if len(set(values)) == 1 else None
+    logs = np.log([[float(size_of(name, sizes)) for name in names] for _, sizes in given])
+    left = np.log(np.abs(np.array(values, float)))
+    for count in range(1, MOST_SCALES + 1):
+        for some in itertools.combinations(range(len(names)), count):
+            chosen = logs[:, some]
+            # Logarithms leave few candidates; fractions decide.
+            for powers in np.flatnonzero(np.ptp(left[:, None] - chosen @ SIGNS[count], axis=0) < NEARLY):
+                pairs = tuple((names[at], int(SIGNS[count][row, powers])) for row, at in enumerate(some))
                 if (number := _number(given, pairs)) is not None:
                     return Coefficient(number, pairs)
     return None
