@@ -67,7 +67,7 @@ class Equations:
         }
         joined = {name: some for view in views for name, some in view.joined.items()}
         self.joined = {name: some for name, some in joined.items() if flat or name.endswith("+")}
-        self.pairs: dict[tuple[tuple[str, ...], str, int], tuple[Array, Array, Array]] = {}
+        self.pairs: dict[tuple[tuple[str, ...], str], list[tuple[Array, Array, Array]]] = {}
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0
 
@@ -255,8 +255,8 @@ class Equations:
     ) -> list[tuple[str, Fraction]]:
         """Return by how much an index grows with another one, all other free ones being the same: most usual first."""
         found: dict[tuple[str, Fraction], float] = {}
-        for lag, factor in itertools.product(LAGS, factors):
-            one, two, step = self._neighbours(each, tuple(free), lag)
+        pairs = zip(LAGS, self._neighbours(each, tuple(free)), strict=True)
+        for (lag, (one, two, step)), factor in itertools.product(pairs, factors):
             if len(step):
                 rise = column[two] - column[one]
                 by = step * self.sized(factor)[one] if factor else step
@@ -271,11 +271,10 @@ class Equations:
         usual = sorted(some, key=lambda each: (bool(each[0]) and each[1] < 0, -found[each]))
         return usual[:MOST_SLOPES] or [("", Fraction(0))]
 
-    def _neighbours(self, each: str, free: tuple[str, ...], lag: int) -> tuple[Array, Array, Array]:
-        key = (free, each, lag)
-        if key not in self.pairs:
-            self.pairs[key] = neighbours(self.rows, each, free, lag)
-        return self.pairs[key]
+    def _neighbours(self, each: str, free: tuple[str, ...]) -> list[tuple[Array, Array, Array]]:
+        if (free, each) not in self.pairs:
+            self.pairs[free, each] = neighbours(self.rows, each, free, LAGS)
+        return self.pairs[free, each]
 
 
 def _choices(slopes: dict[str, list[tuple[str, Fraction]]]) -> Iterator[dict[str, Fraction]]:
