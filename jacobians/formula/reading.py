@@ -175,7 +175,7 @@ class _Formulas:
         """Return how many calls it takes to read a layer, roughly."""
         if self.ways:
             return self.ways[0].cost(layer, self.structure)
-        return len(products.ways(self.result, FACTORS[self.result], self.structure)[0].groups(layer, self.structure))
+        return _products(layer) // max(math.prod(self.values[layer].shape), 1)
 
     def _fitted(self) -> Formula:
         terms = [term for letters in self.factors for term in self._terms(letters, self._readings(letters))]
@@ -239,11 +239,12 @@ class _Formulas:
             fewer = [each for each in self.factors if set(each) < set(letters)]
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
-            limited = _limited(call, max(self.left // SHARE, LEAST_CALLS))
+            most = max(self.left // SHARE, LEAST_CALLS)
             usual = set(letters) == set(FACTORS[self.result])
             ways = self.ways if usual else products.ways(self.result, letters, self.structure)
             try:
-                found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, ways)
+                given = (_limited(call, most), layer, self.result, letters, self.dtype, self.structure, ways)
+                found = read_products(*given, most // 4)
             except OutOfCalls:
                 if self.left <= 0:
                     raise
