@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.formula.relation import Tensor, View
+from jacobians.formula.relation import FIRST_TWO, PAIRS, Tensor, View
 from jacobians.formula.rows import Readings, Rows
 
 __all__ = ["is_function", "neighbours", "other_views"]
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 # Products by which orders of memory are compared, and how many orders are tried.
 MOST_SCORED, MOST_VIEWS = 12_000, 4
 # Steps that one axis is taken in.
-STEPS = (2, -2, 3, -3)
+STEPS = (2, -2, 3, -3, PAIRS, FIRST_TWO)
 # By how much the share of steady growth has to be better.
 BETTER = 0.003
 
