@@ -126,6 +126,11 @@ ROWS = (
         "Look at slices with a step, and at a reshape that deals neighbours to different blocks.",
     ),
     Atom(
+        "neighbours-exchanged",
+        "{entries} are exchanged {which}",
+        "Look at an index that is computed with ^ 1, and at two entries that change places.",
+    ),
+    Atom(
         "border",
         "pixels {where} are {kind} along {axes}, where they are 0",
         "Pad with zeros: negative indices count from the end; np.roll and np.pad's other modes fold.",

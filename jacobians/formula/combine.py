@@ -101,19 +101,19 @@ class Combinations:
         table = np.zeros((len(allowed), 2 * reach + 1), bool)
         for at, some in enumerate(allowed):
             table[at, [each + reach for each in some]] = True
-        where = np.arange(len(allowed))
+        # Layers at which few values are allowed leave few combinations for the others.
+        order = np.argsort(table.sum(axis=1), kind="stable")
+        small = np.array(SMALL)
         for names, values, costs, _ in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
-            best: tuple[float, int, int] | None = None
-            for constant in SMALL:
-                there = values + constant + reach
+            rows, constants = np.repeat(np.arange(len(values)), len(small)), np.tile(small, len(values))
+            for at in order:
+                there = values[rows, at] + constants + reach
                 inside = (there >= 0) & (there < table.shape[1])
-                fits = np.flatnonzero(np.all(inside & table[where, np.where(inside, there, 0)], axis=1))
-                if len(fits):
-                    at = fits[np.argmin(costs[fits])]
-                    found = (float(costs[at]) + abs(constant), int(at), constant)
-                    best = min(best or found, found)
-            if best:
-                return self._linear(names[best[1]], best[2], by)
+                fits = inside & table[at, np.where(inside, there, 0)]
+                rows, constants = rows[fits], constants[fits]
+            if len(rows):
+                best = np.lexsort((constants, rows, costs[rows] + np.abs(constants)))[0]
+                return self._linear(names[rows[best]], int(constants[best]), by)
         return None
 
     def _linear(self, names: tuple[tuple[str, int], ...], constant: int, by: int) -> Linear:

@@ -52,19 +52,18 @@ def read_groups(
         group[entries] = at
         within[entries] = np.arange(len(entries))
     widest = max(map(len, groups), default=0)
-    if _calls(len(groups), second, bits) + _calls(len(groups), widest, bits) > most:
+    if _calls(len(groups), second, bits) + _calls(len(groups), 2 * widest, bits) > most:
         return None
     some = give([(group == len(groups) // 2).astype(float), np.ones(second)])
-    if some is None:
+    scale = 1.0 if some is None else float(next(iter(some[some != 0]), 1.0))
+    if some is None or np.any(some[some != 0] != scale):
         return None
-    scale = float(min(some[some != 0], key=abs, default=1.0))
-    other = _numbers(give, group, [np.ones(first), np.arange(second) + 1.0], bits, scale)
-    own: Array | None = np.ones((1, 1), np.int64)
-    if widest > 1:
-        own = _numbers(give, group, [within + 1, np.ones(second)], bits, scale)
-    if other is None or own is None:
+    # Sums of two odd numbers are even: where two products of a group meet, that shows at once.
+    own = _numbers(give, group, [2 * within + 1, np.ones(second)], bits, scale, odd=True)
+    other = None if own is None else _numbers(give, group, [np.ones(first), np.arange(second) + 1.0], bits, scale)
+    if own is None or other is None:
         return None
-    own = np.where(other > 0, own, 0) if widest == 1 else own
+    own = (own + 1) // 2
     limits = np.array([len(entries) for entries in groups])
     if np.any(other > second) or np.any(own > limits) or not np.array_equal(other > 0, own > 0):
         return None
@@ -79,7 +78,9 @@ def _calls(groups: int, many: int, bits: int) -> int:
     return -(-groups // max(1, bits // many.bit_length())) if many > 1 else 0
 
 
-def _numbers(give: Give, group: Array, numbers: list[Array], bits: int, scale: float) -> Array | None:
+def _numbers(
+    give: Give, group: Array, numbers: list[Array], bits: int, scale: float, *, odd: bool = False
+) -> Array | None:
     """Return, per entry of the result, the product of two numbers for each group; None where sums are no digits."""
     count = int(group.max(initial=-1)) + 1
     width = int(max(each.max(initial=1) for each in numbers)).bit_length()
@@ -98,4 +99,6 @@ def _numbers(give: Give, group: Array, numbers: list[Array], bits: int, scale: f
         for _ in range(some):
             found.append(left % 2**width)
             left >>= width
+            if odd and np.any((found[-1] > 0) & (found[-1] % 2 == 0)):
+                return None
     return np.stack(found, axis=1) if found else None

@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.relation import FLOOR, FOLDS, Axis, Equation, Linear, View, fold, size_of
-from jacobians.formula.rows import Readings, Rows, is_spatial, own_sizes
+from jacobians.formula.rows import Readings, Rows, own_sizes
 from jacobians.formula.structure import SIZES
 from jacobians.formula.views import is_function, neighbours
 
 __all__ = ["ORDERS", "Equations"]
 
 Array = npt.NDArray[Any]
+# By how much an index grows with another one: a size, or none, times a number.
+Slope = tuple[str, Fraction]
 
 # Arrays of responses, taps and pixels. Indices of those that come first are free where they can be.
 RESPONSES, TAPS, PIXELS = ("G", "S"), ("F", "dF", "b", "db"), ("X", "dX")
@@ -67,7 +69,7 @@ class Equations:
         }
         joined = {name: some for view in views for name, some in view.joined.items()}
         self.joined = {name: some for name, some in joined.items() if flat or name.endswith("+")}
-        self.pairs: dict[tuple[tuple[str, ...], str, int], tuple[Array, Array, Array]] = {}
+        self.pairs: dict[tuple[tuple[str, ...], str], list[tuple[Array, Array, Array]]] = {}
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0
 
@@ -231,6 +233,7 @@ class Equations:
         column = self.column(name)
         slopes = {each: self._slopes(column, each, free, self._factors(name)) for each in free}
         choices = _choices({each: found for each, found in slopes.items() if found != [("", Fraction(0))]})
+        choices = itertools.chain(self._over_groups(slopes), choices)
         likely = self.likely.get(name)
         if likely and all(each in free for each, _ in likely.terms):
             choices = itertools.chain([dict(likely.terms)], choices)
@@ -241,22 +244,29 @@ class Equations:
                 off = off - self.column(each) * int(slope * value.denominator)
             yield value, off
 
+    def _over_groups(self, slopes: Mapping[str, Sequence[Slope]]) -> Iterator[dict[str, Fraction]]:
+        """Yield what an index is if it grows with one index that is counted over all groups alone."""
+        for group, inner in (some for name, some in self.joined.items() if name.endswith("+")):
+            if group in slopes and inner in slopes:
+                size = self.axes[inner].size
+                for factor, slope in slopes[inner]:
+                    if slope and not factor:
+                        yield {f"{size}·{group}": slope, inner: slope}
+
     def _factors(self, name: str) -> tuple[str, ...]:
         """Return the sizes with which an index may grow: planes and filters of a group, and rows, in flat indices."""
         structure = self.readings.structure
         if name.endswith("*"):
             image = [size for axis in SIZES[structure.spatial_ndim] for size in axis]
             return ("", *image)
-        grouped = structure.groups > 1 and not is_spatial(name) and not name.endswith(".n")
+        grouped = structure.groups > 1 and not name.endswith(".n")
         return ("", "n/g", "d/g") if grouped else ("",)
 
-    def _slopes(
-        self, column: Array, each: str, free: Sequence[str], factors: Sequence[str]
-    ) -> list[tuple[str, Fraction]]:
+    def _slopes(self, column: Array, each: str, free: Sequence[str], factors: Sequence[str]) -> list[Slope]:
         """Return by how much an index grows with another one, all other free ones being the same: most usual first."""
         found: dict[tuple[str, Fraction], float] = {}
-        for lag, factor in itertools.product(LAGS, factors):
-            one, two, step = self._neighbours(each, tuple(free), lag)
+        pairs = zip(LAGS, self._neighbours(each, tuple(free)), strict=True)
+        for (lag, (one, two, step)), factor in itertools.product(pairs, factors):
             if len(step):
                 rise = column[two] - column[one]
                 by = step * self.sized(factor)[one] if factor else step
@@ -268,17 +278,16 @@ class Equations:
                         found[factor, slope] = max(found.get((factor, slope), 0), count / len(step) / lag)
         some = [each for each, share in found.items() if share > RARE]
         # Counted modulo two groups, a group back is a group on.
-        usual = sorted(some, key=lambda each: (bool(each[0]) and each[1] < 0, -found[each]))
+        usual = sorted(some, key=lambda one: (bool(one[0]) and one[1] < 0, -found[one]))
         return usual[:MOST_SLOPES] or [("", Fraction(0))]
 
-    def _neighbours(self, each: str, free: tuple[str, ...], lag: int) -> tuple[Array, Array, Array]:
-        key = (free, each, lag)
-        if key not in self.pairs:
-            self.pairs[key] = neighbours(self.rows, each, free, lag)
-        return self.pairs[key]
+    def _neighbours(self, each: str, free: tuple[str, ...]) -> list[tuple[Array, Array, Array]]:
+        if (free, each) not in self.pairs:
+            self.pairs[free, each] = neighbours(self.rows, each, free, LAGS)
+        return self.pairs[free, each]
 
 
-def _choices(slopes: dict[str, list[tuple[str, Fraction]]]) -> Iterator[dict[str, Fraction]]:
+def _choices(slopes: dict[str, list[Slope]]) -> Iterator[dict[str, Fraction]]:
     """Yield the usual slopes, and then with one or two less usual ones."""
     named = {
         name: [(f"{factor}·{name}" if factor else name, slope) for factor, slope in found]

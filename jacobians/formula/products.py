@@ -21,6 +21,7 @@ import numpy.typing as npt
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
 from jacobians.formula.digits import read_groups
+from jacobians.formula.powers import read_powers
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from jacobians.formula.sums import read_sums
 from jacobians.geometry import Geometry
@@ -50,10 +51,6 @@ SPARE_BITS = 3
 CALL_BITS = 50
 # Calls that are few, whatever they tell.
 FEW_CALLS = 24
-# Calls by which sums of products are read from digits.
-MOST_BLOCKS = 6
-# Bits of products with which sums of several are told apart, and of how many products.
-ENOUGH_BITS, MOST_SUMMED, MOST_PAIRS = 40, 500, 130_000
 # Coefficients that were read, which are tried before the ratio of two calls.
 MOST_COEFFICIENTS = 24
 # Of a product with its coefficient, and of the ratio of two.
@@ -147,6 +144,7 @@ def read_products(
     dtype: str,
     structure: Structure,
     first: Sequence[Way] = (),
+    most: int = MOST_CALLS,
 ) -> Reading | None:
     """Read which products of two factors, or entries of one, code sums at one layer.
 
@@ -166,11 +164,13 @@ def read_products(
         Axes and groups.
     first : sequence of Way
         How products are told by digits, if they can be, in this order.
+    most : int
+        Groups of entries that may be given one after the other, where nothing else tells the products.
 
     Returns
     -------
     Reading or None
-        None where a call gives nothing, or other shapes than the one before.
+        None where a call gives nothing, or other shapes than the one before, or the groups are more.
     """
     reader = _Reader(call, layer, dtype, letters)
     if len(letters) == 1 and (found := reader.sums()):
@@ -180,7 +180,11 @@ def read_products(
     for way in first:
         if found := reader.places(way, structure):
             return found
+    if found := reader.powers():
+        return found
     groups = ways(result, letters, structure)[0].groups(layer, structure)
+    if len(groups) > most:
+        return None
     return reader.read([(group, np.arange(reader.count(letters[1]))) for group in groups])
 
 
@@ -244,8 +248,6 @@ class _Reader:
         self.bits = {0: (), 1: (bits,), 2: (first, bits - first)}[len(letters)]
         self.generator = np.random.default_rng(20)
         self.shape: tuple[int, ...] | None = None
-        # Whether some products come in one sum, and whether such sums can be read by digits.
-        self.mixes, self.digits = False, True
         self.coefficients: list[float] = [2.0, -1.0, 0.5]
 
     def count(self, letter: str) -> int:
@@ -253,35 +255,24 @@ class _Reader:
 
     def sums(self) -> Reading | None:
         """Read sums of the entries of one array by digits; None where they cannot be told so."""
-        found = self._by_digits(tuple(np.arange(self.count(letter)) for letter in self.letters))
-        return found and Reading(self.layer, self.shape or (), self.letters, *found)
 
-    def _by_digits(self, piece: tuple[Array, ...]) -> tuple[Array, Array] | None:
-        def give(numbers: list[Array]) -> Array | None:
-            values = self._values(piece, [numbers])
-            return None if values is None else np.asarray(values[0])
+        def give(numbers: Array) -> Array | None:
+            return self._given([numbers])
 
-        counts = [len(each) for each in piece]
+        count = self.count(self.letters[0])
         # Whole numbers are added without rounding; a common factor rounds.
         unit = float(exact.gamma(ROUNDINGS, self.dtype)) if self.dtype in exact.SIGNIFICAND else 0.0
-        scales = [1.0, *self.coefficients]
-        if len(self.letters) == 1 and (scale := self._scale(give, counts[0])):
-            scales = [scale]
-        found = read_sums(give, counts, sum(self.bits), unit, scales)
-        if found is None:
-            self.digits = False
-            return None
-        places, by = found
-        return np.stack([places[0], *(one[at] for one, at in zip(piece, places[1:], strict=True))]), by
+        found = read_sums(give, count, sum(self.bits), unit, self._scale(give, count))
+        return found and Reading(self.layer, self.shape or (), self.letters, *found)
 
-    def _scale(self, give: Callable[[list[Array]], Array | None], count: int) -> float:
-        """Return the number that single entries are multiplied with; 0 where the first and last show none."""
+    def _scale(self, give: Callable[[Array], Array | None], count: int) -> float:
+        """Return the number that single entries are multiplied with; 1 where the first and last show none."""
         for at in dict.fromkeys((0, count - 1, count // 2)):
-            value = give([(np.arange(count) == at).astype(np.float64)])
+            value = give((np.arange(count) == at).astype(np.float64))
             some = np.unique(value[value != 0]) if value is not None else np.zeros(0)
             if len(some):
                 return float(min(some, key=abs))
-        return 0.0
+        return 1.0
 
     def places(self, way: Way, structure: Structure) -> Reading | None:
         """Read one product at most of each group of entries, and one factor for all; None where that is not so."""
@@ -300,7 +291,15 @@ class _Reader:
         (place, *factors), scale = found
         return self._confirmed(np.stack([place, *factors[turn]]), np.full(len(place), scale), way)
 
-    def _confirmed(self, places: Array, by: Array, way: Way) -> Reading | None:
+    def powers(self) -> Reading | None:
+        """Read several products of each sum, of one factor; None where that is not so."""
+        if self.dtype not in exact.SIGNIFICAND:
+            return None
+        counts = (self.count(self.letters[0]), self.count(self.letters[1]))
+        found = read_powers(self._given, counts, sum(self.bits), float(exact.gamma(ROUNDINGS, self.dtype)))
+        return found and self._confirmed(*found)
+
+    def _confirmed(self, places: Array, by: Array, way: Way | None = None) -> Reading | None:
         """Return these products if random numbers give their sums."""
         count = int(np.bincount(places[0], minlength=1).max())
         most = max(int((2.0 ** sum(self.bits) / max(count, 1)) ** 0.5), 3)
@@ -335,15 +334,11 @@ class _Reader:
         return Reading(self.layer, self.shape, self.letters, places[:, kept], by[kept])
 
     def _part(self, part: tuple[Array, ...]) -> list[tuple[Array, Array]] | None:
-        """Read the products of some entries with others; where several come in one sum, by digits or of fewer."""
+        """Read the products of some entries with others; where several come in one sum, of fewer."""
         found = list[tuple[Array, Array]]()
         waiting = [part]
         while waiting:
             piece = waiting.pop()
-            few = len(piece) == 2 and math.prod(map(len, piece)) <= MOST_BLOCKS * sum(self.bits)
-            if self.mixes and self.digits and few and (told := self._by_digits(piece)):
-                found.append(told)
-                continue
             read = self._single(piece)
             if read is None:
                 return None
@@ -353,8 +348,7 @@ class _Reader:
                 continue
             if all(len(each) == 1 for each in piece):
                 raise Unreadable("single products cannot be told apart: the result is not linear in its factors")
-            self.mixes = True
-            waiting += [piece] if few and self.digits else _halves(piece)
+            waiting += _halves(piece)
         return found
 
     def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
@@ -370,8 +364,6 @@ class _Reader:
             if len(told.left):
                 found = _matched(values[:, told.left] / coefficient, codes)
                 told.add(found, np.full(len(found), coefficient))
-        if len(told.left) and sum(self.bits) > ENOUGH_BITS:
-            told.add_sums(*_sums(values[0, told.left], _table(codes)[0]))
         if len(told.left):
             more = [self._codes(piece) for _ in range(wanted)]
             second = self._values(piece, more)
@@ -431,13 +423,6 @@ class _Told:
         self.by.append(by[hit])
         self.left = self.left[~hit]
 
-    def add_sums(self, which: Array, products: Array) -> None:
-        """Add several products for some of the entries that are left."""
-        self.places.append(self.left[which])
-        self.products.append(products)
-        self.by.append(np.ones(len(which)))
-        self.left = np.delete(self.left, np.unique(which))
-
 
 def _halves(piece: tuple[Array, ...]) -> list[tuple[Array, ...]]:
     """Cut the entries of the array of which there are more into two."""
@@ -461,34 +446,6 @@ def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:
     at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
     found = order[at]
     return np.where(np.all(table[:, found] == values, axis=0), found, -1)
-
-
-def _sums(values: Array, table: Array) -> tuple[Array, Array]:
-    """Find the products, up to four, whose sums came: which value each is part of, and which product it is."""
-    which, found = list[int](), list[int]()
-    if len(table) > MOST_SUMMED:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    one, two = np.triu_indices(len(table))
-    pairs = table[one] + table[two]
-    order = np.argsort(pairs)
-    ordered = pairs[order]
-    # Of two, three and four products; with so many digits, two sums of different products are not alike.
-    rests: list[tuple[Array, Callable[[int], list[int]]]] = [
-        (np.zeros(1), lambda _: []),
-        (table, lambda at: [at]),
-        (ordered[:MOST_PAIRS], lambda at: [int(one[order[at]]), int(two[order[at]])]),
-    ]
-    for at, value in enumerate(values):
-        for rest, products in rests:
-            place = np.minimum(np.searchsorted(ordered, value - rest), len(ordered) - 1)
-            hits = np.flatnonzero(ordered[place] == value - rest)
-            if len(hits):
-                pair = order[place[hits[0]]]
-                several = [int(one[pair]), int(two[pair]), *products(int(hits[0]))]
-                which += [at] * len(several)
-                found += several
-                break
-    return np.array(which, np.int64), np.array(found, np.int64)
 
 
 def _ratios(values: Array, codes: Sequence[Sequence[Array]], dtype: str) -> Array:

@@ -255,6 +255,7 @@ class _Separation:
         plain = [Condition(Linear.of({name: 1})) for name in self.columns]
         yield plain[: len(names)]
         yield plain[len(names) :]
+        yield list(self._unfolded())
         yield [dataclasses.replace(each, modulus=by) for each in plain for by in MODULI]
         yield [dataclasses.replace(each, of=of) for each in plain for of in ("first", "last")]
         steps = sorted({1, *self.combinations.steps})
@@ -273,6 +274,13 @@ class _Separation:
         ]
         yield list(dict.fromkeys(apart))
         yield [dataclasses.replace(each, modulus=by) for each in dict.fromkeys(apart) for by in steps[1:]]
+
+    def _unfolded(self) -> Iterator[Condition]:
+        """Yield what is folded, as it is before that."""
+        for each in self.term.equations:
+            indices = {name: by for name, by in each.value.terms if "." in name}
+            if each.fold and indices and all(name in self.columns for name in indices):
+                yield Condition(Linear.of(indices))
 
     def _values(self, form: Condition, kept: Array) -> Array:
         value = np.broadcast_to(form.form.scaled(self.columns, {}), kept.shape)

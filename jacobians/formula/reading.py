@@ -108,6 +108,8 @@ class _Formulas:
         self.most = self.left = most
         self.known: dict[tuple[tuple[str, ...], Layer], Reading | None] = {}
         self.views: dict[tuple[str, ...], tuple[View, ...]] = {}
+        self.terms: dict[tuple[tuple[str, ...], tuple[Layer, ...]], list[Term]] = {}
+        self.tried: tuple[Formula | None, list[Layer]] = None, []
         self.factors: list[tuple[str, ...]] = []
         self.shape: tuple[Linear, ...] = ()
         self.wanted: set[Layer] = set()
@@ -137,7 +139,7 @@ class _Formulas:
         self.factors = self._factors(max(some, key=lambda each: (_is_telling(each), each.geometry.pixels)))
         found = self._fitted()
         try:
-            while self.left and (wrong := [each for each in self.values if not self._predicts(found, each)]):
+            while self.left and (wrong := self._wrong(found)):
                 if self.wanted.issuperset(wrong):
                     more = list(dict.fromkeys([*self.factors, *self._factors(wrong[0])]))
                     if more == self.factors:
@@ -151,6 +153,12 @@ class _Formulas:
             # What the calls did not suffice for is seen where the formula is held against the code.
             pass
         return found
+
+    def _wrong(self, formula: Formula) -> list[Layer]:
+        """Return the layers at which a formula does not predict the code."""
+        if formula != self.tried[0]:
+            self.tried = formula, [each for each in self.values if not self._predicts(formula, each)]
+        return self.tried[1]
 
     def _order(self) -> list[Layer]:
         """Return the layers, those that take few calls to read and tell much first."""
@@ -167,19 +175,24 @@ class _Formulas:
         """Return how many calls it takes to read a layer, roughly."""
         if self.ways:
             return self.ways[0].cost(layer, self.structure)
-        return len(products.ways(self.result, FACTORS[self.result], self.structure)[0].groups(layer, self.structure))
+        return _products(layer) // max(math.prod(self.values[layer].shape), 1)
 
     def _fitted(self) -> Formula:
-        terms: list[Term] = []
-        for letters in self.factors:
-            readings, missing = completed(self._readings(letters), self.result, self.structure)
+        terms = [term for letters in self.factors for term in self._terms(letters, self._readings(letters))]
+        return Formula(self.result, tuple(terms), self.shape, (("groups", self.structure.groups),))
+
+    def _terms(self, letters: tuple[str, ...], read: Sequence[Reading]) -> list[Term]:
+        """Fit terms to what was read, once."""
+        key = letters, tuple(each.layer for each in read)
+        if key not in self.terms:
+            readings, missing = completed(read, self.result, self.structure)
             found = fit(readings, self.result, self.structure, readings[0].layer.geometry, self.views.get(letters))
             if found is None:
                 raise Unreadable("the products that are summed follow no relation between indices")
             if found:
                 self.views[letters] = found[0].views
-            terms += [each.with_ones(missing) for each in found]
-        return Formula(self.result, tuple(terms), self.shape, (("groups", self.structure.groups),))
+            self.terms[key] = [each.with_ones(missing) for each in found]
+        return self.terms[key]
 
     def _readings(self, letters: tuple[str, ...]) -> list[Reading]:
         """Read the first layers that have such products, and those that are wanted; others that have none are known."""
@@ -226,11 +239,12 @@ class _Formulas:
             fewer = [each for each in self.factors if set(each) < set(letters)]
             parts = [self._reading(each, layer) for each in fewer]
             call = _without(self.call, [each for each in parts if each])
-            limited = _limited(call, max(self.left // SHARE, LEAST_CALLS))
+            most = max(self.left // SHARE, LEAST_CALLS)
             usual = set(letters) == set(FACTORS[self.result])
             ways = self.ways if usual else products.ways(self.result, letters, self.structure)
             try:
-                found = read_products(limited, layer, self.result, letters, self.dtype, self.structure, ways)
+                given = (_limited(call, most), layer, self.result, letters, self.dtype, self.structure, ways)
+                found = read_products(*given, most // 4)
             except OutOfCalls:
                 if self.left <= 0:
                     raise
@@ -252,12 +266,17 @@ class _Formulas:
         """Whether a formula gives what the code gives for one draw, up to rounding."""
         sizes, value = sizes_of(layer), self.values[layer]
         numbers = self.numbers[layer]
-        predicted, size = (formula.predict(sizes, numbers, absolute=each) for each in (False, True))
+        predicted = formula.predict(sizes, numbers)
+        if np.array_equal(predicted, value):
+            return True
+        if predicted.shape != value.shape:
+            return False
+        size = formula.predict(sizes, numbers, absolute=True)
         ones = {letter: np.ones_like(each) for letter, each in numbers.items()}
         count = int(np.max(formula.predict(sizes, ones, absolute=True), initial=0))
         dtype = self.dtype if self.dtype in exact.SIGNIFICAND else "float64"
         unit = float(exact.gamma(ROUNDINGS + min(count, 2 ** (exact.SIGNIFICAND[dtype] - 2)), dtype))
-        return predicted.shape == value.shape and bool(np.all(np.abs(predicted - value) <= unit * size))
+        return bool(np.all(np.abs(predicted - value) <= unit * size))
 
     def _factors(self, layer: Layer) -> list[tuple[str, ...]]:
         """Return which arrays are multiplied: those whose part of the result is not 0 when the others are."""

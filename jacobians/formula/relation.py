@@ -168,7 +168,8 @@ class View:
     `order` names positions of axes. Read: the memory is unravelled as if the axes stood in this order. Written: the
     entries lie in memory in this order, and it is unravelled in the tensor's own. `steps` are pairs of an axis and a
     step, in which the indices of the axis are taken: those that leave the remainder 0 first, then those that leave 1,
-    …; negative ones undo that. With `ones`, every entry counts as 1. An index of the tensor is written ``letter.name``.
+    …; negative ones undo that. The steps `PAIRS` and `FIRST_TWO` exchange neighbours. With `ones`, every entry counts
+    as 1. An index of the tensor is written ``letter.name``.
     """
 
     tensor: Tensor
@@ -216,7 +217,7 @@ class View:
     def _stepped(self, indices: Sequence[Array], shape: Sequence[int], sign: int) -> list[Array]:
         found = list(indices)
         for axis, step in self.steps:
-            found[axis] = stepped(shape[axis], sign * step)[found[axis]]
+            found[axis] = stepped(shape[axis], step if step in EXCHANGED else sign * step)[found[axis]]
         return found
 
     def _ravelled(self, indices: Sequence[Array], shape: Sequence[int]) -> Array:
@@ -224,8 +225,16 @@ class View:
         return np.asarray(np.ravel_multi_index(ordered, [shape[at] for at in self.order]))
 
 
+# Steps of a view that exchange neighbours, 1, 0, 3, 2, …, and 1, 0, 2, 3, …, in words.
+PAIRS, FIRST_TWO = 0, 1
+EXCHANGED = {PAIRS: "in pairs", FIRST_TWO: "at 0 and 1"}
+
+
 def stepped(size: int, step: int) -> Array:
     """Return 0 … size − 1 in steps: 0, step, 2·step, …, 1, step + 1, …; for a negative step, where each stands."""
+    if step in EXCHANGED:
+        exchanged = np.arange(size - size % 2 if step == PAIRS else min(size - size % 2, 2))
+        return np.concatenate([exchanged ^ 1, np.arange(len(exchanged), size)])
     order = np.argsort(np.arange(size) % abs(step), kind="stable")
     return np.argsort(order) if step < 0 else order
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.formula.relation import Tensor, View
+from jacobians.formula.relation import FIRST_TWO, PAIRS, Tensor, View
 from jacobians.formula.rows import Readings, Rows
 
 __all__ = ["is_function", "neighbours", "other_views"]
@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 # Products by which orders of memory are compared, and how many orders are tried.
 MOST_SCORED, MOST_VIEWS = 12_000, 4
 # Steps that one axis is taken in.
-STEPS = (2, -2, 3, -3)
+STEPS = (2, -2, 3, -3, PAIRS, FIRST_TWO)
 # By how much the share of steady growth has to be better.
 BETTER = 0.003
 
@@ -83,7 +83,7 @@ class _Steadiness:
         for name in rows.columns:
             if name not in own and not is_function(name, free, rows):
                 free.append(name)
-        self.pairs = [neighbours(rows, each, free, 1) for each in free]
+        self.pairs = [neighbours(rows, each, free, (1,))[0] for each in free]
 
     def of(self, view: View) -> float:
         """Return the share of neighbours between which an index grows as it usually does, in the mean."""
@@ -125,17 +125,20 @@ def is_function(name: str, free: Sequence[str], rows: Rows) -> bool:
     return not np.any(alike & (rows.columns[name][order[1:]] != rows.columns[name][order[:-1]]))
 
 
-def neighbours(rows: Rows, each: str, free: Sequence[str], lag: int) -> tuple[Array, Array, Array]:
-    """Return pairs of products whose free indices are the same but for one, and by how much that differs."""
+def neighbours(rows: Rows, each: str, free: Sequence[str], lags: Sequence[int]) -> list[tuple[Array, Array, Array]]:
+    """Return, for each lag, pairs of products whose free indices are the same but for one, and how that differs."""
     others = [rows.columns[other] for other in free if other != each]
     order = np.lexsort((rows.columns[each], *others, rows.layer))
-    one, two = order[:-lag], order[lag:]
-    alike = rows.layer[one] == rows.layer[two]
-    for other in others:
-        alike &= other[one] == other[two]
-    step = rows.columns[each][two] - rows.columns[each][one]
-    alike &= step > 0
-    return one[alike], two[alike], step[alike]
+    found = []
+    for lag in lags:
+        one, two = order[:-lag], order[lag:]
+        alike = rows.layer[one] == rows.layer[two]
+        for other in others:
+            alike &= other[one] == other[two]
+        step = rows.columns[each][two] - rows.columns[each][one]
+        alike &= step > 0
+        found.append((one[alike], two[alike], step[alike]))
+    return found
 
 
 def _views(tensor: Tensor, current: View, varies: Sequence[bool]) -> Iterator[View]:

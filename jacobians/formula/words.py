@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from jacobians.formula.atoms import ATOMS
 from jacobians.formula.normal import LETTERS, SPATIAL, aligned, expanded, is_plain, plus, position, solved
-from jacobians.formula.relation import AXES, FLOOR, Axis, Condition, Equation, Formula, Linear, Term, View
+from jacobians.formula.relation import AXES, EXCHANGED, FLOOR, Axis, Condition, Equation, Formula, Linear, Term, View
 from jacobians.formula.writing import ENTRIES, NAMES, conditioned, equation, linear, write
 
 __all__ = ["Explanation", "explain", "known_sizes"]
@@ -694,6 +694,9 @@ def _weight(form: Linear) -> int:
 def _orders(view: View, axes: int) -> Iterator[_Found]:
     for at, step in view.steps:
         entries = f"the {_entry(view.names[at], axes)}s of {_array(view.names[at])}"
+        if step in EXCHANGED:
+            yield _Found("neighbours-exchanged", fill=(("entries", entries), ("which", EXCHANGED[step])))
+            continue
         how = "taken from" if step < 0 else "taken in"
         yield _Found("in-steps", fill=(("entries", entries), ("how", how), ("step", str(abs(step)))))
     if view.order:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Literal
 
 from jacobians.formula.normal import LETTERS, SPATIAL, expanded, is_plain, joined, position, solved
-from jacobians.formula.relation import FLOOR, Condition, Equation, Formula, Linear, Term, View
+from jacobians.formula.relation import EXCHANGED, FLOOR, Condition, Equation, Formula, Linear, Term, View
 from jacobians.signs import plain
 
 __all__ = ["NAMES", "Style", "beside", "conditioned", "equation", "linear", "marked", "write"]
@@ -34,6 +34,7 @@ TOKEN = re.compile(r"[+−] [\w'·÷()]+|\w+'*|\s+|.")
 WORDS = (
     "over|for|except|and|only the|first|last|clamped to|reflected|before|behind|at|if below|if above|of size|flat"
     "|windows|taps|responses|(?:read|written) as|(?:in|from) steps of"
+    "|exchanged in pairs|exchanged at 0 and 1"
 )
 LATEX = (
     (re.compile(r"∂l/∂(\w)"), r"\\frac{\\partial l}{\\partial \1}"),
@@ -340,10 +341,7 @@ class _Writer:
     def _order(self, view: View) -> str:
         names = ", ".join(view.tensor.axes[at].name for at in view.order)
         name = NAMES.get(view.tensor.letter, view.tensor.letter)
-        parts = [
-            f"   {view.tensor.axes[axis].name} of {name} {'from' if step < 0 else 'in'} steps of {abs(step)}"
-            for axis, step in view.steps
-        ]
+        parts = [f"   {view.tensor.axes[axis].name} of {name} {_stepped(step)}" for axis, step in view.steps]
         return "".join(parts) + (f"   {name} {'written' if view.written else 'read'} as ({names})" if names else "")
 
     def _coefficient(self, term: Term, tokens: Tokens) -> tuple[str, str]:
@@ -369,6 +367,12 @@ class _Writer:
         if some and some[1] not in tokens:
             names = [joint if name == some[1] else name for name in names if name != some[0]]
         return ", ".join(tokens[name] for name in names)
+
+
+def _stepped(step: int) -> str:
+    if step in EXCHANGED:
+        return f"exchanged {EXCHANGED[step]}"
+    return f"{'from' if step < 0 else 'in'} steps of {abs(step)}"
 
 
 def _power(name: str, power: int) -> str:

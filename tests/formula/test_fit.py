@@ -6,7 +6,8 @@ import pytest
 from jacobians import Geometry
 from jacobians.formula.products import MOST_CALLS, Unreadable
 from jacobians.formula.reading import formula_of
-from jacobians.formula.structure import Structure, sizes_of
+from jacobians.formula.relation import FIRST_TWO, PAIRS, Linear, stepped
+from jacobians.formula.structure import Structure, right, sizes_of
 from tests.zoo import Layer
 
 OPTIONS = {"stride": (2, 1), "padding": ((1, 0), (1, 1)), "dilation": (1, 2)}
@@ -138,3 +139,61 @@ def test_code_that_is_not_linear_has_no_formula():
 
     with pytest.raises(Unreadable, match=r"products|linear|told"):
         formula_of(call, "db", Structure(2, 1), geometry_of, "float64")
+
+
+def image_gradient(change):
+    """The formula of right ∂l/∂X with one change of its result or its factors."""
+    structure = Structure(2, 1)
+    formula = right("dX", structure, geometry_of((2, 9, 9), (3, 2, 3, 2)))
+
+    def call(layer, arrays):
+        zeros = {letter: np.zeros(shape) for letter, shape in layer.shapes.items()}
+        return change(zeros | arrays, lambda given: formula.predict(sizes_of(layer), given))
+
+    found = formula_of(call, "dX", structure, geometry_of, "float64")
+    layer = Layer(geometry_of((3, 12, 11), (5, 3, 4, 3)), 3)
+    arrays = {letter: each for letter, each in layer.draw(4).items() if letter in "FG"}
+    expected = change(arrays, lambda given: formula.predict(sizes_of(layer), given))
+    assert np.array_equal(found.predict(sizes_of(layer), arrays), expected)
+    return found
+
+
+def test_a_result_that_is_rolled_has_positions_that_are_limited_before_they_wrap():
+    formula = image_gradient(lambda arrays, run: np.roll(run(arrays), -1, axis=3))
+    (term,) = formula.terms
+    assert {each.index: each.fold for each in term.equations}["dX.x"] == "wrap"
+    assert {each.form for each in term.conditions} == {Linear.of({"G.m": 1, "F.b": 2})}
+    assert [each.low for each in term.conditions if each.low] == [Linear.of({}, 1)]
+    assert [each.high for each in term.conditions if each.high] == [Linear.of({"W": 1})]
+
+
+@pytest.mark.parametrize(("step", "order"), [(PAIRS, [1, 0, 3, 2, 4]), (FIRST_TWO, [1, 0, 2, 3, 4])])
+def test_entries_that_change_places_are_steps_of_a_view(step, order):
+    assert stepped(5, step).tolist() == order
+    assert stepped(1, step).tolist() == [0]
+
+    def change(arrays, run):
+        return run(arrays | {"F": arrays["F"][stepped(len(arrays["F"]), step)]})
+
+    (term,) = image_gradient(change).terms
+    assert [each for view in term.views for each in view.steps] in [[(0, step)], [(1, step)]]
+    assert term.conditions == ()
+
+
+def test_filters_counted_over_all_groups_are_one_index_where_it_is_clamped():
+    structure = Structure(1, 2)
+    rows = {"n/g": 3, "g": 2}
+
+    def options(image, filters):
+        return Geometry(image, filters, groups=2)
+
+    def call(layer, arrays):
+        G = arrays.get("G", np.zeros(layer.shapes["G"]))
+        at = np.minimum(np.arange(G.shape[1]), G.shape[2] - 1)
+        return G[:, np.arange(G.shape[1]), at].sum(axis=0)
+
+    formula = formula_of(call, "db", structure, options, "float64")
+    (found,) = [each for term in formula.terms for each in term.equations if each.index == "G.l"]
+    assert found.fold == "clamp"
+    columns = {"G.g": np.arange(rows["g"]), "G.i": np.arange(rows["g"])}
+    assert found.value.scaled(columns | {"db.g": columns["G.g"], "db.i": columns["G.i"]}, rows).tolist() == [0, 4]

@@ -1,13 +1,14 @@
 """Products that are read out of right and wrong code."""
 
 import dataclasses
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from jacobians import Geometry
-from jacobians.formula.products import layers, read_products, ways
+from jacobians.formula.products import Unreadable, layers, read_products, ways
 from jacobians.formula.relation import Coefficient
 from jacobians.formula.structure import Structure, right, sizes_of
 
@@ -127,3 +128,28 @@ def test_two_products_of_one_group_are_not_taken_for_one():
         total = np.bincount(reading.places[0], products, np.prod(reading.shape)).reshape(reading.shape)
         np.testing.assert_array_equal(total, two(SMALL, drawn))
         assert reading.way is None or way.letter == "X"
+
+
+def test_squares_that_look_like_other_products_are_not_confirmed():
+    right_code = code(formula())
+
+    def call(layer, arrays):
+        return right_code(layer, {"F": arrays["F"], "X": arrays["X"] ** 2})
+
+    with pytest.raises(Unreadable, match="not linear"):
+        read(call, SMALL)
+
+
+def test_two_response_maps_in_one_are_read_in_few_calls():
+    calls = []
+
+    def call(layer, arrays):
+        calls.append(layer)
+        S = code(formula())(layer, arrays)
+        return S[:, ::2] + np.pad(S[:, 1::2], ((0, 0), (0, S.shape[1] % 2), (0, 0), (0, 0)))
+
+    layer = min(LAYERS, key=lambda each: (each.geometry.filters[0] < 3, math.prod(each.geometry.filters[1:])))
+    reading = read(call, layer)
+    places, _ = formula().terms[0].products(reading.sizes)
+    assert np.array_equal(*(each[1:, np.lexsort(each[1:])] for each in (places, reading.places)))
+    assert len(calls) <= 2 * math.prod(layer.geometry.filters[1:]) + 5

@@ -8,7 +8,7 @@ import pytest
 from jacobians import Geometry
 from jacobians.formula.atoms import ATOMS, atoms
 from jacobians.formula.reading import formula_of
-from jacobians.formula.relation import Coefficient, Linear
+from jacobians.formula.relation import PAIRS, Coefficient, Linear
 from jacobians.formula.structure import right
 from jacobians.formula.words import explain
 from tests.formula.wrong import (
@@ -112,10 +112,12 @@ def reordered(formula, letter, order, *, written=False):
     return change(formula, views=tuple(views))
 
 
-WRONG["in-steps"] = (
-    change(DX, views=(*DX.terms[0].views[:2], dataclasses.replace(DX.terms[0].views[2], steps=((2, 2),)))),
-    DX,
-)
+def stepped(step):
+    return change(DX, views=(*DX.terms[0].views[:2], dataclasses.replace(DX.terms[0].views[2], steps=((2, step),))))
+
+
+WRONG["in-steps"] = stepped(2), DX
+WRONG["neighbours-exchanged"] = stepped(PAIRS), DX
 WRONG["order"] = reordered(DX, "F", (0, 2, 3, 1)), DX
 WRONG["groups-interleaved"] = reordered(GROUPS, "G", (0, 2, 1, 3, 4)), GROUPS
 GROUPED = right_of("S", groups=2)
