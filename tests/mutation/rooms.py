@@ -1,0 +1,36 @@
+"""The modules that decide, and for each the few test files that decide about it, those that kill most first."""
+
+from dataclasses import dataclass
+
+__all__ = ["ROOMS", "Room"]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Modules that are tried by the same tests."""
+
+    name: str
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    mathematics: bool = False
+
+
+def _room(name: str, modules: str, tests: str, *, mathematics: bool = False) -> Room:
+    return Room(
+        name,
+        tuple(f"jacobians/{each}.py" for each in modules.split()),
+        tuple(f"tests/{each}.py" for each in tests.split()),
+        mathematics,
+    )
+
+
+ROOMS = [
+    _room("geometry", "geometry", "test_geometry test_bad_input test_matrices", mathematics=True),
+    _room("convolution", "convolution", "test_convolution test_bad_input", mathematics=True),
+    _room("matrices", "matrices _blocks", "test_matrices test_bad_input", mathematics=True),
+    _room("oracle", "oracle", "test_oracle", mathematics=True),
+    _room("symbolic", "symbolic", "test_symbolic", mathematics=True),
+    _room("exact", "evidence/exact", "test_exact", mathematics=True),
+    _room("layers", "layers", "test_layers", mathematics=True),
+    _room("identities", "verify/identities", "test_verify", mathematics=True),
+]
