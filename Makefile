@@ -10,7 +10,7 @@ READY := .venv/.installed-$(EXTRAS)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help verify show test lint types docs bench sweep zoo pythons check
+.PHONY: help verify show test lint types docs bench sweep zoo pythons mutants check
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +48,13 @@ zoo: $(READY)  ## audit wrong programs put together at random, and count what is
 pythons: $(READY)  ## try each Python that is here, and the oldest releases that are allowed (ARGS="3.13 floors" tries these)
 	@$(BIN)/python -m tests.pythons $(ARGS)
 
+mutants: .venv/.installed-dev,mutants  ## try small wrong versions of the modules that decide, and count those that no test notices (ARGS="--sample 30 --seed 1")
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 check: lint types test docs verify  ## all that CI runs, in this order
 
 # The stamp is written last, so an interrupted installation is taken up again; an environment without a working pip is made anew.
-$(READY): pyproject.toml
+.venv/.installed-%: pyproject.toml
 	@command -v '$(PYTHON)' >/dev/null || \
 	  { echo "make: '$(PYTHON)' is not on the PATH; name a Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,7 +62,7 @@ $(READY): pyproject.toml
 	         "name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "setting up .venv (once) …"
 	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[$(EXTRAS)]' >.venv/install.log 2>&1 || \
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[$*]' >.venv/install.log 2>&1 || \
 	  { cat .venv/install.log >&2; echo "make: the installation failed; the reason is above" >&2; exit 1; }
 	@! grep 'does not provide the extra' .venv/install.log >&2 || { echo "make: EXTRAS names an unknown extra" >&2; exit 1; }
 	@touch $@

@@ -1,7 +1,8 @@
-"""Try mutants of the modules that decide: ``python -m tests.mutation [--only ROOM] [--sample N] [--seed S] [--jobs J]``.
+"""Try mutants of the modules that decide: ``python -m tests.mutation [--only ROOM] [--sample N] [--seed S]``.
 
-A mutant is killed by the first test of its room that fails, or by its limit of time. The score is the share of killed ones among all
-that are not in the record of equivalents. Which survived is also written to .cache/mutants.json, which --survivors tries again.
+A mutant is killed by the first test of its room that fails, or by its limit of time. The score is the share of killed
+ones among all that are not in the record of equivalents. Those that survive are also written to .cache/mutants.json,
+from which --survivors takes them to try them again.
 """
 
 import argparse
@@ -12,9 +13,10 @@ import sys
 import time
 import tomllib
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
-from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.mutants import Key, Mutant, mutants
 from tests.mutation.rooms import ROOMS, Room
 from tests.mutation.trial import Tests, trials
 
@@ -23,7 +25,7 @@ RECORD = Path(__file__).with_name("equivalent.toml")
 LAST = ROOT / ".cache/mutants.json"
 
 
-def equivalents() -> dict[tuple[str, str, str, str], str]:
+def equivalents() -> dict[Key, str]:
     """Why a mutant is equivalent, by what names it."""
     record = tomllib.loads(RECORD.read_text("utf-8"))["mutant"]
     return {(each["module"], each["function"], each["line"], each["becomes"]): each["why"] for each in record}
@@ -45,7 +47,7 @@ def _wanted(room: Room, path: str, only: list[str]) -> bool:
     return not only or room.name in only or path in only
 
 
-def tried(room: Room, options: argparse.Namespace, known: dict[tuple[str, str, str, str], str]) -> tuple[Counter[str], list[Mutant]]:
+def tried(room: Room, options: argparse.Namespace, known: Collection[Key]) -> tuple[Counter[str], list[Mutant]]:
     """Try the mutants of one room: the count of each outcome, and those that survived."""
     every = chosen(room, options)
     new = [mutant for mutant in every if mutant.key not in known]
@@ -77,7 +79,7 @@ def row(name: str, counts: Counter[str]) -> str:
 def main() -> int:
     """Exit status 0 if the mathematics reaches 99 % and the whole 95 %."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], help="rooms or modules, such as geometry or jacobians/geometry.py")
+    parser.add_argument("--only", nargs="+", default=[], help="rooms or modules: geometry, jacobians/geometry.py")
     parser.add_argument("--sample", type=int, help="at most so many mutants of each room")
     parser.add_argument("--seed", type=int, default=0, help="the seed of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many are tried at once")

@@ -1,8 +1,9 @@
 """Whether tests notice a mutant: tried in forked processes, in memory; no file is changed.
 
-Tests are collected once. For each mutant a process is forked that has its code in the place of the right one, and it runs the tests up to
-the first that fails, those first that killed most so far. What is computed while a module is imported cannot be exchanged so; such mutants,
-and all that survive, are tried once more in a process that imports the package from the mutant's source.
+Tests are collected once. For each mutant a process is forked that has its code in the place of the right one, and it
+runs the tests up to the first that fails, those first that killed most so far. What is computed while a module is
+imported cannot be exchanged so. Such mutants, and all that survive, are tried once more in a process that imports the
+package from the mutant's source.
 """
 
 import contextlib
@@ -29,16 +30,16 @@ from tests.mutation.mutants import Mutant
 __all__ = ["Outcome", "Tests", "trials"]
 
 # No plugin that shuffles, measures or keeps anything.
-OPTIONS = "-x -qq -s --assert=plain -p no:cacheprovider -p _hypothesis_pytestplugin".split()
+OPTIONS = ["-x", "-qq", "-s", "--assert=plain", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
 # Imported before anything is forked; the package itself never is.
-WARM = "numpy scipy.sparse sympy mpmath ml_dtypes hypothesis.extra.numpy pytest islpy rich.console typer".split()
+WARM = ("numpy", "scipy.sparse", "sympy", "mpmath", "ml_dtypes", "hypothesis.extra.numpy", "pytest", "islpy", "typer")
 MEMORY = 8 << 30  # a mutant that asks for more than any test needs gets a MemoryError
 FORK = get_context("fork")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one trial: `killed`, `timed out`, `survived` or `unfit` to be tried this way; and the test that failed."""
+    """What became of a trial: `killed`, `timed out`, `survived` or `unfit` to be tried this way; and what failed."""
 
     state: str
     test: str = ""
@@ -48,12 +49,13 @@ class Outcome:
 
 @dataclass
 class Tests:
-    """The files that decide about a module, and what is known of their tests: what they take, and what they have killed."""
+    """The files that decide about a module, and what their tests take and have killed."""
 
     files: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     limit: float = 600.0
+    spare: float = 5.0
 
     def rank(self, nodeid: str) -> tuple[int, int, float]:
         """Tests that killed most come first, then file by file the fast ones."""
@@ -70,7 +72,7 @@ class Tests:
         """Note what the tests take without a mutant, and derive what they may take with one; they have to pass."""
         if outcome.state != "survived":
             raise SystemExit(f"{' '.join(self.files)}: without any mutant: {outcome.state} {outcome.test}")
-        self.seconds, self.limit = outcome.seconds, 5 + 3 * outcome.taken
+        self.seconds, self.limit = outcome.seconds, self.spare + 3 * outcome.taken
 
 
 def trials(root: Path, mutants: Iterable[Mutant], tests: Tests, jobs: int = 1) -> Iterator[tuple[Mutant, Outcome]]:
@@ -102,7 +104,7 @@ def _warm(root: Path) -> None:
     gc.freeze()  # what is there before the fork is never looked through again
 
 
-# ------------------------------------------------------------------------------------------------------ one process each
+# ----------------------------------------------------------------------------------------------------- one process each
 
 
 class _Trial:
@@ -307,7 +309,7 @@ class _Server(_Watch):
         self.watch.end("survived")
 
     def _exchange(self, mutant: Mutant) -> bool:
-        """Put the mutant's code into the functions that are there; False where the difference lies outside of functions."""
+        """Put the mutant's code into the functions that are there; False where it differs outside of functions."""
         file = str(self.root / mutant.path)
         old = compile(Path(file).read_text("utf-8"), file, "exec", dont_inherit=True)
         pairs = list(_differences(old, compile(mutant.source, file, "exec", dont_inherit=True)))
