@@ -47,10 +47,12 @@ RUN = """
 import sys
 from pathlib import Path
 from tests.mutation.mutants import Mutant
+from tests.mutation import trial
 from tests.mutation.trial import Tests, trials
+trial.WARM = ("pytest",)
 root, source, changes = Path(sys.argv[1]), Path(sys.argv[1], "small/formula.py").read_text(), eval(sys.argv[2])
 mutants = [Mutant("small/formula.py", "", old, new, source.replace(old, new)) for old, new in changes.items()]
-for mutant, outcome in trials(root, mutants, Tests(("test_small.py",), spare=0)):
+for mutant, outcome in trials(root, mutants, Tests(("test_small.py",), spare=1)):
     print(mutant.line, outcome.state, outcome.test, sep=";")
 """
 
@@ -75,11 +77,13 @@ def test_a_formula_that_breaks_is_killed_and_one_without_a_test_survives(tmp_pat
 def test_mutants_are_named_by_what_stands_there(tmp_path):
     pytest.importorskip("cosmic_ray")
     (tmp_path / "formula.py").write_text(FORMULA)
-    made = {(each.function, each.line, each.becomes) for each in mutants(tmp_path, "formula.py")}
+    made = {(each.function, each.line, each.becomes) for each in mutants(tmp_path, ["formula.py"])}
     assert ("positions", "return (size - taps) // stride + 1", "return (size + taps) // stride + 1") in made
     assert ("Layer.extent", "return (LIMIT - 1) * 2 + 1", "return (LIMIT - 1) * 3 + 1") in made
     assert ("", "LIMIT = 3", "LIMIT = 2") in made
-    assert len(made) == len(list(mutants(tmp_path, "formula.py")))
+    drawn = [each.key for each in mutants(tmp_path, ["formula.py"], sample=5, seed=1)]
+    assert len(set(drawn)) == 5
+    assert drawn == [each.key for each in mutants(tmp_path, ["formula.py"], sample=5, seed=1)]
 
 
 @pytest.mark.parametrize("module", sorted({module for module, *_ in equivalents()}))

@@ -8,7 +8,6 @@ from which --survivors takes them to try them again.
 import argparse
 import json
 import os
-import random
 import sys
 import time
 import tomllib
@@ -34,12 +33,10 @@ def equivalents() -> dict[Key, str]:
 def chosen(room: Room, options: argparse.Namespace) -> list[Mutant]:
     """The mutants of a room, all or a sample of them; those of one seed are the same in every run."""
     paths = [path for path in room.modules if _wanted(room, path, options.only)]
-    every = [mutant for path in paths for mutant in mutants(ROOT, path)]
+    every = list(mutants(ROOT, paths, options.sample, options.seed))
     if options.survivors:
         last = {tuple(key) for key in json.loads(LAST.read_text("utf-8"))}
         every = [mutant for mutant in every if mutant.key in last]
-    if options.sample and options.sample < len(every):
-        every = random.Random(options.seed).sample(every, options.sample)
     return every
 
 

@@ -1,8 +1,9 @@
 """The mutants of a module, made by Cosmic Ray's operators, each once."""
 
 import ast
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,17 +64,73 @@ class Mutant:
         return self.path, self.function, self.line, self.becomes
 
 
-def mutants(root: Path, path: str) -> Iterator[Mutant]:
-    """All mutants of a module that differ from it and from each other in more than annotations."""
-    source = (root / path).read_text("utf-8")
-    lines, tree = source.splitlines(keepends=True), ast.parse(source)
-    for first, last, head in _pieces(tree):
-        piece = "".join(lines[first:last])
-        for changed in _mutated(head + piece):
-            mutated = changed.removeprefix(head)
-            at, line, becomes = _change(piece, mutated)
-            whole = "".join([*lines[:first], mutated, *lines[last:]])
-            yield Mutant(path, function_at(tree, first + at + 1), line, becomes, whole)
+def mutants(root: Path, paths: Iterable[str], sample: int | None = None, seed: int = 0) -> Iterator[Mutant]:
+    """Mutants that differ from the code, and from each other, in what they claim.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that holds the package.
+    paths : iterable of str
+        The modules, relative to it.
+    sample : int, optional
+        How many are drawn from all of them; by default all, in the order of the code.
+    seed : int
+        The seed of the draw.
+    """
+    places = [place for path in paths for place in _places(path, (root / path).read_text("utf-8"))]
+    if sample is not None:
+        random.Random(seed).shuffle(places)
+    seen: set[tuple[str, int, str | None]] = set()
+    for place in places:
+        if len(seen) == sample:
+            return
+        mutated = place.mutated()
+        what = place.path, place.first, _meaning(mutated)
+        if what[2] is not None and what[2] != _meaning(place.piece) and what not in seen:
+            seen.add(what)
+            yield place.mutant(mutated)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an operator of Cosmic Ray applies: the how many-th time in a piece of the module."""
+
+    path: str
+    source: str
+    first: int
+    last: int
+    head: str
+    operator: type
+    occurrence: int
+
+    @property
+    def piece(self) -> str:
+        return self.head + "".join(self.source.splitlines(keepends=True)[self.first : self.last])
+
+    def mutated(self) -> str:
+        from cosmic_ray.mutating import mutate_code
+
+        return mutate_code(self.piece, self.operator(), self.occurrence)
+
+    def mutant(self, mutated: str) -> Mutant:
+        lines, new = self.source.splitlines(keepends=True), mutated.removeprefix(self.head)
+        at, line, becomes = _change(self.piece.removeprefix(self.head), new)
+        function = function_at(ast.parse(self.source), self.first + at + 1)
+        return Mutant(self.path, function, line, becomes, "".join([*lines[: self.first], new, *lines[self.last :]]))
+
+
+def _places(path: str, source: str) -> Iterator[_Place]:
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator
+
+    operators = [get_operator(f"core/{name}") for name in OPERATORS]
+    for first, last, head in _pieces(ast.parse(source)):
+        piece = _Place(path, source, first, last, head, object, 0).piece
+        nodes = list(ast_nodes(get_ast(piece)))
+        for operator in operators:
+            count = sum(1 for node in nodes for _ in operator().mutation_positions(node))
+            yield from (_Place(path, source, first, last, head, operator, number) for number in range(count))
 
 
 def _pieces(tree: ast.Module | ast.ClassDef, head: str = "") -> Iterator[tuple[int, int, str]]:
@@ -84,22 +141,6 @@ def _pieces(tree: ast.Module | ast.ClassDef, head: str = "") -> Iterator[tuple[i
             yield from _pieces(node, "class _:\n")
         else:
             yield start, node.end_lineno or 0, head
-
-
-def _mutated(source: str) -> Iterator[str]:
-    from cosmic_ray.ast import ast_nodes, get_ast
-    from cosmic_ray.mutating import mutate_code
-    from cosmic_ray.plugins import get_operator
-
-    seen = {_meaning(source), None}
-    nodes = list(ast_nodes(get_ast(source)))
-    for name in OPERATORS:
-        operator = get_operator(f"core/{name}")()
-        for occurrence in range(sum(1 for node in nodes for _ in operator.mutation_positions(node))):
-            mutated = mutate_code(source, operator, occurrence)
-            if (meaning := _meaning(mutated)) not in seen:
-                seen.add(meaning)
-                yield mutated
 
 
 def _meaning(source: str) -> str | None:

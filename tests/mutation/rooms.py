@@ -32,5 +32,20 @@ ROOMS = [
     _room("symbolic", "symbolic", "test_symbolic", mathematics=True),
     _room("exact", "evidence/exact", "test_exact", mathematics=True),
     _room("layers", "layers", "test_layers", mathematics=True),
+    _room("network", "network", "test_network", mathematics=True),
     _room("identities", "verify/identities", "test_verify", mathematics=True),
+    _room("verify", "verify/check verify/cases verify/forms verify/reference", "test_verify"),
+    _room("every size", "verify/relations verify/every_size", "test_every_size"),
+    _room("relation", "formula/relation formula/structure", "formula/test_relation formula/test_products"),
+    _room("prove", "formula/prove", "formula/test_prove"),
+    _room(
+        "fit", "formula/combine formula/fit formula/equations formula/ranges", "formula/test_combine formula/test_fit"
+    ),
+    _room("products", "formula/products formula/digits formula/sums", "formula/test_products formula/test_fit"),
+    _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
+    _room(
+        "audit",
+        "audit/compare audit/curriculum audit/sums audit/factors audit/cases audit/numbers",
+        "test_audit_probes test_audit",
+    ),
 ]

@@ -54,14 +54,13 @@ class Tests:
     files: tuple[str, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
-    limit: float = 600.0
-    spare: float = 5.0
+    spare: float = 2.0
 
-    def rank(self, nodeid: str) -> tuple[int, int, float]:
-        """Tests that killed most come first, then file by file the fast ones."""
-        file = nodeid.partition("::")[0]
+    def rank(self, nodeid: str) -> tuple[float, int, float]:
+        """Tests that killed most in the time they take come first, then file by file the fast ones."""
+        file, seconds = nodeid.partition("::")[0], self.seconds.get(nodeid, 0.0)
         place = self.files.index(file) if file in self.files else len(self.files)
-        return -self.kills[nodeid], place, self.seconds.get(nodeid, 0.0)
+        return -self.kills[nodeid] / (seconds + 0.01), place, seconds
 
     def learn(self, outcome: Outcome) -> None:
         """Note which test killed."""
@@ -69,10 +68,15 @@ class Tests:
             self.kills[outcome.test] += 1
 
     def measured(self, outcome: Outcome) -> None:
-        """Note what the tests take without a mutant, and derive what they may take with one; they have to pass."""
+        """Note what the tests take without a mutant; they have to pass."""
         if outcome.state != "survived":
             raise SystemExit(f"{' '.join(self.files)}: without any mutant: {outcome.state} {outcome.test}")
-        self.seconds, self.limit = outcome.seconds, self.spare + 3 * outcome.taken
+        self.seconds = outcome.seconds
+
+    @property
+    def limit(self) -> float:
+        """Seconds that the processor may spend on one test; without end as long as nothing is known of the tests."""
+        return self.spare + 3 * max(self.seconds.values()) if self.seconds else 0.0
 
 
 def trials(root: Path, mutants: Iterable[Mutant], tests: Tests, jobs: int = 1) -> Iterator[tuple[Mutant, Outcome]]:
@@ -119,8 +123,7 @@ class _Trial:
 
     def _work(self, work: Callable[[Connection], None], answer: Connection) -> None:
         os.setsid()  # so that what the tests start ends with them
-        limit = int(self.tests.limit) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        signal.setitimer(signal.ITIMER_PROF, 5 * self.tests.limit)  # for the imports
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
@@ -132,7 +135,7 @@ class _Trial:
 
     def _late(self) -> bool:
         """Whether it takes longer than a busy machine explains: it sleeps or waits."""
-        return time.monotonic() - self.start > 60 + 10 * self.tests.limit
+        return time.monotonic() - self.start > 60 + 10 * (sum(self.tests.seconds.values()) or 60)
 
     def end(self) -> Outcome:
         """Its outcome; it is ended, and all that it started."""
@@ -143,8 +146,7 @@ class _Trial:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
-        # SIGKILL is what ends it at its limit, too
-        return answer or Outcome("timed out" if late or self.process.exitcode == -signal.SIGKILL else "killed")
+        return answer or Outcome("timed out" if late or self.process.exitcode == -signal.SIGPROF else "killed")
 
 
 def _forked(
@@ -183,6 +185,9 @@ class _Watch:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         items.sort(key=lambda item: self.tests.rank(item.nodeid))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        signal.setitimer(signal.ITIMER_PROF, self.tests.limit)  # whose signal ends the process
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.seconds[report.nodeid] += report.duration
