@@ -110,6 +110,23 @@ def test_slabs_do_not_show(name, monkeypatch):
                 oracle.assert_same(getattr(convolution, name)(*operands, geometry), whole)
 
 
+def test_a_slab_bounds_what_is_copied_at_once(monkeypatch):
+    """Of 20 rows of 5 responses, each of them 2·3·3 entries, 630 entries are 7 rows; less than a row is one."""
+    geometry = Geometry((2, 22, 7), (1, 2, 3, 3))
+    X, F = distinct(geometry.image), distinct(geometry.filters)
+    rows, tensordot = [], np.tensordot
+
+    def counted(weights, windows, axes):
+        rows.append(windows.shape[1])
+        return tensordot(weights, windows, axes)
+
+    monkeypatch.setattr(np, "tensordot", counted)
+    for entries in (630, 1):
+        monkeypatch.setattr(convolution, "SLAB_ENTRIES", entries)
+        oracle.assert_same(convolve(X, F, geometry), oracle.convolve(X, F, **oracle.plain(geometry)))
+    assert rows == [7, 7, 6] + 20 * [1]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("geometry", TWO, ids=repr)
 def test_memory_layout_does_not_matter(layout, geometry):

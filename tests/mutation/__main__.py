@@ -2,7 +2,7 @@
 
 A mutant is killed by the first test of its room that fails, or by its limit of time. The score is the share of killed
 ones among all that are not in the record of equivalents. Those that survive are also written to .cache/mutants.json,
-from which --survivors takes them to try them again.
+from which --survivors takes them to try them again, the surer way, from source.
 """
 
 import argparse
@@ -26,8 +26,11 @@ LAST = ROOT / ".cache/mutants.json"
 
 def equivalents() -> dict[Key, str]:
     """Why a mutant is equivalent, by what names it."""
-    record = tomllib.loads(RECORD.read_text("utf-8"))["mutant"]
-    return {(each["module"], each["function"], each["line"], each["becomes"]): each["why"] for each in record}
+    return {
+        (each["module"], each["function"], each["line"], becomes): each["why"]
+        for each in tomllib.loads(RECORD.read_text("utf-8"))["mutant"]
+        for becomes in ([each["becomes"]] if isinstance(each["becomes"], str) else each["becomes"])
+    }
 
 
 def chosen(room: Room, options: argparse.Namespace) -> list[Mutant]:
@@ -50,7 +53,9 @@ def tried(room: Room, options: argparse.Namespace, known: Collection[Key]) -> tu
     new = [mutant for mutant in every if mutant.key not in known]
     counts, survivors = Counter(equivalent=len(every) - len(new)), []
     start = time.monotonic()
-    for mutant, outcome in trials(ROOT, new, Tests(room.tests), options.jobs) if new else ():
+    for mutant, outcome in (
+        trials(ROOT, new, Tests(room.tests), jobs=options.jobs, sure=options.survivors) if new else ()
+    ):
         counts[outcome.state] += 1
         if outcome.state == "survived":
             survivors.append(mutant)

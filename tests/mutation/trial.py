@@ -2,8 +2,8 @@
 
 Tests are collected once. For each mutant a process is forked that has its code in the place of the right one, and it
 runs the tests up to the first that fails, those first that killed most so far. What is computed while a module is
-imported cannot be exchanged so. Such mutants, and all that survive, are tried once more in a process that imports the
-package from the mutant's source.
+imported cannot be exchanged so: such mutants are tried in a process that imports the package from the mutant's source.
+That is slower, and the surer way, since no value of a test comes from the right code.
 """
 
 import contextlib
@@ -30,7 +30,18 @@ from tests.mutation.mutants import Mutant
 __all__ = ["Outcome", "Tests", "trials"]
 
 # No plugin that shuffles, measures or keeps anything.
-OPTIONS = ["-x", "-qq", "-s", "--assert=plain", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
+OPTIONS = [
+    "-x",
+    "-qq",
+    "-s",
+    "--assert=plain",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:faulthandler",
+    "-p",
+    "_hypothesis_pytestplugin",
+]
 # Imported before anything is forked; the package itself never is.
 WARM = ("numpy", "scipy.sparse", "sympy", "mpmath", "ml_dtypes", "hypothesis.extra.numpy", "pytest", "islpy", "typer")
 MEMORY = 8 << 30  # a mutant that asks for more than any test needs gets a MemoryError
@@ -79,12 +90,14 @@ class Tests:
         return self.spare + 3 * max(self.seconds.values()) if self.seconds else 0.0
 
 
-def trials(root: Path, mutants: Iterable[Mutant], tests: Tests, jobs: int = 1) -> Iterator[tuple[Mutant, Outcome]]:
-    """Try each mutant, at most `jobs` at a time, and yield what became of it."""
+def trials(
+    root: Path, mutants: Iterable[Mutant], tests: Tests, *, jobs: int = 1, sure: bool = False
+) -> Iterator[tuple[Mutant, Outcome]]:
+    """Try each mutant, at most `jobs` at a time, and yield what became of it; `sure` imports all from source."""
     _warm(root)
     left = []
     for mutant, outcome in _exchanged(root, list(mutants), tests, jobs):
-        if outcome.state in {"survived", "unfit"}:
+        if outcome.state == "unfit" or (sure and outcome.state == "survived"):
             left.append(mutant)
         else:
             tests.learn(outcome)
