@@ -65,6 +65,7 @@ def assert_format(matrix, nonzeros, dtype):
     assert matrix.nnz == len(matrix.data) == len(matrix.indices) == nonzeros, "nonzeros"
     fresh = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)  # flags are computed anew
     assert fresh.has_canonical_format, "not canonical"
+    assert matrix.has_canonical_format, "said to be not canonical"
     matrix.check_format(full_check=True)
 
 
@@ -480,12 +481,18 @@ def test_five_rows_of_an_enormous_matrix_need_little():
 
 
 def test_indices_are_int32_up_to_its_largest_number():
-    fits, beyond = (Geometry((1, *sizes), (1, 1, 1, 1)) for sizes in ((49_981, 42_966), (2**16, 2**15)))
-    assert (fits.pixels, beyond.pixels) == (2**31 - 2, 2**31)
-    assert filter_matrix([[[7]]], fits, rows=slice(-1, None)).indices.dtype == np.int32
-    matrix = filter_matrix([[[7]]], beyond, rows=slice(-1, None))
+    fits, beyond = (Geometry((1, size), (1, 1, 1)) for size in (2**31 - 1, 2**31))
+    assert filter_matrix([[7]], fits, rows=slice(-1, None)).indices.dtype == np.int32
+    matrix = filter_matrix([[7]], beyond, rows=slice(-1, None))
     assert matrix.indices.dtype == np.int64
     assert matrix.indices.tolist() == [2**31 - 1]
+
+
+def test_the_first_group_is_filled_by_default():
+    X, F, _ = strategies.layer(RICH)
+    for fill, operand in ((matrices.pixel_entries, X), (matrices.tap_entries, F[0])):
+        for filled, first in zip(fill(operand, RICH), fill(operand, RICH, 0), strict=True):
+            oracle.assert_same(filled, first)
 
 
 ALL = {
