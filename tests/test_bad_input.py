@@ -61,6 +61,11 @@ SHAPES = {
         "filters has 3 axes (4, 3, 2) but an image of shape (2, 7, 9) has 2 spatial axes and needs filters with "
         "4 axes: (n, d // groups, *taps)",
     ),
+    "filters with an axis too many": (
+        ((2, 7), (4, 2, 3, 2), {}),
+        "filters has 4 axes (4, 2, 3, 2) but an image of shape (2, 7) has 1 spatial axis and needs filters with "
+        "3 axes: (n, d // groups, *taps)",
+    ),
     "image without a plane axis": (
         ((7,), (4, 1, 3), {}),
         "image has shape (7,), which has no spatial axis; it needs (d, *spatial): for one plane write (1, 7)",
@@ -142,12 +147,20 @@ OPTIONS = [
         "padding has 4 entries (1, 2, 1, 2) but there are 2 spatial axes: "
         "give one integer, one integer per axis, or one (before, after) pair per axis",
     ),
+    (
+        {"padding": (1,)},
+        "padding has 1 entries (1,) but there are 2 spatial axes: "
+        "give one integer, one integer per axis, or one (before, after) pair per axis",
+    ),
     ({"padding": "full"}, "padding is 'full'; the words are 'valid' and 'same', or give integers"),
     ({"padding": "SAME"}, "padding is 'SAME'; the words are 'valid' and 'same', or give integers; did you mean same?"),
-    (
-        {"padding": "same", "stride": (1, 2)},
-        "padding is 'same' with stride (1, 2); 'same' needs stride 1, because frameworks disagree on what it means "
-        "otherwise: give the zeros as (before, after) pairs",
+    *(
+        (
+            {"padding": "same", "stride": stride},
+            f"padding is 'same' with stride {stride}; 'same' needs stride 1, because frameworks disagree on what it "
+            "means otherwise: give the zeros as (before, after) pairs",
+        )
+        for stride in ((1, 2), (2, 2))
     ),
     ({"groups": 0}, f"groups is 0; {NUMBER} 1"),
     ({"groups": 1.0}, f"groups is 1.0; {NUMBER} 1"),
