@@ -41,6 +41,10 @@ SHAPES = {
         ((4, 7, 9), (4, 1, 3, 2), {}),
         "filters has 1 plane per filter but image has 4 planes in 1 group; filters.shape[1] needs to be 4, or groups=4",
     ),
+    "planes that no groups explain": (
+        ((4, 7, 9), (3, 1, 3, 2), {}),
+        "filters has 1 plane per filter but image has 4 planes in 1 group; filters.shape[1] needs to be 4",
+    ),
     "planes not cut by groups": (
         ((4, 7, 9), (4, 4, 3, 2), {"groups": 2}),
         "filters has 4 planes per filter but image has 4 planes in 2 groups; "
@@ -194,6 +198,7 @@ def test_a_pair_for_one_axis_is_two_entries():
         ((1, 2, 2), (1, 1, 1, 1), {"padding": 2**40}, "image"),
         ((1, 2**32), (2**32, 1, 1), {}, "responses"),
         ((1, 2), (1, 1, 1), {"stride": 2**63}, "stride"),
+        ((2, 2**62), (1, 2, 1), {}, "image"),
     ],
 )
 def test_sizes_that_int64_cannot_count_are_refused(image, filters, options, name):
@@ -201,6 +206,10 @@ def test_sizes_that_int64_cannot_count_are_refused(image, filters, options, name
         OverflowError, match=rf"^{name} counts to \d+ .*at most 9223372036854775807; make the layer smal"
     ):
         Geometry(image, filters, **options)
+
+
+def test_the_largest_size_that_int64_counts_is_accepted():
+    assert Geometry((1, 2**63 - 1), (1, 1, 1)).pixels == 2**63 - 1
 
 
 # -------------------------------------------------------------------------------------------------------------- arrays

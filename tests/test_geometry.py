@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 import pickle
+import re
 from itertools import product
 
 import numpy as np
@@ -148,7 +149,21 @@ def test_repr_gives_any_geometry(geometry):
     assert eval(repr(geometry)) == geometry
 
 
+def test_a_notebook_shows_the_shapes():
+    shown = Geometry((2, 5, 4), (3, 2, 2, 2))._repr_html_()
+    assert re.findall(r"\d+(?: × \d+)+", shown) == [
+        "2 × 5 × 4",
+        "3 × 2 × 2 × 2",
+        "3 × 4 × 3",
+        "12 × 8",
+        "12 × 40",
+        "36 × 24",
+        "36 × 40",
+    ]
+
+
 def test_repr_is_short():
+    assert repr(Geometry((1, 6, 6), (1, 1, 3, 3))) == "Geometry((1, 6, 6), (1, 1, 3, 3))"
     assert repr(Geometry((1, 5, 5), (1, 1, 2, 2), stride=2, padding=1)) == (
         "Geometry((1, 5, 5), (1, 1, 2, 2), stride=2, padding=1)"
     )

@@ -69,8 +69,8 @@ class Tests:
 
     def rank(self, nodeid: str) -> tuple[float, int, float]:
         """Tests that killed most in the time they take come first, then file by file the fast ones."""
-        file, seconds = nodeid.partition("::")[0], self.seconds.get(nodeid, 0.0)
-        place = self.files.index(file) if file in self.files else len(self.files)
+        seconds = self.seconds.get(nodeid, 0.0)
+        place = next((n for n, file in enumerate(self.files) if nodeid.startswith(file)), len(self.files))
         return -self.kills[nodeid] / (seconds + 0.01), place, seconds
 
     def learn(self, outcome: Outcome) -> None:
