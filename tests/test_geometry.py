@@ -199,6 +199,14 @@ def test_axis_entries_counts_what_reads_pixels(geometry, data):
             oracle.assert_same(part, whole[positions.start : positions.stop])
 
 
+@pytest.mark.parametrize("geometry", FIXED, ids=repr)
+def test_axis_entries_of_a_whole_axis(geometry):
+    for axis, size in enumerate(geometry.image[1:]):
+        reads = np.array(axis_windows(geometry, axis))
+        count = geometry.axis_entries(axis, range(geometry.responses[1 + axis]))
+        assert count == np.sum((reads >= 0) & (reads < size))
+
+
 def pixel_table(geometry, group):
     """From the oracle's products of the group's first filter."""
     table = np.full((geometry.positions, geometry.taps), -1)

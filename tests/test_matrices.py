@@ -488,6 +488,16 @@ def test_indices_are_int32_up_to_its_largest_number():
     assert matrix.indices.tolist() == [2**31 - 1]
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float64, np.longdouble])
+def test_runs_of_many_taps_are_copied_whole(dtype):
+    """Taps that lie side by side are copied as one item, of as many bytes as they have."""
+    geometry = Geometry((2, 30), (1, 2, 17))
+    X = distinct(geometry.image).astype(dtype)
+    filled = image_matrix(X, geometry)
+    with written_in_blocks():
+        oracle.assert_same(image_matrix(X, geometry).toarray(), filled.toarray())
+
+
 def test_the_first_group_is_filled_by_default():
     X, F, _ = strategies.layer(RICH)
     for fill, operand in ((matrices.pixel_entries, X), (matrices.tap_entries, F[0])):
