@@ -488,11 +488,10 @@ def test_indices_are_int32_up_to_its_largest_number():
     assert matrix.indices.tolist() == [2**31 - 1]
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.float64, np.longdouble])
-def test_runs_of_many_taps_are_copied_whole(dtype):
+def test_long_numbers_are_copied_whole():
     """Taps that lie side by side are copied as one item, of as many bytes as they have."""
-    geometry = Geometry((2, 30), (1, 2, 17))
-    X = distinct(geometry.image).astype(dtype)
+    geometry = Geometry((2, 30), (1, 2, 3))
+    X = distinct(geometry.image).astype(np.longdouble)
     filled = image_matrix(X, geometry)
     with written_in_blocks():
         oracle.assert_same(image_matrix(X, geometry).toarray(), filled.toarray())
