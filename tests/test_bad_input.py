@@ -94,6 +94,10 @@ SHAPES = {
         (np.ones((2, 7, 9)), (4, 2, 3, 2), {}),
         "image is an array; it needs a shape (d, *spatial): pass the array's .shape",
     ),
+    "a number in an array": (
+        (np.array(5), (1, 1, 3), {}),
+        "image is an array; it needs a shape (d, *spatial): pass the array's .shape",
+    ),
     "a number": ((5, (1, 1, 3), {}), "image is 5; it needs a shape (d, *spatial)"),
     "no image": ((None, (1, 1, 3), {}), "image is None; it needs a shape (d, *spatial)"),
     "no filter shape": (((1, 3), None, {}), "filters is None; it needs a shape (n, d // groups, *taps)"),
@@ -145,6 +149,7 @@ OPTIONS = [
     ({"padding": (0, -2)}, f"padding[1] is -2; {NUMBER} 0"),
     ({"padding": (0, (1, -2))}, f"padding[1][1] is -2; {NUMBER} 0"),
     ({"padding": (0, "same")}, f"padding[1] is 'same'; {NUMBER} 0"),
+    ({"padding": ((1,), 0)}, "padding[0] is (1,); it needs one integer or one (before, after) pair"),
     ({"padding": ((1, 2, 3), 0)}, "padding[0] is (1, 2, 3); it needs one integer or one (before, after) pair"),
     (
         {"padding": (1, 2, 1, 2)},

@@ -160,6 +160,8 @@ def test_a_notebook_shows_the_shapes():
         "36 × 24",
         "36 × 40",
     ]
+    assert "stride=" not in shown
+    assert "stride=2" in Geometry((2, 5, 4), (3, 2, 2, 2), stride=2)._repr_html_()
 
 
 def test_repr_is_short():
