@@ -497,6 +497,14 @@ def test_long_numbers_are_copied_whole():
         oracle.assert_same(image_matrix(X, geometry).toarray(), filled.toarray())
 
 
+def test_a_block_stays_inside_its_array():
+    array = np.arange(6)
+    oracle.assert_same(_blocks._strided(array, 1, (2, 2), (3, 1)), np.array([[1, 2], [4, 5]]))
+    for start in (-1, 2):
+        with pytest.raises(AssertionError, match="leaves an array of 6 entries"):
+            _blocks._strided(array, start, (2, 2), (3, 1))
+
+
 def test_the_first_group_is_filled_by_default():
     X, F, _ = strategies.layer(RICH)
     for fill, operand in ((matrices.pixel_entries, X), (matrices.tap_entries, F[0])):

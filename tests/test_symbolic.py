@@ -178,6 +178,27 @@ def test_latex_is_an_array() -> None:
     assert "v_{1} &= g_{1} F_{11} \\\\" in symbolic.view("input_gradient", EXAMPLE, 0, "latex")
 
 
+def test_what_the_lecture_does_not_write_is_left_to_sympy() -> None:
+    x = sympy.Symbol("X11")
+    assert "\\frac{1}{X_{11}}" in symbolic.Matrix([[1 / x]])._repr_latex_()
+
+
+def test_symbols_have_the_shape_of_their_role() -> None:
+    geometry = Geometry((2, 3, 4), (5, 2, 2, 2))
+    shapes = {"image": (2, 3, 4), "filters": (5, 2, 2, 2), "responses": (5, 2, 3), "bias": (5,)}
+    assert {role: symbolic.symbols("X", role, geometry).shape for role in shapes} == shapes
+
+
+def test_each_filter_is_turned_and_each_view_of_planes_is_its_own() -> None:
+    geometry = Geometry((1, 3, 4), (5, 1, 2, 3))
+    assert [symbolic.rot180(geometry, i=i)[0][0, 0].name for i in range(5)] == [f"F_{i},23" for i in range(1, 6)]
+    with pytest.raises(IndexError, match=r"^i is 5 "):
+        symbolic.rot180(geometry, i=5)
+    turned, padded = (symbolic.view(name, geometry, form="text") for name in ("rot180", "zero_pad"))
+    assert (turned[:8], "F_1,23" in turned, "g" in turned.partition("\n")[2]) == ("F^rot180", True, False)
+    assert (padded[:10], "g_1,1" in padded, "F" in padded.partition("\n")[2]) == ("G^zero-pad", True, False)
+
+
 def test_the_turned_filter_and_the_padded_gradient() -> None:
     (turned,) = symbolic.rot180(EXAMPLE)
     assert written(turned) == [["F33", "F32", "F31"], ["F23", "F22", "F21"], ["F13", "F12", "F11"]]
