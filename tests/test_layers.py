@@ -112,6 +112,15 @@ RIGHT = {
 }
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_fully_connected_layer_takes_what_its_weights_need(count):
+    W = np.arange(6).reshape(2, 3)
+    with pytest.raises(ShapeError, match=rf"^h has {count} entries but W has shape \(2, 3\), which needs 3:"):
+        fully_connected(W, np.ones(count))
+    with pytest.raises(ShapeError, match=rf"^b has shape \({count},\) but W has shape \(2, 3\); b needs \(2,\)"):
+        fully_connected(W, np.ones(3), np.ones(count))
+
+
 def test_fully_connected():
     check_fully_connected(**RIGHT)
     assert fully_connected_jacobian_wrt_weights(H, 3).shape == (3, 72)

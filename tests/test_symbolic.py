@@ -199,6 +199,17 @@ def test_each_filter_is_turned_and_each_view_of_planes_is_its_own() -> None:
     assert (padded[:10], "g_1,1" in padded, "F" in padded.partition("\n")[2]) == ("G^zero-pad", True, False)
 
 
+def test_a_view_names_its_filter_and_the_responses_of_its_rows() -> None:
+    geometry = Geometry((1, 2, 3), (3, 1, 2, 2))
+    titles = {"stack_matrix": "S_2): a row", "filter_matrix": "M_F_2^filter", "image_matrix": "∂vec(F_2)"}
+    for name, title in titles.items():
+        view = symbolic.view(name, geometry, 1, "text")
+        assert title in view.partition("\n")[0]
+        assert view.count("(S_2,1") == 2
+        assert view.count("(S_3,1") == view.count("(S_1,1") == (2 if name == "stack_matrix" else 0)
+    assert "identity at block 2 " in symbolic.view("stack_matrix", geometry, 1)
+
+
 def test_the_turned_filter_and_the_padded_gradient() -> None:
     (turned,) = symbolic.rot180(EXAMPLE)
     assert written(turned) == [["F33", "F32", "F31"], ["F23", "F22", "F21"], ["F13", "F12", "F11"]]
