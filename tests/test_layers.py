@@ -121,6 +121,16 @@ def test_a_fully_connected_layer_takes_what_its_weights_need(count):
         fully_connected(W, np.ones(3), np.ones(count))
 
 
+def test_integers_are_taken_up_to_what_int64_holds():
+    """3 products of at most 2·h and one bias: 3·2·h + 1 is the largest number of int64."""
+    most, h = 2**63 - 1, (2**63 - 2) // 6
+    W = np.array([[0, 0, 2], [0, 0, 0]])
+    assert fully_connected(W, [0, 0, h], [1, 0]).tolist() == [2 * h + 1, 0]
+    with pytest.raises(OverflowError, match=str(most + 1)):
+        fully_connected(W, [0, 0, h], [2, 0])
+    assert fully_connected(0 * W, [0, 0, 0], [most, 0]).tolist() == [most, 0]
+
+
 def test_fully_connected():
     check_fully_connected(**RIGHT)
     assert fully_connected_jacobian_wrt_weights(H, 3).shape == (3, 72)
