@@ -126,7 +126,10 @@ def test_integers_are_taken_up_to_what_int64_holds():
     most, h = 2**63 - 1, (2**63 - 2) // 6
     W = np.array([[0, 0, 2], [0, 0, 0]])
     assert fully_connected(W, [0, 0, h], [1, 0]).tolist() == [2 * h + 1, 0]
-    with pytest.raises(OverflowError, match=str(most + 1)):
+    numbers = rf"max\|W\| = 2, max\|h\| = {h}, max\|b\| = 3 and 3 terms bound a sum by {most + 2},"
+    with pytest.raises(OverflowError, match=numbers):
+        fully_connected(W, [0, 0, h], [3, 0])
+    with pytest.raises(OverflowError, match=f"by {most + 1},"):
         fully_connected(W, [0, 0, h], [2, 0])
     assert fully_connected(0 * W, [0, 0, 0], [most, 0]).tolist() == [most, 0]
 

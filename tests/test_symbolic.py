@@ -208,6 +208,7 @@ def test_a_view_names_its_filter_and_the_responses_of_its_rows() -> None:
         assert view.count("(S_2,1") == 2
         assert view.count("(S_3,1") == view.count("(S_1,1") == (2 if name == "stack_matrix" else 0)
     assert "identity at block 2 " in symbolic.view("stack_matrix", geometry, 1)
+    assert symbolic.view("filter_matrix", EXAMPLE, 0).startswith("M_F^filter = ∂vec(S)/∂vec(X):")
 
 
 def test_the_turned_filter_and_the_padded_gradient() -> None:
