@@ -121,6 +121,11 @@ def test_a_fully_connected_layer_takes_what_its_weights_need(count):
         fully_connected(W, np.ones(3), np.ones(count))
 
 
+def test_one_class_and_no_penalty_are_layers_too():
+    assert fully_connected_jacobian_wrt_weights([1, 2], 1).toarray().tolist() == [[1, 2]]
+    assert l2_gradient([3.0], 0).tolist() == [0]
+
+
 def test_integers_are_taken_up_to_what_int64_holds():
     """3 products of at most 2·h and one bias: 3·2·h + 1 is the largest number of int64."""
     most, h = 2**63 - 1, (2**63 - 2) // 6
@@ -437,6 +442,10 @@ ERRORS = [
     (lambda: relu_jacobian(np.ones(2, np.float16)), DtypeError, r"S has dtype float16, .* use float32"),
     (lambda: relu_jacobian(["a"]), DtypeError, r"S has dtype <U1"),
     (lambda: fully_connected([1, 2], [1, 2]), ShapeError, r"W has shape \(2,\); it needs \(C, m\), a row per class"),
+    (lambda: fully_connected([[[1, 2]]], [1, 2]), ShapeError, r"W has shape \(1, 1, 2\); it needs \(C, m\)"),
+    (lambda: softmax(5.0), ShapeError, r"has shape \(\); .*np\.ravel\("),
+    (lambda: softmax(np.ones((1, 2))), ShapeError, r"has shape \(1, 2\); .*one image at a time"),
+    (lambda: softmax(np.ones((1, 1, 2))), ShapeError, r"has shape \(1, 1, 2\); .*np\.ravel\("),
     (lambda: fully_connected(W, H[0]), ShapeError, r"h has 12 entries but W has shape \(3, 24\), which needs 24"),
     (lambda: fully_connected(W, H, [1, 2]), ShapeError, r"b has shape \(2,\) .* b needs \(3,\), one entry per class"),
     (lambda: fully_connected(W, H, 1), ShapeError, r"b has shape \(\) but"),
