@@ -536,3 +536,26 @@ ERRORS = [
 def test_bad_input_is_named_with_its_cure(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_biases_are_drawn_from_both_sides_of_0():
+    """Of 400 biases that come from m = 4 entries, about half are negative, and none is larger than 1/2."""
+    drawn = Network([Geometry((1, 2, 2), (400, 1, 2, 2))], classes=2).parameters(seed=0)["b1"]
+    assert np.abs(drawn).max() <= 0.5
+    assert (drawn < -0.25).sum() > 50
+    assert (drawn > 0.25).sum() > 50
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_layer_takes_the_responses_of_the_one_before(size):
+    before, after = Geometry((1, 5), (2, 1, 2)), Geometry((2, size), (1, 2, 2))
+    with pytest.raises(ShapeError, match=rf"^layers\[1\] has images \(2, {size}\) but layers\[0\] has responses \(2, 4\)"):
+        Network([before, after], classes=2)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_upstream_gradient_has_an_entry_per_class(count):
+    network = Network([Geometry((1, 3), (1, 1, 2))], classes=3)
+    trace = network.trace(network.parameters(0), np.ones((1, 3)), [1, 0, 0])
+    with pytest.raises(ShapeError, match=rf"^upstream has shape \({count},\); it needs \(3,\)"):
+        network.pull_back(network.parameters(0), trace, np.ones(count))
