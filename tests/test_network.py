@@ -549,7 +549,9 @@ def test_biases_are_drawn_from_both_sides_of_0():
 @pytest.mark.parametrize("size", [3, 5])
 def test_a_layer_takes_the_responses_of_the_one_before(size):
     before, after = Geometry((1, 5), (2, 1, 2)), Geometry((2, size), (1, 2, 2))
-    with pytest.raises(ShapeError, match=rf"^layers\[1\] has images \(2, {size}\) but layers\[0\] has responses \(2, 4\)"):
+    with pytest.raises(
+        ShapeError, match=rf"^layers\[1\] has images \(2, {size}\) but layers\[0\] has responses \(2, 4\)"
+    ):
         Network([before, after], classes=2)
 
 

@@ -1,12 +1,25 @@
 """What formulas predict, against the convolutions themselves."""
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from jacobians import Geometry, bias_gradient, convolve, filter_gradient, input_gradient
-from jacobians.formula.relation import Axis, Coefficient, Condition, Equation, Linear, Tensor, View, fold
+from jacobians.formula.relation import (
+    Axis,
+    Coefficient,
+    Condition,
+    Equation,
+    Linear,
+    Tensor,
+    View,
+    distance,
+    fold,
+    joined,
+    size_of,
+)
 from jacobians.formula.structure import Layer, right, sizes_of, structure_of, with_bias
 
 GEOMETRIES = [
@@ -84,11 +97,49 @@ def test_a_wrong_term_predicts_other_numbers(name):
         ("symmetric", [1, 0, 0, 1, 2, 3, 3, 2]),
         ("clamp before", [0, 0, 0, 1, 2, 3, 4, 5]),
         ("wrap behind", [-2, -1, 0, 1, 2, 3, 0, 1]),
+        ("symmetric before", [1, 0, 0, 1, 2, 3, 4, 5]),
+        ("reflect before", [2, 1, 0, 1, 2, 3, 4, 5]),
+        ("", [-2, -1, 0, 1, 2, 3, 4, 5]),
         ("mod 2", [0, 1, 0, 1, 0, 1, 0, 1]),
     ],
 )
 def test_folds(kind, values):
     np.testing.assert_array_equal(fold(np.arange(-2, 6), 4, kind), values)
+
+
+def test_a_fold_on_one_side_leaves_what_is_inside():
+    """Wrapped before the border only: 0 stays 0, and is not what the size would make of it."""
+    np.testing.assert_array_equal(fold(np.array([-1, 0, 3]), 3, "wrap before"), [2, 0, 3])
+    np.testing.assert_array_equal(fold(np.array([0, 2, 3]), 3, "reflect behind"), [0, 2, 1])
+
+
+def test_sizes_that_are_derived_by_name():
+    sizes = {"K": 3, "L": 5, "W'": 11}
+    names = {"K": 3, "min(K,4)": 3, "min(L,4)": 4, "min(L,K)": 3, "W'÷4": 2, "K·L": 15}
+    assert {name: size_of(name, sizes) for name in names} == names
+    with pytest.raises(KeyError, match="M"):
+        size_of("M", sizes)
+
+
+def test_a_combination_with_fractions():
+    half = Linear.of({"K": Fraction(1, 2), "F.a": Fraction(2, 3)}, Fraction(1, 2))
+    assert half.denominator == 6
+    np.testing.assert_array_equal(half.scaled({"F.a": np.array([0, 1, 3])}, {"K": 5}), [18, 22, 30])
+    assert Linear.of({"K": Fraction(1, 2)}, 1).at({"K": 5}) == 3
+
+
+def test_groups_and_what_is_in_a_group_are_one_axis():
+    tensor = Tensor("X", (Axis("n", "N"), Axis("g", "g"), Axis("k", "d/g"), Axis("y", "W")))
+    assert joined(tensor, {"N": 2, "g": 3, "d/g": 5, "W": 7}) == (2, 15, 7)
+
+
+def test_the_distance_to_the_first_and_to_the_last_tuple_of_an_entry():
+    """Entries (0, 1) and (1, 0) are told apart; the smallest and the largest value are not kept."""
+    form = np.array([4, 6, 9, 1, 2, 8])
+    entry = [np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0])]
+    kept = np.array([False, True, True, True, True, False])
+    np.testing.assert_array_equal(distance(form, entry, kept, "first"), [-2, 0, 3, 0, 1, 7])
+    np.testing.assert_array_equal(distance(form, entry, kept, "last"), [5, 3, 0, 1, 0, -6])
 
 
 @pytest.mark.parametrize("written", [False, True])
