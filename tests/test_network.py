@@ -561,3 +561,17 @@ def test_the_upstream_gradient_has_an_entry_per_class(count):
     trace = network.trace(network.parameters(0), np.ones((1, 3)), [1, 0, 0])
     with pytest.raises(ShapeError, match=rf"^upstream has shape \({count},\); it needs \(3,\)"):
         network.pull_back(network.parameters(0), trace, np.ones(count))
+
+
+@pytest.mark.parametrize("by", ["jacobians", "convolutions"])
+def test_a_response_of_1_passes_the_gradient_and_one_of_minus_1_does_not(by):
+    network = Network([Geometry((1, 3), (1, 1, 1))], classes=2)
+    parameters = {"F1": [[[1.0]]], "b1": [0.0], "W": [[2.0, 3.0, 5.0], [0.0, 0.0, 0.0]], "b": [0.0, 0.0]}
+    trace = network.trace(parameters, [[1.0, -1.0, 0.5]], [1, 0])
+    assert network.pull_back(parameters, trace, [1.0, 0.0], by)["X"].tolist() == [[2, 0, 5]]
+
+
+def test_a_rate_of_0_is_no_step():
+    network = Network([Geometry((1, 3), (1, 1, 2))], classes=2)
+    with pytest.raises(ValueError, match=r"^rate is 0(\.0)?; it needs a positive finite"):
+        network.step(network.parameters(0), np.ones((1, 1, 3)), [[1, 0]], 0.0)
