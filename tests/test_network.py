@@ -575,3 +575,17 @@ def test_a_rate_of_0_is_no_step():
     network = Network([Geometry((1, 3), (1, 1, 2))], classes=2)
     with pytest.raises(ValueError, match=r"^rate is 0(\.0)?; it needs a positive finite"):
         network.step(network.parameters(0), np.ones((1, 1, 3)), [[1, 0]], 0.0)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_images_and_parameters_of_other_shapes_are_refused(size):
+    network = Network([Geometry((1, 3), (1, 1, 2))], classes=2)
+    parameters = network.parameters(0)
+    with pytest.raises(ShapeError, match=rf"^images has shape \(1, 1, {size}\);"):
+        network.batch_gradients(parameters, np.ones((1, 1, size)), [[1, 0]])
+    with pytest.raises(ShapeError, match=rf"^images has shape \(1, {size}\);(?!.*images\[None\])"):
+        network.batch_gradients(parameters, np.ones((1, size)), [[1, 0]])
+    with pytest.raises(ShapeError, match=rf"F1.* has shape \(1, 1, {size + 1}\)"):
+        network.batch_gradients(parameters | {"F1": np.ones((1, 1, size + 1))}, np.ones((1, 1, 3)), [[1, 0]])
+    with pytest.raises(ShapeError, match=rf"W.* has shape \(2, {2 * size - 3}\)"):
+        network.batch_gradients(parameters | {"W": np.ones((2, 2 * size - 3))}, np.ones((1, 1, 3)), [[1, 0]])
