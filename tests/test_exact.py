@@ -113,3 +113,9 @@ def test_the_rounding_bound_holds_and_a_wrong_term_is_beyond_it() -> None:
     bound = Fraction(float(exact.rounding_bound(np.abs(x) @ np.abs(f).astype(float), 9, "float32")))
     assert 0 < abs(Fraction(float(x @ f)) - right) <= bound
     assert abs(Fraction(float(x[:-1] @ f[:-1])) - right) > bound
+
+
+@pytest.mark.parametrize("arrays", [1, 2, 3])
+def test_what_a_bound_does_not_tell_apart_is_missed_for_sure(arrays):
+    """Where the slack is wider than all draws, nothing is caught, whatever the number of arrays."""
+    assert exact.miss_probability(*[exact.Draw(1, 1)] * arrays, slack=1e12) == 1
