@@ -142,6 +142,8 @@ def _returned(of: Tried) -> Finding | None:
 def _instead(of: Tried) -> str:
     """Name the argument of which every result is a multiple, or the number that all entries are; empty for neither."""
     given = [each for each in of.every if each.result.value is not None]
+    if not given:
+        return ""
     for letter in of.run.subject.takes[of.run.subject.side(given[0].name)]:
         every = [(each.got, each.right.value, each.probe.arrays[letter]) for each in given]
         if any(got.shape != A.shape for got, _, A in every):
