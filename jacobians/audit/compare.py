@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.layer import Layer, Probe, Right, widened
-from jacobians.audit.subject import ENDED, LATE, UNTRIED, Arrange, Result, Subject
+from jacobians.audit.subject import ENDED, LARGE, LATE, UNTRIED, Arrange, Result, Subject
 
 __all__ = ["FINE", "Comparison", "Run", "aligned", "counted", "listed", "numbered", "times", "written"]
 
@@ -81,6 +81,11 @@ class Comparison:
     def fine(self) -> bool:
         """Whether it is right, up to what fast algorithms may be off."""
         return self.kind in FINE
+
+    @property
+    def untried(self) -> bool:
+        """Whether this call was not made, since others took too much."""
+        return UNTRIED in self.result.raised
 
     @property
     def wrong(self) -> Array:
@@ -175,7 +180,7 @@ class Run:
         """Return what was compared, or where it is wrong, and right when the call is made again, that: it is noted."""
         name, raised = each.name, each.result.raised
         self.judged[name] += 1
-        lost = raised.startswith((ENDED, LATE)) or UNTRIED in raised
+        lost = raised.startswith((ENDED, LATE)) or each.untried or each.result.held > LARGE
         if lost or not wrong(each) or (self.stayed[name] >= STEADY and name not in self.slipped):
             return each
         for _ in range(TIMES if name in self.slipped else 1):

@@ -23,7 +23,7 @@ from jacobians.audit.layer import REAL, Explanation, Probe
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
-from jacobians.audit.subject import ENDED, LATE, OUTSIZED, UNTRIED
+from jacobians.audit.subject import ENDED, LATE, OUTSIZED
 from jacobians.evidence import exact
 
 __all__ = ["EXPLAINERS", "explained"]
@@ -406,7 +406,10 @@ def _dtype(of: Tried) -> Finding:
 def _exceptions(of: Tried) -> Iterator[Finding]:
     """Say what is raised, each type of exception once; those that have one cure are one."""
     roots: dict[str, list[Comparison]] = {}
-    for each in (one for one in of.wrong("exception") if not one.result.raised.startswith(OUTSIZED)):
+    # Why calls were not made any more is said with the shape of the result that was too large, if that was seen.
+    side = of.run.subject.side
+    known = any(each.kind == "shape" and side(each.name) == side(of.every[0].name) for each in of.run.tried)
+    for each in (one for one in of.wrong("exception") if not (known and one.result.raised.startswith(OUTSIZED))):
         roots.setdefault(_root(each), []).append(each)
     for root, mine in roots.items():
         yield _exception(of, mine, root)
@@ -421,17 +424,13 @@ def _root(each: Comparison) -> str:
     return each.layer.raised.get(said, ("", said))[1]
 
 
-def _untried(each: Comparison) -> bool:
-    return UNTRIED in each.result.raised
-
-
 def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     layer, unit = of.run.layer, of.run.layer.unit
-    untried = sum(map(_untried, wrong))
+    untried = sum(one.untried for one in wrong)
     if 0 < untried < len(wrong):
-        of = dataclasses.replace(of, every=[one for one in of.every if not _untried(one)])
-        wrong = [one for one in wrong if not _untried(one)]
-    each = of.smallest(wrong, lambda one: _root(one) == root and not _untried(one))
+        of = dataclasses.replace(of, every=[one for one in of.every if not one.untried])
+        wrong = [one for one in wrong if not one.untried]
+    each = of.smallest(wrong, lambda one: _root(one) == root and not one.untried)
     raised, side = each.result.raised, of.run.subject.side(each.name)
     title = f"raises on {each.probe.what or layer.legal}: {raised}"
     if raised.startswith(NO_EXCEPTION):

@@ -81,6 +81,8 @@ def _audited(
     except KeyboardInterrupt:
         report = _report(run, findings, (*left_out, *_wrong_so_far(run, findings)), None, interrupted=_interrupted(run))
         raise Interrupted(report.interrupted, report) from None
+    if run.broken and not findings:
+        raise AssertionError(f"{sorted(run.broken)} are wrong, and no finding says so: please report this")
     miss = None if findings and (run.broken or run.slipped) else worst
     return _report(run, findings, (*left_out, *_notes(run, miss, exact=not findings)), miss)
 

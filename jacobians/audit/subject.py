@@ -21,6 +21,7 @@ from jacobians.audit.surroundings import interrupts, kept
 
 __all__ = [
     "ENDED",
+    "LARGE",
     "LATE",
     "OUTSIZED",
     "UNTRIED",

@@ -45,7 +45,7 @@ def digits(run: Run) -> Iterator[Finding]:
     reals = [probe for case in cases if (probe := run.layer.reals(case, run.seed))]
     for probes, what in ((fractions, "fractions"), (reals, "real numbers")):
         for each in (each for probe in probes for each in run.compared(probe)):
-            if each.name not in run.broken and not each.fine:
+            if each.name not in run.broken and not each.fine and not each.untried:
                 run.inaccurate.add(each.name)
                 title, because = _wrong(each, what)
                 yield finding(run, each, title, "values", because)
@@ -81,7 +81,8 @@ def added(run: Run, names: Collection[str], probe: Probe) -> Iterator[tuple[str,
         where = f"{letters[0]} is" if len(letters) == 1 else "all numbers are"
         for each in run.compared(probe.replaced(**{letter: probe.arrays[letter] * 0 for letter in letters})):
             zero = set(letters) & set(factors.get(each.name, ()))
-            if zero and each.name not in said and not each.fine and not _is_lower(run, each):
+            off = zero and not each.fine and not each.untried
+            if off and each.name not in said and not _is_lower(run, each):
                 said.add(each.name)
                 title, because = _left(run, each, where)
                 yield each.name, finding(run, each, title, "values", because)

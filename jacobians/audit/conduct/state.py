@@ -17,7 +17,7 @@ from jacobians.audit.layer import Layer, Probe, Right, widened
 from jacobians.audit.python import shown, shown_steady
 from jacobians.audit.report import Finding
 from jacobians.audit.reproduce import calls, compared, on_other
-from jacobians.audit.subject import Result
+from jacobians.audit.subject import LARGE, Result
 
 __all__ = ["OVERWRITTEN", "repeated", "seldom", "state"]
 
@@ -171,8 +171,8 @@ def _called(run: Run) -> History | None:
         return None
     history.call("small", small)
     first = history.call("new", new)
-    if run.lost:
-        return None  # code that takes its process down is not called for this any more
+    if run.lost or any(each.held > LARGE for each in first.values()):
+        return None  # code that takes its process down, or a long time, is not called for this any more
     history.call("mixed", new.reordered())
     held = {name: Result(None if each.value is None else np.array(each.returned)) for name, each in first.items()}
     history.call("other", other)
