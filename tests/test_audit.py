@@ -301,8 +301,10 @@ def test_facts(change, fact) -> None:
 # what is added to the products ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("factor", [3.0, 0.2, 0.0625, 0.002])
+@pytest.mark.parametrize(
+    ("factor", "dtype"),
+    [(0.002, "float64"), (3.0, "float32"), (0.2, "float16"), (0.0625, "bfloat16"), (0.002, "bfloat16")],
+)
 def test_a_weight_decay_is_no_lower_precision(factor, dtype) -> None:
     def decayed(A):
         return np.asarray(A.dtype.type(factor) * A, A.dtype)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.arguments import numeric
+from jacobians.arguments import numeric, unmasked
 from jacobians.audit import sums
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.compare import Comparison, Run
@@ -169,8 +169,15 @@ class ByFormula(Layer):
     def _predictor(self, read: Formula) -> Callable[..., Array]:
         def predict(geometry: Geometry, **given: Any) -> Array:
             """Evaluate the formula at one layer."""
-            images = next((len(numeric(letter, given[letter])) for letter in "XG" if given.get(letter) is not None), 1)
+            given = {letter: _read_in(letter, each) for letter, each in given.items() if each is not None}
+            images = next((len(given[letter]) for letter in "XG" if letter in given), 1)
             layer = structures.Layer(check_geometry(geometry), images)
             return self.shaped(read.result, read.predict(sizes_of(layer), given_arrays(read, layer, given)))
 
         return predict
+
+
+def _read_in(letter: str, given: Any) -> Array:
+    """Return an array of numbers, of which those in formats that NumPy lacks are widened."""
+    array = unmasked(letter, given)
+    return widened(array) if array.dtype.kind == "V" else numeric(letter, array)

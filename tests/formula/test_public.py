@@ -218,7 +218,7 @@ def test_a_layout_and_groups_that_are_given_are_not_searched():
 def test_unusable_arguments():
     with pytest.raises(TypeError, match="function has type int"):
         read(3)
-    with pytest.raises(ShapeError, match="spatial_ndim is 4; it needs 1, 2 or 3"):
+    with pytest.raises(ShapeError, match="spatial_ndim is 4; it needs an integer from 1 to 3"):
         read(conv, spatial_ndim=4)
     with pytest.raises(ShapeError, match='layout is "NHCW"'):
         read(conv, layout="NHCW")
