@@ -1,4 +1,4 @@
-"""Right implementations, audited with a hundred seeds each over all dtypes and all pairs of options: no finding."""
+"""Right code, audited over all dtypes and all pairs of options: no finding; `make sweep` takes more seeds."""
 
 import importlib.util
 import re
@@ -32,13 +32,13 @@ def assert_silent(name, options, dtype, seed):
     assert all("not a direct sum" in note and name == "fft" for note in report.notes)
 
 
-@pytest.mark.parametrize(("name", "options", "dtype", "seed"), audits(NUMPY, range(100)), ids=str)
+@pytest.mark.parametrize(("name", "options", "dtype", "seed"), audits(NUMPY, range(54)), ids=str)
 def test_no_false_alarm_of_numpy_code(name, options, dtype, seed):
     assert_silent(name, options, dtype, seed)
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "dtype", "seed"), audits(["torch1", "torch2", "torch3"], range(100)), ids=str
+    ("name", "options", "dtype", "seed"), audits(["torch1", "torch2", "torch3"], range(54)), ids=str
 )
 def test_no_false_alarm_of_torch(name, options, dtype, seed, request):
     torch = pytest.importorskip("torch")
@@ -47,9 +47,9 @@ def test_no_false_alarm_of_torch(name, options, dtype, seed, request):
     assert_silent(name, options, dtype, seed)
 
 
-def test_the_hundred_audits_cover_every_dtype_and_every_pair_of_options():
+def test_the_audits_cover_every_dtype_and_every_pair_of_options():
     for names in (NUMPY, ["torch1", "torch2", "torch3"]):
-        seen = audits(names, range(100))
+        seen = audits(names, range(54))
         for name in names:
             assert {dtype for each, _, dtype, _ in seen if each == name} == set(RIGHT[name][2])
         flat = {str(options) for name, options, *_ in seen if RIGHT[name][0] == 2}
