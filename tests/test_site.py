@@ -65,7 +65,8 @@ def test_measured_figures_are_shown_with_date_command_and_versions(tmp_path, mon
     monkeypatch.setattr(site, "RECORD", figures.RECORD)
     shown = site.on_page_markdown("before\n\n<!-- figures: sweep -->\n\n<!-- figures: zoo -->\n", PAGE)
     assert "| dtype | audits |\n| --- | --- |\n| float32 | 18 |\n| float16 | 17 |\n\nMeasured on 20" in shown
-    assert f"`make sweep`: Python {platform.python_version()}, numpy {np.__version__}, " in shown
+    assert f"`make sweep`: Python {platform.python_version()}, " in shown
+    assert f", numpy {np.__version__}, " in shown
     assert "| mistakes |\n| --- |\n| 2 |\n\n" in shown
     assert "| 1 |" not in shown
     with pytest.raises(PluginError, match=r"learn/page\.md: there are no figures called bench; known: .'sweep', 'zoo'"):
