@@ -75,7 +75,7 @@ def test_a_formula_that_breaks_is_killed_and_one_without_a_test_survives(tmp_pat
 
 
 def test_mutants_are_named_by_what_stands_there(tmp_path):
-    pytest.importorskip("cosmic_ray")
+    pytest.importorskip("cosmic_ray", reason="the mutants extra is not installed: pip install 'jacobians[mutants]'")
     (tmp_path / "formula.py").write_text(FORMULA)
     made = {(each.function, each.line, each.becomes) for each in mutants(tmp_path, ["formula.py"])}
     assert ("positions", "return (size - taps) // stride + 1", "return (size + taps) // stride + 1") in made
