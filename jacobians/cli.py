@@ -12,10 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Annotated, Any
 
 import typer
@@ -74,14 +73,8 @@ def main() -> None:
         _refuse(str(error))
 
 
-@dataclass
-class Terminal:
-    """What is known of where is printed."""
-
-    ascii_alone: bool = False
-
-
-_terminal = Terminal()
+# Whether what is printed to takes ASCII alone; a dataclass is refused where typer's documentation loads this file.
+_terminal = SimpleNamespace(ascii_alone=False)
 
 
 def _print(said: object) -> None:
