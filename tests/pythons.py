@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -95,18 +96,21 @@ def main() -> int:
     if not names:
         print(f"{here}: left out, the other tests run on it", flush=True)
         names = [FLOORS, *(each for each in PYTHONS if each != here)]
-    failed = False
-    for name in names:
-        began, version = time.monotonic(), PYTHONS[0] if name == FLOORS else name
-        python = interpreter(version)
-        if python is None:
-            print(f"{name}: left out, there is no python{version} on the PATH or of pyenv", flush=True)
-            continue
-        install(python, FOLDER / name, "lowest-direct" if name == FLOORS else "highest")
-        ok = tried(FOLDER / name, ALLOWED if name == FLOORS else ())
-        failed |= not ok
-        print(f"{name}: {'passed' if ok else 'FAILED'} on {python}, {time.monotonic() - began:.0f} s", flush=True)
-    return int(failed)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for processes
+        return int(not all([*pool.map(passes, names)]))
+
+
+def passes(name: str) -> bool:
+    """Try one environment, and say how it went, or that it was left out."""
+    began, version = time.monotonic(), PYTHONS[0] if name == FLOORS else name
+    python = interpreter(version)
+    if python is None:
+        print(f"{name}: left out, there is no python{version} on the PATH or of pyenv", flush=True)
+        return True
+    install(python, FOLDER / name, "lowest-direct" if name == FLOORS else "highest")
+    ok = tried(FOLDER / name, ALLOWED if name == FLOORS else ())
+    print(f"{name}: {'passed' if ok else 'FAILED'} on {python}, {time.monotonic() - began:.0f} s", flush=True)
+    return ok
 
 
 if __name__ == "__main__":

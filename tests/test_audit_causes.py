@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from jacobians import Geometry, audit
+from jacobians import Geometry, audit, convolve
 from jacobians.audit import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 from jacobians.audit.isolation import isolated
 from tests import crashing
@@ -248,3 +248,18 @@ def test_an_argument_that_other_layers_return(report, title):
 def test_what_is_added_to_the_right_products_is_still_said_to_be_added():
     (finding,) = audit(None, of_backward(lambda dX, dF, X, F, G: (dX + X, dF))).findings
     assert finding.title == "is wrong: X is added, as by a weight decay"
+
+
+def test_nans_that_warn_in_each_operation_end_no_audit():
+    """As memory that was never written may hold."""
+
+    def forward(X, F):
+        layer = Geometry(X.shape[1:], F.shape)
+        S = np.stack([convolve(x, F, layer) for x in X]).astype(float)
+        S.view(np.uint64)[..., -1] = 0x7FF0000000000001
+        return S
+
+    (finding,) = audit(
+        forward, geometries=[Geometry((2, 4, 6), (2, 2, 2, 3)), Geometry((1, 5, 4), (1, 1, 3, 2))]
+    ).findings
+    assert (finding.about, finding.kind) == ("S", "not written")

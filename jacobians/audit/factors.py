@@ -26,7 +26,7 @@ def differ(A: Array) -> bool:
 def multiple(got: Array, A: Array, dtype: str) -> float | None:
     """Return the shortest number that an array was multiplied by in a dtype, up to rounding; None if there is none."""
     got, wide = widened(got).ravel(), widened(A).ravel()
-    if not differ(A):
+    if not differ(A) or not np.all(np.isfinite(got)):
         return None
     at = np.argmax(np.abs(wide))
     # The factor holds the rounding of one product and of this division; every entry has that of its own product, and
