@@ -222,7 +222,7 @@ def verify(
 
 
 def _print_report(out: Console, report: Any) -> None:
-    from jacobians.verify import table
+    from jacobians.verify.report import table
 
     out.print(table(report))
     for row in report.rows:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from jacobians.arguments import numeric, real, seed_of
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.errors import DtypeError, ShapeError, nearest
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import Geometry, check_geometries
 from jacobians.layers import (
     check_classes,
     check_strength,
@@ -90,9 +90,7 @@ class Network:
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.layers, Geometry):
-            raise TypeError("layers is a Geometry; it needs a sequence of them: [geometry] for one layer")
-        object.__setattr__(self, "layers", tuple(map(check_geometry, self.layers)))
+        object.__setattr__(self, "layers", tuple(check_geometries(self.layers, "layers")))
         object.__setattr__(self, "classes", check_classes(self.classes))
         object.__setattr__(self, "l2", check_strength("l2", self.l2))
         if not self.layers:

@@ -118,7 +118,7 @@ def main():
             rows.append([name, dtype, count, alarms, round(seconds)])
     if given.publish:
         columns = ["implementation", "dtype", "audits", "false alarms", "s"]
-        figures.publish("sweep", f"make sweep ARGS='{' '.join(sys.argv[1:])}'", columns, rows)
+        figures.publish("sweep", figures.command_of("sweep", sys.argv[1:]), columns, rows)
     return int(bool(found.total()))
 
 

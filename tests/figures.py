@@ -28,6 +28,12 @@ def publish(name, command, columns, rows):
     files.write(RECORD, json.dumps(record, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
 
 
+def command_of(target, arguments):
+    """Write how a target is run, without where else it writes, which is of one machine."""
+    kept = [each for at, each in enumerate(arguments) if "--record" not in arguments[max(at - 1, 0) : at + 1]]
+    return f"make {target} ARGS='{' '.join(kept)}'"
+
+
 def versions():
     """The versions of Python and of those libraries that are installed."""
     found = {"Python": platform.python_version()}

@@ -454,8 +454,10 @@ LABELS = np.eye(3)[[1, 2]]
 
 ERRORS = [
     (lambda: Network([], 3), ShapeError, r"layers is empty; it needs at least one Geometry"),
-    (lambda: Network(TWO.layers[0], 3), TypeError, r"layers is a Geometry; .* \[geometry\] for one layer"),
-    (lambda: Network([(2, 5, 4)], 3), TypeError, r"geometry has type tuple; it needs a Geometry"),
+    (lambda: Network(TWO.layers[0], 3), TypeError, r"layers is Geometry\(.*; it needs a list of Geometry"),
+    (lambda: Network(None, 3), TypeError, r"layers is None; it needs a list of Geometry"),
+    (lambda: Network([*TWO.layers, "x"], 3), TypeError, r"layers\[2\] has type str"),
+    (lambda: Network([(2, 5, 4)], 3), TypeError, r"layers\[0\] has type tuple; it needs a Geometry"),
     (
         lambda: Network([TWO.layers[1], TWO.layers[0]], 3),
         ShapeError,

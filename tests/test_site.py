@@ -73,6 +73,12 @@ def test_measured_figures_are_shown_with_date_command_and_versions(tmp_path, mon
         site.on_page_markdown("<!-- figures: bench -->", PAGE)
 
 
+def test_the_command_of_figures_names_no_place_of_one_machine():
+    given = ["--first", "5", "--record", "/somewhere/zoo.json", "--publish"]
+    assert figures.command_of("zoo", given) == "make zoo ARGS='--first 5 --publish'"
+    assert all("/" not in each["command"] for each in json.loads(figures.RECORD.read_text("utf-8")).values())
+
+
 def test_the_record_holds_what_the_pages_show():
     record = json.loads(figures.RECORD.read_text("utf-8"))
     shown = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, VerificationError, _blocks, convolution, layers, network, verify
-from jacobians.verify import DRAWN, Report, Row, cases, check, run
+from jacobians.verify import Report, Row, cases, check, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.networks import NETWORK_IDENTITIES
 from tests.mutants import MUTANTS, NETWORK_MUTANTS
@@ -194,7 +194,7 @@ def test_published_layers_have_their_published_sizes() -> None:
 
 
 def test_the_default_layers_hold_every_pair_of_options() -> None:
-    layers = list(cases.drawn(0, DRAWN))
+    layers = list(cases.drawn(0, run.DRAWN))
     traits = {
         "axes": lambda g: g.spatial_ndim,
         "stride": lambda g: max(g.stride) > 1,

@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,11 @@ from jacobians.verify import every_size
 from jacobians.verify.every_size import shape_of
 from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 from jacobians.verify.relations import WRITTEN
+from jacobians.verify.report import Evidence, Failure, Outcome
 
-__all__ = ["Failure", "Outcome", "Task", "check", "first_difference", "prove", "read_out"]
+__all__ = ["Task", "check", "first_difference", "prove", "read_out"]
 
 Array = npt.NDArray[Any]
-Evidence = Literal["symbolic", "every size", "exact", "bound"]
 
 # Each (equation, layer) pair may miss something wrong with this probability, so that ten thousand pairs together stay
 # below 2⁻⁶⁰.
@@ -40,87 +40,6 @@ EXACT_SIDES = {ORACLE, "one by one"}
 LARGE_IMAGE = 20_000
 # Pairs of basis elements to try when a wrong side is read out.
 MOST_READINGS = 20_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """The first wrong entry of a side that does not hold.
-
-    Attributes
-    ----------
-    evidence : str
-        The kind of check that failed.
-    where : str
-        The layer, and what else it takes to see it again.
-    seed : int
-        Seed of the run.
-    sides : (str, str)
-        What is taken for right, and what differs from it.
-    entry : str
-        Name of the first wrong entry.
-    expected, actual : str
-        What it should be and what it is, in symbols where they are known.
-    wrong, total : int
-        How many entries differ, of how many.
-    geometry : Geometry or None
-        The layer, where the equation speaks of one.
-    index : int or None
-        Flat index of the entry, where a side computed one.
-    """
-
-    evidence: Evidence
-    where: str
-    seed: int
-    sides: tuple[str, str]
-    entry: str
-    expected: str
-    actual: str
-    wrong: int
-    total: int
-    geometry: Geometry | None = None
-    index: int | None = None
-
-    def __str__(self) -> str:
-        """Return what is wrong in four lines."""
-        return (
-            f"  “{self.sides[1]}” differs from “{self.sides[0]}” "
-            f"in {self.wrong} of {self.total} entries; the first is\n"
-            f"  {self.entry}: expected {self.expected}\n"
-            f"  {' ' * len(self.entry)}  got      {self.actual}\n"
-            f"  at {self.where}, {self.evidence} evidence, seed {self.seed}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What one kind of evidence says about one equation at one layer.
-
-    Attributes
-    ----------
-    identity : str
-        L1 … L24.
-    evidence : str
-        symbolic, every size, exact or bound.
-    checks : int
-        Sides compared with the reference, over all draws; of every size, combinations of stride, dilation and groups
-        for which the equation was proved.
-    miss : Fraction or None
-        Probability that a wrong multilinear form passed, of exact evidence on such forms.
-    worst : float or None
-        Largest error as a fraction of its bound, of bound evidence.
-    size : int
-        Numbers in the layer, by which the smallest failure is chosen.
-    failure : Failure or None
-        What differs.
-    """
-
-    identity: str
-    evidence: Evidence
-    checks: int
-    size: int
-    miss: Fraction | None = None
-    worst: float | None = None
-    failure: Failure | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,8 @@ from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 from jacobians.network import Network
 from jacobians.verify import forms, reference
-from jacobians.verify.check import Evidence, Failure, Outcome, first_difference
+from jacobians.verify.check import first_difference
+from jacobians.verify.report import Evidence, Failure, Outcome
 
 __all__ = ["NETWORK_IDENTITIES", "NetworkIdentity"]
 

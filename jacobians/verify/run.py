@@ -12,11 +12,19 @@ from jacobians.errors import nearest
 from jacobians.formula.prove import available
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
-from jacobians.verify import DRAWN, DRAWN_SYMBOLICALLY, FULL, KINDS, MOST_SYMBOLIC_PRODUCTS, Report, Row, every_size
+from jacobians.verify import every_size
 from jacobians.verify.cases import EXAMPLE, LECTURE, PUBLISHED, SIBLING, drawn
-from jacobians.verify.check import Failure, Outcome, Task, check, prove, read_out
+from jacobians.verify.check import Task, check, prove, read_out
 from jacobians.verify.identities import IDENTITIES, Identity
 from jacobians.verify.networks import NETWORK_IDENTITIES, NetworkIdentity
+from jacobians.verify.report import KINDS, Failure, Outcome, Report, Row
+
+# Layers that are drawn besides those of the lecture and the published ones.
+DRAWN = 300
+DRAWN_SYMBOLICALLY = 24
+FULL = 8
+# Products of a layer up to which its polynomials are expanded.
+MOST_SYMBOLIC_PRODUCTS = 600
 
 LAYER = {identity.id: identity for identity in IDENTITIES}
 NETWORK = {identity.id: identity for identity in NETWORK_IDENTITIES}

@@ -156,7 +156,7 @@ def main():
     given.record.write_text(json.dumps(records, ensure_ascii=False, indent=1), "utf-8")
     tabulate(console, records)
     if given.publish:
-        figures.publish("zoo", f"make zoo ARGS='{' '.join(sys.argv[1:])}'", COLUMNS, [*by_count(records)])
+        figures.publish("zoo", figures.command_of("zoo", sys.argv[1:]), COLUMNS, [*by_count(records)])
     return int(not all(record["found"] for record in records))
 
 

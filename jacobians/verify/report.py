@@ -1,0 +1,315 @@
+"""What a verification finds: one failure, what one kind of evidence says, and the report of all."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+from jacobians import notebook
+from jacobians.errors import VerificationError
+from jacobians.geometry import Geometry
+
+__all__ = ["KINDS", "Evidence", "Failure", "Outcome", "Report", "Row", "table"]
+
+Evidence = Literal["symbolic", "every size", "exact", "bound"]
+KINDS = ("symbolic", "every size", "exact", "bound")
+WITHOUT_PROOF = "Nothing is proved for every size, since islpy is not installed: pip install 'jacobians[prove]'"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """The first wrong entry of a side that does not hold.
+
+    Attributes
+    ----------
+    evidence : str
+        The kind of check that failed.
+    where : str
+        The layer, and what else it takes to see it again.
+    seed : int
+        Seed of the run.
+    sides : (str, str)
+        What is taken for right, and what differs from it.
+    entry : str
+        Name of the first wrong entry.
+    expected, actual : str
+        What it should be and what it is, in symbols where they are known.
+    wrong, total : int
+        How many entries differ, of how many.
+    geometry : Geometry or None
+        The layer, where the equation speaks of one.
+    index : int or None
+        Flat index of the entry, where a side computed one.
+    """
+
+    evidence: Evidence
+    where: str
+    seed: int
+    sides: tuple[str, str]
+    entry: str
+    expected: str
+    actual: str
+    wrong: int
+    total: int
+    geometry: Geometry | None = None
+    index: int | None = None
+
+    def __str__(self) -> str:
+        """Return what is wrong in four lines."""
+        return (
+            f"  “{self.sides[1]}” differs from “{self.sides[0]}” "
+            f"in {self.wrong} of {self.total} entries; the first is\n"
+            f"  {self.entry}: expected {self.expected}\n"
+            f"  {' ' * len(self.entry)}  got      {self.actual}\n"
+            f"  at {self.where}, {self.evidence} evidence, seed {self.seed}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one kind of evidence says about one equation at one layer.
+
+    Attributes
+    ----------
+    identity : str
+        L1 … L24.
+    evidence : str
+        symbolic, every size, exact or bound.
+    checks : int
+        Sides compared with the reference, over all draws; of every size, combinations of stride, dilation and groups
+        for which the equation was proved.
+    miss : Fraction or None
+        Probability that a wrong multilinear form passed, of exact evidence on such forms.
+    worst : float or None
+        Largest error as a fraction of its bound, of bound evidence.
+    size : int
+        Numbers in the layer, by which the smallest failure is chosen.
+    failure : Failure or None
+        What differs.
+    """
+
+    identity: str
+    evidence: Evidence
+    checks: int
+    size: int
+    miss: Fraction | None = None
+    worst: float | None = None
+    failure: Failure | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What is known of one equation.
+
+    Attributes
+    ----------
+    id, formula : str
+        The equation.
+    counts : dict of str to int
+        Comparisons made, by kind of evidence; of ``"every size"``, combinations of stride, dilation and groups for
+        which it was proved.
+    worst : float or None
+        Largest error as a fraction of its bound, where bounds were compared.
+    failure : Failure or None
+        The smallest case in which it does not hold.
+    provable : bool
+        Whether its sides are put together of index maps, which can be proved equal for every size.
+    """
+
+    id: str
+    formula: str
+    counts: dict[str, int]
+    worst: float | None
+    failure: Failure | None
+    provable: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds, by at least one comparison of what code computes."""
+        return self.failure is None and any(count for kind, count in self.counts.items() if kind != "every size")
+
+    @property
+    def verdict(self) -> str:
+        """Holds, FAILS, or not checked where no layer allowed a comparison."""
+        return "FAILS" if self.failure else "holds" if self.ok else "not checked"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report(notebook.Shown):
+    """The record of a verification.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        One per equation, in the lecture's order.
+    seed : int
+        Of the draws.
+    layers : int
+        How many layers the equations were checked at.
+    miss : Fraction
+        Bound of the probability that a wrong multilinear form passed all exact comparisons, summed over all equations
+        and layers.
+    can_prove : bool
+        Whether islpy is installed, without which nothing is proved for every size.
+    left : int
+        Pieces of work, such as the equations at one layer, that were not done: it was interrupted.
+    """
+
+    rows: tuple[Row, ...]
+    seed: int
+    layers: int
+    miss: Fraction
+    can_prove: bool = True
+    left: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether every equation was checked and holds, and there was one; for reading. Use `check` to act on it."""
+        return bool(self.rows) and not self.left and all(row.ok for row in self.rows)
+
+    def check(self) -> Report:
+        """Raise if anything does not hold.
+
+        Returns
+        -------
+        Report
+            This report, if every equation was checked and holds.
+
+        Raises
+        ------
+        VerificationError
+            With the whole text otherwise.
+        """
+        if not self.ok:
+            raise VerificationError(str(self))
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, for machines.
+
+        Returns
+        -------
+        dict
+            ``ok``, ``seed``, ``layers``, ``log2_miss_probability`` (None where no exact comparison was made),
+            ``can_prove``, ``left`` and ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``,
+            ``worst``, ``failure`` and ``provable``.
+        """
+        return {
+            "ok": self.ok,
+            "seed": self.seed,
+            "layers": self.layers,
+            "log2_miss_probability": _log2(self.miss) if self.miss else None,
+            "can_prove": self.can_prove,
+            "left": self.left,
+            "identities": [
+                {
+                    "id": row.id,
+                    "formula": row.formula,
+                    "verdict": row.verdict,
+                    "counts": row.counts,
+                    "worst": row.worst,
+                    "failure": dataclasses.asdict(row.failure) if row.failure else None,
+                    "provable": row.provable,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the report as a table, the failures below it, and a last sentence that says what it is worth."""
+        return "\n".join([_text(table(self)), *(f"{told}\n" for told in self._failures), self.conclusion])
+
+    def _repr_html_(self) -> str:
+        signs = {"holds": "✓ ", "FAILS": "✗ "}
+        rows = [[*_cells(row, can_prove=self.can_prove), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
+        header = ("id", "equation", *KINDS, "worst/bound", "verdict")
+        stories = [*self._failures, ("✓ " if self.ok else "✗ ") + self.conclusion]
+        return notebook.table(header, rows) + "".join(map(notebook.story, stories))
+
+    @property
+    def _failures(self) -> list[str]:
+        return [f"✗ {row.id} does not hold: {row.formula}\n{row.failure}" for row in self.rows if row.failure]
+
+    @property
+    def conclusion(self) -> str:
+        """The last sentences."""
+        failed = [row.id for row in self.rows if row.failure]
+        if failed:
+            said = f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
+        elif not self.rows:
+            return "Nothing was checked: no equation speaks of these layers."
+        else:
+            said = self._held
+        if self.left:
+            said = f"Interrupted, with {self.left} pieces of work not done. So far: {said}"
+        missing = any(row.provable for row in self.rows) and not self.can_prove
+        return f"{said} {WITHOUT_PROOF}" if missing else said
+
+    @property
+    def _held(self) -> str:
+        unchecked = [row.id for row in self.rows if row.verdict == "not checked"]
+        held = f"{_equations(len(self.rows) - len(unchecked), 'holds', 'hold')}"
+        if self.layers:
+            held += f" at {self.layers} layer{'' if self.layers == 1 else 's'}"
+        held += f" (seed {self.seed})"
+        if unchecked:
+            held += f"; {_listed(unchecked)}: not checked{'' if self.left else ', no layer allows a comparison'}"
+        said = [f"{held}."]
+        if self.miss:
+            said.append(
+                "The probability that a wrong form passed every exact comparison is below "
+                f"2^{math.ceil(_log2(self.miss))}, if what was run computes multilinear forms."
+            )
+        proved = sum(row.counts.get("every size", 0) > 0 for row in self.rows)
+        if proved:
+            said.append(f"{_equations(proved, 'is', 'are')} proved for every size of image, filter, padding and tail.")
+        return " ".join(said)
+
+
+def table(report: Report) -> Any:
+    """Return the report's table for `rich`, which the command line prints in colour."""
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for header in ("id", "equation", *KINDS, "worst/bound", "verdict"):
+        justify: Any = "left" if header in {"id", "equation", "verdict"} else "right"
+        grid.add_column(header, justify=justify, no_wrap=header != "equation")
+    for row in report.rows:
+        style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
+        grid.add_row(*_cells(row, can_prove=report.can_prove), f"[{style}]{row.verdict}[/]")
+    return grid
+
+
+def _cells(row: Row, *, can_prove: bool) -> list[str]:
+    nothing = {"every size": "does not apply" if not row.provable else "–" if can_prove else "missing"}
+    counts = [str(row.counts[kind]) if row.counts.get(kind) else nothing.get(kind, "–") for kind in KINDS]
+    return [row.id, row.formula, *counts, "–" if row.worst is None else _share(row.worst)]
+
+
+def _text(renderable: Any) -> str:
+    from io import StringIO
+
+    from rich.console import Console
+
+    page = Console(file=StringIO(), width=160, color_system=None, highlight=False)
+    page.print(renderable)
+    return page.file.getvalue()  # type: ignore[attr-defined, no-any-return]  # the file is the StringIO above
+
+
+def _share(worst: float) -> str:
+    return ">1" if worst > 1 else f"{worst:.2f}" if worst >= 0.005 else "<0.01"
+
+
+def _log2(probability: Fraction) -> float:
+    return math.log2(probability.numerator) - math.log2(probability.denominator)
+
+
+def _equations(count: int, one: str, several: str) -> str:
+    return f"{count} equation {one}" if count == 1 else f"{count} equations {several}"
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} and {ids[-1]}"
