@@ -26,8 +26,6 @@ Counts = tuple[tuple[str, int], ...]
 MOST_SCALES = 5
 # Each way to multiply by some of them and divide by the others, as columns.
 SIGNS = [np.array([*itertools.product((-1, 1), repeat=count)]).T for count in range(MOST_SCALES + 1)]
-# Far more than logarithms of equal products differ by.
-NEARLY = 1e-6
 
 
 def coefficient(term: Term, rows: Rows, readings: Readings, combinations: Combinations) -> Coefficient | None:
@@ -109,11 +107,14 @@ def _powers(given: Sequence[tuple[Fraction, Sizes]], names: Sequence[str]) -> Co
         return Coefficient(values[0]) if len(set(values)) == 1 else None
     logs = np.log([[float(size_of(name, sizes)) for name in names] for _, sizes in given])
     left = np.log(np.abs(np.array(values, float)))
+    # Each of the logarithms that are added up is rounded three times: as a float, as a logarithm, and in the sum.
+    largest = max(1.0, float(np.abs(logs).max(initial=0)), float(np.abs(left).max()))
+    nearly = 2 * 3 * (MOST_SCALES + 1) ** 2 * float(np.finfo(float).eps) * largest
     for count in range(1, MOST_SCALES + 1):
         for some in itertools.combinations(range(len(names)), count):
             chosen = logs[:, some]
             # Logarithms leave few candidates; fractions decide.
-            for powers in np.flatnonzero(np.ptp(left[:, None] - chosen @ SIGNS[count], axis=0) < NEARLY):
+            for powers in np.flatnonzero(np.ptp(left[:, None] - chosen @ SIGNS[count], axis=0) <= nearly):
                 pairs = tuple((names[at], int(SIGNS[count][row, powers])) for row, at in enumerate(some))
                 if (number := _number(given, pairs)) is not None:
                     return Coefficient(number, pairs)

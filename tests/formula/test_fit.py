@@ -1,9 +1,12 @@
 """Mistakes in small programs, and the facts that their formulas state."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from jacobians import Geometry
+from jacobians.formula import coefficients
 from jacobians.formula.products import MOST_CALLS, Unreadable
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import FIRST_TWO, PAIRS, Linear, stepped
@@ -197,3 +200,15 @@ def test_filters_counted_over_all_groups_are_one_index_where_it_is_clamped():
     assert found.fold == "clamp"
     columns = {"G.g": np.arange(rows["g"]), "G.i": np.arange(rows["g"])}
     assert found.value.scaled(columns | {"db.g": columns["G.g"], "db.i": columns["G.i"]}, rows).tolist() == [0, 4]
+
+
+def test_powers_of_sizes_are_found_exactly_or_not_at_all():
+    sizes = [{"N": N, "H": H, "W": W} for N, H, W in ((2, 5, 7), (3, 4, 11), (5, 9, 8))]
+    names = ["N", "H", "W"]
+    exact = [Fraction(-3 * each["W"], 7 * each["N"] * each["H"]) for each in sizes]
+    found = coefficients._powers(list(zip(exact, sizes, strict=True)), names)
+    assert (found.number, dict(found.powers)) == (Fraction(-3, 7), {"N": -1, "H": -1, "W": 1})
+    # So near that logarithms do not tell, of another sign at one layer, and nothing at one layer.
+    for change in (1 + Fraction(1, 2**60), -1, 0):
+        other = [exact[0] * change, *exact[1:]]
+        assert coefficients._powers(list(zip(other, sizes, strict=True)), names) is None
