@@ -137,9 +137,22 @@ ONE, TWO = (1, 1), (2, 2)
 P1 = ((1, 1), (1, 1))
 
 
+def windows(layer, X, F):
+    """Yield (filter, row, column, index of its window in the padded image)."""
+    k, l = ((size - 1) * step + 1 for size, step in zip(F.shape[2:], layer.d, strict=True))
+    H, W = (size + sum(zeros) for size, zeros in zip(X.shape[2:], layer.p, strict=True))
+    c, m = F.shape[1], len(F) // layer.g
+    for i in range(len(F)):
+        for y in range((H - k) // layer.s[0] + 1):
+            for x in range((W - l) // layer.s[1] + 1):
+                top, left, first = y * layer.s[0], x * layer.s[1], i // m * c
+                rows, columns = slice(top, top + k, layer.d[0]), slice(left, left + l, layer.d[1])
+                yield i, y, x, (slice(None), slice(first, first + c), rows, columns)
+
+
 def assigned(r, X, F, G, layer):
     padded = layer.pad(np.zeros_like(X))
-    for i, y, x, window in layer.windows(X, F):
+    for i, y, x, window in windows(layer, X, F):
         if i == 0:
             padded[window] = np.tensordot(G[:, :, y, x], F, 1)
     return layer.cut(padded, X)

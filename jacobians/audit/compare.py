@@ -27,6 +27,8 @@ MOST_ENTRIES = 4
 STEADY = 8
 # Calls to make again before a result is called wrong that is known to be right at times.
 TIMES = 7
+# What np.empty holds in turn, which neither a counter nor two buffers in turn can look like.
+FILLS = (3, 5, 5, 3)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,11 +138,16 @@ class Run:
     last: functools.partial[Any] | None = None
 
     def results(
-        self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""
+        self,
+        probe: Probe,
+        arrange: Arrange | None = None,
+        only: str | None = None,
+        layout: str = "",
+        fill: int | None = None,
     ) -> dict[str, Result]:
         """Call the functions, or one of them, on one probe, as `Subject.results` does."""
         self.last = functools.partial(self.results, probe, arrange, only, layout)
-        found = self.subject.results(probe.arrays, arrange, only, layout)
+        found = self.subject.results(probe.arrays, arrange, only, layout, fill)
         for side in {self.subject.side(name) for name in found}:
             name = self.subject.gives[side][0]
             self.around.setdefault(side, {}).update(dict.fromkeys(found[name].around))
@@ -154,6 +161,15 @@ class Run:
     def again(self, probe: Probe, name: str) -> Result:
         """Call for one result."""
         return self.results(probe, only=self.subject.side(name))[name]
+
+    def is_unwritten(self, each: Comparison) -> bool:
+        """Whether a result shows what np.empty holds: it is another one, each time, where that is another number."""
+        side = self.subject.side(each.name)
+        values = [self.results(each.probe, only=side, fill=fill)[each.name].value for fill in FILLS]
+        if any(value is None for value in values):
+            return False
+        first, other, *again = (np.asarray(value).tobytes() for value in values)
+        return first != other and again == [other, first]
 
     def compared(
         self, probe: Probe, arrange: Arrange | None = None, only: str | None = None, layout: str = ""

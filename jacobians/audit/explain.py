@@ -17,7 +17,7 @@ from jacobians.audit.conduct.digits import DIGITS, LOWER, added, tells
 from jacobians.audit.conduct.state import repeated
 from jacobians.audit.factors import differ, multiple
 from jacobians.audit.facts import facts, remainder, where
-from jacobians.audit.findings import Because, finding
+from jacobians.audit.findings import CLEARED, UNWRITTEN, Because, finding
 from jacobians.audit.follows import following, merged, raised_once
 from jacobians.audit.layer import REAL, Explanation, Probe
 from jacobians.audit.numbers import DTYPES
@@ -38,11 +38,6 @@ INTEGERS = (32, 16, 8)
 OWN = 8
 NO_EXCEPTION = ("returned", ENDED, LATE)
 TIMEOUT = "Let it end; where it only takes long, allow more seconds: --timeout, or timeout= of isolated."
-CLEARED = (
-    "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
-    "Start from zeros, write every entry, and stay within the arrays.",
-    "memory",
-)
 INSTEAD = "", "Return what is computed: look which variable is returned.", "other-sum"
 UNEXPLAINED = "is wrong, and no formula was read"
 
@@ -125,8 +120,8 @@ def _unwritten(of: Tried) -> Finding | None:
             continue
         finite = again.result.value is not None and bool(np.all(np.isfinite(again.got)))
         same = finite and np.array_equal(again.wrong, each.wrong) and not each.wrong.all()
-        if not finite or (same and not np.array_equal(again.got, each.got)):
-            return of.finding(each, "holds memory that was never written", "not written", CLEARED, wrong)
+        if not finite or (same and not np.array_equal(again.got, each.got)) or of.run.is_unwritten(each):
+            return of.finding(each, UNWRITTEN, "not written", CLEARED, wrong)
     return None
 
 

@@ -12,11 +12,18 @@ from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
 from jacobians.audit.reproduce import code, record, script
 
-__all__ = ["Because", "Check", "finding", "first_on_small"]
+__all__ = ["CLEARED", "UNWRITTEN", "Because", "Check", "finding", "first_on_small"]
 
 Array = npt.NDArray[Any]
 # Cause, cure and anchor.
 Because = tuple[str, str, str]
+# The title of what np.empty leaves, and why it is so.
+UNWRITTEN = "holds memory that was never written"
+CLEARED: Because = (
+    "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
+    "Start from zeros, write every entry, and stay within the arrays.",
+    "memory",
+)
 # What looks for one kind of conduct on one probe.
 Check = Callable[[Probe], Iterator[Finding]]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.layouts import check_functions, in_layout
-from jacobians.audit.surroundings import interrupts, kept
+from jacobians.audit.surroundings import filled, interrupts, kept
 
 __all__ = [
     "ENDED",
@@ -47,6 +47,8 @@ ENDED, LATE, UNTRIED = "the process ended", "it was not done", "was not tried"
 OUTSIZED = f"results were too large {MOST_OUTSIZED} times"
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
+# Calls in which random numbers are looked at, to note that they are drawn.
+NOTED = 64
 # Where code is that nobody under audit has written.
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
@@ -86,6 +88,8 @@ class Call:
         is no number in any. Among integers, it is 77.
     layout : str
         Which layout the code is taken to have; empty for its own.
+    fill : int, optional
+        What np.empty and np.empty_like fill their arrays with; by default, they hold what memory holds.
     """
 
     given: dict[str, Any]
@@ -93,6 +97,7 @@ class Call:
     spoiled: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
     number: int
     layout: str = ""
+    fill: int | None = None
 
 
 class Subject:
@@ -127,7 +132,12 @@ class Subject:
         return next(side for side in self.functions if name in self.gives[side])
 
     def results(
-        self, arrays: Mapping[str, Array], arrange: Arrange | None = None, only: str | None = None, layout: str = ""
+        self,
+        arrays: Mapping[str, Array],
+        arrange: Arrange | None = None,
+        only: str | None = None,
+        layout: str = "",
+        fill: int | None = None,
     ) -> dict[str, Result]:
         """Call the functions, or only one, each with new arrays, laid out in memory as `arrange` says by letter."""
         found: dict[str, Result] = {}
@@ -139,7 +149,7 @@ class Subject:
             given = {letter: (arrange or {}).get(letter, np.array)(arrays[letter]) for letter in self.takes[side]}
             labels = {name: self.labels[name] for name in self.gives[side]}
             spoiled = [(each.shape, each.dtype) for each in arrays.values()]
-            results = call(self.functions[side], Call(given, labels, spoiled, self.calls, layout))
+            results = call(self.functions[side], Call(given, labels, spoiled, self.calls, layout, fill))
             self.outsized[side] += any(each.held > LARGE for each in results.values())
             found |= results
         return found
@@ -150,7 +160,12 @@ def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     """Call a function in poisoned memory, and record for each of its results what it gives, raises and changes."""
     process, around, pressed = os.getpid(), list[str](), list[int]()
     try:
-        with np.errstate(all="ignore"), interrupts() as pressed, kept() as around:
+        with (
+            np.errstate(all="ignore"),
+            interrupts() as pressed,
+            kept(draws=asked.number <= NOTED) as around,
+            filled(asked.fill),
+        ):
             found = _called(function, asked)
     except BaseException as error:  # whatever the code under audit raises is the finding
         if pressed:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["functions_kept", "interrupts", "kept", "random_numbers_kept"]
+__all__ = ["filled", "functions_kept", "interrupts", "kept", "random_numbers_kept"]
 
 
 def _directory() -> str:
@@ -39,76 +40,130 @@ def _set_numpy_state(before: Any) -> None:
 
 # What an audit draws, computes and compares with.
 NAMESPACES = tuple(map(vars, (np, np.random, np.linalg, np.lib.stride_tricks)))
-NAMES = tuple([name for name in each if not name.startswith("__")] for each in NAMESPACES)
 
 
-def _functions() -> list[tuple[Any, ...]]:
-    return [tuple(map(space.get, names)) for space, names in zip(NAMESPACES, NAMES, strict=True)]
+def _functions() -> list[dict[str, Any]]:
+    return [{name: each for name, each in space.items() if not name.startswith("__")} for space in NAMESPACES]
 
 
-def _set_functions(before: list[tuple[Any, ...]]) -> None:
-    for space, names, functions in zip(NAMESPACES, NAMES, before, strict=True):
-        space.update(zip(names, functions, strict=True))
+def _set_functions(before: list[dict[str, Any]]) -> None:
+    for space, functions in zip(NAMESPACES, before, strict=True):
+        space.update(functions)
 
 
-# As they were when this was imported; what code has replaced before an audit, which its calls find.
-FUNCTIONS = _functions()
-REPLACED: list[list[tuple[Any, ...]]] = []
-Part = tuple[Callable[[], Any], Callable[[Any], Any]]
+def _are_replaced(before: list[dict[str, Any]]) -> bool:
+    """Whether functions are others now; modules that are loaded in between only add names."""
+    pairs = zip(NAMESPACES, before, strict=True)
+    return any(tuple(map(space.get, functions)) != tuple(functions.values()) for space, functions in pairs)
+
+
+class Part(NamedTuple):
+    """Something around a call: how it is looked at and put back, and whether it has changed."""
+
+    get: Callable[[], Any]
+    put: Callable[[Any], Any]
+    differs: Callable[[Any], bool] | None = None
+
+    def changed(self, before: Any) -> bool:
+        """Whether it is another one now."""
+        return self.differs(before) if self.differs else bool(self.get() != before)
+
+
 # What each call finds as the one before found it.
 STEADY: dict[str, Part] = {
-    "np.seterr": (np.geterr, lambda before: np.seterr(**before)),
-    "the working directory": (_directory, os.chdir),
-    "the environment": (lambda: dict(os.environ), _set_environment),
-    "the functions of NumPy": (_functions, _set_functions),
+    "np.seterr": Part(np.geterr, lambda before: np.seterr(**before)),
+    "the working directory": Part(_directory, os.chdir),
+    "the environment": Part(lambda: dict(os.environ), _set_environment),
+    "the functions of NumPy": Part(_functions, _set_functions, _are_replaced),
 }
 # What is put back after the audit alone: with the same numbers in each call, random results would look steady.
 RANDOM: dict[str, Part] = {
-    "the random numbers of Python": (random.getstate, random.setstate),
-    "the random numbers of NumPy": (_numpy_state, _set_numpy_state),
+    "the random numbers of Python": Part(random.getstate, random.setstate),
+    "the random numbers of NumPy": Part(_numpy_state, _set_numpy_state),
 }
+# NumPy's own functions, as they were when this was imported.
+FUNCTIONS = _functions()
+
+
+def _states(parts: dict[str, Part]) -> dict[str, Any]:
+    return {name: part.get() for name, part in parts.items()}
+
+
+class Found(NamedTuple):
+    """What the calls of an audit find, and whether code has replaced functions of NumPy before."""
+
+    states: dict[str, Any]
+    replaced: bool
+
+
+AUDITS: list[Found] = []
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[list[str]]:
+def kept(*, draws: bool = True) -> Iterator[list[str]]:
     """Put back what changes, except for random numbers; afterwards, the list says what has changed."""
-    parts = STEADY | RANDOM
-    if REPLACED:
-        _set_functions(REPLACED[-1])
-    before = {name: get() for name, (get, _) in parts.items()}
+    # Looking at random numbers takes longer than a small call.
+    found = AUDITS[-1] if AUDITS else Found(_states(STEADY), replaced=False)
+    if found.replaced:
+        _set_functions(found.states["the functions of NumPy"])
+    drawn = _states(RANDOM) if draws else {}
     changed: list[str] = []
     try:
         yield changed
     finally:
-        for name, (get, put) in parts.items():
-            if get() != before[name]:
+        for name, part in STEADY.items():
+            if part.changed(found.states[name]):
                 changed.append(name)
-                if name in STEADY:
-                    put(before[name])
-        if REPLACED:
+                part.put(found.states[name])
+        changed += [name for name, before in drawn.items() if RANDOM[name].changed(before)]
+        if found.replaced:
             _set_functions(FUNCTIONS)
 
 
 @contextlib.contextmanager
 def functions_kept() -> Iterator[None]:
     """Judge by NumPy's own functions, although code has replaced some, which only its calls find."""
-    REPLACED.append(_functions())
+    with np.errstate(all="ignore"):  # as in each call
+        found = Found(_states(STEADY), _are_replaced(FUNCTIONS))
+    AUDITS.append(found)
     _set_functions(FUNCTIONS)
     try:
         yield
     finally:
-        _set_functions(REPLACED.pop())
+        _set_functions(found.states["the functions of NumPy"])
+        AUDITS.pop()
+
+
+@contextlib.contextmanager
+def filled(number: int | None) -> Iterator[None]:
+    """Let np.empty and np.empty_like give arrays that are full of a number, if one is given."""
+    if number is None:
+        yield
+        return
+    empties = {name: getattr(np, name) for name in ("empty", "empty_like")}
+
+    def full(empty: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        array = empty(*given, **named)
+        if array.dtype.kind in "biufc":
+            array.fill(number)
+        return array
+
+    vars(np).update({name: functools.partial(full, empty) for name, empty in empties.items()})
+    try:
+        yield
+    finally:
+        vars(np).update(empties)
 
 
 @contextlib.contextmanager
 def random_numbers_kept() -> Iterator[None]:
     """Put the random numbers back."""
-    before = {name: get() for name, (get, _) in RANDOM.items()}
+    before = _states(RANDOM)
     try:
         yield
     finally:
-        for name, (_, put) in RANDOM.items():
-            put(before[name])
+        for name, part in RANDOM.items():
+            part.put(before[name])
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.audit.compare import TIMES, Comparison, Run
-from jacobians.audit.findings import finding
+from jacobians.audit.findings import CLEARED, UNWRITTEN, finding
 from jacobians.audit.layer import Layer, Probe, Right, widened
 from jacobians.audit.python import shown, shown_steady
 from jacobians.audit.report import Finding
@@ -105,6 +105,9 @@ def state(run: Run) -> Iterator[Finding]:
         for reason, each in itertools.islice(_reasons(history, name) if known else (), 1):
             if reason != OVERWRITTEN:
                 run.unsteady.add(name)
+                if run.is_unwritten(each):
+                    yield finding(run, each, UNWRITTEN, "not written", CLEARED, at=each.wrong)
+                    break
             lines, sides = _lines(history, name, reason, each)
             title, cause, cure = reason
             yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines, sides=sides, at=each.wrong)
