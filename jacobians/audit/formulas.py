@@ -137,8 +137,13 @@ class ByFormula(Layer):
         """Whether a formula gives these numbers in this shape, up to what algorithms and its coefficients round."""
         if explanation.predict is None or each.result.value is None:
             return each.result.value is not None
+        if each not in explanation.agreed:
+            explanation.agreed[each] = self._gives(explanation.predict, each)
+        return explanation.agreed[each]
+
+    def _gives(self, predict: Callable[..., Array], each: Comparison) -> bool:
         given = self.canonical(each.probe)
-        predicted = widened(explanation.predict(given.geometry, X=given.X, F=given.F, G=given.G, b=given.b))
+        predicted = widened(predict(given.geometry, X=given.X, F=given.F, G=given.G, b=given.b))
         larger = np.abs(predicted).max(initial=0) / max(np.abs(each.right.value).max(initial=0), 1)
         return Right(predicted, sums.slack(given, self.called(each.name)) * max(1.0, float(larger))).allows(each.got)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -108,6 +109,8 @@ class Explanation:
     predict: Callable[..., Any] | None = None
     predicts: int = 0
     of: int = 0
+    # Whether it gives the numbers of a comparison, where that was asked.
+    agreed: weakref.WeakKeyDictionary[Any, bool] = dataclasses.field(default_factory=weakref.WeakKeyDictionary)
 
 
 @dataclasses.dataclass(frozen=True)

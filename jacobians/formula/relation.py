@@ -88,19 +88,24 @@ class Linear:
         """Return the coefficient of a name, 0 where it does not occur."""
         return dict(self.terms).get(name, Fraction(0))
 
-    @property
+    @functools.cached_property
     def denominator(self) -> int:
         """The least common denominator of all coefficients."""
         return math.lcm(self.constant.denominator, *(each.denominator for _, each in self.terms))
 
     def scaled(self, columns: Mapping[str, Array], sizes: Sizes) -> Array:
         """Return the value times the denominator, in integers."""
-        by = self.denominator
-        total: Any = np.int64(self.constant * by)
-        for name, each in self.terms:
+        constant, *weights = self._integers
+        total: Any = np.int64(constant)
+        for (name, _), weight in zip(self.terms, weights, strict=True):
             value: Any = columns[name] if name in columns else _product(name, columns, sizes)
-            total = total + value * int(each * by)
+            total = total + (value if weight == 1 else value * weight)
         return np.asarray(total)
+
+    @functools.cached_property
+    def _integers(self) -> tuple[int, ...]:
+        """The constant and the coefficients, times the denominator."""
+        return tuple(int(each * self.denominator) for each in (self.constant, *(each for _, each in self.terms)))
 
     def at(self, sizes: Sizes) -> int:
         """Return the value of a combination of sizes alone, rounded down."""
@@ -362,8 +367,7 @@ class Term:
             allowed = (value >= 0) & (value < limits[each.index])
             inside = inside & allowed
             some = self.joined.get(each.index, (each.index,))
-            parts = np.unravel_index(np.where(allowed, value, 0), [max(limits[name], 1) for name in some])
-            columns |= dict(zip(some, parts, strict=True))
+            columns |= {some[0]: value} if len(some) == 1 else _apart(np.where(allowed, value, 0), some, limits)
         return {name: column[inside] for name, column in columns.items()}
 
     def flats(self, columns: Columns, sizes: Sizes) -> Columns:
@@ -425,6 +429,11 @@ class Term:
         for name, power in self.coefficient.counts:
             by = by * counted(columns, name)[kept].astype(np.float64) ** power
         return by
+
+
+def _apart(flat: Array, names: Sequence[str], limits: Mapping[str, int]) -> Columns:
+    """Return the indices of which one is made, row by row."""
+    return dict(zip(names, np.unravel_index(flat, [max(limits[name], 1) for name in names]), strict=True))
 
 
 def counted(columns: Columns, name: str) -> Array:
