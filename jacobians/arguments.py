@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,9 +13,132 @@ import numpy.typing as npt
 
 from jacobians.errors import DtypeError, ShapeError, nearest
 
-__all__ = ["any_dtype", "dtype_name", "flag", "integer", "numeric", "real", "seed_of", "unmasked"]
+__all__ = [
+    "any_dtype",
+    "dtype_name",
+    "entries",
+    "flag",
+    "instance",
+    "integer",
+    "numeric",
+    "real",
+    "seed_of",
+    "shown",
+    "unmasked",
+    "word",
+]
 
 NUMERIC_KINDS = "iuf"
+# Characters of a value in a message.
+MOST_SHOWN = 120
+
+
+def shown(value: object) -> str:
+    """Return how Python writes a value, on one line, and cut where it is long.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+
+    Returns
+    -------
+    str
+        For the message of an error.
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
+
+
+def instance(name: str, value: object, kind: Any, needs: str) -> Any:
+    """Return `value` if it is of a kind.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        What was given.
+    kind : type
+        What it needs to be, or a union of several.
+    needs : str
+        The same in words.
+
+    Returns
+    -------
+    object
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if isinstance(value, kind):
+        return value
+    raise TypeError(f"{name} has type {type(value).__name__}; it needs {needs}")
+
+
+def word(name: str, value: object, known: Collection[str]) -> str:
+    """Return `value` if it is a known word.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        What was given.
+    known : collection of str
+        The words that there are.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them, with the nearest one.
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    raise ValueError(f"{name} is {shown(value)}; it needs one of {', '.join(known)}{nearest(value, known)}")
+
+
+def entries(name: str, value: object, needs: str) -> list[Any]:
+    """Return the entries of a list, or of anything that has some.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : object
+        What was given.
+    needs : str
+        What it needs to be, in words.
+
+    Returns
+    -------
+    list
+        In their order.
+
+    Raises
+    ------
+    TypeError
+        If it has none, or is text or a mapping.
+    """
+    given = _iterator(value)
+    if given is None:
+        raise TypeError(f"{name} is {shown(value)}; it needs {needs}")
+    return list(given)
+
+
+def _iterator(value: Any) -> Iterator[Any] | None:
+    try:
+        return None if isinstance(value, str | bytes | Mapping) else iter(value)
+    except TypeError:
+        return None
 
 
 def integer(name: str, value: object, *, least: int | None = None, most: int | None = None) -> int:
@@ -47,7 +170,7 @@ def integer(name: str, value: object, *, least: int | None = None, most: int | N
     except TypeError:
         number = None
     if number is None:
-        raise ShapeError(f"{name} is {value!r}; it needs {needs}")
+        raise ShapeError(f"{name} is {shown(value)}; it needs {needs}")
     if (least is not None and number < least) or (most is not None and number > most):
         raise ShapeError(f"{name} is {number}; it needs {needs}")
     return number
@@ -75,7 +198,7 @@ def flag(name: str, value: object) -> bool:
     """
     if isinstance(value, bool):
         return value
-    raise TypeError(f"{name} is {value!r}; it needs True or False")
+    raise TypeError(f"{name} is {shown(value)}; it needs True or False")
 
 
 def real(value: object) -> float:
@@ -114,7 +237,7 @@ def seed_of(value: object) -> int:
     """
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0:
         return int(value)
-    raise ValueError(f"seed is {value!r}; it needs an integer of at least 0")
+    raise ValueError(f"seed is {shown(value)}; it needs an integer of at least 0")
 
 
 def any_dtype(dtype: object) -> np.dtype[Any] | None:
@@ -136,7 +259,7 @@ def any_dtype(dtype: object) -> np.dtype[Any] | None:
         return None
 
 
-def dtype_name(dtype: object, known: Sequence[str], why: str = "") -> str:
+def dtype_name(dtype: object, known: Sequence[str], why: str = "", *, name: str = "dtype") -> str:
     """Return the name of a dtype that is given by its name, as a type or as a dtype.
 
     Parameters
@@ -147,6 +270,8 @@ def dtype_name(dtype: object, known: Sequence[str], why: str = "") -> str:
         Names of those that it may be.
     why : str
         Why it may be no other one, for the message.
+    name : str
+        Name of the argument, for the message.
 
     Returns
     -------
@@ -161,7 +286,7 @@ def dtype_name(dtype: object, known: Sequence[str], why: str = "") -> str:
     found = any_dtype(dtype)
     if found is not None and found.isnative and found.name in known:
         return found.name
-    raise DtypeError(f"dtype is {dtype!r}; it needs one of {', '.join(known)}{why}{nearest(str(dtype), known)}")
+    raise DtypeError(f"{name} is {shown(dtype)}; it needs one of {', '.join(known)}{why}{nearest(dtype, known)}")
 
 
 def numeric(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:

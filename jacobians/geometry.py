@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import notebook
-from jacobians.arguments import integer, numeric
+from jacobians.arguments import entries, instance, integer, numeric, shown
 from jacobians.errors import ShapeError, nearest
 from jacobians.sizes import check_bytes
 
@@ -25,6 +25,8 @@ __all__ = ["Geometry"]
 IntArray = npt.NDArray[np.int64]
 
 PADDING_WORDS = ("valid", "same")
+# Spatial axes: an array of NumPy has 64 axes, two of which are others.
+MOST_AXES = 62
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -234,10 +236,12 @@ class Geometry(notebook.Shown):
         ------
         IndexError, TooLargeError
             As `axis_table`.
+        ShapeError
+            If `positions` is no range of step 1.
         """
         axis = self.check_index("axis", axis, self.spatial_ndim)
         size, taps, step = self.image[1 + axis], self.filters[2 + axis], self.dilation[axis]
-        l = range(self.responses[1 + axis]) if positions is None else positions
+        l = range(self.responses[1 + axis]) if positions is None else _range(positions)
         self._check_table(len(l), 1)
         start = np.arange(l.start, l.stop, dtype=np.int64) * self.stride[axis] - self.padding[axis][0]
         first = np.clip(-(start // step), 0, taps)
@@ -258,7 +262,13 @@ class Geometry(notebook.Shown):
         -------
         int
             The sum of ``stop − first`` of `axis_reach`, found tap by tap: no array is as long as the axis.
+
+        Raises
+        ------
+        IndexError, ShapeError
+            As `axis_reach`.
         """
+        axis, positions = self.check_index("axis", axis, self.spatial_ndim), _range(positions)
         stride, size = self.stride[axis], self.image[1 + axis]
         # Tap i reads pixel l·stride − behind, which is at least 0 from one response on, and at least size from another.
         behind = self.padding[axis][0] - np.arange(self.filters[2 + axis], dtype=np.int64) * self.dilation[axis]
@@ -382,7 +392,7 @@ class Geometry(notebook.Shown):
         axes = self.spatial_ndim
         if isinstance(padding, str):
             return self._padding_of_word(padding)
-        if not _is_list(padding):
+        if not is_list(padding):
             amount = integer("padding", padding, least=0)
             return ((amount, amount),) * axes
         entries = tuple(padding)
@@ -509,12 +519,9 @@ def check_geometry(geometry: object, name: str = "geometry") -> Geometry:
     TypeError
         If it is not a geometry, with the cure.
     """
-    if isinstance(geometry, Geometry):
-        return geometry
-    raise TypeError(
-        f"{name} has type {type(geometry).__name__}; it needs a Geometry: Geometry(X.shape, F.shape), with stride, "
-        "padding, dilation and groups as its options"
-    )
+    needs = "a Geometry: Geometry(X.shape, F.shape), with stride, padding, dilation and groups as its options"
+    checked: Geometry = instance(name, geometry, Geometry, needs)
+    return checked
 
 
 def check_geometries(geometries: object, name: str = "geometries") -> list[Geometry]:
@@ -537,9 +544,8 @@ def check_geometries(geometries: object, name: str = "geometries") -> list[Geome
     TypeError
         If it is nothing that has entries, or one of them is no geometry.
     """
-    if isinstance(geometries, Geometry | str | bytes) or not isinstance(geometries, Iterable):
-        raise TypeError(f"{name} is {geometries!r}; it needs a list of Geometry, such as [Geometry(…)]")
-    return [check_geometry(geometry, f"{name}[{number}]") for number, geometry in enumerate(geometries)]
+    given = entries(name, geometries, "a list of Geometry, such as [Geometry(…)]")
+    return [check_geometry(geometry, f"{name}[{number}]") for number, geometry in enumerate(given)]
 
 
 def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, ...]]:
@@ -577,7 +583,13 @@ def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, 
             yield (range(line, line + 1), *box)
 
 
-def _is_list(value: object) -> TypeGuard[Iterable[object]]:
+def _range(positions: object) -> range:
+    if isinstance(positions, range) and positions.step == 1:
+        return positions
+    raise ShapeError(f"positions is {shown(positions)}; it needs a range of step 1, like range(0, 100)")
+
+
+def is_list(value: object) -> TypeGuard[Iterable[object]]:
     """Whether `value` has entries in an order; a 0-dimensional array is a number."""
     unordered = isinstance(value, str | bytes | Set | Mapping)
     return isinstance(value, Iterable) and not unordered and getattr(value, "ndim", 1) > 0
@@ -586,8 +598,8 @@ def _is_list(value: object) -> TypeGuard[Iterable[object]]:
 def _shape(name: str, shape: object, form: str) -> tuple[int, ...]:
     if getattr(shape, "ndim", 1) != 1:
         raise ShapeError(f"{name} is an array; it needs a shape {form}: pass the array's .shape")
-    if not _is_list(shape):
-        raise ShapeError(f"{name} is {shape!r}; it needs a shape {form}")
+    if not is_list(shape):
+        raise ShapeError(f"{name} is {shown(shape)}; it needs a shape {form}")
     sizes = tuple(integer(f"{name}[{axis}]", size) for axis, size in enumerate(shape))
     for axis, size in enumerate(sizes):
         if size < 1:
@@ -598,7 +610,7 @@ def _shape(name: str, shape: object, form: str) -> tuple[int, ...]:
 
 
 def _per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
-    if not _is_list(value):
+    if not is_list(value):
         return (integer(name, value, least=1),) * axes
     entries = tuple(value)
     if len(entries) != axes:
@@ -611,7 +623,7 @@ def _per_axis(name: str, value: object, axes: int) -> tuple[int, ...]:
 
 def _pair(axis: int, entry: object) -> tuple[int, int]:
     name = f"padding[{axis}]"
-    if not _is_list(entry):
+    if not is_list(entry):
         amount = integer(name, entry, least=0)
         return (amount, amount)
     sides = tuple(integer(f"{name}[{side}]", amount, least=0) for side, amount in enumerate(entry))

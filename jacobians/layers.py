@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from jacobians.arguments import any_dtype, integer, numeric, real, unmasked
+from jacobians.arguments import any_dtype, entries, integer, numeric, real, shown, unmasked
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.matrices import SPARSE_DTYPES
 from jacobians.sizes import check_bytes
@@ -484,7 +484,7 @@ def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
     Raises
     ------
     TypeError
-        If `weights` is a single array, whose rows would be taken for the arrays.
+        If `weights` is no list, or a single array, whose rows would be taken for the arrays.
     DtypeError
         If entries are neither integers nor real floating-point numbers.
     ValueError
@@ -499,7 +499,8 @@ def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
         raise TypeError(
             f"weights is an array of shape {weights.shape}; it needs a list of arrays: [weights] for this one"
         )
-    squares = (np.square(numeric(f"weights[{i}]", each).astype(np.float64)).sum() for i, each in enumerate(weights))
+    arrays = entries("weights", weights, "a list of arrays")
+    squares = (np.square(numeric(f"weights[{i}]", each).astype(np.float64)).sum() for i, each in enumerate(arrays))
     return check_strength("strength", strength) * float(sum(squares))
 
 
@@ -561,7 +562,7 @@ def check_strength(name: str, strength: float) -> float:
     number = real(strength)
     if math.isfinite(number) and number >= 0:
         return number
-    raise ValueError(f"{name} is {strength!r}; it needs a finite number of at least 0: 0 for no L2 term")
+    raise ValueError(f"{name} is {shown(strength)}; it needs a finite number of at least 0: 0 for no L2 term")
 
 
 def _check_memory(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -600,13 +601,21 @@ def _weights(W: npt.ArrayLike) -> Array:
 def _vector(name: str, value: npt.ArrayLike, *, symbols: bool = False) -> Array:
     """Return `value` as a vector; integers as float64, because −y and p − y leave unsigned ones."""
     vector = unmasked(name, value)
-    vector = vector if symbols and vector.dtype == object else numeric(name, value)
+    vector = vector if symbols and _are_symbols(vector) else numeric(name, value)
     if vector.ndim == 1 and vector.size:
         return vector if vector.dtype.kind in "fO" else vector.astype(np.float64)
     raise ShapeError(
         f"{name} has shape {vector.shape}; it needs (C,), one entry per class: "
         + (f"pass one image at a time, {name}[0]" if vector.ndim == 2 else f"np.ravel({name}) if it is one image's")
     )
+
+
+def _are_symbols(array: Array) -> bool:
+    """Whether entries are objects that can be multiplied, as the formulas do."""
+    try:
+        return array.dtype == object and np.asarray(np.multiply(array, array)).dtype == object
+    except TypeError:
+        return False
 
 
 def _chosen(y: npt.ArrayLike, s: Array) -> tuple[Array, Array]:

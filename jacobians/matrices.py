@@ -22,7 +22,7 @@ from scipy.sparse import csr_array
 
 from jacobians import _blocks
 from jacobians._blocks import Stripe
-from jacobians.arguments import any_dtype, integer
+from jacobians.arguments import any_dtype, integer, shown
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.sizes import check_bytes
@@ -502,7 +502,7 @@ def _row_range(rows: slice | None, count: int) -> tuple[int, int]:
     except (AttributeError, TypeError):
         step = 0
     if step != 1:
-        raise ShapeError(f"rows is {rows!r}; it needs a slice of step 1 into the {count} rows, like slice(0, 100)")
+        raise ShapeError(f"rows is {shown(rows)}; it needs a slice of step 1 into the {count} rows, like slice(0, 100)")
     return start, max(start, stop)
 
 
@@ -519,7 +519,7 @@ def _ones_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     wanted = any_dtype(dtype)
     if wanted is not None and wanted.char in SPARSE_DTYPES:
         return wanted
-    given = repr(dtype) if wanted is None else str(wanted)
+    given = shown(dtype) if wanted is None else str(wanted)
     raise DtypeError(
         f"dtype is {given}, which the ones cannot have; use an integer dtype, float32, float64 or longdouble"
     )

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.arguments import numeric, real, seed_of
+from jacobians.arguments import instance, numeric, real, seed_of, shown, word
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
-from jacobians.errors import DtypeError, ShapeError, nearest
+from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.layers import (
     check_classes,
@@ -279,7 +279,7 @@ class Network:
         upstream = numeric("upstream", upstream)
         if upstream.shape != (self.classes,):
             raise ShapeError(f"upstream has shape {upstream.shape}; it needs {(self.classes,)}, one entry per class")
-        nodes = {name: np.asarray(node)[None] for name, node in trace.items()}
+        nodes = self._check_trace(trace)
         gradients = self._backward(parameters, nodes, upstream[None], by, image=True)
         return gradients | {"X": gradients["X"][0]}
 
@@ -385,7 +385,9 @@ class Network:
             As `trace`, and if `rate` is not positive and finite.
         """
         if not 0 < real(rate) < math.inf:
-            raise ValueError(f"rate is {rate!r}; it needs a positive finite number: the gradient is subtracted already")
+            raise ValueError(
+                f"rate is {shown(rate)}; it needs a positive finite number: the gradient is subtracted already"
+            )
         parameters = self._check_parameters(parameters)
         gradients = self.batch_gradients(parameters, images, labels)
         return {name: parameters[name] - float(rate) * gradient for name, gradient in gradients.items()}
@@ -439,9 +441,7 @@ class Network:
     ) -> dict[str, Array]:
         """Pull back a row vector ∂l/∂s per image; sum the gradients of the parameters over the images."""
         forms = {"jacobians": self._backward_by_jacobians, "convolutions": self._backward_by_convolutions}
-        if by not in forms:
-            raise ValueError(f"by is {by!r}; it needs one of {', '.join(map(repr, forms))}{nearest(by, forms)}")
-        gradients = forms[by](parameters, nodes, rows, image=image)
+        gradients = forms[word("by", by, forms)](parameters, nodes, rows, image=image)
         return {name: gradients[name] for name in (*self.shapes, "X") if name in gradients}
 
     def _backward_by_jacobians(
@@ -486,9 +486,10 @@ class Network:
 
     def _check_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
         shapes = self.shapes
+        instance("parameters", parameters, Mapping, "a dict of arrays: Network.parameters(seed) draws them")
         missing, unknown = [*(shapes.keys() - parameters.keys())], [*(parameters.keys() - shapes.keys())]
         if missing or unknown:
-            problem = f"lacks {sorted(missing)}" if missing else f"has the unknown {sorted(unknown)}"
+            problem = f"lacks {sorted(missing)}" if missing else f"has the unknown {sorted(unknown, key=str)}"
             raise ShapeError(
                 f"parameters {problem}; it needs exactly {list(shapes)}: Network.parameters(seed) draws them"
             )
@@ -506,6 +507,19 @@ class Network:
                     f"it needs floating point: parameters[{name!r}].astype('float64')"
                 )
         return checked
+
+    def _check_trace(self, trace: Mapping[str, Any]) -> dict[str, Array]:
+        """Return the nodes that the gradients are computed from, as those of a mini-batch of one image."""
+        instance("trace", trace, Mapping, "a dict of arrays: what Network.trace returns")
+        of = {"X0": (self.layers[0], "image")}
+        for k, layer in enumerate(self.layers, start=1):
+            of |= {f"S{k}": (layer, "responses"), f"X{k}": (layer, "responses")}
+        missing = [name for name in of if name not in trace]
+        if missing:
+            raise ShapeError(f"trace lacks {missing}; it needs what Network.trace returns")
+        return {
+            name: layer.check_array(f"trace[{name!r}]", trace[name], role)[None] for name, (layer, role) in of.items()
+        }
 
     def _check_batch(self, images: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[Array, Array]:
         images = self._check_images(images)

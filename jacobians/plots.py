@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from jacobians import convolution, files, matrices, symbolic, writing
-from jacobians.errors import ShapeError, nearest
+from jacobians.arguments import instance, word
+from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.network import Network
 from jacobians.sizes import check_entries
@@ -82,6 +84,8 @@ MOST_CELLS = 24
 # More block lines than the first are drawn lightly, and more than the second not at all.
 FEW_LINES, MOST_LINES = 24, 100
 
+# What is drawn on, in words.
+DRAWN_ON = "matplotlib.axes.Axes"
 # Okabe and Ito's vermilion, sky blue, bluish green and orange; the first is the lecture's red.
 RED, BLUE, GREEN, ORANGE = "#D55E00", "#56B4E9", "#009E73", "#E69F00"
 MARKED, ENTRY, ZERO, LINE = "#F8CDB4", "#E9E9E9", "#FFFFFF", "#BDBDBD"
@@ -251,20 +255,18 @@ def jacobian(geometry: Geometry, *, wrt: Literal["image", "filters"] = "image", 
     pixels = Side("pixels", "X", "image", geometry.image)
     taps = Side("taps", "F", "filters", geometry.filters)
     X, F = np.arange(pixels.size).reshape(pixels.shape), np.arange(taps.size).reshape(taps.shape)
-    if wrt == "image":
+    if word("wrt", wrt, ("image", "filters")) == "image":
         columns, key, by, of = pixels, taps, "X", "tap"
 
         def build(rows: slice) -> csr_array:
             return matrices.jacobian_wrt_image(F, geometry, rows=rows)
 
-    elif wrt == "filters":
+    else:
         columns, key, by, of = taps, pixels, "F", "pixel"
 
         def build(rows: slice) -> csr_array:
             return matrices.jacobian_wrt_filters(X, geometry, rows=rows)
 
-    else:
-        raise ValueError(f"wrt is {wrt!r}; it needs 'image' or 'filters'")
     size = f"{responses.size} responses × {columns.size} {columns.label}"
     title = f"∂vec(S)/∂vec({by}): {size} (same colour, same {of})"
     return _matrix(ax, geometry, build, responses, columns, key=key, title=title)
@@ -350,7 +352,7 @@ def _matrix(
     symbols = key.names(geometry) if key else np.array(["1"], object)
     letters = max(map(len, symbols))
     shape = (rows.size, columns.size)
-    ax = ax or _axes(*_matrix_size(shape, letters))
+    ax = _axes(ax, *_matrix_size(shape, letters))
     ax.set(xlim=(0, columns.size), ylim=(rows.size, 0))
     ax.set_title(title, fontsize=FONT + 2)
     size = _font(ax, shape, letters) if letters and math.prod(shape) <= MOST_SYMBOLS else 0
@@ -713,10 +715,8 @@ def network(model: Network, *, parameter: str = "F1", ax: Axes | None = None) ->
     >>> network(model).get_title()
     '∂l/∂vec(F1), 1 × 54, is a product of 6 factors'
     """
-    if parameter not in model.shapes:
-        raise ValueError(
-            f"parameter is {parameter!r}; it needs one of {', '.join(model.shapes)}{nearest(parameter, model.shapes)}"
-        )
+    instance("model", model, Network, "a Network")
+    parameter = word("parameter", parameter, model.shapes)
     factors = _factors(model, parameter)
     nodes = _nodes(model)
     slots = [max(_length(factor.columns), 1.0) + 0.25 for factor in factors]
@@ -834,7 +834,8 @@ def save(ax: Axes, file: str | Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(filter_matrix(Geometry((1, 6, 6), (1, 1, 3, 3))), f"{folder}/filter-matrix.svg")
     """
-    file = Path(file)
+    instance("ax", ax, Axes, DRAWN_ON)
+    file = Path(instance("file", file, str | os.PathLike, "the name of a file"))
     if file.suffix.lower() not in SUFFIXES:
         raise ValueError(f"file is {str(file)!r}; its name needs to end in {' or '.join(SUFFIXES)}")
     content = io.BytesIO()
@@ -852,8 +853,11 @@ def _render(ax: Axes, file: io.BytesIO, suffix: str) -> None:
 # drawing --------------------------------------------------------------------------------------------------------------
 
 
-def _axes(width: float, height: float) -> Axes:
-    """Return axes of a figure that only they refer to: pyplot would keep it until it is closed."""
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return the axes that are given, or new ones, whose figure only they refer to: pyplot would keep it."""
+    if ax is not None:
+        given: Axes = instance("ax", ax, Axes, f"{DRAWN_ON}, or None for a figure of its own")
+        return given
     margins = SubplotParams(left=1 - AXES_PART, right=1, bottom=0, top=AXES_PART)
     figure = Figure((width, height), layout="constrained", subplotpars=margins)
     return figure.add_subplot(axes_class=Picture)
@@ -861,9 +865,8 @@ def _axes(width: float, height: float) -> Axes:
 
 def _stage(ax: Axes | None, width: float, height: float, *, unit: float = 0.36, cells: bool = True) -> Axes:
     """Return axes without axis lines, on which cells are square; `width` and `height` are counted in cells."""
-    if ax is None:
-        unit = min(max(unit, 4.5 / width), 9.0 / width, 9.0 / height) if cells else 1.0
-        ax = _axes(max(width * unit, 4.5) + 0.3, height * unit + 0.6)
+    unit = min(max(unit, 4.5 / width), 9.0 / width, 9.0 / height) if cells else 1.0
+    ax = _axes(ax, max(width * unit, 4.5) + 0.3, height * unit + 0.6)
     ax.set(xlim=(-0.15, width + 0.15), ylim=(height + 0.15, 0), aspect="equal")
     ax.set_axis_off()
     return ax

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import sympy
 
 from jacobians import convolution, matrices
-from jacobians.arguments import flag, integer
-from jacobians.errors import ShapeError, nearest
+from jacobians.arguments import word
+from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.writing import MOST_SYMBOLS, Format, Role, check_written, equations, names, render, shape_of, write
 
@@ -410,10 +410,7 @@ def view(
         If there is no such view.
     """
     geometry = check_geometry(geometry)
-    flag("whole", whole)
-    integer("width", width)
-    if name not in VIEWS:
-        raise ValueError(f"name is {name!r}; it needs one of {', '.join(VIEWS)}{nearest(name, VIEWS)}")
+    name, i = word("name", name, VIEWS), geometry.check_index("i", i, geometry.filters[0])
     page = functools.partial(render, form=form, whole=whole, width=width)
     if name in VECTORS:
         formula, letter, role, vector = VECTORS[name]

@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from jacobians.errors import nearest
+from jacobians.arguments import entries, flag, instance, integer, shown, word
+from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.sizes import check_bytes, check_entries
 
@@ -29,11 +30,13 @@ MOST_SYMBOLS, MOST_ENTRIES = 1 << 18, 1 << 22
 NAME_BYTES = 64
 # Rows of a page; longer matrices are cut as the lecture cuts them.
 PAGE_ROWS = 18
+# Of a symbol: its letters, and what numbers it.
+NAME = re.compile(r"([A-Za-z]+)(_?)(.*)")
 # Stands for the rows or columns that are left out.
 CUT = -1
 
 
-def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
+def names(letter: object, role: Role, geometry: Geometry) -> list[str]:
     """Name the entries of an array of the layer, in vec order.
 
     Parameters
@@ -55,6 +58,8 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
     ------
     TooLargeError
         If they do not fit into memory.
+    ValueError
+        If the letter is none, or there is no such array.
 
     Examples
     --------
@@ -64,15 +69,17 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
     ['F_1,11', 'F_1,12', 'F_2,11', 'F_2,12']
     """
     shape = shape_of(role, check_geometry(geometry))
+    if not isinstance(letter, str) or not (letter.isascii() and letter.isalpha()):
+        raise ValueError(f"letter is {shown(letter)}; it needs a letter, such as X, F, S, g, v or b")
     cure = "name the entries of a smaller layer"
     check_bytes(f"a list of the names of {letter} of {geometry!r}", math.prod(shape) * NAME_BYTES, cure)
     depth = 0 if role == "bias" else 2 if role == "filters" else 1
     spatial = shape[depth:] if letter.isupper() else (math.prod(shape[depth:]),)
-    shown = [size > 1 for size in shape[:depth]]
+    numbered = [size > 1 for size in shape[:depth]]
     comma = max((*shape[:depth], *spatial)) > 9 if letter.isupper() else max((*shape[:depth], 1)) > 9
     result = []
     for index in itertools.product(*(range(1, size + 1) for size in (*shape[:depth], *spatial))):
-        which = [str(number) for number, show in zip(index, shown, strict=False) if show]
+        which = [str(number) for number, show in zip(index, numbered, strict=False) if show]
         groups = [which, [str(number) for number in index[depth:]]]
         joined = [("," if comma else "").join(group) for group in groups if group]
         result.append(letter + ("_" if len(joined) > 1 or "," in joined[-1] else "") + ",".join(joined))
@@ -81,12 +88,13 @@ def names(letter: str, role: Role, geometry: Geometry) -> list[str]:
 
 def shape_of(role: Role, geometry: Geometry) -> tuple[int, ...]:
     """Return the shape of an array of the layer."""
-    return {
+    shapes = {
         "image": geometry.image,
         "filters": geometry.filters,
         "responses": geometry.responses,
         "bias": geometry.filters[:1],
-    }[role]
+    }
+    return shapes[word("role", role, shapes)]
 
 
 def check_written(what: str, shape: Sequence[int], geometry: Geometry, most: int = MOST_ENTRIES) -> None:
@@ -115,28 +123,51 @@ def write(expression: Any, form: Format = "unicode", *, width: int | None = None
     Raises
     ------
     ValueError
-        If the expression is something else.
+        If the expression is something else, or there is no such form.
     """
+    _check_form(form)
+    return _write("expression", expression, form, None if width is None else integer("width", width))
+
+
+def _write(name: str, expression: Any, form: Format, width: int | None = None) -> str:
     import sympy
 
-    expression = expression.as_expr() if hasattr(expression, "as_expr") else sympy.sympify(expression)
     products = []
-    for product in sympy.Add.make_args(sympy.expand(expression)):
+    for product in sympy.Add.make_args(sympy.expand(_expression(name, expression))):
         factor, rest = product.as_coeff_Mul()
         powers = [each.as_base_exp() for each in sympy.Mul.make_args(rest) if each != 1]
-        if not all(base.is_Symbol and power.is_Integer and power > 0 for base, power in powers):
-            raise ValueError(f"expression has the term {product}; it needs a sum of products of symbols")
+        if not all(_is_named(base) and power.is_Integer and power > 0 for base, power in powers):
+            raise ValueError(f"{name} has the term {product}; it needs a sum of products of symbols, such as X11")
         factors = sorted((base for base, power in powers for _ in range(int(power))), key=_order)
         products.append((list(map(_order, factors)), _product(factor, factors, form)))
     text = _sum([text for _, text in sorted(products, key=operator.itemgetter(0))])
     return text if width is None or len(text) <= width else _cut_sum(text, DOTS[form][0], width)
 
 
+def _expression(name: str, value: Any) -> Any:
+    """Return an expression of sympy; text, which sympy would run as a program, is none."""
+    import sympy
+    from sympy.polys.rings import PolyElement
+
+    try:
+        found = value.as_expr() if isinstance(value, PolyElement) else sympy.sympify(value, strict=True)
+    except (sympy.SympifyError, TypeError, ValueError, AttributeError):
+        found = None
+    found = found.as_expr() if isinstance(found, sympy.Poly) else found
+    if isinstance(found, sympy.Expr):
+        return found
+    raise ValueError(f"{name} is {shown(value)}; it needs a sum of products of symbols")
+
+
+def _is_named(symbol: Any) -> bool:
+    return symbol.is_Symbol and NAME.fullmatch(symbol.name) is not None
+
+
 def write_name(name: str, form: Format = "unicode") -> str:
     """Write the name of a symbol: X₁₁ or X₂,₁₃, as ASCII, or for TeX."""
     if form == "text":
         return name
-    letter, _, index = re.fullmatch(r"([A-Za-z]+)(_?)(.*)", name).groups()  # type: ignore[union-attr]  # all names match
+    letter, _, index = NAME.fullmatch(name).groups()  # type: ignore[union-attr]  # all names match
     if form == "latex":
         return f"{letter}_{{{index}}}" if index else letter
     return letter + index.translate(SUBSCRIPTS)
@@ -174,7 +205,11 @@ def render(
     Raises
     ------
     ValueError
-        If there is no such form.
+        If there is no such form, or an entry is something else, or a label is no name.
+    TypeError
+        If the matrix or the labels are none.
+    ShapeError
+        If the matrix has no entries, or there is not a label for every row.
 
     Examples
     --------
@@ -184,7 +219,14 @@ def render(
     [ X11  X12 ]  (S11)
     [ X12  X13 ]  (S12)
     """
+    import sympy
+
     _check_form(form)
+    instance("matrix", matrix, sympy.MatrixBase, "a sympy.Matrix")
+    if not all(matrix.shape):
+        raise ShapeError(f"matrix has shape {matrix.shape}; it needs at least one row and one column")
+    whole, width = flag("whole", whole), integer("width", width)
+    labels = _named("labels", labels, matrix.rows, "row of matrix") if labels is not None else None
     rows = _shown_rows(matrix.rows, whole=whole)
     label_width = max(map(len, labels)) + 4 if labels else 0
     columns = list(range(matrix.cols)) if whole else _shown_columns(matrix, rows, width - 4 - label_width)
@@ -193,7 +235,7 @@ def render(
     def cell(r: int, c: int) -> str:
         if r == CUT:
             return both if c == CUT else down
-        return across if c == CUT else write(matrix[r, c], form)
+        return across if c == CUT else _entry(matrix, r, c, form)
 
     table = [[cell(r, c) for c in columns] for r in rows]
     behind = ["" if r == CUT or not labels else write_name(labels[r], form) for r in rows]
@@ -226,7 +268,11 @@ def equations(
     Raises
     ------
     ValueError
-        If there is no such form.
+        If there is no such form, or an entry is something else, or a name is none.
+    TypeError
+        If `left` or `right` has no entries.
+    ShapeError
+        If there are none, or not as many of both.
 
     Examples
     --------
@@ -238,10 +284,16 @@ def equations(
     v3 = g2F12
     """
     _check_form(form)
+    whole, width = flag("whole", whole), integer("width", width)
+    right = entries("right", right, "a list of sums of products of symbols")
+    if not right:
+        raise ShapeError("right has no entries; it needs at least one sum of products of symbols")
+    left = _named("left", left, len(right), "entry of right")
     rows = _shown_rows(len(left), whole=whole)
     named = [DOTS[form][1] if r < 0 else write_name(left[r], form) for r in rows]
     size = max(map(len, named))
-    sums = ["" if r < 0 else write(right[r], form, width=None if whole else width - size - 3) for r in rows]
+    most = None if whole else width - size - 3
+    sums = ["" if r < 0 else _write(f"right[{r}]", right[r], form, most) for r in rows]
     if form == "latex":
         lines = " \\\\\n".join(
             f"{name} &= {text}" if text else f"{name} &" for name, text in zip(named, sums, strict=True)
@@ -251,8 +303,18 @@ def equations(
 
 
 def _check_form(form: object) -> None:
-    if not isinstance(form, str) or form not in FORMATS:
-        raise ValueError(f"form is {form!r}; it needs one of {', '.join(FORMATS)}{nearest(str(form), FORMATS)}")
+    word("form", form, FORMATS)
+
+
+def _named(argument: str, value: object, count: int, each: str) -> list[str]:
+    """Return a list of names if it has one for each of what is named."""
+    named = entries(argument, value, "a list of names, such as ['S11', 'S12']")
+    for number, name in enumerate(named):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ValueError(f"{argument}[{number}] is {shown(name)}; it needs a name that begins with letters: S11")
+    if len(named) != count:
+        raise ShapeError(f"{argument} has {len(named)} entries; it needs {count}, one for every {each}")
+    return named
 
 
 def _shown_rows(count: int, *, whole: bool) -> list[int]:
@@ -290,12 +352,16 @@ def _cut_sum(text: str, dots: str, width: int) -> str:
     return f"{kept} + {dots}{last}"
 
 
+def _entry(matrix: Any, r: int, c: int, form: Format) -> str:
+    return _write(f"matrix[{r}, {c}]", matrix[r, c], form)
+
+
 def _shown_columns(matrix: Any, rows: Sequence[int], width: int) -> list[int]:
     """Choose the columns that fit a line; of a wide matrix only those are looked at that may."""
     # A column takes three characters at least: one, and two in front of it.
     most = min(matrix.cols, max(2, width // 3 + 2))
     looked_at = [*range(most - 1), matrix.cols - 1]
-    widths = [max(len(write(matrix[r, c], "text")) for r in rows if r != CUT) + 2 for c in looked_at]
+    widths = [max(len(_entry(matrix, r, c, "text")) for r in rows if r != CUT) + 2 for c in looked_at]
     if most == matrix.cols and sum(widths) - 2 <= width:
         return looked_at
     count, used = 0, widths[-1] + 3 - 2

@@ -1,13 +1,14 @@
 """Every wrong argument raises an error whose text names it, says what it got and what it needs, and what to do."""
 
 import re
+import traceback
 
 import numpy as np
 import pytest
 
 import jacobians
 from jacobians import Geometry, errors, layers, network, plots, symbolic, testing
-from jacobians.audit import subject, with_layout
+from jacobians.audit import isolated, subject, with_layout
 from jacobians.formula import blackbox
 from tests.strategies import distinct
 
@@ -745,3 +746,115 @@ def test_a_strength_and_a_rate_are_numbers(value):
 def test_max_bytes_is_an_integer(value):
     with pytest.raises(errors.ShapeError, match=rf"^max_bytes is {re.escape(repr(value))}; it needs an integer of at"):
         jacobians.image_matrix(distinct(X), G, max_bytes=value)
+
+
+@pytest.mark.parametrize("value", [True, "x", 0, -1, np.nan, [], 1j, np.ones(2)], ids=repr)
+def test_a_time_limit_is_a_number(value):
+    with pytest.raises(
+        ValueError, match=r"^timeout is .*; it needs a number of seconds above 0, or None for no limit$"
+    ):
+        isolated(right, timeout=value)
+    with pytest.raises(TypeError, match=r"^load has type \w+; it needs a function"):
+        isolated(value)
+
+
+# ---------------------------------------------------------------------------------- anything at all as any argument
+
+
+class Odd:
+    """An object of a class that nobody knows."""
+
+
+# Functions with arguments that they take; each is then exchanged for each odd value.
+TINY = Geometry((1, 2, 3), (1, 1, 2, 2))
+NET = network.Network([TINY], 2)
+PARAMETERS, X_TINY = NET.parameters(0), distinct(TINY.image)
+MATRIX = symbolic.image_matrix(TINY)
+BATCH = {"parameters": PARAMETERS, "images": X_TINY[None], "labels": [[1, 0]]}
+ONE = {"parameters": PARAMETERS, "X": X_TINY, "y": [1, 0]}
+WRITTEN = {"form": "text", "whole": False, "width": 80}
+DRAWN = {"dtype": "float64", "accumulate": None}
+AUDIT = {"bias": False, "dtype": "float64", "seed": 0, "geometries": [Geometry((1, 3), (1, 1, 2))], "executor": None}
+FUNCTIONS = {
+    jacobians.convolve: {"X": X_TINY, "F": distinct(TINY.filters), "geometry": TINY, "bias": [1]},
+    jacobians.image_matrix: {"X": X_TINY, "geometry": TINY, "group": 0, "rows": None, "max_bytes": None},
+    jacobians.stack_matrix: {"i": 0, "geometry": TINY, "dtype": "float64"},
+    jacobians.verify: {"geometries": [TINY], "identities": ["L21"], "seed": 0, "full": False, "executor": None},
+    jacobians.audit_relu: {"backward": relu_backward, "dtype": "float64", "seed": 0},
+    TINY.axis_reach: {"axis": 0, "positions": range(1)},
+    TINY.axis_entries: {"axis": 0, "positions": range(1)},
+    TINY.planes_of: {"group": 0},
+    symbolic.names: {"letter": "X", "role": "image", "geometry": TINY},
+    symbolic.write: {"expression": MATRIX[0], "form": "text", "width": 80},
+    symbolic.render: {"matrix": MATRIX, **WRITTEN, "labels": ["S11", "S12"]},
+    symbolic.equations: {"left": ["S11"], "right": [MATRIX[0]], **WRITTEN},
+    symbolic.view: {"name": "filter_matrix", "geometry": TINY, "i": 0, **WRITTEN},
+    plots.filter_matrix: {"geometry": TINY, "i": 0, "ax": None},
+    plots.jacobian: {"geometry": TINY, "wrt": "image"},
+    plots.patch: {"geometry": TINY, "row": 0, "ax": None},
+    plots.network: {"model": NET, "parameter": "W", "ax": None},
+    plots.save: {"ax": plots.stack_matrix(0, TINY), "file": "x.png"},
+    layers.fully_connected: {"W": [[1, 2]], "h": [1, 2], "b": [3]},
+    layers.fully_connected_jacobian_wrt_weights: {"h": [1, 2], "classes": 2},
+    layers.fully_connected_jacobian_wrt_bias: {"classes": 2, "dtype": "float64"},
+    layers.cross_entropy_jacobian: {"p": [0.5, 0.5], "y": [1, 0]},
+    layers.cross_entropy: {"s": [1, 2], "y": [1, 0]},
+    layers.l2_penalty: {"weights": [[1, 2]], "strength": 0.5},
+    network.Network: {"layers": [TINY], "classes": 2, "l2": 0.5},
+    NET.trace: ONE,
+    NET.gradients_by_jacobians: ONE,
+    NET.pull_back: {"parameters": PARAMETERS, "trace": NET.trace(**ONE), "upstream": [0.5, 1], "by": "convolutions"},
+    NET.batch_gradients: {**BATCH, "by": "jacobians"},
+    NET.step: {**BATCH, "rate": 0.5},
+    NET.predict: {"parameters": PARAMETERS, "images": X_TINY[None]},
+    testing.assert_bias_gradient: {"db": [6], "G": [[[1, 2, 3]]], "geometry": Geometry((1, 1, 3), (1, 1, 1, 1))},
+    testing.option_pairs: {"spatial_ndim": 1, "groups": True, "uneven_padding": True},
+    testing.register_profiles: {"load": "fast"},
+    testing.geometries: dict.fromkeys(["spatial_ndim", "stride", "padding", "dilation", "groups", "max_taps"]),
+    testing.images: {"geometry": TINY, "batch": 1, **DRAWN},
+    testing.filters: {"geometry": TINY, **DRAWN},
+    testing.assert_convolution: {"forward": right, "spatial_ndim": 1, "stride": 1, "groups": 1, **AUDIT},
+    blackbox.read: {"function": right, "spatial_ndim": 1, "bias": False, "layout": "NCW,OIW->NCW", "groups": 1},
+    with_layout: {"forward": right, "backward": None, "layout": "NHWC,HWIO->NHWC"},
+}
+ODD = [None, True, "x", "", b"x", -1, 2.5, 10**30, np.nan, 1j, (), [None], ["a"], [[1, 2], [3]], {"a": 1}, {1}, Odd()]
+ODD += [int, len, slice(None), range(3), TINY, np.array(2.5), np.array([object()]), np.ma.masked_array([1, 2], [0, 1])]
+# What these take, though it is odd.
+TAKEN = {
+    (jacobians.verify, "geometries"): [None],
+    (jacobians.verify, "identities"): [None],
+    (testing.assert_convolution, "geometries"): [None],
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(function, name) for function, given in FUNCTIONS.items() for name in given],
+    ids=lambda value: getattr(value, "__qualname__", value),
+)
+def test_whatever_is_given_is_taken_or_refused_in_one_line_that_names_it(function, name, monkeypatch):
+    monkeypatch.delenv("HYPOTHESIS_PROFILE", raising=False)
+    refused = 0
+    for value in ODD:
+        if any(value is each for each in TAKEN.get((function, name), ())):
+            continue
+        try:
+            function(**FUNCTIONS[function] | {name: value})
+        except errors.AuditError:
+            pass
+        except Exception as error:  # whatever it is, it is to be one of this package's own
+            refused += 1
+            wrong = _is_of_internals(error, name)
+            if wrong:
+                pytest.fail(f"{name}={value!r}: {wrong}: {error!r}")
+    assert refused > 0
+
+
+def _is_of_internals(error, name):
+    """What keeps an error from being one that tells the user what to do."""
+    raised = traceback.extract_tb(error.__traceback__)[-1]
+    if "jacobians" not in raised.filename or not (raised.line or "").startswith("raise "):
+        return f"not raised on purpose, at {raised.filename}:{raised.lineno}"
+    text = str(error)
+    named = re.search(rf"\b{name}\b", text) or isinstance(error, MemoryError | OverflowError) or repr(TINY) in text
+    return "" if named and "\n" not in text else "it does not name the argument in one line"

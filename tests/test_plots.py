@@ -365,7 +365,7 @@ def test_no_picture_needs_pyplot():
             IndexError,
             r"pixel 79 lies in plane 3, which filter 0 of .* does not see; it needs a pixel from 0 to 39, or another i",
         ),
-        (lambda: plots.jacobian(LECTURE, wrt="bias"), ValueError, "wrt is 'bias'; it needs 'image' or 'filters'"),
+        (lambda: plots.jacobian(LECTURE, wrt="bias"), ValueError, "wrt is 'bias'; it needs one of image, filters"),
         (lambda: plots.network(NET, parameter="F3"), ValueError, "parameter is 'F3'; .* one of F1, b1, F2, b2, W"),
         (lambda: plots.save(plots.filter_matrix(LECTURE), "x.pdf"), ValueError, r"file is 'x.pdf'; .* in .png or .svg"),
     ],

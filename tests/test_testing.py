@@ -173,7 +173,7 @@ def test_layers_whose_sums_are_too_long_are_refused_with_the_cure():
         images(Geometry((1, 40, 40), (1, 1, 2, 2)), dtype="bfloat16")
     with pytest.raises(DtypeError, match=r"dtype is 'float23'; it needs one of float64, .*; did you mean float32\?"):
         images(LECTURE, dtype="float23")
-    with pytest.raises(DtypeError, match=r"dtype is 'itn32'; .*; did you mean int32\?"):
+    with pytest.raises(DtypeError, match=r"accumulate is 'itn32'; .*; did you mean int32\?"):
         images(LECTURE, dtype="int8", accumulate="itn32")
     with pytest.raises(TypeError, match="geometry has type tuple; it needs a Geometry"):
         filters((1, 6, 6))

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.arguments import dtype_name, flag
+from jacobians.arguments import dtype_name, flag, instance
 from jacobians.audit.numbers import DTYPES
 from jacobians.errors import DtypeError
 
@@ -133,8 +133,7 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
     """
     import jax
 
-    if not callable(forward):
-        raise TypeError(f"forward has type {type(forward).__name__}; it needs a function of JAX arrays")
+    instance("forward", forward, Callable, "a function of JAX arrays")
 
     def run(*arrays: Array) -> Array:
         with _wide(arrays):

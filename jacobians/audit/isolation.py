@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import instance, real, shown
 from jacobians.audit.subject import ENDED, LATE, UNTRIED, Call, Result, call, said
 from jacobians.workers import Worker
 
@@ -64,7 +65,7 @@ def isolated(load: Callable[[], Functions], *, timeout: float | None = None) -> 
     Raises
     ------
     TypeError
-        If `load` cannot be sent to another process.
+        If `load` is no function, or cannot be sent to another process.
     ValueError
         If `timeout` is not positive.
     ChildProcessError
@@ -76,14 +77,15 @@ def isolated(load: Callable[[], Functions], *, timeout: float | None = None) -> 
     >>> from jacobians import audit
     >>> audit(*isolated(kernels)).check()  # doctest: +SKIP
     """
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout is {timeout!r}; it needs a number of seconds above 0, or None for no limit")
+    if timeout is not None and not real(timeout) > 0:
+        raise ValueError(f"timeout is {shown(timeout)}; it needs a number of seconds above 0, or None for no limit")
+    instance("load", load, Callable, "a function that loads the code under audit")
     try:
         pickle.dumps(load)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(
-            f"load is {load!r}, which cannot be sent to another process; it needs a function of a module, not a lambda "
-            "or a function inside another"
+            f"load is {shown(load)}, which cannot be sent to another process; it needs a function of a module, "
+            "not a lambda or a function inside another"
         ) from error
     code = _Code(load, timeout)
     forward, backward = code.start()

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import instance
 from jacobians.formula.layouts import Order, parse
 from jacobians.geometry import Geometry
 from jacobians.sizes import available
@@ -106,8 +107,8 @@ def in_layout(function: Callable[..., Any], gives: tuple[str, ...], layout: str)
 def check_functions(functions: Mapping[str, Any]) -> None:
     """Refuse what is no function, by the name of the argument."""
     for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise TypeError(f"{name} has type {type(function).__name__}; it needs a function of NumPy arrays")
+        if function is not None:
+            instance(name, function, Callable, "a function of NumPy arrays")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

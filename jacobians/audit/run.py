@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jacobians.arguments import seed_of
+from jacobians.arguments import instance, seed_of
 from jacobians.audit import relayout
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.compare import Comparison, Run, counted, listed
@@ -213,10 +213,9 @@ def _check_options(name: str, geometry: Geometry, options: Options) -> None:
 
 
 def _check_executor(executor: Any) -> None:
+    instance("executor", executor, Executor | None, "a concurrent.futures.Executor, or None")
     if executor is None:
         return
-    if not isinstance(executor, Executor):
-        raise TypeError(f"executor has type {type(executor).__name__}; it needs a concurrent.futures.Executor, or None")
     here: list[bool] = []
     executor.submit(here.append, True).result()  # another process appends to a copy
     if not here:

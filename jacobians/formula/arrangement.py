@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jacobians.arguments import unmasked
 from jacobians.errors import ShapeError
-from jacobians.formula.layouts import SPATIAL, Order, parse
+from jacobians.formula.layouts import SPATIAL, Order, parse, without_spaces
 from jacobians.sizes import check_entries
 
 __all__ = ["Arrangement", "arrangements"]
@@ -102,7 +102,7 @@ def arrangements(layout: str | None, groups: int | None, spatial_ndim: int) -> I
 
 def _checked(layout: str, spatial: str, groups: int | None) -> str:
     """Return a layout without spaces that has these spatial axes, none flattened, and planes where there are groups."""
-    found = "".join(layout.split())
+    found = without_spaces(layout)
     if "(" in found or {*Arrangement(found).orders["X"].letters} & {*SPATIAL} != {*spatial}:
         raise ShapeError(
             f'layout is "{layout}"; it needs {spatial} for the spatial axes, each an axis of its own, such as '

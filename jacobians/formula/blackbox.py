@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.arguments import dtype_name, flag, integer, numeric
+from jacobians.arguments import dtype_name, flag, instance, integer, numeric
 from jacobians.errors import ShapeError, TooLargeError
 from jacobians.evidence import exact
-from jacobians.formula.arrangement import Arrangement, arrangements
+from jacobians.formula.arrangement import MOST_RESULTS, Arrangement, arrangements
 from jacobians.formula.estimate import AxisOptions, Options, estimate
 from jacobians.formula.kind import described, nearest, with_folds
 from jacobians.formula.products import MOST_CALLS, Unreadable, layers
@@ -23,6 +23,7 @@ from jacobians.formula.relation import Formula
 from jacobians.formula.structure import Layer, Structure, given_arrays, sizes_of
 from jacobians.formula.words import explain
 from jacobians.formula.writing import Style, write
+from jacobians.sizes import check_entries
 
 __all__ = ["ReadFormula", "Unreadable", "read"]
 
@@ -208,6 +209,8 @@ def read(
         If `layout` is none, there are more than three spatial axes, or `groups` or `most_calls` are below 1.
     DtypeError
         If `dtype` is another one.
+    TooLargeError
+        If there are more groups than the arrays of a small layer can have.
 
     Notes
     -----
@@ -224,8 +227,7 @@ def read(
     >>> found.stride, found.padding, found.turned, found.layout
     ((2, 1), ((0, 0), (0, 0)), True, 'HW,HW->HW')
     """
-    if not callable(function):
-        raise TypeError(f"function has type {type(function).__name__}; it needs a function of NumPy arrays")
+    instance("function", function, Callable, "a function of NumPy arrays")
     spatial_ndim = integer("spatial_ndim", spatial_ndim, least=1, most=MOST_AXES)
     named = dtype_name(dtype, DTYPES, ": others tell too few products apart")
     most = integer("most_calls", most_calls, least=1)
@@ -243,6 +245,9 @@ class _Reader:
 
     def read(self, layout: str | None, groups: int | None) -> ReadFormula:
         """Try the layouts in which the function can be called, one after the other."""
+        if groups is not None:
+            largest = self._first(groups).shapes["X"]
+            check_entries(f"X with groups={groups}", largest, MOST_RESULTS, "a small layer has", "give fewer groups")
         ways = list(arrangements(layout, groups, self.spatial_ndim))
         refused: list[Unreadable] = []
         others: list[ReadFormula] = []

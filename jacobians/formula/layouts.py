@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.arguments import shown
 from jacobians.errors import ShapeError
 
 __all__ = ["SPATIAL", "Order", "parse"]
@@ -77,11 +78,16 @@ class Order:
         return value.reshape(shape).transpose([flat.index(letter) for letter in self.letters])
 
 
+def without_spaces(layout: object) -> str:
+    """Return a layout without spaces, if it is text."""
+    if not isinstance(layout, str):
+        raise ShapeError(f'layout is {shown(layout)}; it needs a string such as "NHWC,HWIO->NHWC"')
+    return "".join(layout.split())
+
+
 def parse(layout: str, absent: str = "") -> dict[str, Order]:
     """Read a layout, in which some letters are absent, or say what is wrong with it and which is nearest."""
-    if not isinstance(layout, str):
-        raise ShapeError(f'layout is {layout!r}; it needs a string such as "NHWC,HWIO->NHWC"')
-    inputs, arrow, output = "".join(layout.split()).partition("->")
+    inputs, arrow, output = without_spaces(layout).partition("->")
     if not arrow or not output or inputs.count(",") != 1 or not all(inputs.split(",")):
         raise ShapeError(
             f'layout is "{layout}"; it needs the axes of X, F and S in the form X,F->S, such as "NHWC,HWIO->NHWC"'

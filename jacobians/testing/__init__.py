@@ -11,7 +11,9 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from jacobians.arguments import flag, integer
 from jacobians.audit import AuditReport, audit
+from jacobians.geometry import MOST_AXES
 from jacobians.testing.compare import (
     assert_bias_gradient,
     assert_filter_gradient,
@@ -106,7 +108,8 @@ def option_pairs(spatial_ndim: int = 2, *, groups: bool = True, uneven_padding: 
     >>> option_pairs(1)[0]
     {'stride': (1,), 'padding': ((0, 0),), 'dilation': (1,), 'groups': 1}
     """
-    ramp = range(spatial_ndim)
+    ramp = range(integer("spatial_ndim", spatial_ndim, least=1, most=MOST_AXES))
+    groups, uneven_padding = flag("groups", groups), flag("uneven_padding", uneven_padding)
     strides = [(1,) * spatial_ndim, (2,) * spatial_ndim, tuple(3 - axis % 2 for axis in ramp)]
     dilations = [(1,) * spatial_ndim, (2,) * spatial_ndim, tuple(1 + axis % 2 for axis in ramp)]
     paddings = [((0, 0),) * spatial_ndim, ((1, 1),) * spatial_ndim, tuple((2 + axis % 2,) * 2 for axis in ramp)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from jacobians.errors import nearest
+from jacobians.arguments import word
 
 try:
     from hypothesis import HealthCheck, Phase, settings
@@ -41,10 +41,8 @@ def register_profiles(load: str = "fast") -> str:
     failure again. fast and ci draw the same examples in every run, so that the outcome depends on the code alone;
     thorough draws others each time, for a run at night that finds what no run before it did.
     """
-    wanted = os.environ.get(VARIABLE) or load
-    if wanted not in EXAMPLES:
-        source = "load" if wanted == load else VARIABLE
-        raise ValueError(f"{source} is {wanted!r}; it needs one of {', '.join(EXAMPLES)}{nearest(wanted, EXAMPLES)}")
+    variable = os.environ.get(VARIABLE)
+    wanted = word(VARIABLE if variable else "load", variable or load, EXAMPLES)
     for name, count in EXAMPLES.items():
         settings.register_profile(
             name,

@@ -23,7 +23,7 @@ from jacobians.audit.cases import Case
 from jacobians.audit.numbers import dtype_of
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import MOST_AXES, Geometry, check_geometry, is_list
 from jacobians.writing import Role
 
 try:
@@ -104,10 +104,10 @@ def geometries(
     given = {name: option for name, option in options.items() if option is not None}
     fixed = {name: option for name, option in given.items() if not isinstance(option, st.SearchStrategy)}
     if spatial_ndim is None:
-        lengths = [len(option) for option in fixed.values() if not isinstance(option, int | str)]
-        spatial_ndim = lengths[0] if lengths else None
-    if isinstance(spatial_ndim, int):
-        _normal(spatial_ndim, fixed)
+        lengths = [len(tuple(option)) for option in fixed.values() if is_list(option)]
+        spatial_ndim = max(lengths[0], 1) if lengths else None
+    if not isinstance(spatial_ndim, st.SearchStrategy):
+        _normal(1 if spatial_ndim is None else integer("spatial_ndim", spatial_ndim, least=1, most=MOST_AXES), fixed)
     return _geometries(spatial_ndim, given, most)
 
 
@@ -164,8 +164,7 @@ def _drawn(draw: st.DrawFn, option: Any) -> Any:
 
 def _normal(ndim: int, options: dict[str, Any]) -> Geometry:
     """Check options, and write them with one entry per axis."""
-    groups = options.get("groups", 1)
-    planes = groups if isinstance(groups, int) else 1
+    planes = integer("groups", options.get("groups", 1), least=1)
     # Large enough for any option; only the options are looked at.
     return Geometry((planes, *(2**20,) * ndim), (planes, 1, *(1,) * ndim), **options)
 
@@ -279,7 +278,7 @@ def layers(
 
 def _magnitude(geometry: Geometry, dtype: Dtype, batch: int | None, accumulate: Dtype | None) -> int:
     dtype = dtype_name(dtype, DTYPES)
-    accumulate = dtype if accumulate is None else dtype_name(accumulate, DTYPES)
+    accumulate = dtype if accumulate is None else dtype_name(accumulate, DTYPES, name="accumulate")
     terms = Case(geometry, 1 if batch is None else integer("batch", batch, least=1)).terms
     return min(exact.exact_limit(dtype), exact.exact_magnitude(accumulate, terms))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 
+from jacobians.arguments import instance
 from jacobians.errors import Interrupted
 from jacobians.geometry import Geometry
 from jacobians.verify.report import Outcome, Report, Row
@@ -65,6 +66,7 @@ def verify(
     """
     from jacobians.verify import run  # sympy, which it needs, takes longer to load than everything else
 
+    instance("executor", executor, Executor | None, "a concurrent.futures.Executor, or None")
     wanted, tasks = run.tasks(geometries, identities, seed, full=full)
     outcomes: list[Outcome] = []
     told = [not isinstance(task, run.ProofTask) for task in tasks]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from jacobians.arguments import flag, seed_of
+from jacobians.arguments import entries, flag, seed_of, shown
 from jacobians.errors import nearest
 from jacobians.formula.prove import available
 from jacobians.geometry import Geometry, check_geometries
@@ -68,9 +68,8 @@ def tasks(
     geometries: Iterable[Geometry] | None, identities: Sequence[str] | None, seed: int, *, full: bool
 ) -> tuple[list[str], list[Unit]]:
     """Return the equations to check, and the work: large layers first, so that no process waits for one at the end."""
-    if isinstance(identities, str) or not (identities is None or isinstance(identities, Iterable)):
-        raise TypeError(f"identities is {identities!r}; it needs a list of ids, such as ['L18', 'L20']")
-    wanted = ORDER if identities is None else list(map(_known, identities))
+    ids = ORDER if identities is None else entries("identities", identities, "a list of ids, such as ['L18', 'L20']")
+    wanted = list(map(_known, ids))
     if not wanted:
         raise ValueError(f"identities is empty; it needs ids among {', '.join(ORDER)}, or None for all")
     seed, full = seed_of(seed), flag("full", full)
@@ -167,4 +166,4 @@ def _products(geometry: Geometry) -> int:
 def _known(name: object) -> str:
     if isinstance(name, str) and name in ORDER:
         return name
-    raise ValueError(f"identities has {name!r}; it needs ids among {', '.join(ORDER)}{nearest(str(name), ORDER)}")
+    raise ValueError(f"identities has {shown(name)}; it needs ids among {', '.join(ORDER)}{nearest(str(name), ORDER)}")

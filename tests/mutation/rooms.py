@@ -39,7 +39,7 @@ ROOMS = [
     _room("layers", "layers", "test_layers test_bad_input", mathematics=True),
     _room("network", "network", "test_network test_bad_input", mathematics=True),
     _room("identities", "verify/identities", "test_verify", mathematics=True),
-    _room("verify", "verify/check verify/cases verify/forms verify/reference", "test_claims test_verify"),
+    _room("verify", "verify/check verify/cases verify/forms verify/reference verify/report", "test_claims test_verify"),
     _room("every size", "verify/relations verify/every_size", "test_every_size"),
     _room("relation", "formula/relation formula/structure", "formula/test_relation formula/test_products"),
     _room("prove", "formula/prove", "formula/test_prove"),
