@@ -710,20 +710,23 @@ def explore(
     stride: Stride = "1",
     padding: Padding = "0",
     dilation: Dilation = "1",
+    groups: Groups = 1,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
     ] = Path("explorer.html"),
 ) -> None:
-    """Write an HTML page in which X, F, S, G, M_X^im and M_F^filter are pointed at; it needs no network and no server.
+    """Write an HTML page in which a layer and its two Jacobian matrices move; it needs no network and no server.
 
-    Stride, padding and dilation can be changed on the page, too.
+    Its lessons lead from two taps to the rotation of the filter. Your layer is shown at first if you give one, and
+    stride, padding and dilation can be changed on the page, too.
 
-    Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`
+    Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`,
+    `jacobians explore --image 4x3x4 --filters 4x2x2x2 --groups 2`
     """
     from jacobians import explorer
 
     _check_outputs(("--output", output))
-    page = explorer.explore(_geometry(image, filters, stride, padding, dilation, 1))
+    page = explorer.explore(_geometry(image, filters, stride, padding, dilation, groups))
     if said := _unwritten("--output", output, functools.partial(files.write, output, page)):
         _refuse(said)
     print(f"wrote {output} ({len(page.encode()) // 1000} kB); open it in a browser: {output.absolute().as_uri()}")

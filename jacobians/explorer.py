@@ -1,43 +1,66 @@
-"""The explorer: one HTML file in which a layer's matrices are touched.
+"""The explorer: one HTML file in which a layer's matrices are touched, and seen at work.
 
-Everything that the page shows is written into it here, for every stride, padding and dilation that it offers; its
-script looks up and marks, and knows nothing of convolutions.
+Every index that the page shows is written into it here, for every stride, padding and dilation that it offers: what
+lies where, and which entry meets which. Its script (in page/) looks up, multiplies and sums, and knows nothing of
+convolutions.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import convolution, matrices, symbolic
+from jacobians import colours, convolution, matrices, writing
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.sizes import check_entries
 
 __all__ = ["explore"]
 
-STRIDES, PADDINGS, DILATIONS = (1, 2, 3), (0, 1, 2), (1, 2)
-# Entries of M_F^filter; each is a cell that the browser lays out.
+# The layers that every page has, by their names in its address.
+SCENES = {
+    "1d": ("1-D: 4 pixels, 2 taps", Geometry((1, 4), (1, 1, 2))),
+    "6x6": ("6×6 image, 3×3 filter", Geometry((1, 6, 6), (1, 1, 3, 3))),
+    "planes": ("2 planes, 2 filters", Geometry((2, 3, 4), (2, 2, 2, 2))),
+    "groups": ("2 groups", Geometry((2, 4, 4), (2, 1, 2, 2), groups=2)),
+    "digit": ("8×8 handwritten digit", Geometry((1, 8, 8), (1, 1, 3, 3))),
+}
+LECTURE, OWN = "6x6", "own"
+OFFERS = {"stride": (1, 2, 3), "padding": (0, 1, 2), "dilation": (1, 2)}
+# The parts of the script, in jacobians/page: what is shown, what meets what, what is said, how it looks, how it moves.
+SCRIPTS = ("state", "meetings", "lessons", "words", "panels", "paint", "player", "hands")
+# Entries of ∂vec(S)/∂vec(X); each is a cell that the browser lays out.
 MOST_CELLS = 10_000
-SLOT = "{{layers}}"
+# A seven: image 7 of the digits of scikit-learn, which are those of E. Alpaydin and C. Kaynak in the UCI repository.
+DIGIT = (
+    (0, 0, 7, 8, 13, 16, 15, 1),
+    (0, 0, 7, 7, 4, 11, 12, 0),
+    (0, 0, 0, 0, 8, 13, 1, 0),
+    (0, 4, 8, 8, 15, 15, 6, 0),
+    (0, 2, 11, 15, 15, 4, 0, 0),
+    (0, 0, 0, 16, 5, 0, 0, 0),
+    (0, 0, 9, 15, 1, 0, 0, 0),
+    (0, 0, 13, 5, 0, 0, 0, 0),
+)
 
 Array = npt.NDArray[Any]
 
 
 def explore(geometry: Geometry | None = None) -> str:
-    """Write the page in which X, F, S, G, M_X^im and M_F^filter of a layer are pointed at.
+    """Write the page in which X, F, S, G, M_X^im and M_F^filter of a layer are pointed at, and move.
 
     Parameters
     ----------
     geometry : Geometry, optional
-        The layer that is shown at first, of one filter, one group and two spatial axes; by default the lecture's, 6×6
-        and 3×3. Its stride, padding and dilation are offered beside strides 1, 2, 3, paddings 0, 1, 2 and dilations
-        1, 2; combinations in which the filter does not fit are not.
+        The layer that is shown at first, of one or two spatial axes; by default the lecture's, 6×6 and 3×3. Its stride,
+        padding and dilation are offered beside strides 1, 2, 3, paddings 0, 1, 2 and dilations 1, 2; combinations in
+        which the filter does not fit, or that are too large, are not. The layers of the lessons are in every page.
 
     Returns
     -------
@@ -47,9 +70,9 @@ def explore(geometry: Geometry | None = None) -> str:
     Raises
     ------
     ShapeError
-        If there is more than one filter or group, or the planes are no matrices.
+        If there are more than two spatial axes.
     TooLargeError
-        If M_F^filter has too many entries to be looked at.
+        If ∂vec(S)/∂vec(X) has too many entries to be looked at.
 
     Examples
     --------
@@ -57,46 +80,94 @@ def explore(geometry: Geometry | None = None) -> str:
     >>> page[:15], len(page) < 1_000_000
     ('<!doctype html>', True)
     """
-    geometry = Geometry((1, 6, 6), (1, 1, 3, 3)) if geometry is None else check_geometry(geometry)
-    _check(geometry)
-    text = json.dumps(record(geometry), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return files("jacobians").joinpath("explorer.html").read_text("utf-8").replace(SLOT, text)
+    found = json.dumps(record(geometry), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    style = colours.stylesheet() + _part("style.css")
+    parts = {"style": style, "data": found, "script": "\n".join(_part(f"{name}.js") for name in SCRIPTS)}
+    page = _part("page.html")
+    for name, text in parts.items():
+        page = page.replace(f"{{{{{name}}}}}", text)
+    return page
 
 
-def record(geometry: Geometry) -> dict[str, Any]:
+def _part(file: str) -> str:
+    return files("jacobians").joinpath("page", file).read_text("utf-8")
+
+
+def record(geometry: Geometry | None = None) -> dict[str, Any]:
     """Return all that the page looks up. Entries are counted from 1 in vec order; 0 stands where there is none."""
-    offers, layers = _offers(geometry), _layers(geometry)
-    for layer in layers.values():
-        _check_size(layer)
+    shown = dict(SCENES)
+    start = LECTURE
+    if geometry is not None and check_geometry(geometry) != SCENES[LECTURE][1]:
+        _check(geometry)
+        start, shown = OWN, {OWN: ("your layer", geometry), **SCENES}
+    return {"start": start, "scenes": {name: _scene(title, layer) for name, (title, layer) in shown.items()}}
+
+
+def _check(geometry: Geometry) -> None:
+    if geometry.spatial_ndim > 2:
+        raise ShapeError(
+            f"geometry has {geometry.spatial_ndim} spatial axes but the explorer shows planes as tables; it needs 1 or "
+            "2: of a volume, explore one slice, Geometry((d, height, width), (n, d, taps, taps))"
+        )
+    what = f"∂vec(S)/∂vec(X) of {geometry!r}"
+    cure = "take a smaller image, of at most 11×11 pixels in all planes, or build it with jacobians.jacobian_wrt_image"
+    check_entries(what, (math.prod(geometry.responses), geometry.pixels), MOST_CELLS, "the explorer shows", cure)
+
+
+# one layer with all of its options ------------------------------------------------------------------------------------
+
+
+def _scene(title: str, geometry: Geometry) -> dict[str, Any]:
+    """A layer: its names, colours and numbers, and for every stride, padding and dilation what lies where."""
+    flat = _flat(geometry)
     return {
-        "start": [_label(getattr(geometry, option)) for option in offers],
-        "offers": {option: list(values) for option, values in offers.items()},
-        "X": _panel("X", "image", geometry),
-        "F": _panel("F", "filters", geometry),
-        "most_read": _most_read(geometry),
-        "layers": {labels: _entries(layer) for labels, layer in layers.items()},
+        "title": title,
+        "start": {option: _label(getattr(geometry, option)) for option in OFFERS},
+        "offers": {option: list(values) for option, values in _offers(geometry).items()},
+        "names": {
+            "X": writing.names("X", "image", geometry),
+            "F": writing.names("F", "filters", geometry),
+            "VX": writing.names("v", "image", geometry),
+            "VF": writing.names("v", "filters", geometry),
+        },
+        "colours": {"X": _colours("X", geometry.pixels), "F": _colours("F", geometry.filters[0] * geometry.taps)},
+        "panels": {
+            "F": _planes(_counted(flat.filters)),
+            "VF": _planes(_counted(flat.filters)),
+            "R": _planes(convolution.turn(_counted(flat.filters))),
+            "VX": _planes(_counted(flat.image)),
+        },
+        "numbers": {"X": _picture(flat.image).ravel().tolist(), "F": _presets(flat.filters)},
+        "layers": {labels: _entries(layer) for labels, layer in _layers(geometry).items()},
     }
 
 
+def _colours(letter: str, count: int) -> list[list[str]]:
+    """The colours of the entries of an array, each with the ink in which a name is read on it."""
+    return [[colour, colours.ink_on(colour)] for colour in colours.ramp(letter, count)]
+
+
 def _offers(geometry: Geometry) -> dict[str, dict[str, Any]]:
-    """The values of every option, by what is written on their buttons."""
+    """The values of every option, by their labels."""
     offers = {}
-    for option, values in (("stride", STRIDES), ("padding", PADDINGS), ("dilation", DILATIONS)):
+    for option, values in OFFERS.items():
         own = getattr(geometry, option)
         offers[option] = {str(value): value for value in values} | {_label(own): own}
     return offers
 
 
 def _layers(geometry: Geometry) -> dict[str, Geometry]:
-    """The legal combinations, by their labels."""
+    """The combinations that are legal and can be looked at, by their labels."""
     layers = {}
     for labels in itertools.product(*(values.items() for values in _offers(geometry).values())):
         stride, padding, dilation = (value for _, value in labels)
+        given = {"stride": stride, "padding": padding, "dilation": dilation}
         try:
-            layer = Geometry(geometry.image, geometry.filters, stride=stride, padding=padding, dilation=dilation)
+            layer = Geometry(geometry.image, geometry.filters, groups=geometry.groups, **given)
         except ShapeError:  # the filter is wider than the padded image
             continue
-        layers[" ".join(label for label, _ in labels)] = layer
+        if math.prod(layer.responses) * layer.pixels <= MOST_CELLS:
+            layers[" ".join(label for label, _ in labels)] = layer
     return layers
 
 
@@ -107,105 +178,135 @@ def _label(values: tuple[Any, ...]) -> str:
     return ",".join(parts if len(set(parts)) > 1 else parts[:1])
 
 
+def _flat(geometry: Geometry) -> Geometry:
+    """The layer with two spatial axes: a signal is an image of one row."""
+    if geometry.spatial_ndim == 2:
+        return geometry
+    (d, size), (n, depth, taps) = geometry.image, geometry.filters
+    return Geometry(
+        (d, 1, size),
+        (n, depth, 1, taps),
+        stride=(1, *geometry.stride),
+        padding=((0, 0), *geometry.padding),
+        dilation=(1, *geometry.dilation),
+        groups=geometry.groups,
+    )
+
+
+# what lies where ------------------------------------------------------------------------------------------------------
+
+
 def _entries(geometry: Geometry) -> dict[str, Any]:
-    """What the panels of one layer show, and the formulas of its entries."""
-    X, F, G = map(_counted, (geometry.image, geometry.filters, geometry.responses))
-    padded = np.pad(X, ((0, 0), *geometry.padding))
-    turned = convolution.rot180(F)[0]
-    zero_pad = convolution.zero_pad(G, geometry)
+    """What the panels of one layer show, which entry meets which, and both Jacobian matrices of the whole layer."""
+    flat = _flat(geometry)
+    padded = np.pad(_counted(flat.image), ((0, 0), *flat.padding))
+    zero_pad = convolution.zero_pad(_counted(flat.responses), flat)
     return {
-        "S": _panel("S", "responses", geometry),
-        "padded": padded.tolist(),
-        "turned": turned.tolist(),
-        "zero_pad": zero_pad.tolist(),
-        "M_X": matrices.image_matrix(X, geometry).toarray().tolist(),
-        "M_F": matrices.filter_matrix(F[0], geometry).toarray().tolist(),
-        "below_F": _windows(padded.shape, geometry, geometry.stride).tolist(),
-        "below_turned": _windows_of_pixels(padded, zero_pad.shape, geometry).tolist(),
-        "S_formulas": _formulas(symbolic.responses(geometry)),
-        "F_formulas": _formulas(symbolic.filter_gradient(geometry)),
-        "X_formulas": _formulas(symbolic.input_gradient(geometry)),
-        "notes": _notes(geometry),
+        "names": {
+            "S": writing.names("S", "responses", geometry),
+            "G": writing.names("g", "responses", geometry),
+        },
+        "panels": {"X": _planes(padded), "S": _planes(_counted(flat.responses)), "Z": _planes(zero_pad)},
+        "M_X": matrices.jacobian_wrt_filters(_counted(flat.image), flat).toarray().tolist(),
+        "M_F": matrices.jacobian_wrt_image(_counted(flat.filters), flat).toarray().tolist(),
+        "windows": {
+            "S": _windows_of_responses(padded.shape, flat),
+            "F": _windows_of_taps(padded.shape, flat),
+            "X": _windows_of_pixels(padded, zero_pad.shape, flat),
+        },
     }
 
 
-def _panel(letter: str, role: symbolic.Role, geometry: Geometry) -> dict[str, Any]:
-    """The planes of an array as numbers of entries, and the names of the entries and of their gradients."""
-    planes = {"image": geometry.image, "filters": geometry.filters[1:], "responses": geometry.responses}[role]
-    gradient = "g" if role == "responses" else "v"
-    return {
-        "planes": _counted(planes).tolist(),
-        "names": symbolic.names(letter, role, geometry),
-        "gradient": symbolic.names(gradient, role, geometry),
-    }
-
-
-def _most_read(geometry: Geometry) -> int:
-    """The first of the pixels that the most responses read; the guided steps point at it."""
-    table = geometry.pixel_table()
-    return int(np.bincount(table[table >= 0], minlength=1).argmax()) + 1
+def _planes(array: Array) -> Any:
+    return array.reshape(-1, *array.shape[-2:]).tolist()
 
 
 def _counted(shape: tuple[int, ...]) -> Array:
-    return np.arange(1, 1 + np.prod(shape)).reshape(shape)
+    return np.arange(1, 1 + math.prod(shape)).reshape(shape)
 
 
-def _windows(image: tuple[int, ...], geometry: Geometry, stride: tuple[int, ...]) -> Array:
-    """Which entries of an array the filter lies on, a row per position and a column per tap."""
-    taps = (1, image[0], *geometry.filters[2:])
-    return Geometry(image, taps, stride=stride, dilation=geometry.dilation).pixel_table() + 1
+def _table(image: tuple[int, ...], geometry: Geometry, group: int) -> Array:
+    """Which places of the padded image the filters of a group lie on, a row per position and a column per tap."""
+    padded = Geometry(
+        image, geometry.filters, stride=geometry.stride, dilation=geometry.dilation, groups=geometry.groups
+    )
+    return padded.pixel_table(group=group)
 
 
-def _windows_of_pixels(padded: Array, zero_pad: tuple[int, ...], geometry: Geometry) -> Array:
-    """Which entries of G^zero-pad the turned filter lies on, a row per pixel and a column per tap of a plane."""
-    windows = _windows(zero_pad, geometry, (1, 1))
-    return np.concatenate([windows[np.flatnonzero(plane)] for plane in padded])  # those of padding are cut off
+# Each window below is a pair of lists: places in the array that is slid over, and in the one that lies on it.
 
 
-def _formulas(vector: Any) -> list[str]:
-    return [symbolic.write(entry, "text") for entry in vector]
+def _windows_of_responses(padded: tuple[int, ...], geometry: Geometry) -> list[Any]:
+    """For every response, the pixels that the filter lies on, and its taps."""
+    windows = []
+    for i in range(geometry.filters[0]):
+        taps = np.arange(geometry.taps) + i * geometry.taps
+        windows += [[row.tolist(), taps.tolist()] for row in _table(padded, geometry, geometry.group_of(i))]
+    return windows
 
 
-def _notes(geometry: Geometry) -> dict[str, str]:
-    """What the options make of the three convolutions, by what they compute."""
-    stride, dilation, padding = (_label(getattr(geometry, option)) for option in ("stride", "dilation", "padding"))
-    strided, dilated, padded = stride != "1", dilation != "1", padding != "0"
-    reach = _label(tuple(extent - 1 for extent in geometry.extent))
-    notes = {
-        "S": [
-            (strided, f"F moves in steps of {stride}"),
-            (dilated, f"its taps lie {dilation} pixels apart"),
-            (padded, f"zeros around X: {padding}"),
-        ],
-        "F": [
-            (strided, f"the entries of G lie {stride} pixels apart on X"),
-            (dilated, f"G moves in steps of {dilation}"),
-            (padded, f"zeros around X: {padding}"),
-        ],
-        "X": [
-            (True, f"zeros around G: {reach}"),
-            (strided, "and stride − 1 between its entries"),
-            (dilated, f"the turned taps lie {dilation} apart"),
-            (padded, "the border that is padding is cut off"),
-        ],
-    }
-    return {mode: ", ".join(text for holds, text in lines if holds) for mode, lines in notes.items()}
+def _windows_of_taps(padded: tuple[int, ...], geometry: Geometry) -> list[Any]:
+    """For every tap, the pixels that it ever lies on, and the responses that they go into."""
+    windows = []
+    for i in range(geometry.filters[0]):
+        responses = np.arange(geometry.positions) + i * geometry.positions
+        windows += [[row.tolist(), responses.tolist()] for row in _table(padded, geometry, geometry.group_of(i)).T]
+    return windows
 
 
-def _check(geometry: Geometry) -> None:
-    if geometry.spatial_ndim != 2:
-        raise ShapeError(
-            f"geometry has {geometry.spatial_ndim} spatial axes but the explorer shows planes as tables; it needs 2: "
-            "for a signal write (d, 1, length) and (1, d, 1, taps)"
-        )
-    if geometry.filters[0] != 1:
-        raise ShapeError(
-            f"geometry has {geometry.filters[0]} filters but the explorer shows M_F^filter of one; it needs "
-            f"filters={(1, *geometry.filters[1:])}"
-        )
+def _windows_of_pixels(padded: Array, zero_pad: tuple[int, ...], geometry: Geometry) -> list[Any]:
+    """For every pixel, the entries of G^zero-pad that the turned filters lie on, and the taps of these."""
+    taps = geometry.filters[2:]
+    size, plane = math.prod(taps), math.prod(zero_pad[1:])
+    table = Geometry((1, *zero_pad[1:]), (1, 1, *taps), dilation=geometry.dilation).pixel_table()
+    windows = []
+    for k, pixels in enumerate(padded):
+        group, q = divmod(k, geometry.planes_per_group)
+        filters = np.arange(geometry.filters[0])[geometry.filters_of(group)]
+        partners = (filters[:, None] * geometry.planes_per_group + q) * size + np.arange(size)
+        # Windows of padding are cut off.
+        places = [(filters[:, None] * plane + row).ravel().tolist() for row in table[np.flatnonzero(pixels)]]
+        windows += [[each, partners.ravel().tolist()] for each in places]
+    return windows
 
 
-def _check_size(geometry: Geometry) -> None:
-    what = f"M_F^filter of {geometry!r}, which is among the layers offered,"
-    cure = "take a smaller image, of at most 9×9 pixels in all planes, or build it with jacobians.filter_matrix"
-    check_entries(what, (geometry.positions, geometry.pixels), MOST_CELLS, "the explorer shows", cure)
+# numbers --------------------------------------------------------------------------------------------------------------
+
+
+def _picture(image: tuple[int, ...]) -> Array:
+    """The middle of the digit, or zeros around it, as large as the image; further planes hold it turned over."""
+    digit = np.array(DIGIT)
+    wide = [max(0, size - len(digit)) for size in image[1:]]
+    digit = np.pad(digit, [(extra // 2, extra - extra // 2) for extra in wide])
+    middle = tuple(
+        slice((have - size) // 2, (have - size) // 2 + size) for have, size in zip(digit.shape, image[1:], strict=True)
+    )
+    turned = (digit, digit[::-1], digit[:, ::-1], digit[::-1, ::-1])
+    return np.array([turned[k % len(turned)][middle] for k in range(image[0])])
+
+
+def _presets(filters: tuple[int, ...]) -> dict[str, list[int]]:
+    """Taps to begin with: counted, and edge, blur and Sobel where the filter is large enough for them."""
+    height, width = filters[2:]
+    blur = [_binomial(height - 1), _binomial(width - 1)]
+    planes = {"blur": np.outer(*blur)}
+    if height * width % 2 and height * width > 1:
+        planes["edge"] = -np.ones((height, width), int)
+        planes["edge"][height // 2, width // 2] += height * width
+    if width > 1:
+        difference = np.convolve(_binomial(width - 2), [-1, 1])
+        planes["Sobel" if min(height, width) > 2 else "difference"] = np.outer(blur[0], difference)
+    tiled = {name: np.broadcast_to(plane, filters).ravel().tolist() for name, plane in planes.items()}
+    return {"1 2 3 …": list(range(1, 1 + math.prod(filters))), **dict(sorted(tiled.items(), key=_small_letters))}
+
+
+def _small_letters(item: tuple[str, Any]) -> str:
+    return item[0].lower()
+
+
+def _binomial(n: int) -> Array:
+    """The n-th row of Pascal's triangle."""
+    row = np.ones(1, int)
+    for _ in range(n):
+        row = np.convolve(row, [1, 1])
+    return row

@@ -1,10 +1,11 @@
 """Pictures of the matrices: what `jacobians.symbolic` prints, drawn.
 
 The numbers come from the builders of `jacobians.matrices`, which are handed indices as entries: where a picture has the
-colour of tap 5, the builder has placed a 5. Colours go from dark to light in vec order (viridis), so that they keep
-their order for colour-blind eyes and in greyscale print. Where symbols fit into the cells they are written there;
-otherwise a key stands beside the matrix. Nothing is stored in empty cells, which are 0. A matrix with more rows or
-columns than a picture has dots is built in blocks and averaged over squares of cells; it is never dense.
+colour of tap 5, the builder has placed a 5. Colours are those of `jacobians.colours`: pixels are blue, taps vermilion,
+each from dark to light in vec order, so that they keep their order for colour-blind eyes and in greyscale print. Where
+symbols fit into the cells they are written there; otherwise a key stands beside the matrix. Nothing is stored in empty
+cells, which are 0. A matrix with more rows or columns than a picture has dots is built in blocks and averaged over
+squares of cells; it is never dense.
 
 Every function draws on `ax` and returns it. Without `ax` it makes a figure of its own that nothing else refers to: a
 notebook shows the axes returned, `save` writes them to a file, and the figure ends with the last name for it. For a
@@ -28,6 +29,7 @@ from scipy.sparse import csr_array
 
 from jacobians import convolution, files, matrices, symbolic, writing
 from jacobians.arguments import instance, word
+from jacobians.colours import COLOURS, ramp
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.network import Network
@@ -86,9 +88,9 @@ FEW_LINES, MOST_LINES = 24, 100
 
 # What is drawn on, in words.
 DRAWN_ON = "matplotlib.axes.Axes"
-# Okabe and Ito's vermilion, sky blue, bluish green and orange; the first is the lecture's red.
-RED, BLUE, GREEN, ORANGE = "#D55E00", "#56B4E9", "#009E73", "#E69F00"
-MARKED, ENTRY, ZERO, LINE = "#F8CDB4", "#E9E9E9", "#FFFFFF", "#BDBDBD"
+# The window of the filter: its frame, and what lies below it.
+FRAME, MARKED = COLOURS["F"].full, COLOURS["F"].tint[0]
+PIXEL, GRADIENT, ENTRY, ZERO, LINE = COLOURS["X"].tint[0], COLOURS["G"].tint[0], "#E9E9E9", "#FFFFFF", "#BDBDBD"
 ROTATED = r"$F^{\mathrm{rot180}}$"
 INK, FAINT = "#1A1A1A", "#777777"
 
@@ -356,7 +358,8 @@ def _matrix(
     ax.set(xlim=(0, columns.size), ylim=(rows.size, 0))
     ax.set_title(title, fontsize=FONT + 2)
     size = _font(ax, shape, letters) if letters and math.prod(shape) <= MOST_SYMBOLS else 0
-    scale, values = Scale(key.size if key else 1), _dots(build, shape, geometry.taps)
+    scale = Scale(key.size, key.letter) if key else Scale(1, "S")
+    values = _dots(build, shape, geometry.taps)
     _mesh(ax, values, shape, scale, cells=size > 0)
     _part(ax, rows.shape, columns.shape)
     if size:
@@ -393,11 +396,11 @@ def _dots(build: Builder, shape: tuple[int, int], taps: int) -> Array:
 
 
 class Scale:
-    """Colours of `count` entries, from dark to light; what would vanish on black or on white is left out."""
+    """Colours of `count` entries of the array with this letter, from dark to light."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, letter: str) -> None:
         self.norm = Normalize(-0.5, count - 0.5)
-        self.cmap = ListedColormap(mpl.colormaps["viridis"](np.linspace(0.05, 0.95, min(count, 256))))
+        self.cmap = ListedColormap(ramp(letter, min(count, 256)))
 
     def __call__(self, index: npt.ArrayLike) -> Array:
         return np.asarray(self.cmap(self.norm(index)))
@@ -553,7 +556,7 @@ def _draw_plane(
     inside = tuple(slice(p, p + size) for (p, _), size in zip(flat.padding, flat.image[1:], strict=True))
     texts, colours = np.full(flat.padded, "0", object), _filled(flat.padded, ZERO)
     texts[inside] = _names("X", "image", geometry).reshape(flat.image)[plane]
-    colours[inside] = to_rgba(ENTRY)
+    colours[inside] = to_rgba(PIXEL)
     position = np.unravel_index(row, flat.responses[1:])
     taps = [flat.axis_table(axis)[l] + flat.padding[axis][0] for axis, l in enumerate(position)]
     colours[np.ix_(*taps)] = to_rgba(MARKED)
@@ -621,7 +624,7 @@ def rotated_filter(geometry: Geometry, *, i: int = 0, pixel: int | None = None, 
     _draw_padded(ax, geometry, flat, i, padded, turned, window, gap)
     f = _names("F", "filters", geometry)[i * flat.taps : (i + 1) * flat.taps]
     for top, tap, label in ((gap, taps[0, plane], "$F$"), (2.2 * gap + cell * high, turned, ROTATED)):
-        _grid(ax, (right, top), f[tap], Scale(flat.taps)(tap), cell=cell)
+        _grid(ax, (right, top), f[tap], Scale(flat.taps, "F")(tap), cell=cell)
         _label(ax, right + cell * wide / 2, top - gap / 2, label)
     title = _entry_of_input_gradient(geometry, i, pixel, f)
     ax.set_title("\n".join(textwrap.wrap(title, int(11 * _inches(ax)))), fontsize=FONT + 2)
@@ -658,11 +661,11 @@ def _draw_padded(
     g = np.array(["0", *_names("g", "responses", geometry)[i * t : (i + 1) * t]], object)
     f = _names("F", "filters", geometry)[i * flat.taps : (i + 1) * flat.taps]
     texts, colours = g[padded], _filled(padded.shape, ZERO)
-    colours[padded > 0] = to_rgba(ENTRY)
+    colours[padded > 0] = to_rgba(GRADIENT)
     ends = zip(window, flat.extent, flat.dilation, strict=True)
     below = tuple(slice(at, at + extent, step) for at, extent, step in ends)
     texts[below] += "\n" + f[turned]
-    colours[below] = Scale(flat.taps)(turned)
+    colours[below] = Scale(flat.taps, "F")(turned)
     number = f"_{{{i + 1}}}" if flat.filters[0] > 1 else ""
     _label(ax, padded.shape[1] / 2, top / 2, rf"$G{number}^{{\mathrm{{zero‐pad}}}}$ and, framed, {ROTATED} on it")
     _grid(ax, (0, top), texts, colours)
@@ -750,17 +753,17 @@ def _factors(model: Network, parameter: str) -> list[Factor]:
     """Return the chain from ∂l/∂s to the parameter."""
     target = int(parameter[1:] or 0)
     entries, C = math.prod(model.shapes[parameter]), model.classes
-    chain = [Factor(_ratio("l", "s"), 1, C, MARKED)]
+    chain = [Factor(_ratio("l", "s"), 1, C, COLOURS["G"].full)]
     if not target:
-        return [*chain, Factor(_ratio("s", parameter), C, entries, BLUE)]
-    chain.append(Factor("$W$", C, model.shapes["W"][1], BLUE))
+        return [*chain, Factor(_ratio("s", parameter), C, entries, ENTRY)]
+    chain.append(Factor("$W$", C, model.shapes["W"][1], ENTRY))
     for k, layer in reversed(list(enumerate(model.layers, start=1))[target - 1 :]):
         size = math.prod(layer.responses)
         chain.append(Factor(rf"$\mathrm{{diag}}(\mathrm{{Ind}}(S_{{{k}}} > 0))$", size, size, ENTRY, "diagonal"))
         if k > target:
-            chain.append(Factor(_ratio(f"S_{{{k}}}", f"X_{{{k - 1}}}"), size, layer.pixels, GREEN, "///"))
+            chain.append(Factor(_ratio(f"S_{{{k}}}", f"X_{{{k - 1}}}"), size, layer.pixels, COLOURS["F"].full, "///"))
     formula = _ratio(f"S_{{{target}}}", f"{parameter[0]}_{{{target}}}")
-    return [*chain, Factor(formula, chain[-1].columns, entries, ORANGE, "\\\\\\")]
+    return [*chain, Factor(formula, chain[-1].columns, entries, COLOURS["X"].full, "\\\\\\")]
 
 
 def _ratio(above: str, below: str) -> str:
@@ -905,7 +908,7 @@ def _filled(shape: Sequence[int], colour: str) -> Array:
 
 def _frame(ax: Axes, corner: tuple[float, float], size: tuple[float, ...]) -> None:
     """Frame cells in red, `size` being height and width."""
-    ax.add_patch(Rectangle(corner, size[1], size[0], fill=False, edgecolor=RED, linewidth=2.5, zorder=3))
+    ax.add_patch(Rectangle(corner, size[1], size[0], fill=False, edgecolor=FRAME, linewidth=2.5, zorder=3))
 
 
 def _label(ax: Axes, x: float, y: float, text: str) -> None:

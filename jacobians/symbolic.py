@@ -10,17 +10,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import sympy
 
 from jacobians import convolution, matrices
-from jacobians.arguments import word
+from jacobians.arguments import flag, integer, word
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.writing import MOST_SYMBOLS, Format, Role, check_written, equations, names, render, shape_of, write
+from jacobians.writing import (
+    MOST_SYMBOLS,
+    Format,
+    Role,
+    check_form,
+    check_written,
+    cuts_columns,
+    equations,
+    names,
+    pattern,
+    render,
+    shape_of,
+    write,
+)
 
 __all__ = [
     "Role",
@@ -402,7 +415,8 @@ def view(
     Returns
     -------
     str
-        The title and the matrix, or the equations of a vector.
+        The title and the matrix, or the equations of a vector. Where the names of a matrix do not fit the width, each
+        entry is one character, so that the whole pattern is seen; where that does not fit either, columns are left out.
 
     Raises
     ------
@@ -411,6 +425,8 @@ def view(
     """
     geometry = check_geometry(geometry)
     name, i = word("name", name, VIEWS), geometry.check_index("i", i, geometry.filters[0])
+    check_form(form)
+    whole, width = flag("whole", whole), integer("width", width)
     page = functools.partial(render, form=form, whole=whole, width=width)
     if name in VECTORS:
         formula, letter, role, vector = VECTORS[name]
@@ -422,8 +438,32 @@ def view(
         title, text = f"{title}  (L18)", "\n\n".join(map(page, planes))
     else:
         title, matrix, labels = _matrix_view(name, geometry, i)
-        title, text = f"{title}, {matrix.rows} × {matrix.cols}", page(matrix, labels=labels)
+        title = f"{title}, {matrix.rows} × {matrix.cols}"
+        seen = "" if whole or form == "latex" else _pattern(name, geometry, i, matrix, labels, form, width)
+        text = seen or page(matrix, labels=labels)
+    if form != "latex" and len(title) > width:
+        title = title.replace(": ", ":\n  ", 1)
     return f"{'% ' if form == 'latex' else ''}{title}\n{text}"
+
+
+def _pattern(
+    name: str,
+    geometry: Geometry,
+    i: int,
+    matrix: sympy.Matrix,
+    labels: list[str],
+    form: Literal["unicode", "text"],
+    width: int,
+) -> str:
+    """The pattern of a matrix whose names do not fit, or nothing."""
+    if name == "stack_matrix" or not cuts_columns(matrix, width, labels):
+        return ""
+    if name == "image_matrix":
+        symbols, columns = names("X", "image", geometry), geometry.filters
+    else:
+        symbols = names("F", "filters", geometry)[i * geometry.taps : (i + 1) * geometry.taps]
+        columns = geometry.image
+    return pattern(matrix, symbols, (geometry.responses[-1], columns[-1]), form, width=width, labels=labels)
 
 
 def _matrix_view(name: str, geometry: Geometry, i: int) -> tuple[str, sympy.Matrix, list[str]]:

@@ -6,6 +6,7 @@ import itertools
 import math
 import operator
 import re
+import string
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -14,7 +15,19 @@ from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.sizes import check_bytes, check_entries
 
-__all__ = ["Format", "Role", "check_written", "equations", "names", "render", "shape_of", "write", "write_name"]
+__all__ = [
+    "Format",
+    "Role",
+    "check_form",
+    "check_written",
+    "equations",
+    "names",
+    "pattern",
+    "render",
+    "shape_of",
+    "write",
+    "write_name",
+]
 
 Format = Literal["unicode", "text", "latex"]
 Role = Literal["image", "filters", "responses", "bias"]
@@ -32,6 +45,9 @@ NAME_BYTES = 64
 PAGE_ROWS = 18
 # Of a symbol: its letters, and what numbers it.
 NAME = re.compile(r"([A-Za-z]+)(_?)(.*)")
+# What stands for a symbol, and for 0, where there is room for one character.
+MARKS = string.digits[1:] + string.ascii_letters
+NOTHING = {"unicode": "·", "text": "."}
 # Stands for the rows or columns that are left out.
 CUT = -1
 
@@ -125,7 +141,7 @@ def write(expression: Any, form: Format = "unicode", *, width: int | None = None
     ValueError
         If the expression is something else, or there is no such form.
     """
-    _check_form(form)
+    check_form(form)
     return _write("expression", expression, form, None if width is None else integer("width", width))
 
 
@@ -221,7 +237,7 @@ def render(
     """
     import sympy
 
-    _check_form(form)
+    check_form(form)
     instance("matrix", matrix, sympy.MatrixBase, "a sympy.Matrix")
     if not all(matrix.shape):
         raise ShapeError(f"matrix has shape {matrix.shape}; it needs at least one row and one column")
@@ -240,6 +256,80 @@ def render(
     table = [[cell(r, c) for c in columns] for r in rows]
     behind = ["" if r == CUT or not labels else write_name(labels[r], form) for r in rows]
     return _latex(table, behind) if form == "latex" else _columns(table, behind)
+
+
+def pattern(
+    matrix: Any,
+    symbols: Sequence[str],
+    lines: tuple[int, int],
+    form: Literal["unicode", "text"] = "unicode",
+    *,
+    width: int = 100,
+    labels: Sequence[str],
+) -> str:
+    """Write a matrix of symbols with one character an entry, so that its pattern is seen where names do not fit.
+
+    Parameters
+    ----------
+    matrix : sympy.Matrix
+        Each entry is one of `symbols`, or 0.
+    symbols : sequence of str
+        What the first characters stand for.
+    lines : (int, int)
+        How many rows, and how many columns, belong together: those of one line of S, and of X or F.
+    form : {"unicode", "text"}
+        With subscripts, or in plain ASCII.
+    width : int
+        Characters in a line.
+    labels : sequence of str
+        A name for every row, written behind it in parentheses.
+
+    Returns
+    -------
+    str
+        A line per row, and below them what the characters stand for. Nothing, if there are more symbols than
+        characters, or more entries in a row than the width has room for.
+
+    Examples
+    --------
+    >>> import sympy
+    >>> F11, F12 = sympy.symbols("F11 F12")
+    >>> matrix = sympy.Matrix([[F11, F12, 0, 0], [0, 0, F11, F12]])
+    >>> print(pattern(matrix, ["F11", "F12"], (2, 2), "text", labels=["S11", "S12"]))
+    [ 12 .. ]  (S11)
+    [ .. 12 ]  (S12)
+    1 is F11, 2 is F12, . is 0
+    """
+    marks = dict(zip(symbols, MARKS, strict=False)) | {"0": NOTHING[form]}
+    needed = 2 + matrix.cols + (matrix.cols - 1) // lines[1] + 2 + max(map(len, labels)) + 4
+    if len(symbols) > len(MARKS) or needed > width:
+        return ""
+    written = []
+    for r in _shown_rows(matrix.rows, whole=False):
+        if r == CUT:
+            written.append(DOTS[form][1])
+            continue
+        if r and r % lines[0] == 0 and lines[0] > 1:
+            written.append("")
+        row = "".join(marks[str(entry)] for entry in matrix.row(r))
+        parts = " ".join(row[at : at + lines[1]] for at in range(0, len(row), lines[1]))
+        written.append(f"[ {parts} ]  ({write_name(labels[r], form)})")
+    return "\n".join([*written, _legend(symbols, form)])
+
+
+def _legend(symbols: Sequence[str], form: Literal["unicode", "text"]) -> str:
+    named = [write_name(name, form) for name in symbols]
+    meanings = [f"{mark} is {name}" for mark, name in zip(MARKS, named, strict=False)]
+    if len(named) > 4:
+        dots = "…" if form == "unicode" else "..."
+        meanings = [f"1 {dots} {MARKS[len(named) - 1]} are {named[0]} {dots} {named[-1]}"]
+    return ", ".join([*meanings, f"{NOTHING[form]} is 0"])
+
+
+def cuts_columns(matrix: Any, width: int, labels: Sequence[str]) -> bool:
+    """Whether `render` leaves columns out at this width."""
+    rows = _shown_rows(matrix.rows, whole=False)
+    return CUT in _shown_columns(matrix, rows, width - 4 - max(map(len, labels)) - 4)
 
 
 def equations(
@@ -283,7 +373,7 @@ def equations(
     v2 = g1F12 + g2F11
     v3 = g2F12
     """
-    _check_form(form)
+    check_form(form)
     whole, width = flag("whole", whole), integer("width", width)
     right = entries("right", right, "a list of sums of products of symbols")
     if not right:
@@ -302,7 +392,8 @@ def equations(
     return "\n".join(f"{name:<{size}} = {text}" if text else name for name, text in zip(named, sums, strict=True))
 
 
-def _check_form(form: object) -> None:
+def check_form(form: object) -> None:
+    """Refuse what is no format."""
     word("form", form, FORMATS)
 
 

@@ -402,7 +402,7 @@ def test_explore_writes_a_page_and_says_where(capsys, monkeypatch, tmp_path) -> 
     assert (status, err) == (0, "")
     assert f"; open it in a browser: {file.as_uri()}" in out
     page = file.read_text(encoding="utf-8")
-    assert '"start":["2,1","1:0,0","1"]' in page
+    assert '"start":{"stride":"2,1","padding":"1:0,0","dilation":"1"}' in page
     assert "X_2,34" in page
 
 
@@ -413,8 +413,8 @@ def test_explore_writes_a_page_and_says_where(capsys, monkeypatch, tmp_path) -> 
             ["--image", "6x6x6x6"],
             "filters has 4 axes (1, 6, 3, 3) but an image of shape (6, 6, 6, 6) has 3 spatial axes",
         ),
-        (["--filter", "2x1x3x3"], "geometry has 2 filters but the explorer shows M_F^filter of one"),
-        (["--image", "12x12"], "take a smaller image, of at most 9×9 pixels"),
+        (["--image", "1x3x3x3", "--filter", "1x1x2x2x2"], "geometry has 3 spatial axes but the explorer shows planes"),
+        (["--image", "12x12"], "take a smaller image, of at most 11×11 pixels"),
         (["--image", "2x2"], "filters has 3 taps on spatial axis 0"),
         (["-o", "no/such/folder/x.html"], "--output is no/such/folder/x.html, in a folder that does not exist"),
     ],

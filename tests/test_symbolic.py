@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import sympy
@@ -160,8 +162,55 @@ def test_a_wide_matrix_is_cut_and_fits() -> None:
 def test_every_view_fits_the_width(width) -> None:
     for geometry in AWKWARD[:4]:
         for name in symbolic.VIEWS:
-            body = symbolic.view(name, geometry, 0, "unicode", width=width).splitlines()[1:]
+            view = symbolic.view(name, geometry, 0, "unicode", width=width)
+            _, *body = view.replace(":\n  a row", ": a row").splitlines()  # the title may take two lines
             assert max(map(len, body)) <= max(width, 50), (name, geometry)
+
+
+def placed_by(view, columns) -> list[dict[int, str]]:
+    """Where a pattern has its characters: {column: character} of each row."""
+    rows = [re.sub(r" |^\[|\].*$", "", line) for line in view.splitlines() if line.startswith("[")]
+    assert {len(row) for row in rows} == {columns}
+    return [{column: mark for column, mark in enumerate(row) if mark not in "·."} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "i"),
+    [
+        (Geometry((1, 6, 6), (1, 1, 3, 3)), 0),
+        (Geometry((4, 4, 5), (2, 2, 2, 3), stride=(2, 1), padding=(1, 0), groups=2), 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", ["unicode", "text"])
+def test_the_pattern_of_the_lectures_matrix_is_seen_whole_on_80_columns(geometry, i, form) -> None:
+    view = symbolic.view("filter_matrix", geometry, i, form, width=80 if i == 0 else 120)
+    assert max(map(len, view.splitlines())) <= 120 - 40 * (i == 0)
+    table = geometry.pixel_table(group=geometry.group_of(i))
+    assert placed_by(view, geometry.pixels) == [
+        {int(p): "123456789abc"[c] for c, p in enumerate(row) if p >= 0} for row in table
+    ]
+    if i == 0:  # a gap between the blocks of columns, an empty line between the blocks of rows
+        blocks = ["······", "123···", "456···", "789···", "······", "······"]
+        row = view.partition("\n\n")[2].splitlines()[0]
+        assert row.split()[1:-2] == [block.replace("·", "." if form == "text" else "·") for block in blocks]
+
+
+def test_a_pattern_that_is_wrong_is_noticed(monkeypatch) -> None:
+    geometry, placed = Geometry((1, 6, 6), (1, 1, 3, 3)), matrices.tap_entries
+    monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: placed(np.flip(F_i), *rest))
+    with pytest.raises(AssertionError, match="== "):
+        test_the_pattern_of_the_lectures_matrix_is_seen_whole_on_80_columns(geometry, 0, "unicode")
+
+
+def test_names_are_written_where_they_fit_or_are_asked_for_and_dots_where_nothing_fits() -> None:
+    assert "F₁₁" in symbolic.view("filter_matrix", Geometry((1, 3, 3), (1, 1, 2, 2))).splitlines()[1]
+    lecture = Geometry((1, 6, 6), (1, 1, 3, 3))
+    assert "F₃₃" in symbolic.view("filter_matrix", lecture, whole=True).splitlines()[1]
+    assert "⋯" in symbolic.view("filter_matrix", lecture, width=40)
+    assert "⋯" in symbolic.view(
+        "image_matrix", Geometry((4, 6, 6), (1, 4, 3, 3))
+    )  # 144 pixels: too many for characters
 
 
 def test_text_is_ascii() -> None:
