@@ -647,21 +647,21 @@ def test_something_else_than_arrays(returned, said) -> None:
     [
         (
             np.ma.masked_array,
-            "MaskedArray for S, not an array: its mask may hide numbers; return its .data or .filled(0)",
+            "MaskedArray for S; it must return an array: its mask may hide numbers; return its .data or .filled(0)",
         ),
-        (list, "list for S, not an array"),
-        (np.ndarray.tolist, "list for S, not an array"),
-        (lambda S: S.astype(object), "object for S, not real numbers"),
-        (lambda S: S.view("V8"), "|V8 for S, not real numbers"),
+        (list, "list for S; it must return an array"),
+        (np.ndarray.tolist, "list for S; it must return an array"),
+        (lambda S: S.astype(object), "object for S; it must return real numbers"),
+        (lambda S: S.view("V8"), "|V8 for S; it must return real numbers"),
     ],
     ids=["masked", "list of images", "nested lists", "objects", "bytes"],
 )
 def test_arrays_that_are_none_or_not_of_numbers_are_not_taken_as_such(change, said) -> None:
     report = audit(lambda X, F: change(PLAIN.forward(X, F)))
-    assert str(report).splitlines()[0] == f"✗ S cannot be had: returned {said}"
+    assert str(report).splitlines()[0] == f"✗ S is missing: forward returned {said}"
     assert report.findings[0].wrong == report.layers
     of_one = with_layout(lambda X, F: change(PLAIN.forward(X[None], F)[0]), None, "CHW,OIHW->CHW")
-    assert str(audit(*of_one)).startswith(f"✗ S cannot be had: returned {said}")
+    assert str(audit(*of_one)).startswith(f"✗ S is missing: forward returned {said}")
 
 
 def test_memory_that_was_never_written() -> None:

@@ -164,7 +164,7 @@ def found_in_numpy():
     return {name: getattr(np, name) for name in crashing.DECEITS}
 
 
-TWICE = "is wrong: every product is multiplied with 2"
+TWICE = "is wrong: every product is multiplied by 2"
 
 
 def test_code_that_replaces_functions_of_numpy_in_its_calls_deceives_no_audit(own):
@@ -227,7 +227,7 @@ def test_an_argument_that_is_returned_where_the_shape_is_right_too():
 
 def test_an_argument_that_is_returned_in_another_order_is_not_said_to_be_added():
     (finding,) = audit(None, of_backward(lambda dX, dF, X, F, G: (X[::-1], dF))).findings
-    assert finding.title.startswith("is wrong: X[N − 1 − n, k, y, x] stands in the place of the products")
+    assert finding.title.startswith("is wrong: X[N − 1 − n, k, y, x] is computed instead of the products")
 
 
 @pytest.mark.parametrize(

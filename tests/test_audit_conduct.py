@@ -141,7 +141,7 @@ def test_a_cache_by_a_key_that_other_numbers_have(key):
     def forward(X, F):
         return PLAIN.forward(X, known.setdefault((F.shape, key(F)), F.copy()))
 
-    assert first(forward).title.startswith("is that of the call before")
+    assert first(forward).title.startswith("is the result of the call before")
 
 
 def test_a_backward_pass_that_uses_what_the_forward_pass_saved():
@@ -467,14 +467,13 @@ def test_code_that_ends_the_program_is_a_finding():
 @pytest.mark.parametrize(
     ("functions", "cure"),
     [
-        ((lambda X: X,), "It needs a function forward(X, F) that returns the array S."),
-        ((PLAIN.forward, lambda G: G), "It needs a function backward(X, F, G) that returns the arrays (∂l/∂X, ∂l/∂F)."),
+        ((lambda X: X,), "audit expects forward(X, F) to return the array S."),
+        ((PLAIN.forward, lambda G: G), "audit expects backward(X, F, G) to return the arrays (∂l/∂X, ∂l/∂F)."),
     ],
 )
 def test_a_function_that_takes_other_arguments(functions, cure):
     finding = first(*functions)
-    checked = "It is so at all layers: check the signature, the adapter and the options."
-    assert finding.cure == f"{checked} {cure}"
+    assert finding.cure == f"Every call fails. Check the signature, the adapter and the options: {cure}"
     assert "TypeError" in finding.known[0]
     assert "Traceback (most recent call last)" in finding.known[0]
 
@@ -484,7 +483,7 @@ def test_an_exception_at_all_layers_that_is_none_of_arguments():
         raise ValueError("no")
 
     finding = first(refuse)
-    assert finding.cure.startswith("It is so at all layers: check the signature, the adapter and the options.")
+    assert finding.cure.startswith("Every call fails. Check the signature, the adapter and the options: ")
     assert 'raise ValueError("no")' in finding.known[0]
 
 

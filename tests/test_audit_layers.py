@@ -66,7 +66,7 @@ def later(S):
 
 
 WRONG_RELUS = {
-    "≥ stands where > is needed": lambda S, G: G * (S >= 0),
+    "≥ is used where > is needed": lambda S, G: G * (S >= 0),
     "the mask is missing": lambda S, G: G * (np.maximum(S, 0) >= 0),
     "the mask is of G, not of S": lambda S, G: G * (G > 0),
     "the mask is of both S and G": lambda S, G: G * ((S > 0) & (G > 0)),
@@ -75,7 +75,7 @@ WRONG_RELUS = {
     "the mask is inverted: S ≤ 0": lambda S, G: G * (S <= 0),
     "the mask is S ≠ 0": lambda S, G: G * (S != 0),
     "the mask itself is returned, without G": lambda S, G: (S > 0).astype(S.dtype),
-    "the mask itself is returned, without G, and ≥ stands where > is needed": lambda S, G: (S >= 0).astype(S.dtype),
+    "the mask itself is returned, without G, and ≥ is used where > is needed": lambda S, G: (S >= 0).astype(S.dtype),
     "it is the ReLU itself": lambda S, G: np.maximum(S, 0),
     "G is multiplied by H": lambda S, G: G * np.maximum(S, 0),
     "G is multiplied by S": lambda S, G: G * S,
@@ -106,7 +106,7 @@ def test_a_wrong_relu_is_named(title, seed):
 
 
 def test_the_smallest_case_of_a_relu_in_symbols():
-    finding = audit_relu(WRONG_RELUS["≥ stands where > is needed"]).findings[0]
+    finding = audit_relu(WRONG_RELUS["≥ is used where > is needed"]).findings[0]
     assert finding.case.startswith("S = [[0]], G = [[")
     assert finding.entries == ("dS1: expected 0   got g1",)
     assert finding.formula == "∂l/∂S = 1·G where S = 0, 1·G where S > 0, 0 elsewhere"
@@ -119,19 +119,19 @@ def test_the_smallest_case_of_a_relu_in_symbols():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_wrong_relu_is_named_in_every_dtype(dtype):
     report = audit_relu(lambda S, G: G * (S >= 0), dtype=dtype)
-    assert first_line(report) == "✗ ∂l/∂S is wrong: ≥ stands where > is needed"
+    assert first_line(report) == "✗ ∂l/∂S is wrong: ≥ is used where > is needed"
 
 
 def test_masks_that_no_theory_knows():
     report = audit_relu(lambda S, G: G * np.clip(S, 0, 1))
-    assert first_line(report) == "✗ ∂l/∂S is wrong, and no formula was read"
-    assert "  known: only wrong for scores next to 0" in str(report).splitlines()
+    assert first_line(report) == "✗ ∂l/∂S is wrong, and its formula could not be read"
+    assert "  observed: it is wrong for scores next to 0 alone" in str(report).splitlines()
     three = audit_relu(lambda S, G: 3 * G * (S > 0)).findings[0]
     assert three.title == "is wrong: it is 3 times what it should be"
     assert three.formula == "∂l/∂S = 3·G where S > 0, 0 elsewhere"
     assert three.right == "∂l/∂S = 1·G where S > 0, 0 elsewhere"
     turned = audit_relu(lambda S, G: (G * (S > 0)).ravel()[::-1].reshape(S.shape))
-    assert "  known: it holds the right numbers in other places: a permutation" in str(turned).splitlines()
+    assert "  observed: it holds the right numbers in other places: a permutation" in str(turned).splitlines()
 
 
 # behaviour ------------------------------------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ BEHAVIOUR = {
     "✗ ∂l/∂S has shape (1,), not (1, 1)": lambda S, G: (G * (S > 0)).ravel(),
     "✗ backward raises on legal input: IndexError: too many axes": failing,
     "✗ backward returned 2 results, not 1: (dS)": lambda S, G: (G, S),
-    "✗ backward returned NoneType for ∂l/∂S, not an array": lambda S, G: None,
-    "✗ backward returned complex128 for ∂l/∂S, not real numbers": lambda S, G: G * (S > 0) * 1j,
+    "✗ backward returned NoneType for ∂l/∂S; it must return an array": lambda S, G: None,
+    "✗ backward returned complex128 for ∂l/∂S; it must return real numbers": lambda S, G: G * (S > 0) * 1j,
     "✗ ∂l/∂S is computed in a lower precision than float64": lambda S, G: (
         (G * (S > 0)).astype(np.float32).astype(G.dtype)
     ),
@@ -202,7 +202,7 @@ def test_behaviour_is_found(start):
 def test_every_result_is_looked_at(at):
     report = audit_fully_connected(None, spoiled(at, lambda W, H, g: None))
     label = ("∂l/∂W", "∂l/∂H", "∂l/∂b")[at]
-    assert first_line(report) == f"✗ backward returned NoneType for {label}, not an array"
+    assert first_line(report) == f"✗ backward returned NoneType for {label}; it must return an array"
     assert report.findings[0].wrong == report.findings[0].tried
 
 
@@ -218,7 +218,7 @@ def test_a_cache_by_shape_is_found():
 
 def test_lists_are_no_arrays():
     assert first_line(audit_relu(lambda S, G: (G * (S > 0)).tolist())) == (
-        "✗ backward returned list for ∂l/∂S, not an array"
+        "✗ backward returned list for ∂l/∂S; it must return an array"
     )
 
 
@@ -648,13 +648,13 @@ def of_class(s, y):
 
 
 WRONG_GRADIENTS = {
-    "y − p stands where p − y is needed": lambda s, y: (y - probabilities(s)) / len(s),
+    "it is y − p instead of p − y": lambda s, y: (y - probabilities(s)) / len(s),
     "−y is missing": lambda s, y: probabilities(s) / len(s),
     "the Jacobian of softmax lacks −ppᵀ": lambda s, y: -y / len(s),
     "only the diagonal p(1 − p) of the Jacobian of softmax is used": lambda s, y: y * (probabilities(s) - 1) / len(s),
     "p(1 − p) is multiplied on once more": lambda s, y: gradient(s, y) * probabilities(s) * (1 - probabilities(s)),
     "the derivative of the logarithm is missing": lambda s, y: gradient(s, y) * of_class(s, y),
-    "the scores stand where probabilities are needed": lambda s, y: (s - y) / len(s),
+    "the scores are used where probabilities are needed": lambda s, y: (s - y) / len(s),
     "softmax runs over the whole mini-batch": scaled(whole),
     "softmax runs over the images, not over the classes": scaled(over_images),
     "softmax is taken twice": scaled(lambda s: probabilities(probabilities(s))),
@@ -668,10 +668,8 @@ WRONG_GRADIENTS = {
     "it is divided by images times classes": lambda s, y: gradient(s, y) / s.shape[1],
     "it is twice what it should be": lambda s, y: 2 * gradient(s, y),
     "it is half of what it should be": lambda s, y: gradient(s, y) / 2,
-    "y − p stands where p − y is needed, and it is not divided by the number of images": lambda s, y: (
-        y - probabilities(s)
-    ),
-    "y − p stands where p − y is needed, and it is divided by the number of images twice": lambda s, y: (
+    "it is y − p instead of p − y, and it is not divided by the number of images": lambda s, y: y - probabilities(s),
+    "it is y − p instead of p − y, and it is divided by the number of images twice": lambda s, y: (
         -gradient(s, y) / len(s)
     ),
     "all N × N pairs of an image and a label are summed, and it is not divided by the number of images": lambda s, y: (
@@ -702,7 +700,7 @@ def test_softmax_gradients_that_are_not_numbers_are_named(title, dtype):
 def test_two_mistakes_are_two_findings():
     report = audit_softmax_cross_entropy(lambda s, y: y - probabilities(s, 0))
     assert [finding.title for finding in report.findings] == [
-        "is wrong: y − p stands where p − y is needed, and it is not divided by the number of images",
+        "is wrong: it is y − p instead of p − y, and it is not divided by the number of images",
         "is not a number: exp overflows for large scores",
     ]
 
@@ -815,7 +813,7 @@ def test_zero_times_the_logarithm_of_zero_is_named():
 
 
 def test_the_smallest_case_of_softmax_in_symbols():
-    finding = audit_softmax_cross_entropy(WRONG_GRADIENTS["y − p stands where p − y is needed"]).findings[0]
+    finding = audit_softmax_cross_entropy(WRONG_GRADIENTS["it is y − p instead of p − y"]).findings[0]
     assert np.shape(finding.arrays["s"]) == (1, 2)
     chosen = int(np.argmax(finding.arrays["y"]))
     assert f"ds{chosen + 1}: expected p{chosen + 1} − 1 = -0." in finding.entries[chosen]
@@ -876,7 +874,7 @@ def test_unlike_any_theory():
     report = audit_softmax_cross_entropy(lambda s, y: gradient(s, y) * 3)
     assert first_line(report) == "✗ ∂l/∂s is wrong: it is 3 times what it should be"
     report = audit_softmax_cross_entropy(lambda s, y: np.tanh(gradient(s, y)))
-    assert first_line(report) == "✗ ∂l/∂s is wrong, and no formula was read"
+    assert first_line(report) == "✗ ∂l/∂s is wrong, and its formula could not be read"
     report = audit_softmax_cross_entropy(gradient, lambda s, y: stable(s, y)[y > 0])
     assert first_line(report) == "✗ l has shape (1,), not ()"
     report = audit_softmax_cross_entropy(gradient, lambda s, y: round(float(loss(s, y))))

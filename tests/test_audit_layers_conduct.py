@@ -196,8 +196,8 @@ def in_place(S, G):
     return G
 
 
-BY_SHAPE = "depends on the calls before: it is right for the first numbers of a size, and wrong for the next"
-BY_SUM = "is that of the call before, whose numbers were in another order"
+BY_SHAPE = "depends on the calls before: it is right for the first numbers of a size and wrong for the next"
+BY_SUM = "is the result of the call before, whose numbers came in another order"
 # The first of the findings, the audit, and the wrong functions of a new instance.
 STATE = {
     "buffer": ("is overwritten by a later call", audit_relu, ("buffer",)),

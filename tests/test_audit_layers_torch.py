@@ -64,7 +64,7 @@ class OfOutput(AtLeast):
 
 RELUS = (torch.relu, functional.relu, torch.nn.ReLU(), OfOutput.apply, lambda S: torch.where(S > 0, S, 0))
 WRONG_RELUS = {
-    "is wrong: ≥ stands where > is needed": AtLeast.apply,
+    "is wrong: ≥ is used where > is needed": AtLeast.apply,
     "is wrong: the slope is 0.01 where S ≤ 0": functional.leaky_relu,
     # The largest of two equal numbers shares its gradient with the other.
     "is wrong: half of the gradient passes where S is 0": lambda S: torch.maximum(S, torch.zeros_like(S)),

@@ -27,7 +27,7 @@ def test_right_code_is_right_in_another_process_as_in_this_one():
 def test_a_crash_is_a_finding_and_the_audit_goes_on():
     report = audit(*isolated(crashing.aborting), geometries=FEW)
     assert str(report).splitlines()[:2] == [
-        "✗ backward cannot be had: the process ended with SIGABRT",
+        "✗ backward is missing: the process ended with SIGABRT",
         "  smallest case: X 2×3×4, F 3×2×2×2, stride 1, padding 0",
     ]
     assert [(each.about, each.wrong, each.tried) for each in report.findings] == [("backward", 1, 3)]
@@ -37,14 +37,14 @@ def test_a_crash_is_a_finding_and_the_audit_goes_on():
 
 def test_a_segmentation_fault_of_the_default_audit_is_shown_on_its_smallest_layer():
     report = audit(*isolated(crashing.segfaulting))
-    assert str(report).startswith("✗ S cannot be had: the process ended with SIGSEGV\n  smallest case: X ")
+    assert str(report).startswith("✗ S is missing: the process ended with SIGSEGV\n  smallest case: X ")
     assert "×2×3, stride" in report.findings[0].case
     assert [each.kind for each in report.findings] == ["exception"]
 
 
 def test_a_process_that_always_ends_is_not_started_forever():
     report = audit(*isolated(crashing.always_exiting), geometries=MANY)
-    assert str(report).startswith("✗ S cannot be had: the process ended with exit status 3")
+    assert str(report).startswith("✗ S is missing: the process ended with exit status 3")
     (finding,) = report.findings
     assert finding.wrong == finding.tried < MOST[ENDED] < len(MANY)
     assert f"it was not tried at {len(MANY) - finding.tried} other layers" in finding.known[-1]
@@ -119,7 +119,7 @@ def test_what_loading_raises_and_cannot_be_sent_is_said_in_words(load, text):
 def test_a_process_that_does_not_load_again_loses_no_report(tmp_path):
     report = audit(*isolated(functools.partial(crashing.loading_once, tmp_path / "loaded")), geometries=MANY)
     ended = "the process ended with signal 40, and a new one does not load the code: ValueError: no device any more"
-    assert report.findings[0].title == f"cannot be had: {ended}"
+    assert report.findings[0].title == f"is missing: {ended}"
 
 
 def test_a_process_that_dies_between_calls_is_told_of_by_the_next_call_and_loses_nothing():
@@ -140,7 +140,7 @@ def test_a_process_that_dies_between_calls_is_told_of_by_the_next_call_and_loses
 
 def test_a_result_that_cannot_be_sent_is_a_finding():
     finding = audit(*isolated(crashing.unsendable), geometries=FEW).findings[0]
-    assert finding.title.startswith("cannot be had: returned what cannot be sent from its process: ")
+    assert finding.title.startswith("is missing: forward returned what cannot be sent from its process: ")
     assert "lambda" in finding.title
 
 
@@ -149,7 +149,7 @@ def test_the_command_survives_a_crash(capsys, monkeypatch, tmp_path):
     file.write_text("from tests import crashing\nforward, backward = crashing.aborting()\n")
     status, out, _ = run(capsys, monkeypatch, "audit", f"{file}:forward", "--backward", "backward")
     assert status == cli.FAILS
-    assert out.startswith("✗ backward cannot be had: the process ended with SIGABRT\n  smallest case: X 1×3×4, F ")
+    assert out.startswith("✗ backward is missing: the process ended with SIGABRT\n  smallest case: X 1×3×4, F ")
     file.write_text("import os\nos.abort()\n")
     status, out, err = run(capsys, monkeypatch, "audit", f"{file}:forward")
     assert (status, out) == (cli.UNUSABLE, "")

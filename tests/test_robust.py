@@ -101,7 +101,7 @@ def relu(S, G):
     )
     status, out, err = run("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.3")
     assert (status, err) == (1, "")
-    assert re.findall(r"^✗ (.*) cannot be had: it was not done after (.*) s$", out, re.MULTILINE) == [
+    assert re.findall(r"^✗ (.*) is missing: the call did not finish within (.*) s$", out, re.MULTILINE) == [
         ("backward", "0.3")
     ]
     assert re.search(r"smallest case: S \d×\d×\d,", out)
@@ -123,13 +123,13 @@ def backward(W, H, g):
     asked = ("--backward", "backward", "--layer", "fully-connected", "--timeout", "0.3")
     status, out, _ = run("audit", f"{file}:forward", *asked)
     assert status == 1
-    assert out.startswith("✗ backward cannot be had: it was not done after 0.3 s\n")
+    assert out.startswith("✗ backward is missing: the call did not finish within 0.3 s\n")
     assert out.count("✗") == 1
     assert len((tmp_path / "somebodys.py.calls").read_text()) == 3
 
 
 @pytest.mark.parametrize(
-    ("how", "said"), [("time.sleep(3600)", "it was not done after 0.5 s"), ("os.abort()", "SIGABRT")]
+    ("how", "said"), [("time.sleep(3600)", "the call did not finish within 0.5 s"), ("os.abort()", "SIGABRT")]
 )
 def test_a_call_that_is_lost_for_a_nan_alone_is_a_finding(tmp_path, how, said):
     file = write(
@@ -153,7 +153,7 @@ def test_a_file_that_hangs_where_it_is_loaded_is_named_and_is_no_verdict(tmp_pat
     file = write(tmp_path, "time.sleep(3600)\n")
     status, out, err = run("audit", f"{file}:right", "--timeout", "0.3")
     assert (status, out) == (2, "")
-    assert err == f"jacobians: {file} does not load: it was not done after 0.3 s\n"
+    assert err == f"jacobians: {file} does not load: the call did not finish within 0.3 s\n"
 
 
 def test_a_formula_is_not_read_for_ever(tmp_path):

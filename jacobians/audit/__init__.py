@@ -144,7 +144,7 @@ def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64"
     Examples
     --------
     >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
-    ✗ ∂l/∂S is wrong: ≥ stands where > is needed
+    ✗ ∂l/∂S is wrong: ≥ is used where > is needed
     """
     return audited(Relu(dtype_name(dtype, DTYPES)), {"backward": backward}, seed)
 

@@ -39,7 +39,7 @@ OWN = 8
 NO_EXCEPTION = ("returned", ENDED, LATE)
 TIMEOUT = "Let it end; where it only takes long, allow more seconds: --timeout, or timeout= of isolated."
 INSTEAD = "", "Return what is computed: look which variable is returned.", "other-sum"
-UNEXPLAINED = "is wrong, and no formula was read"
+UNEXPLAINED = "is wrong, and its formula could not be read"
 
 
 def explained(run: Run) -> list[Finding]:
@@ -429,7 +429,8 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     raised, side = each.result.raised, of.run.subject.side(each.name)
     title = f"raises on {each.probe.what or layer.legal}: {raised}"
     if raised.startswith(NO_EXCEPTION):
-        title = raised if layer.by_function and raised.startswith("returned") else f"cannot be had: {raised}"
+        missing = f"is missing: {side} {raised}" if raised.startswith("returned") else f"is missing: {raised}"
+        title = raised if layer.by_function and raised.startswith("returned") else missing
     legal = "", f"This {unit} is legal; make the code take it{layer.otherwise}."
     cause, cure = layer.raised.get(raised.partition(":")[0], legal)
     known = tuple(where(wrong, of.every))
@@ -437,12 +438,12 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
         gives = [layer.labels[name] for name in layer.gives[side]]
         what = f"the array {gives[0]}" if len(gives) == 1 else f"the arrays ({', '.join(gives)})"
         cure = (
-            f"It is so at all {unit}{'e' * unit.endswith('ch')}s: check the signature, the adapter and the options. It "
-            f"needs a function {side}({', '.join(layer.takes[side])}) that returns {what}."
+            "Every call fails. Check the signature, the adapter and the options: audit "
+            f"expects {side}({', '.join(layer.takes[side])}) to return {what}."
         )
         known = (f"the traceback of the call\n{each.result.traceback.rstrip()}",) if each.result.traceback else ()
     if root == LATE:
-        cause, cure = "A loop does not end, or something is waited for.", TIMEOUT
+        cause, cure = "A loop does not end, or the code waits for something.", TIMEOUT
     if untried:
         known += (f"it was not tried at {_others(of.run, untried)}, where it may be right",)
     about = side if layer.by_function else None

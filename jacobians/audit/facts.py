@@ -34,7 +34,7 @@ def facts(run: Run, wrong: Sequence[Comparison]) -> Iterator[str]:
         yield f"all wrong entries are {values[0]:g}"
     what = {each.probe.what for each in wrong}
     if "" not in what:
-        yield f"only wrong for {' and '.join(sorted(what))}"
+        yield f"it is wrong for {' and '.join(sorted(what))} alone"
 
 
 def _linear(run: Run, each: Comparison) -> Iterator[str]:
@@ -59,9 +59,16 @@ def _indices(each: Comparison) -> Iterator[str]:
     for axis, (label, _) in enumerate(each.layer.axes(each.name, wrong.ndim)):
         bad, most = np.unique(np.nonzero(wrong)[axis]), wrong.shape[axis] - 1
         if len(bad) <= most:
-            ends = f"{bad[0]} … {bad[-1]}" if len(bad) > 1 else f"{bad[0]}"
-            yield f"at the largest {each.layer.unit} only {label} {ends} of 0 … {most} have wrong entries"
-    yield f"at the largest {each.layer.unit} {int(wrong.sum())} of {wrong.size} entries are wrong"
+            yield f"at the largest {each.layer.unit}, only {_ends(label, int(bad[0]), int(bad[-1]), most)} wrong"
+    yield f"at the largest {each.layer.unit}, {int(wrong.sum())} of {wrong.size} entries are wrong"
+
+
+def _ends(label: str, first: int, last: int, most: int) -> str:
+    """Say which indices of an axis are meant, counted from 0."""
+    if first < last:
+        return f"{label} {first} … {last} of 0 … {most} are"
+    one = label.removesuffix("s")
+    return f"the {'last' if last == most else 'first'} {one} ({first}) is" if last in {0, most} else f"{one} {first} is"
 
 
 # at which cases -------------------------------------------------------------------------------------------------------

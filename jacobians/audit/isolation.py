@@ -179,7 +179,7 @@ class _Code:
     def _ended(self, error: Exception) -> str:
         assert self.worker is not None
         if isinstance(error, TimeoutError):
-            return f"{LATE} after {self.timeout:g} s"
+            return f"{LATE} within {self.timeout:g} s"
         code = self.worker.process.exitcode or 0
         names = {each.value: each.name for each in signal.Signals}
         return f"{ENDED} with {names.get(-code, f'signal {-code}') if code < 0 else f'exit status {code}'}"

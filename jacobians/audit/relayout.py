@@ -49,7 +49,7 @@ def relaid(run: Run, responses: Finding) -> Finding | None:
         of=0,
         known=tuple(f"in that layout {label} is wrong too" for label in wrong),
         cause=_differences(_layout_of(run), layout),
-        cure=f'If that is meant, audit it with --layout "{layout}" (in Python: with_layout); else change the order.',
+        cure=f'If that is intended, audit it with --layout "{layout}" (in Python: with_layout); else change it.',
         anchor="layout",
         follows=tuple(map(run.label, gradients)),
     )

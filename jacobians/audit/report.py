@@ -124,12 +124,12 @@ class Finding(notebook.Shown):
         if self.case:
             lines.append(f"  smallest case: {self.case}")
         lines += [f"  {entry}" for entry in self.entries]
-        lines += [f"  known: {each}" for each in self.known]
+        lines += [f"  observed: {each}" for each in self.known]
         lines += [f"  {name}: {text}" for name, text in (("cause", self.cause), ("cure", self.cure)) if text]
         if self.anchor:
             lines.append(f"  see: docs/reference/atoms.md#{self.anchor}")
         if self.tried:
-            lines.append(f"  wrong at {self.wrong} of {self.tried} {several(self.unit)}")
+            lines.append(f"  fails for {self.wrong} of the {self.tried} {several(self.unit)} tried")
         return "\n".join(lines)
 
     def _formulas(self) -> Iterator[str]:
@@ -140,7 +140,7 @@ class Finding(notebook.Shown):
             yield f"right:      {right}"
             yield from [f"            {marks}"] if marks.strip() else []
         if self.of:
-            yield f"predicts your code exactly at {self.predicts} of {self.of} {several(self.unit)}"
+            yield f"this formula predicts your code exactly at {self.predicts} of {self.of} {several(self.unit)}"
 
     def _repr_html_(self) -> str:
         return notebook.story(str(self), self.code)
@@ -241,7 +241,7 @@ class AuditReport(notebook.Shown):
         yield f"  {how} on integers at {self.layers} {several(self.unit)}, {self.calls} calls, seed {self.seed}"
         if self.log2_miss is not None:
             bound = f"2^{math.ceil(self.log2_miss)}"
-            yield f"  a wrong bilinear form passes one {self.unit} with probability below {bound}"
+            yield f"  a wrong sum of products would pass any one {self.unit} by luck with probability below {bound}"
 
     def _repr_html_(self) -> str:
         if not self.findings:

@@ -230,7 +230,7 @@ def _check_executor(executor: Any) -> None:
 
 def _interrupted(run: Run) -> str:
     compared = f"{run.done} of {counted(len(run.cases), run.layer.unit, several(run.layer.unit))}"
-    return f"Interrupted, with {compared} compared; what is not said to be wrong here is not known to be right."
+    return f"Interrupted after {compared}; a result that is not listed as wrong here has not been shown to be right."
 
 
 def _wrong_so_far(run: Run, findings: Sequence[Finding]) -> Iterator[str]:
@@ -239,7 +239,7 @@ def _wrong_so_far(run: Run, findings: Sequence[Finding]) -> Iterator[str]:
     for name in run.subject.names:
         wrong = sum(map(run.is_wrong, run.of(name)))
         if wrong and run.label(name) not in told:
-            yield f"{run.label(name)} was wrong at {wrong} of {run.done}, and what is wrong was not looked into"
+            yield f"{run.label(name)} was wrong at {wrong} of {run.done}; the audit ended before the reason was sought"
 
 
 # what is worth knowing ------------------------------------------------------------------------------------------------

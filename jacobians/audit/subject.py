@@ -42,7 +42,7 @@ MOST_COPIED = 1 << 20
 # Bytes that a larger one takes so much time to make that it is let be, and times that a function may make such.
 LARGE, MOST_OUTSIZED = 1 << 26, 3
 # How it is said that a call ended its process, that it did not end, and that it was not made, as others did so before.
-ENDED, LATE, UNTRIED = "the process ended", "it was not done", "was not tried"
+ENDED, LATE, UNTRIED = "the process ended", "the call did not finish", "was not tried"
 # The same of a function that gave far too much.
 OUTSIZED = f"results were too large {MOST_OUTSIZED} times"
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
@@ -223,9 +223,9 @@ def _result(value: Any, label: str, changed: tuple[str, ...], most: int) -> Resu
     masked = isinstance(value, np.ma.MaskedArray)
     if masked or not isinstance(value, np.ndarray | np.generic | float | int | complex):
         more = ": its mask may hide numbers; return its .data or .filled(0)" if masked else ""
-        return Result(None, raised=f"returned {type(value).__name__} for {label}, not an array{more}")
+        return Result(None, raised=f"returned {type(value).__name__} for {label}; it must return an array{more}")
     if not np.can_cast(np.asarray(value).dtype, np.float64, "same_kind"):
-        return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}, not real numbers")
+        return Result(None, raised=f"returned {np.asarray(value).dtype} for {label}; it must return real numbers")
     if isinstance(value, np.ndarray) and value.size > most:
         raised = f"returned an array of shape {value.shape} for {label}"
         steps = zip(value.shape, value.strides, strict=True)

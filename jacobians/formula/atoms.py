@@ -40,18 +40,18 @@ TURNED = "Leave it as it is; look for a flip or a step of −1."
 ROWS = (
     Atom(
         "filter-not-rotated",
-        "the filter is not turned over along {axes}",
+        "the filter is not flipped along {axes}",
         "Rotate the filters' planes before the full convolution: np.flip(F, axis=(2, 3)), not np.flip without axes.",
         "the filter is not rotated by 180°",
     ),
     Atom(
         "filter-turned",
-        "{what} is turned over along {axes}",
+        "{what} is flipped along {axes}",
         "Leave it as it is: deep learning does not rotate the filter. scipy.signal.convolve does; correlate does not.",
         "{what} is rotated by 180°",
     ),
-    Atom("response-turned", "{what} is turned over along {axes}", TURNED, "{what} is rotated by 180°"),
-    Atom("image-turned", "{what} is turned over along {axes}", TURNED, "{what} is rotated by 180°"),
+    Atom("response-turned", "{what} is flipped along {axes}", TURNED, "{what} is rotated by 180°"),
+    Atom("image-turned", "{what} is flipped along {axes}", TURNED, "{what} is rotated by 180°"),
     Atom(
         "axes-exchanged",
         "{axes} of {what} are exchanged",
@@ -66,13 +66,13 @@ ROWS = (
     Atom("step-of-other-axis", "the {step} of {other} is used for {axes}", STEPS),
     Atom("options-exchanged", "the {step}s of {axes} are exchanged", STEPS),
     Atom("steps-exchanged", "stride and dilation of {axes} are exchanged", STEPS, "stride and dilation are exchanged"),
-    Atom("step-of-other-kind", "the {other} of {axes} stands in the place of its {step}", STEPS),
+    Atom("step-of-other-kind", "the {other} of {axes} is used instead of its {step}", STEPS),
     Atom("step-wrong", "the {step} of {axes} is {number} where {right} is right", STEPS),
     Atom("step-missing", "every {entry} meets the same pixels along {axes}", STEPS),
     Atom("padding-ignored", "the padding of {axes} is ignored", STEPS, "the padding is ignored"),
     Atom(
         "padding-after",
-        "along {axes}, the padding after the image stands in the place of the padding before it",
+        "along {axes}, the padding after the image is used instead of the padding before it",
         "Subtract the padding before the image; that after it only makes the response map longer.",
     ),
     Atom(
@@ -82,9 +82,9 @@ ROWS = (
     ),
     Atom(
         "padding-added",
-        "the padding of {axes} is added where it is to be subtracted",
+        "the padding of {axes} is added instead of subtracted",
         STEPS,
-        "the padding is added where it is to be subtracted",
+        "the padding is added instead of subtracted",
     ),
     Atom(
         "offset",
@@ -97,7 +97,7 @@ ROWS = (
     Atom(
         "index-reversed",
         "{entries} of {what} are in reverse order",
-        "np.flip without axes turns planes, filters and images over, too: name the spatial axes.",
+        "np.flip without axes flips planes, filters and images, too: name the spatial axes.",
     ),
     Atom(
         "index-summed",
@@ -154,7 +154,7 @@ ROWS = (
     Atom("sign", "the sign of {what} is wrong", "Look for a minus sign."),
     Atom(
         "factor",
-        "every product is multiplied with {number}",
+        "every product is multiplied by {number}",
         "Look for a constant factor: an average, a ½ of a loss, a learning rate.",
     ),
     Atom(
@@ -169,7 +169,7 @@ ROWS = (
     ),
     Atom(
         "factor-missing",
-        "ones stand in the place of {what}",
+        "ones are used instead of {what}",
         "Multiply with the array itself: look whether it is passed on.",
     ),
     Atom("bias-missing", "the bias is missing", "Add b to every response map."),
@@ -180,7 +180,7 @@ ROWS = (
     ),
     Atom(
         "other-sum",
-        "{text} stands in the place of the products of {what}",
+        "{text} is computed instead of the products of {what}",
         "Look whether the products are summed, and whether that sum is what is returned.",
     ),
     Atom("zero", "it is 0 everywhere", "Look whether the result is filled, and returned."),

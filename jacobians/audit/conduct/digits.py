@@ -22,7 +22,7 @@ DIGITS = (
     "small",
 )
 CONSTANT = (
-    "What is left there is in no product: a term that is added, such as a tolerance, or a bias in other places.",
+    "What remains there comes from no product: something is added, such as a tolerance, or a bias in other places.",
     "Add the products, and the bias in its place, and nothing else.",
     "small",
 )

@@ -104,8 +104,8 @@ def _refusal(run: Run, refused: Sequence[Found]) -> Finding:
         for some in zip(*((letter, how.name, run.label(each.name)) for each, letter, how in refused), strict=True)
     )
     title = f"refuses {listed(letters)} as {listed(layouts)}: {first[0].result.raised}"
-    cure = f"If that is not meant, copy first: {_copied(letters)}."
-    because = "Strides are not taken; no number is wrong.", cure, "memory"
+    cure = f"If it should accept them, copy first: {_copied(letters)}."
+    because = "The code does not accept such strides; no number is wrong.", cure, "memory"
     follows = tuple(labels)[1:]
     return finding(run, first[0], title, "memory layout", because, lines=_lines(run, *first), follows=follows)
 

@@ -23,5 +23,5 @@ def lost(run: Run, findings: Sequence[Finding]) -> Iterator[Finding]:
         if raised not in said:
             each = Comparison(run.layer, probe, name, Result(None, raised=raised), run.layer.right(probe)[name])
             spoiled = any(np.isnan(array.astype(np.float64)).any() for array in probe.arrays.values())
-            title = f"cannot be had {'where there is a NaN' if spoiled else 'for some numbers'}: {raised}"
+            title = f"is missing {'where there is a NaN' if spoiled else 'for some numbers'}: {raised}"
             yield finding(run, each, title, "exception", BECAUSE, entries=())

@@ -82,7 +82,7 @@ def _spread(run: Run, each: Comparison, letter: str, wanted: Array, allowed: Arr
     missing, beyond = wanted & ~found, found & ~allowed
     said = f"misses {counted(int(missing.sum()))}"
     if not missing.any():
-        said = f"reaches {counted(int(beyond.sum()))} that no product with it is in"
+        said = f"reaches {counted(int(beyond.sum()))} whose sums do not contain it"
     lines = calls(run, run.subject.side(each.name))
     lines += [f"judged = np.array({listed(judged)})", f"print(np.isnan({each.name}[judged]))"]
     lines.append(f"print(np.array({listed(wanted[judged])}))  # right")

@@ -37,23 +37,23 @@ OVERWRITTEN: Reason = (
 )
 RANDOM: Reason = (
     "differs from call to call",
-    "Something is random, counted from call to call, a race, or memory that was never written.",
-    "Take nothing but the arguments: fix the order of summation, draw nothing, and start from zeros.",
+    "The code draws random numbers, counts its calls, has a race, or reads memory that was never written.",
+    "Let the result depend on the arguments alone: fix the order of sums, draw no numbers, and start from zeros.",
 )
 KEPT: Reason = (
     "depends on the call before",
-    "Something is kept between calls, such as a buffer or a cache.",
-    "Keep nothing, or key it by all sizes and options.",
+    "The code keeps something between calls, such as a buffer or a cache.",
+    "Keep nothing between calls, or key the cache by all sizes and options.",
 )
 CACHED: Reason = (
-    "is that of the call before, whose numbers were in another order",
-    "Something is kept between calls under a key that other numbers have too: the shape, the first entry or the sum.",
+    "is the result of the call before, whose numbers came in another order",
+    "The code keeps results under a key that other numbers share: the shape, the first entry or the sum.",
     "Keep nothing that depends on the numbers.",
 )
 SAVED: Reason = (
     "depends on the call of forward before",
-    "It takes what forward saved, and not its own arguments.",
-    "Use the arguments, or call forward in it first.",
+    "It uses what forward saved instead of its own arguments.",
+    "Use the arguments, or let backward call forward first.",
 )
 ACCUMULATED: Reason = (
     "is added to the result of the call before",
@@ -61,8 +61,8 @@ ACCUMULATED: Reason = (
     "Start every call from zeros.",
 )
 LATER: Reason = (
-    "depends on the calls before: it is right for the first numbers of a size, and wrong for the next",
-    "Something is kept between calls, such as a cache whose key is the shape alone.",
+    "depends on the calls before: it is right for the first numbers of a size and wrong for the next",
+    "The code keeps something between calls, such as a cache whose key is the shape alone.",
     "Keep nothing that depends on the numbers.",
 )
 

@@ -175,7 +175,7 @@ SIGNS = {3: OF_S, 2: OF_G, 6: tuple(f"{S}, {G}" for S in OF_S for G in OF_G)}
 PASSES: Coefficients = (0, 0, 1)
 # What passes by these signs, of what, after division by what passes where both are above 0.
 KNOWN: dict[tuple[str, Coefficients], str] = {
-    ("G", (0, 1, 1)): "≥ stands where > is needed",
+    ("G", (0, 1, 1)): "≥ is used where > is needed",
     ("G", (1, 1, 1)): "the mask is missing",
     ("G", (1, 0, 1)): "the mask is S ≠ 0",
     ("G", (0, 0.5, 1)): "half of the gradient passes where S is 0",

@@ -277,7 +277,7 @@ def _other_sums(m: MiniBatch) -> Array:
 FORMULAS: dict[str, dict[str, Formula]] = {
     "ds": {
         "p − y": (lambda m: m.p - m.y, "", "∂l/∂s = p − y for each image."),
-        "−p + y": (lambda m: m.y - m.p, "y − p stands where p − y is needed", ""),
+        "−p + y": (lambda m: m.y - m.p, "it is y − p instead of p − y", ""),
         "p + y": (lambda m: m.p + m.y, "y is added, not subtracted", ""),
         "p": (lambda m: m.p, "−y is missing", ""),
         "−y": (lambda m: -m.y, "the Jacobian of softmax lacks −ppᵀ", JACOBIAN),
@@ -288,7 +288,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         ),
         "(p − y)·p·(1 − p)": (lambda m: (m.p - m.y) * m.p * (1 - m.p), "p(1 − p) is multiplied on once more", ""),
         "q·(p − y)": (lambda m: m.of_class * (m.p - m.y), "the derivative of the logarithm is missing", JACOBIAN),
-        "s − y": (lambda m: m.s - m.y, "the scores stand where probabilities are needed", ""),
+        "s − y": (lambda m: m.s - m.y, "the scores are used where probabilities are needed", ""),
         "p of the whole mini-batch − y": (lambda m: scipy.special.softmax(m.s) - m.y, *WHOLE),
         "p over the images − y": (lambda m: scipy.special.softmax(m.s, axis=0) - m.y, *OVER_IMAGES),
         "p of p − y": (lambda m: scipy.special.softmax(m.p, axis=1) - m.y, *TWICE),
@@ -411,7 +411,7 @@ def _said(layer: Softmax, name: str, text: str, formula: Formula, weight: str, f
         said.append((WEIGHTS[weight][1], *(MEAN if layer.mean else SUM)))
     if factor != 1:
         times = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(factor, f"{factor} times")
-        said.append((f"it is {times} what it should be", f"A factor {factor} is too many.", "Leave it out."))
+        said.append((f"it is {times} what it should be", f"The factor {factor} is wrong.", "Leave it out."))
     if not said:
         return None  # it is right up to rounding that is a little larger than that of stable algorithms
     titles, causes, cures = zip(*said, strict=True)
