@@ -255,7 +255,7 @@ def any_dtype(dtype: object) -> np.dtype[Any] | None:
     """
     try:
         return None if dtype is None else np.dtype(dtype)  # type: ignore[call-overload]  # whether it is one is the question
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # of "a,b" and of "(", which begin a list of fields
         return None
 
 

@@ -542,7 +542,8 @@ class Network:
                 f"{name} has shape {entry}; it needs {wanted}, one-hot: for classes counted from 0 write "
                 f"np.eye({self.classes})[{name}]"
             )
-        wrong = np.flatnonzero(~((np.sum(labels == 1, axis=1) == 1) & (np.sum(labels == 0, axis=1) == needed[1] - 1)))
+        one_hot = np.eye(1, self.classes, self.classes - 1)
+        wrong = np.flatnonzero((np.sort(labels, axis=1) != one_hot).any(axis=1))
         if wrong.size:
             row = name if name == "y" else f"{name}[{wrong[0]}]"
             raise ValueError(

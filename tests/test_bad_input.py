@@ -817,7 +817,26 @@ FUNCTIONS = {
     blackbox.read: {"function": right, "spatial_ndim": 1, "bias": False, "layout": "NCW,OIW->NCW", "groups": 1},
     with_layout: {"forward": right, "backward": None, "layout": "NHWC,HWIO->NHWC"},
 }
-ODD = [None, True, "x", "", b"x", -1, 2.5, 10**30, np.nan, 1j, (), [None], ["a"], [[1, 2], [3]], {"a": 1}, {1}, Odd()]
+ODD = [
+    None,
+    True,
+    "x",
+    "N,x",
+    "",
+    b"x",
+    -1,
+    2.5,
+    10**30,
+    np.nan,
+    1j,
+    (),
+    [None],
+    ["a"],
+    [[1, 2], [3]],
+    {"a": 1},
+    {1},
+    Odd(),
+]
 ODD += [int, len, slice(None), range(3), TINY, np.array(2.5), np.array([object()]), np.ma.masked_array([1, 2], [0, 1])]
 # What these take, though it is odd.
 TAKEN = {

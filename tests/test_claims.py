@@ -193,6 +193,8 @@ def test_real_numbers_are_of_both_signs_large_and_small_and_use_all_digits(dtype
         assert np.any(own > 2.0**bits * 15 / 16)
         assert np.any((own > 0) & (own < 2.0**bits / 16))
     assert np.all(np.abs(whole) < 2.0**bits)
+    few = exact.real_numbers(np.random.default_rng(0), (9000,), "bfloat16")[1]
+    assert (min(few), max(few)) == (-255, 255)
     # Uniform: the mean of so many is as near to 0 as six of its standard deviations, of which each is 1/√3.
     assert abs(numbers.astype(np.float64).mean()) < 6 / math.sqrt(3 * 4000)
 

@@ -1,8 +1,10 @@
 import itertools
 from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 import pytest
+import sympy
 
 from jacobians.evidence import exact
 
@@ -113,6 +115,43 @@ def test_the_rounding_bound_holds_and_a_wrong_term_is_beyond_it() -> None:
     bound = Fraction(float(exact.rounding_bound(np.abs(x) @ np.abs(f).astype(float), 9, "float32")))
     assert 0 < abs(Fraction(float(x @ f)) - right) <= bound
     assert abs(Fraction(float(x[:-1] @ f[:-1])) - right) > bound
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_the_bound_of_a_float64_size_is_the_least_that_makes_up_for_its_roundings(dtype):
+    """The size may be too small by 1 − γ_N, and each of three roundings more takes away at most a factor of 1 − u."""
+    u = exact.unit_roundoff("float64")
+    for terms in range(1, 100):
+        bound = Fraction(float(exact.rounding_bound([1.0], terms, dtype)[0]))
+        needed = exact.gamma(terms, dtype) / (1 - exact.gamma(terms, "float64")) / (1 - u) ** 2
+        assert needed <= bound <= needed * (1 + 3 * u)
+
+
+def test_the_precisions_are_those_of_the_dtypes():
+    for name, bits in exact.SIGNIFICAND.items():
+        assert ml_dtypes.finfo(name).nmant + 1 == bits
+
+
+@pytest.mark.parametrize("arrays", [1, 2, 3])
+def test_a_slack_is_shared_by_the_arrays_and_rounded_up(arrays):
+    """Of the same draw k times the miss says t: caught is (1 − (2t + 1)/m)^k, a power of a fraction."""
+    m = 10**9 + 1
+    for slack in (0.0, 1.0, 8.0, 10.0, 1 / 3, 2.5, 64.0, 1e6 / 7):
+        miss = exact.miss_probability(*[exact.Draw(m // 2, 1)] * arrays, slack=slack)
+        low, high = ((2 * Fraction(slack ** (1 / arrays)) * each + 1) / m for each in (1, 1 + Fraction(1, 2**49)))
+        assert 1 - (1 - low) ** arrays <= miss <= 1 - (1 - high) ** arrays
+        t = (1 - _root(1 - miss, arrays)) * m / 2 - Fraction(1, 2)
+        assert t**arrays >= slack
+    assert (
+        exact.miss_probability(*[exact.Draw(m // 2, 1)] * arrays, slack=2.0**arrays) == 1 - Fraction(m - 5, m) ** arrays
+    )
+
+
+def _root(number, k):
+    """The root of a fraction that is a k-th power."""
+    parts = [sympy.integer_nthroot(each, k) for each in number.as_integer_ratio()]
+    assert all(exactly for _, exactly in parts)
+    return Fraction(int(parts[0][0]), int(parts[1][0]))
 
 
 @pytest.mark.parametrize("arrays", [1, 2, 3])

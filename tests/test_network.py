@@ -5,6 +5,7 @@ ReLU and fully connected layers is, in any single entry, linear as long as no re
 quotient with a small enough exact step is the derivative itself, and ``==`` is the test.
 """
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from jacobians import Geometry, rot180
 from jacobians import network as module
-from jacobians.errors import DtypeError, ShapeError
+from jacobians.errors import DtypeError, ShapeError, TooLargeError
 from jacobians.evidence.exact import gamma
 from jacobians.layers import cross_entropy, cross_entropy_gradient, cross_entropy_jacobian, softmax, softmax_jacobian
 from jacobians.network import Network
@@ -474,6 +475,26 @@ ERRORS = [
         r"parameters\['W'\] has shape \(12, 3\); it needs \(3, 12\), by the layers and classes",
     ),
     (
+        lambda: TWO.trace(replaced(W=np.ones((3, 11))), X0, Y0),
+        ShapeError,
+        r"parameters\['W'\] has shape \(3, 11\); it needs \(3, 12\)",
+    ),
+    (
+        lambda: TWO.pull_back(TWO.parameters(0), {"X0": X0}, [1, 2, 3]),
+        ShapeError,
+        r"trace lacks \['S1', 'X1', 'S2', 'X2'\]; it needs what Network\.trace returns",
+    ),
+    (
+        lambda: TWO.pull_back(TWO.parameters(0), TWO.trace(TWO.parameters(0), X0, Y0) | {"S2": X0}, [1, 2, 3]),
+        ShapeError,
+        r"trace\['S2'\] has shape \(2, 5, 4\)",
+    ),
+    (
+        lambda: Network([Geometry((1, 2**20, 2**20), (1, 1, 3, 3))], 10).parameters(0),
+        TooLargeError,
+        re.escape(f"needs {10 * (2**20 - 2) ** 2 * 8 / 2**30:.3g} GiB"),
+    ),
+    (
         lambda: TWO.cost(replaced(b=np.arange(3)), BATCH, LABELS),
         DtypeError,
         r"parameters\['b'\] has dtype int64, .* it needs floating point: parameters\['b'\]\.astype\('float64'\)",
@@ -491,6 +512,17 @@ ERRORS = [
         r"y is \[0\.5, 0\.5, 0\.0\]; it needs one-hot",
     ),
     (lambda: TWO.trace(TWO.parameters(0), X0, [0, 2, 0]), ValueError, r"y is \[0, 2, 0\]; it needs one-hot"),
+    (lambda: TWO.trace(TWO.parameters(0), X0, [1, -1, 0]), ValueError, r"y is \[1, -1, 0\]; it needs one-hot"),
+    (lambda: TWO.trace(TWO.parameters(0), X0, [1, 0.5, 0]), ValueError, r"y is \[1\.0, 0\.5, 0\.0\]; it needs one-hot"),
+    (lambda: TWO.trace(TWO.parameters(0), X0, [1, np.nan, 0]), ValueError, r"y is \[1\.0, nan, 0\.0\]; it needs one-h"),
+    (lambda: TWO.trace(TWO.parameters(0), X0, [0, 0, 0]), ValueError, r"y is \[0, 0, 0\]; it needs one-hot"),
+    (lambda: TWO.trace(TWO.parameters(0), X0, [1, 0]), ShapeError, r"y has shape \(2,\); it needs \(3,\), one-hot"),
+    (lambda: TWO.trace(TWO.parameters(0), X0, [1, 0, 0, 0]), ShapeError, r"y has shape \(4,\); it needs \(3,\), one-h"),
+    (
+        lambda: TWO.cost(TWO.parameters(0), BATCH, np.eye(3)),
+        ShapeError,
+        r"labels has shape \(3, 3\); it needs \(2, 3\), one-hot",
+    ),
     (lambda: TWO.trace(TWO.parameters(0), X0, [1, 1, 0]), ValueError, r"y is \[1, 1, 0\]; it needs one-hot"),
     (lambda: TWO.trace(TWO.parameters(0), X0, None), DtypeError, r"y is None"),
     (

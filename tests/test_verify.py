@@ -298,3 +298,23 @@ def test_modules_under_test_are_the_right_ones_again() -> None:
     for mutant in MUTANTS:
         assert getattr(mutant.module, mutant.function).__module__ == mutant.module.__name__
     assert network.relu is layers.relu
+
+
+def test_the_terms_of_an_equation_are_those_of_its_longest_sum() -> None:
+    """In a ring of polynomials nothing is summed up: a sum is as long as its polynomial."""
+    geometry = Geometry((4, 5, 4), (6, 2, 2, 2), groups=2)
+    sides = check._Sides(check.symbolic_draw(geometry))
+    longest: dict[str, int] = {}
+    for each in IDENTITIES:
+        lengths = [len(entry) for side in each.sides_for(geometry).values() for entry in sides(side)]
+        longest[each.inputs] = max([longest.get(each.inputs, 0), *lengths])
+    assert longest == {each.inputs: each.terms(geometry) for each in IDENTITIES if each.inputs in longest}
+    assert set(longest) == {"XF", "XFb", "XG", "GF", "G"}
+
+
+@pytest.mark.parametrize(("filters", "alone"), [(10, False), (11, True)])
+def test_a_layer_of_more_than_100000_products_is_large(filters, alone) -> None:
+    geometry = Geometry((1, 199), (filters, 1, 100))
+    assert filters * geometry.positions * geometry.taps == filters * 10_000
+    (identity,) = (each for each in IDENTITIES if each.id == "L20")
+    assert ("triple sum" not in identity.sides_for(geometry)) == alone

@@ -181,11 +181,12 @@ def miss_probability(*draws: Draw, slack: float = 0.0) -> Fraction:
     >>> miss_probability(Draw(500, 1), Draw(500, 1), slack=4.0) > Fraction(9, 1001)
     True
     """
-    # Rounded up, so that the product of all t is no less than the slack.
-    t = Fraction(slack ** (1 / len(draws))) * (1 + Fraction(1, 2**40))
+    t = slack ** (1 / len(draws))
+    while Fraction(t) ** len(draws) < slack:  # the root was rounded down
+        t = math.nextafter(t, math.inf)
     caught = Fraction(1)
     for draw in draws:
-        caught *= draw.share * (1 - min(Fraction(1), (2 * t + 1) / draw.left))
+        caught *= draw.share * (1 - min(Fraction(1), (2 * Fraction(t) + 1) / draw.left))
     return 1 - caught
 
 
@@ -292,8 +293,8 @@ def rounding_bound(sizes: npt.ArrayLike, terms: int, dtype: npt.DTypeLike, *, ag
 
     Notes
     -----
-    A size that is summed in float64 is too small by a factor of 1 − γ_N at most, and ``1/(1 − γ_N) ≤ 1 + γ_2N``. Three
-    roundings more are those of the factor, of its product with the size, and of ``computed − right``.
+    A size that is summed in float64 is too small by a factor of 1 − γ_N at most. Three roundings more are those of the
+    factor, of its product with the size, and of ``computed − right``: ``(1 − γ_N)(1 − u)³ ≥ 1 − γ_(N+3)``.
 
     Examples
     --------
@@ -306,4 +307,4 @@ def rounding_bound(sizes: npt.ArrayLike, terms: int, dtype: npt.DTypeLike, *, ag
     share = gamma(terms, dtype) + (0 if against is None else gamma(terms, against))
     if found.dtype.hasobject:
         return np.asarray(found * share)
-    return np.asarray(float(share * (1 + gamma(2 * terms + 3, "float64"))) * found)
+    return np.asarray(float(share / (1 - gamma(terms + 3, "float64"))) * found)

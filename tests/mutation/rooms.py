@@ -39,14 +39,24 @@ ROOMS = [
     _room("layers", "layers", "test_layers test_bad_input", mathematics=True),
     _room("network", "network", "test_network test_bad_input", mathematics=True),
     _room("identities", "verify/identities", "test_verify", mathematics=True),
-    _room("verify", "verify/check verify/cases verify/forms verify/reference verify/report", "test_claims test_verify"),
+    _room(
+        "verify",
+        "verify/check verify/cases verify/forms verify/reference verify/report",
+        "test_claims test_verify test_every_size",
+    ),
     _room("every size", "verify/relations verify/every_size", "test_every_size"),
     _room("relation", "formula/relation formula/structure", "formula/test_relation formula/test_products"),
     _room("prove", "formula/prove", "formula/test_prove"),
     _room(
-        "fit", "formula/combine formula/fit formula/equations formula/ranges", "formula/test_combine formula/test_fit"
+        "fit",
+        "formula/combine formula/fit formula/equations formula/ranges",
+        "formula/test_combine formula/test_fit formula/test_joined formula/test_frozen_reading",
     ),
-    _room("products", "formula/products formula/digits formula/sums", "formula/test_products formula/test_fit"),
+    _room(
+        "products",
+        "formula/products formula/digits formula/sums",
+        "formula/test_products formula/test_fit formula/test_joined formula/test_frozen_reading",
+    ),
     _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
     _room(
         "audit",
