@@ -868,7 +868,8 @@ def test_axe_notices_what_is_wrong(opened):
 def test_panels_and_formula_have_names_for_those_who_do_not_see_them(opened):
     page = opened("layer=6x6&mode=X&entry=15")
     assert page.get_by_role("grid").count() == 5
-    assert page.get_by_role("grid", name="Gzero-pad, 8 × 8").get_by_role("gridcell", name="g1 with F33").count() == 1
+    zero_pad = page.get_by_role("grid", name="Gzero-pad, 8 × 8, G between zeros")
+    assert zero_pad.get_by_role("gridcell", name="g1 with F33").count() == 1
     assert page.get_by_role("grid", name="MFfilter, 16 × 36").get_by_role("rowheader").count() == 16
     assert page.get_by_role("region", name="Formula").get_attribute("aria-live") == "polite"
     assert page.get_by_role("radio", name="∂ℓ/∂X").count() == 1

@@ -109,6 +109,10 @@ byId("lessons").addEventListener("click", event => {
   const lesson = 1 + all("#lessons button").indexOf(event.target.closest("button"));
   if (lesson) begin(lesson);
 });
+byId("caption").addEventListener("click", event => {
+  const next = event.target.closest(".next");
+  if (next) begin(Number(next.dataset.lesson));
+});
 byId("question").addEventListener("click", event => {
   const chosen = event.target.closest("button");
   if (chosen) answer(Number(chosen.dataset.tap));

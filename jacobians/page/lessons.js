@@ -8,14 +8,14 @@ const LESSONS = [
       [1, 2],
       [2, 2],
     ],
-    text: "X is a signal of four pixels, F a filter of two taps. F lies on the framed pixels; pixel times tap, added up, is a response.",
+    text: "X is a signal of four pixels. F is a filter of two numbers, its taps. F lies on the framed pixels: each tap reads the pixel below it, and pixel times tap, added up, is a response.",
     after:
       "S1 reads X2 with its second tap; S2, one place further on, reads it with its first. The later the response, the earlier the tap that reads the same pixel. That is the whole rotation.",
   },
   {
     name: "Backward",
     link: "layer=1d&mode=X&entry=2&step=0",
-    text: "Backward: g1, g2, g3 say how the loss changes with S1, S2, S3. ∂ℓ/∂X2 adds up g times tap over the responses that read X2; column X2 of M_F lists them. Press Play, and see in which order the taps land on G.",
+    text: "Backward. g1, g2, g3 tell how the loss changes with S1, S2, S3. M_F has a row per response and a column per pixel: column X2 lists who reads X2, and with which tap. Press Play: each tap goes to the g of its response.",
   },
   {
     name: "Forward",

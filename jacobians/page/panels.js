@@ -4,10 +4,10 @@ const PANELS = {
   X: [letter("X"), "image"],
   S: [letter("S"), "responses"],
   G: [`${letter("G")} = ∂ℓ/∂${letter("S")}`, "upstream gradient"],
-  Z: [ZERO_PAD, ""],
+  Z: [ZERO_PAD, "G between zeros"],
   R: [ROT180, "rotated by 180°"],
-  VF: [gradient("F"), ""],
-  VX: [gradient("X"), ""],
+  VF: [gradient("F"), "gradient of F"],
+  VX: [gradient("X"), "gradient of X"],
 };
 const PART = { X: "p", F: "c", S: "r", G: "r", VF: "c", VX: "p", Z: "r", R: "c" };
 const isFilter = panel => panel === "F" || panel === "R";
@@ -56,6 +56,7 @@ function figure(panel) {
 }
 function captionOf(panel) {
   if (panel === "R" && !rotated()) return [letter("F"), "<span class=wrong>not rotated</span>"];
+  if (panel === "X" && planesOf("X")[0].length === 1) return [letter("X"), "signal"];
   if (panel !== "F") return PANELS[panel];
   const filters = layer.panels.S.length,
     planes = planesAcross("F");
@@ -120,10 +121,17 @@ function matrix() {
 }
 const rowHead = r => `<th scope=row data-key=r${r}>${pretty(nameOf(state.mode === "S" ? "S" : "G", r))}</th>`;
 function matrixCell(n, r, i) {
-  const { holds, column } = MATRICES[state.matrix],
-    text = !n ? "" : state.show === "symbols" ? short(nameOf(holds, n)) : tidy(valueOf(holds, n));
-  return `<td tabindex=${r + i === 2 ? 0 : -1} data-key=r${r}${column}${i} aria-selected=false${n ? styleOf(colourOf(holds, n)) : ""}>${text}</td>`;
+  const { holds, column } = MATRICES[state.matrix];
+  const text = !n ? "" : state.show === "symbols" ? short(nameOf(holds, n)) : tidy(valueOf(holds, n));
+  const begins = [
+    beginsLine("S", r) && "line-above",
+    beginsLine(state.matrix === "MX" ? "F" : "VX", i) && "line-before",
+  ];
+  const attributes = `class="${begins.filter(Boolean).join(" ")}" data-key=r${r}${column}${i} tabindex=${r + i === 2 ? 0 : -1}`;
+  return `<td ${attributes} aria-selected=false${n ? styleOf(colourOf(holds, n)) : ""}>${text}</td>`;
 }
+/** Whether an entry is the first of a row of its plane, but not the first of all. */
+const beginsLine = (panel, n) => n > 1 && planesOf(panel)[0].length > 1 && (n - 1) % planesOf(panel)[0][0].length === 0;
 function matrixChoice() {
   const choice = key =>
     `<label><input type=radio name=matrix value=${key}${key === state.matrix ? " checked" : ""}><span>${MATRIX_TITLES[key]}</span></label>`;
@@ -191,7 +199,7 @@ function fit() {
   setSize(byId("matrix"), wide, low);
   byId("matrix").classList.toggle(
     "headless",
-    bare || wide < 6.3 * Math.max(...scene.names[MATRICES[state.matrix].columns].map(name => short(name).length)),
+    bare || wide < 7 * Math.max(...scene.names[MATRICES[state.matrix].columns].map(name => short(name).length)),
   );
   byId("matrix").classList.toggle("sideless", bare || low < 11);
 }
@@ -209,7 +217,13 @@ function shapeOfOperation(phone) {
     result = span(made),
     lying = (lies === "R" ? ["F", "R"] : [lies]).map(span);
   const sum = key => lying.reduce((found, each) => found + each[key], 0);
-  if (phone) return { columns: first.wide + Math.max(sum("wide"), result.wide), high: 1, gaps: 24 + 7 * (sum("across") - lying.length), captions: 0 };
+  if (phone)
+    return {
+      columns: first.wide + Math.max(sum("wide"), result.wide),
+      high: 1,
+      gaps: 24 + 7 * (sum("across") - lying.length),
+      captions: 0,
+    };
   const columns = first.wide + Math.max(...lying.map(each => each.wide)) + result.wide;
   return {
     columns,
@@ -229,11 +243,12 @@ function setSize(part, wide, high) {
   part.style.setProperty("--high", `${Math.floor(high * 10) / 10}px`);
   for (const each of all("figure", part)) {
     const longest = Math.max(2, ...all("tbody td", each).map(td => td.textContent.length));
-    const type = Math.min(20, typeFor(longest, wide), 0.62 * high, 0.42 * wide + 4),
+    const type = Math.min(20, typeFor(longest, wide, each.id in MATRICES), 0.62 * high, 0.42 * wide + 4),
       picture = state.show === "pictures" && !isFilter(each.id) && !(each.id in MATRICES);
     each.style.setProperty("--type", `${Math.max(LEAST_TYPE, type)}px`);
     each.classList.toggle("unnamed", type < LEAST_TYPE || picture);
   }
 }
-/** The size of type in which so many characters fit; an index is smaller than a digit of a number. */
-const typeFor = (characters, wide) => (wide - 2) / ((state.show === "symbols" ? 0.54 : 0.68) * characters);
+/** The size of type in which so many characters fit; an index below the line is smaller. */
+const typeFor = (characters, wide, inMatrix) =>
+  (wide - 2) / ((state.show !== "symbols" || inMatrix ? 0.66 : 0.54) * characters);

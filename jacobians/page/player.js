@@ -25,10 +25,11 @@ function scrubTo(place) {
 
 const pause = () => Number(byId("speed").value);
 /** By products, a film ends with its entry, so that its last picture stays; by entries, with the last entry. */
-const isOver = () => (state.by === "entries" ? state.entry === count() : state.step === end());
+const isOver = () => state.step === end() && (state.by === "products" || state.entry === count());
 function beat() {
-  if (state.by === "entries") entryBy(1);
-  else stepBy(1);
+  if (state.by === "products") stepBy(1);
+  else if (state.step < end()) update({ step: end() });
+  else entryBy(1);
   if (isOver()) stop();
   else playing = setTimeout(beat, pause());
 }

@@ -81,7 +81,8 @@ function readLink(text) {
   return legal(lesson ? { ...parse(lesson.link), ...wanted } : wanted);
 }
 function linkOf(each) {
-  const { layer, mode, entry, lesson } = each, written = { layer, mode, entry, ...(lesson && { lesson }) };
+  const { layer, mode, entry, lesson } = each,
+    written = { layer, mode, entry, ...(lesson && { lesson }) };
   const options = Object.fromEntries(OPTIONS.map(option => [option, each[option]]));
   const plain = { ...readLink(String(new URLSearchParams({ ...written, ...options }))), ...data.scenes[layer].start };
   const parts = Object.entries(each).filter(([field, value]) => field in written || value !== plain[field]);

@@ -106,7 +106,14 @@ function whatIsInMatrix(panel, r, column) {
 function caption(entry, live, step) {
   const lesson = lessonShown(),
     head = lesson ? `<strong>${state.lesson}. ${lesson.name}</strong> ` : "";
-  return head + pretty(captionText(lesson, entry, live, step));
+  return head + pretty(captionText(lesson, entry, live, step)) + nextLesson(lesson);
+}
+/** When a lesson is over, the way to the next one. */
+function nextLesson(lesson) {
+  const over = lesson?.asks ? reply && !openQuestion() : isOver(),
+    next = LESSONS[state.lesson];
+  if (!lesson || pointed || playing || !over || !next) return "";
+  return ` <button type=button class=next data-lesson=${state.lesson + 1}>Next: ${next.name}</button>`;
 }
 function captionText(lesson, entry, live, step) {
   if (pointed) return entry ? DESCRIBE[state.mode](entry, live, step) : "Outlined: every product that it is in.";
@@ -148,7 +155,7 @@ function describeFold(entry, live, step) {
   if (step < live.length)
     return `${nameOf("S", now.r)} reads ${pixel} with tap ${nameOf("F", now.c)}, so ${nameOf("F", now.c)} goes to ${nameOf("G", now.r)}: product ${step} of ${live.length} in ${nameOf("VX", entry)}.`;
   if (step === live.length)
-    return `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order. One more step, and F itself comes.`;
+    return `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order. One more step, and F itself flies over.`;
   return `F, rotated by 180°, fits on the window: each g meets the tap that column ${pixel} of M_F has for it. So ∂ℓ/∂X is a convolution of G, with zeros around it, and F rotated.`;
 }
 function describeWrong(entry, live) {
