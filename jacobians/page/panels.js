@@ -185,7 +185,7 @@ function fit() {
   const rows = MATRICES[state.matrix].entries(),
     across = rows[0].length,
     bare = phone && across > 16,
-    heads = bare ? 4 : 46;
+    heads = bare ? 4 : 30 + 6 * Math.max(...layer.names.G.map(name => short(name).length));
   const { columns, high, gaps, captions } = shapeOfOperation(phone);
   const room = beside ? Math.max(0.4 * width, Math.min(0.62 * width, width - 15 * across - heads - 26)) : width;
   const size = between(16, flat ? 76 : phone ? 34 : 50, Math.min((room - gaps) / columns, (height - captions) / high));
