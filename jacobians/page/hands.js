@@ -5,7 +5,7 @@
 const stage = byId("stage");
 function point(element) {
   const panel = element.closest("figure")?.id;
-  if (playing || !panel || pointed?.element === element) return;
+  if (playing || asking() || !panel || pointed?.element === element) return;
   pointed = { key: element.dataset.key, panel, element };
   paint();
   tell(element);

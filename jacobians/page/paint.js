@@ -40,19 +40,21 @@ function markPointed() {
 /** Mark the products that are in the sum so far; of the matrix always those that are right. */
 function markEntry(entry, live, step) {
   const { made, key } = MODES[state.mode],
-    made_so_far = live.slice(0, step),
+    summed = live.slice(0, step),
     keys = new Set([key + entry]);
-  for (const each of made_so_far)
+  for (const each of summed)
     keysOf(each)
       .slice(0, 3)
       .forEach(part => keys.add(part));
-  for (const each of products(state.mode, entry))
-    if (made_so_far.some(({ r }) => r === each.r)) keys.add(matrixKey(each));
+  for (const each of products(state.mode, entry)) if (summed.some(({ r }) => r === each.r)) keys.add(matrixKey(each));
   markKeys(keys);
   if (playing || step < live.length)
     for (const each of cells[made]) each.classList.toggle("later", partsOf(each.dataset.key)[key] > entry);
-  if (live[step - 1]) markNow(live[step - 1]);
+  const now = addedNow(live, step);
+  if (now) markNow(now);
 }
+/** The product that was added last, unless the sum is whole and stands still. */
+const addedNow = (live, step) => (step < end() || (playing && state.by === "products") ? live[step - 1] : undefined);
 function markNow(each) {
   const { over, lies, made, key } = MODES[state.mode],
     withKey = (panel, wanted) => cells[panel].find(td => td.dataset.key === wanted);

@@ -19,6 +19,7 @@ function build() {
   byId("matrix").innerHTML = matrix();
   cells = Object.fromEntries(all("figure").map(each => [each.id, all("tbody td", each)]));
   document.body.classList.toggle("unrotated", unrotatedShown());
+  document.body.classList.toggle("pictures", state.show === "pictures");
   buildControls();
   fit();
 }
@@ -31,7 +32,7 @@ const TITLES = {
   X: `${gradient("X")} = ${ZERO_PAD} ∗ ${ROT180}`,
 };
 const UNROTATED_TITLE = `<span class=wrong>wrong:</span> ${gradient("X")} ≠ ${ZERO_PAD} ∗ ${letter("F")}`;
-const LOSS = "<small>ℓ = ½ ΣS², so that G = S</small>";
+const LOSS = "<small>ℓ = ½ΣS²: G = S</small>";
 
 function operation() {
   const { over, lies, made } = MODES[state.mode],
@@ -177,31 +178,35 @@ const LEAST_TYPE = 9;
 
 /** As large as the window allows. In a frame the page around it gives as much height as this one asks for. */
 function fit() {
-  const width = byId("stage").clientWidth,
+  const beside = innerWidth > 992,
     phone = innerWidth <= 640,
-    beside = innerWidth > 992,
-    flat = layer.panels.S[0].length === 1;
+    width = byId("stage").clientWidth;
   const height = !beside ? Infinity : parent !== window ? 440 : Math.max(220, innerHeight - heightOfTheRest());
   const rows = MATRICES[state.matrix].entries(),
-    across = rows[0].length,
-    bare = phone && across > 16,
-    heads = bare ? 4 : 30 + 6 * Math.max(...layer.names.G.map(name => short(name).length));
+    bare = phone && rows[0].length > 16;
+  const heads = bare ? 4 : 30 + 6 * longestOf(layer.names.G),
+    least = heads + Math.min(15 * rows[0].length, 0.45 * width);
+  fitOperation(beside ? between(0.4 * width, 0.62 * width, width - least - GAP) : width, height, phone);
+  fitMatrix(beside ? width - byId("operation").offsetWidth - GAP : width, height, { rows, heads, bare, beside, phone });
+}
+const GAP = 26;
+const longestOf = names => Math.max(...names.map(name => short(name).length));
+/** The size of the arrays of one row is an exception: there is more room, and they are the first that a reader sees. */
+const flat = () => layer.panels.S[0].length === 1;
+function fitOperation(width, height, phone) {
   const { columns, high, gaps, captions } = shapeOfOperation(phone);
-  const room = beside ? Math.max(0.4 * width, Math.min(0.62 * width, width - 15 * across - heads - 26)) : width;
-  const size = between(16, flat ? 76 : phone ? 34 : 50, Math.min((room - gaps) / columns, (height - captions) / high));
-  const wide = between(4, flat ? 60 : 44, ((beside ? width - size * columns - gaps - 26 : width) - heads) / across);
-  const low = between(
-    5,
-    flat ? 40 : beside ? 24 : 19,
-    Math.min(phone ? wide : 1.5 * wide, (height - 64) / rows.length),
-  );
-  setSize(byId("operation"), size, size);
-  setSize(byId("matrix"), wide, low);
-  byId("matrix").classList.toggle(
-    "headless",
-    bare || wide < 7 * Math.max(...scene.names[MATRICES[state.matrix].columns].map(name => short(name).length)),
-  );
-  byId("matrix").classList.toggle("sideless", bare || low < 11);
+  const size = Math.min((width - gaps) / columns, (height - captions) / high);
+  const most = flat() ? 76 : phone ? 34 : 50;
+  setSize(byId("operation"), between(16, most, size), between(16, most, size));
+}
+function fitMatrix(width, height, { rows, heads, bare, beside, phone }) {
+  const matrix = byId("matrix"),
+    wide = between(4, flat() ? 60 : 44, (width - heads) / rows[0].length);
+  const high = Math.min(phone ? wide : 1.5 * wide, (height - 64) / rows.length);
+  const low = between(5, flat() ? 40 : beside ? 24 : 19, high);
+  setSize(matrix, wide, low);
+  matrix.classList.toggle("headless", bare || wide < 7 * longestOf(scene.names[MATRICES[state.matrix].columns]));
+  matrix.classList.toggle("sideless", bare || low < 11);
 }
 const between = (least, most, value) => Math.max(least, Math.min(most, value));
 const heightOfTheRest = () =>

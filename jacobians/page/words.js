@@ -48,7 +48,7 @@ function termOf(each) {
 function sumOf(entry, live, step) {
   const made = pretty(nameOf(MODES[state.mode].made, entry));
   if (asking()) return `${made} = …`;
-  const now = pointed ? termPointed(live) : live[step - 1];
+  const now = pointed ? termPointed(live) : addedNow(live, step);
   const terms = live.slice(0, step).map(each => {
     const term = each === now ? `<mark>${termOf(each)}</mark>` : termOf(each);
     return isRight(each) ? `<i>${term}</i>` : `<i class=wrong>✗ ${term}</i>`;
@@ -156,7 +156,7 @@ function describeFold(entry, live, step) {
     return `${nameOf("S", now.r)} reads ${pixel} with tap ${nameOf("F", now.c)}, so ${nameOf("F", now.c)} goes to ${nameOf("G", now.r)}: product ${step} of ${live.length} in ${nameOf("VX", entry)}.`;
   if (step === live.length)
     return `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order. One more step, and F itself flies over.`;
-  return `F, rotated by 180°, fits on the window: each g meets the tap that column ${pixel} of M_F has for it. So ∂ℓ/∂X is a convolution of G, with zeros around it, and F rotated.`;
+  return `F, rotated by 180°${live.length > 4 ? "" : ` (${taps})`}, fits on the window: each g meets the tap that column ${pixel} of M_F has for it. So ∂ℓ/∂X is a convolution of G, with zeros around it, and F rotated.`;
 }
 function describeWrong(entry, live) {
   const fits = live.filter(isRight),
