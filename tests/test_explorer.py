@@ -498,7 +498,7 @@ def test_every_state_is_read_as_it_was_written(opened):
         "lesson=6",
         "lesson=5&step=4",
         "lesson=9",
-        "layer=digit&show=numbers&taps=1,0,-1,2,0,-2,1,0,0.5&mode=X&rotate=no",
+        "layer=digit&show=numbers&taps=1,0,-1,2,0,-2,1,0,5&mode=X&rotate=no",
         "layer=1d&mode=F&matrix=MF&entry=2&step=1&by=entries",
     ]  # fmt: skip
     for state in states:
@@ -689,11 +689,11 @@ def test_the_numbers_are_those_of_the_library(opened, geometry):
 def test_taps_are_typed(opened):
     page = opened("layer=1d&show=numbers&mode=S")
     X = numbers_in(page, "X")
-    for tap, value in (("F1", "-2"), ("F2", "0.5")):
+    for tap, value in (("F1", "-2"), ("F2", "3.2")):
         page.get_by_role("textbox", name=tap).fill(value)
         page.keyboard.press("Tab")
-    assert numbers_in(page, "S") == [-2 * a + 0.5 * b for a, b in itertools.pairwise(X)]
-    until(page, "location.hash.includes('taps=-2,0.5')")
+    assert numbers_in(page, "S") == [-2 * a + 3 * b for a, b in itertools.pairwise(X)]
+    until(page, "location.hash.includes('taps=-2,3')")
 
 
 def test_the_digit_is_a_picture_and_so_are_s_and_the_gradient(opened):
@@ -725,6 +725,11 @@ def test_a_question_comes_before_its_answer(opened):
     assert page.locator("#matrix").is_visible()
     assert page.locator("#sum mark").text_content() == "X33F11"
     assert page.locator("#question").is_hidden()
+    assert "S33 with the first" in text(page, "caption")
+    page.get_by_role("button", name="Entry before").click()
+    assert "S33 with the first" not in text(page, "caption")
+    page.get_by_role("button", name="Next: The rotation").click()
+    assert shown(page, "mode", "lesson") == ["X", 5]
 
 
 def test_captions_follow_what_is_shown(opened):

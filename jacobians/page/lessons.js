@@ -70,13 +70,17 @@ function begin(lesson) {
   remember();
 }
 
-// Questions: how many of the lesson's are answered, and what was said to the last answer.
-let answered = 0,
-  reply = "";
+// Questions: how many of the lesson's are answered, what was said to the last answer, and at which step.
+let answered = 0;
+let reply = "";
+let answeredAt = "";
 function ask() {
   answered = 0;
   reply = "";
+  answeredAt = "";
 }
+/** Whether this is where the last question was answered. */
+const isAnsweredHere = () => answeredAt === `${state.entry} ${state.step}`;
 const openQuestion = () => lessonShown()?.asks?.[answered];
 /** While a question is open, nothing on the page gives the answer away. */
 const asking = () => state.mode === "S" && openQuestion()?.[0] === state.entry;
@@ -85,14 +89,16 @@ function questionText() {
   return `${reply || lessonShown().text} Which tap reads ${nameOf("X", p)} for ${nameOf("S", r)}?`;
 }
 function answer(c) {
-  const [r, p] = openQuestion(),
-    tap = nameOf("F", c),
-    response = nameOf("S", r);
+  const [r, p] = openQuestion();
+  const tap = nameOf("F", c);
+  const response = nameOf("S", r);
   if (isRight({ r, c, p })) {
     reply = `Yes, for ${response} tap ${tap} lies on ${nameOf("X", p)}.`;
     answered += 1;
     const next = openQuestion();
-    update(next ? { entry: next[0], step: 0 } : { step: 1 + products("S", r).findIndex(each => each.p === p) });
+    const step = next ? 0 : 1 + products("S", r).findIndex(each => each.p === p);
+    if (!next) answeredAt = `${r} ${step}`;
+    update({ entry: next ? next[0] : r, step });
   } else {
     reply = `No: for ${response} tap ${tap} lies on ${nameOf("X", layer.M_X[r - 1][c - 1])}. The first tap lies where the frame begins.`;
     paint();

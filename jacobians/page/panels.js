@@ -35,10 +35,10 @@ const UNROTATED_TITLE = `<span class=wrong>wrong:</span> ${gradient("X")} ≠ ${
 const LOSS = "<small>ℓ = ½ΣS²: G = S</small>";
 
 function operation() {
-  const { over, lies, made } = MODES[state.mode],
-    sign = text => `<span class=operator aria-hidden=true>${text}</span>`;
-  const title = unrotatedShown() ? UNROTATED_TITLE : TITLES[state.mode],
-    loss = state.mode === "S" || state.show === "symbols" ? "" : LOSS;
+  const { over, lies, made } = MODES[state.mode];
+  const sign = text => `<span class=operator aria-hidden=true>${text}</span>`;
+  const title = unrotatedShown() ? UNROTATED_TITLE : TITLES[state.mode];
+  const loss = state.mode === "S" || state.show === "symbols" ? "" : LOSS;
   const lying = lies === "R" ? `<div class=pile>${figure("F")}${turnSign()}${figure("R")}</div>` : figure(lies);
   return `<h2>${title}${loss}</h2><div class=row>${figure(over)}${sign("∗")}${lying}${sign("=")}${figure(made)}</div>`;
 }
@@ -46,8 +46,8 @@ const turnSign = () =>
   `<span class=turn aria-hidden=true>${rotated() ? "↻ rotate by 180°" : "↓ leave as it is"}</span>`;
 
 function figure(panel) {
-  const planes = planesOf(panel === "R" && !rotated() ? "F" : panel),
-    [title, note] = captionOf(panel);
+  const planes = planesOf(panel === "R" && !rotated() ? "F" : panel);
+  const [title, note] = captionOf(panel);
   const size = `${planes[0].length} × ${planes[0][0].length}`;
   const label = i =>
     `${plain(title)}, ${size}${note && `, ${plain(note)}`}${planes.length > 1 ? `, plane ${i + 1}` : ""}`;
@@ -59,8 +59,8 @@ function captionOf(panel) {
   if (panel === "R" && !rotated()) return [letter("F"), "<span class=wrong>not rotated</span>"];
   if (panel === "X" && planesOf("X")[0].length === 1) return [letter("X"), "signal"];
   if (panel !== "F") return PANELS[panel];
-  const filters = layer.panels.S.length,
-    planes = planesAcross("F");
+  const filters = layer.panels.S.length;
+  const planes = planesAcross("F");
   return [letter("F"), `${filters > 1 ? `${filters} filters` : "filter"}${planes > 1 ? ` of ${planes} planes` : ""}`];
 }
 /** The planes of one filter stand side by side; everything else stands one below the other. */
@@ -89,8 +89,8 @@ function colourOf(panel, n) {
 }
 /** Dark is far from 0; where there are negative numbers, these are blue, and positive ones orange. */
 function shade(value, values) {
-  const most = Math.max(1e-9, ...values.map(Math.abs)),
-    part = Math.abs(value) / most;
+  const most = Math.max(1e-9, ...values.map(Math.abs));
+  const part = Math.abs(value) / most;
   const full = values.every(each => each >= 0) ? "#1b1b1b" : value < 0 ? "#0b4f8a" : "#b34700";
   return [`color-mix(in oklab, ${full} ${Math.round(100 * part)}%, #fff)`, part > 0.5 ? "#fff" : "#000"];
 }
@@ -108,8 +108,8 @@ const PRODUCTS = {
   "X MX": `${M_X} = ∂vec(${letter("S")})/∂vec(${letter("F")})`,
 };
 function matrix() {
-  const { columns, column, entries } = MATRICES[state.matrix],
-    rows = entries();
+  const { columns, column, entries } = MATRICES[state.matrix];
+  const rows = entries();
   const head = rows[0]
     .map((_, i) => `<th scope=col data-key=${column}${i + 1}>${pretty(nameOf(columns, i + 1))}</th>`)
     .join("");
@@ -142,8 +142,8 @@ function matrixChoice() {
 // the controls ---------------------------------------------------------------------------------------------------------
 
 function buildControls() {
-  const form = document.forms.controls.elements,
-    named = Object.keys(scene.numbers.F);
+  const form = document.forms.controls.elements;
+  const named = Object.keys(scene.numbers.F);
   form.mode.value = state.mode;
   form.show.value = state.show;
   form.unrotated.checked = !rotated();
@@ -178,14 +178,14 @@ const LEAST_TYPE = 9;
 
 /** As large as the window allows. In a frame the page around it gives as much height as this one asks for. */
 function fit() {
-  const beside = innerWidth > 992,
-    phone = innerWidth <= 640,
-    width = byId("stage").clientWidth;
+  const beside = innerWidth > 992;
+  const phone = innerWidth <= 640;
+  const width = byId("stage").clientWidth;
   const height = !beside ? Infinity : parent !== window ? 440 : Math.max(220, innerHeight - heightOfTheRest());
-  const rows = MATRICES[state.matrix].entries(),
-    bare = phone && rows[0].length > 16;
-  const heads = bare ? 4 : 30 + 6 * longestOf(layer.names.G),
-    least = heads + Math.min(15 * rows[0].length, 0.45 * width);
+  const rows = MATRICES[state.matrix].entries();
+  const bare = phone && rows[0].length > 16;
+  const heads = bare ? 4 : 30 + 6 * longestOf(layer.names.G);
+  const least = heads + Math.min(15 * rows[0].length, 0.45 * width);
   fitOperation(beside ? between(0.4 * width, 0.62 * width, width - least - GAP) : width, height, phone);
   fitMatrix(beside ? width - byId("operation").offsetWidth - GAP : width, height, { rows, heads, bare, beside, phone });
 }
@@ -200,8 +200,8 @@ function fitOperation(width, height, phone) {
   setSize(byId("operation"), between(16, most, size), between(16, most, size));
 }
 function fitMatrix(width, height, { rows, heads, bare, beside, phone }) {
-  const matrix = byId("matrix"),
-    wide = between(4, flat() ? 60 : 44, (width - heads) / rows[0].length);
+  const matrix = byId("matrix");
+  const wide = between(4, flat() ? 60 : 44, (width - heads) / rows[0].length);
   const high = Math.min(phone ? wide : 1.5 * wide, (height - 64) / rows.length);
   const low = between(5, flat() ? 40 : beside ? 24 : 19, high);
   setSize(matrix, wide, low);
@@ -217,10 +217,10 @@ const heightOfTheRest = () =>
 
 /** How many cells the operation is wide and high, and the pixels between. On a phone the result stands below F. */
 function shapeOfOperation(phone) {
-  const { over, lies, made } = MODES[state.mode],
-    first = span(over),
-    result = span(made),
-    lying = (lies === "R" ? ["F", "R"] : [lies]).map(span);
+  const { over, lies, made } = MODES[state.mode];
+  const first = span(over);
+  const result = span(made);
+  const lying = (lies === "R" ? ["F", "R"] : [lies]).map(span);
   const sum = key => lying.reduce((found, each) => found + each[key], 0);
   if (phone)
     return {
@@ -238,8 +238,8 @@ function shapeOfOperation(phone) {
   };
 }
 function span(panel) {
-  const planes = planesOf(panel),
-    across = planesAcross(panel);
+  const planes = planesOf(panel);
+  const across = planesAcross(panel);
   return { across, wide: across * planes[0][0].length, high: (planes[0].length * planes.length) / across };
 }
 /** Where a name would be smaller than is read, the colour of its cell stands alone, and the name is shown on pointing. */
@@ -248,8 +248,8 @@ function setSize(part, wide, high) {
   part.style.setProperty("--high", `${Math.floor(high * 10) / 10}px`);
   for (const each of all("figure", part)) {
     const longest = Math.max(2, ...all("tbody td", each).map(td => td.textContent.length));
-    const type = Math.min(20, typeFor(longest, wide, each.id in MATRICES), 0.62 * high, 0.42 * wide + 4),
-      picture = state.show === "pictures" && !isFilter(each.id) && !(each.id in MATRICES);
+    const type = Math.min(20, typeFor(longest, wide, each.id in MATRICES), 0.62 * high, 0.42 * wide + 4);
+    const picture = state.show === "pictures" && !isFilter(each.id) && !(each.id in MATRICES);
     each.style.setProperty("--type", `${Math.max(LEAST_TYPE, type)}px`);
     each.classList.toggle("unnamed", type < LEAST_TYPE || picture);
   }
