@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mkdocs.exceptions import PluginError
 
+from jacobians import colours, explorer, plots
 from tests import figures
 
 ROOT = Path(__file__).parents[1]
@@ -45,9 +46,23 @@ def test_every_formula_of_the_guide_is_delimited_as_the_build_expects():
 
 
 def test_the_explorer_is_embedded_where_the_build_writes_it():
-    lecture = ROOT / "docs" / "learn" / "lecture.md"
-    embedded = re.findall(r'<iframe src="([^"]+)"', lecture.read_text("utf-8"))
-    assert [(lecture.parent / src).relative_to(ROOT / "docs").as_posix() for src in embedded] == [hook("explorer").PAGE]
+    for page in (ROOT / "docs" / "learn" / name for name in ("ten-minutes.md", "lecture.md")):
+        (src,) = re.findall(r'<iframe class="explorer" src="([^"#]+)#', page.read_text("utf-8"))
+        assert (page.parent / src).relative_to(ROOT / "docs").as_posix() == hook("explorer").PAGE
+
+
+def test_letters_of_formulas_have_the_colours_of_the_explorer_and_the_pictures():
+    site = hook("colours")
+    formulas = hook("maths").on_page_content(r'<span class="arithmatex">\(S = X * F_i\)</span>', PAGE)
+    assert re.findall(r'<mi class="([XFSG])">\1</mi>', site.on_page_content(formulas)) == ["S", "X", "F"]
+    assert site.on_page_content("<p><mi>Y</mi> and X</p>") == "<p><mi>Y</mi> and X</p>"
+    page = explorer.explore()
+    for letter, colour in colours.COLOURS.items():
+        rule = f"--{letter}: light-dark({colour.ink[0]}, {colour.ink[1]});"
+        assert rule in colours.stylesheet()
+        assert rule in page
+    assert plots.Scale(9, "F").cmap.colors == colours.ramp("F", 9)
+    assert colours.COLOURS["F"].full == plots.FRAME
 
 
 def test_readme_links_exist():

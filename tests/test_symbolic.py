@@ -219,9 +219,8 @@ def test_names_are_written_where_they_fit_or_are_asked_for_and_dots_where_nothin
     lecture = Geometry((1, 6, 6), (1, 1, 3, 3))
     assert "F₃₃" in symbolic.view("filter_matrix", lecture, whole=True).splitlines()[1]
     assert "⋯" in symbolic.view("filter_matrix", lecture, width=40)
-    assert "⋯" in symbolic.view(
-        "image_matrix", Geometry((4, 6, 6), (1, 4, 3, 3))
-    )  # 144 pixels: too many for characters
+    deep = Geometry((4, 6, 6), (1, 4, 3, 3))  # of 144 pixels, more than there are characters
+    assert "⋯" in symbolic.view("image_matrix", deep)
 
 
 def test_text_is_ascii() -> None:

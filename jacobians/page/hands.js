@@ -5,7 +5,7 @@
 const stage = byId("stage");
 function point(element) {
   const panel = element.closest("figure")?.id;
-  if (playing || !panel || pointed?.element === element) return;
+  if (playing || asking() || !panel || pointed?.element === element) return;
   pointed = { key: element.dataset.key, panel, element };
   paint();
   tell(element);
@@ -18,8 +18,8 @@ function unpoint() {
 }
 /** The name of a cell that is too small for it. */
 function tell(element) {
-  const box = element.getBoundingClientRect(),
-    tip = byId("tip");
+  const box = element.getBoundingClientRect();
+  const tip = byId("tip");
   tip.hidden = !element.closest(".unnamed, #matrix");
   tip.innerHTML = byId("entry").innerHTML;
   tip.style.left = `${between(4, innerWidth - tip.offsetWidth - 4, box.left + box.width / 2 - tip.offsetWidth / 2)}px`;
@@ -63,9 +63,9 @@ stage.addEventListener("keydown", event => {
 });
 /** The cell of a table that a key leads to. */
 function neighbour(found, { key, ctrlKey }) {
-  const rows = all("tbody tr", found.closest("table")).map(row => all("td", row)),
-    y = rows.findIndex(row => row.includes(found)),
-    x = rows[y].indexOf(found);
+  const rows = all("tbody tr", found.closest("table")).map(row => all("td", row));
+  const y = rows.findIndex(row => row.includes(found));
+  const x = rows[y].indexOf(found);
   const places = {
     ArrowLeft: [y, x - 1],
     ArrowRight: [y, x + 1],
@@ -85,12 +85,13 @@ stage.addEventListener("change", event => {
   else if (event.target.closest("#F")) typeTap(event.target);
 });
 function typeTap(input) {
-  const typed = all("#F input"),
-    taps = [];
-  entriesOf("F").forEach((c, i) => (taps[c - 1] = Number(typed[i].value.replace("−", "-").replace(",", ".")) || 0));
+  const typed = all("#F input");
+  const taps = [];
+  entriesOf("F").forEach((c, i) => (taps[c - 1] = wholeTap(typed[i].value)));
   update({ taps: taps.join(",") });
   all("#F input")[typed.indexOf(input)].focus();
 }
+const wholeTap = text => between(-999, 999, Math.round(Number(text.replace("−", "-").replace(",", ".")) || 0));
 byId("controls").addEventListener("submit", event => event.preventDefault());
 byId("controls").addEventListener("change", ({ target: { name, value, checked } }) => {
   stop();
@@ -108,6 +109,10 @@ byId("lessons").innerHTML = LESSONS.map(
 byId("lessons").addEventListener("click", event => {
   const lesson = 1 + all("#lessons button").indexOf(event.target.closest("button"));
   if (lesson) begin(lesson);
+});
+byId("caption").addEventListener("click", event => {
+  const next = event.target.closest(".next");
+  if (next) begin(Number(next.dataset.lesson));
 });
 byId("question").addEventListener("click", event => {
   const chosen = event.target.closest("button");

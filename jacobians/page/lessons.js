@@ -8,14 +8,14 @@ const LESSONS = [
       [1, 2],
       [2, 2],
     ],
-    text: "X is a signal of four pixels, F a filter of two taps. F lies on the framed pixels; pixel times tap, added up, is a response.",
+    text: "X is a signal of four pixels. F is a filter of two numbers, its taps. F lies on the framed pixels: each tap reads the pixel below it, and pixel times tap, added up, is a response.",
     after:
-      "S1 reads X2 with its second tap; S2, one place further on, reads it with its first. The later the response, the earlier the tap that reads the same pixel. That is the whole rotation.",
+      "S1 reads X2 with its second tap; S2, one place further on, reads it with its first. The later the response, the earlier the tap that reads the same pixel. That is all there is behind the rotation.",
   },
   {
     name: "Backward",
     link: "layer=1d&mode=X&entry=2&step=0",
-    text: "Backward: g1, g2, g3 say how the loss changes with S1, S2, S3. ∂ℓ/∂X2 adds up g times tap over the responses that read X2; column X2 of M_F lists them. Press Play, and see in which order the taps land on G.",
+    text: "g1, g2, g3 tell how the loss changes with S1, S2, S3. M_F has a row per response and a column per pixel: column X2 lists who reads X2, and with which tap. Press Play: each tap goes to the g of its response.",
   },
   {
     name: "Forward",
@@ -46,8 +46,8 @@ const LESSONS = [
   },
   {
     name: "Stride 2",
-    link: "layer=6x6&stride=2&padding=1&mode=X&entry=15&step=0",
-    text: "With stride 2 the window moves by two pixels, and the rows of M_F by two columns: fewer responses read X33. G has zeros between its entries now, and the rotated F fits again. Press Play.",
+    link: "layer=6x6&stride=2&padding=1&mode=X&entry=22&step=0",
+    text: "With stride 2 the window moves by two pixels, and the rows of M_F by two columns: only four responses read X44. G has zeros between its entries now. Press Play, and see whether the rotated F fits again.",
   },
   {
     name: "A digit",
@@ -70,29 +70,35 @@ function begin(lesson) {
   remember();
 }
 
-// Questions: how many of the lesson's are answered, and what was said to the last answer.
-let answered = 0,
-  reply = "";
+// Questions: how many of the lesson's are answered, what was said to the last answer, and at which step.
+let answered = 0;
+let reply = "";
+let answeredAt = "";
 function ask() {
   answered = 0;
   reply = "";
+  answeredAt = "";
 }
+/** Whether this is where the last question was answered. */
+const isAnsweredHere = () => answeredAt === `${state.entry} ${state.step}`;
 const openQuestion = () => lessonShown()?.asks?.[answered];
 /** While a question is open, nothing on the page gives the answer away. */
-const asking = () => !pointed && state.mode === "S" && openQuestion()?.[0] === state.entry;
+const asking = () => state.mode === "S" && openQuestion()?.[0] === state.entry;
 function questionText() {
   const [r, p] = openQuestion();
   return `${reply || lessonShown().text} Which tap reads ${nameOf("X", p)} for ${nameOf("S", r)}?`;
 }
 function answer(c) {
-  const [r, p] = openQuestion(),
-    tap = nameOf("F", c),
-    response = nameOf("S", r);
+  const [r, p] = openQuestion();
+  const tap = nameOf("F", c);
+  const response = nameOf("S", r);
   if (isRight({ r, c, p })) {
     reply = `Yes, for ${response} tap ${tap} lies on ${nameOf("X", p)}.`;
     answered += 1;
     const next = openQuestion();
-    update(next ? { entry: next[0], step: 0 } : { step: 1 + products("S", r).findIndex(each => each.p === p) });
+    const step = next ? 0 : 1 + products("S", r).findIndex(each => each.p === p);
+    if (!next) answeredAt = `${r} ${step}`;
+    update({ entry: next ? next[0] : r, step });
   } else {
     reply = `No: for ${response} tap ${tap} lies on ${nameOf("X", layer.M_X[r - 1][c - 1])}. The first tap lies where the frame begins.`;
     paint();

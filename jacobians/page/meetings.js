@@ -5,10 +5,10 @@ const entriesOf = panel => planesOf(panel).flat(2);
 
 /** What lies on each other for one entry of what is made. Where F is not rotated, F itself lies there. */
 function meetings(mode, entry, turned = true) {
-  const { over, lies, key, factors } = MODES[mode],
-    [places, partners] = layer.windows[mode][entry - 1];
-  const below = entriesOf(over),
-    above = entriesOf(lies === "R" && !turned ? "F" : lies);
+  const { over, lies, key, factors } = MODES[mode];
+  const [places, partners] = layer.windows[mode][entry - 1];
+  const below = entriesOf(over);
+  const above = entriesOf(lies === "R" && !turned ? "F" : lies);
   return places.map((place, i) => {
     const pair = mode === "F" ? [above[partners[i]], below[place]] : [below[place], above[partners[i]]];
     return {
@@ -37,15 +37,15 @@ const partsOf = key => Object.fromEntries([...key.matchAll(/([rcp])(\d+)/g)].map
 const productsOf = key => (key ? everyProduct().filter(each => keysOf(each).includes(key)) : []);
 /** The entry of what is made that a key belongs to, if it is one. */
 function entryOf(key) {
-  const parts = partsOf(key),
-    own = MODES[state.mode].key;
+  const parts = partsOf(key);
+  const own = MODES[state.mode].key;
   return parts[own] ?? (Object.keys(parts).length > 1 ? productsOf(key)[0]?.[own] : undefined);
 }
 
 /** All numbers. The loss is half the sum of the squares of S, so that G = S. */
 function compute() {
-  const F = scene.numbers.F[state.taps] ?? state.taps.split(",").map(Number),
-    found = { X: scene.numbers.X, F };
+  const F = scene.numbers.F[state.taps] ?? state.taps.split(",").map(Number);
+  const found = { X: scene.numbers.X, F };
   found.S = sums("S", found);
   found.VF = sums("F", found);
   found.VX = sums("X", found, rotated());

@@ -7,9 +7,9 @@ function moment() {
   return { entry, step: entry ? lastStep(layer, state.mode, entry) : 0 };
 }
 function paint() {
-  const { entry, step } = moment(),
-    met = entry ? meetings(state.mode, entry, rotated()) : [],
-    live = met.filter(each => each.live);
+  const { entry, step } = moment();
+  const met = entry ? meetings(state.mode, entry, rotated()) : [];
+  const live = met.filter(each => each.live);
   wipe();
   if (pointed) markPointed();
   else markEntry(entry, live, step);
@@ -39,23 +39,25 @@ function markPointed() {
 }
 /** Mark the products that are in the sum so far; of the matrix always those that are right. */
 function markEntry(entry, live, step) {
-  const { made, key } = MODES[state.mode],
-    made_so_far = live.slice(0, step),
-    keys = new Set([key + entry]);
-  for (const each of made_so_far)
+  const { made, key } = MODES[state.mode];
+  const summed = live.slice(0, step);
+  const keys = new Set([key + entry]);
+  for (const each of summed)
     keysOf(each)
       .slice(0, 3)
       .forEach(part => keys.add(part));
-  for (const each of products(state.mode, entry))
-    if (made_so_far.some(({ r }) => r === each.r)) keys.add(matrixKey(each));
+  for (const each of products(state.mode, entry)) if (summed.some(({ r }) => r === each.r)) keys.add(matrixKey(each));
   markKeys(keys);
   if (playing || step < live.length)
     for (const each of cells[made]) each.classList.toggle("later", partsOf(each.dataset.key)[key] > entry);
-  if (live[step - 1]) markNow(live[step - 1]);
+  const now = addedNow(live, step);
+  if (now) markNow(now);
 }
+/** The product that was added last, unless the sum is whole and stands still. */
+const addedNow = (live, step) => (step < end() || (playing && state.by === "products") ? live[step - 1] : undefined);
 function markNow(each) {
-  const { over, lies, made, key } = MODES[state.mode],
-    withKey = (panel, wanted) => cells[panel].find(td => td.dataset.key === wanted);
+  const { over, lies, made, key } = MODES[state.mode];
+  const withKey = (panel, wanted) => cells[panel].find(td => td.dataset.key === wanted);
   const inMatrix = isRight(each) && withKey(state.matrix, matrixKey(each));
   for (const td of [cells[over][each.place], cells[lies][each.partner], withKey(made, key + each[key]), inMatrix])
     if (td) td.classList.add("now");
@@ -63,15 +65,15 @@ function markNow(each) {
 /** Write what lies on the cells of the window into them. Where a matrix folds up, it comes product by product. */
 function lay(met, live, step) {
   if (asking()) return;
-  const { over } = MODES[state.mode],
-    part = state.mode === "F" ? "r" : "c",
-    lying = { r: "G", c: "F" }[part];
-  const whole = step >= live.length || state.mode === "S" || unrotatedShown(),
-    landed = whole ? met : live.slice(0, step);
+  const { over } = MODES[state.mode];
+  const part = state.mode === "F" ? "r" : "c";
+  const lying = { r: "G", c: "F" }[part];
+  const whole = step >= live.length || state.mode === "S" || unrotatedShown();
+  const landed = whole ? met : live.slice(0, step);
   for (const each of landed) {
-    const td = cells[over][each.place],
-      n = each[part],
-      [colour, ink] = part === "c" ? scene.colours.F[n - 1] : ["var(--G)", "var(--paper)"];
+    const td = cells[over][each.place];
+    const n = each[part];
+    const [colour, ink] = part === "c" ? scene.colours.F[n - 1] : ["var(--G)", "var(--paper)"];
     td.dataset.on = state.show === "symbols" ? short(nameOf(lying, n)) : tidy(valueOf(lying, n));
     td.setAttribute("aria-label", `${td.textContent} with ${td.dataset.on}`);
     td.style.setProperty("--lying", colour);
@@ -102,9 +104,9 @@ function markWrong() {
 
 // Frames show where the window is, and which row or column of the matrix the entry is. They slide.
 function paintFrames(entry, met) {
-  const { over, lies, key } = MODES[state.mode],
-    { column, entries } = MATRICES[state.matrix],
-    across = entries()[0].length;
+  const { over, lies, key } = MODES[state.mode];
+  const { column, entries } = MATRICES[state.matrix];
+  const across = entries()[0].length;
   frame(
     over,
     met.map(each => cells[over][each.place]),
@@ -118,9 +120,9 @@ function paintFrames(entry, met) {
   );
 }
 function frame(panel, chosen) {
-  const holder = byId(panel).querySelector(".planes"),
-    home = holder.getBoundingClientRect(),
-    frames = all(".frame", holder);
+  const holder = byId(panel).querySelector(".planes");
+  const home = holder.getBoundingClientRect();
+  const frames = all(".frame", holder);
   const tables = [...new Set(chosen.map(td => td.closest("table")))];
   frames.slice(tables.length).forEach(each => each.remove());
   tables.forEach((table, i) => {
@@ -146,8 +148,8 @@ function paintQuestion() {
     ).join("");
 }
 function paintPlayer(live) {
-  const film = starts(),
-    made = plain(pretty(nameOf(MODES[state.mode].made, state.entry)));
+  const film = starts();
+  const made = plain(pretty(nameOf(MODES[state.mode].made, state.entry)));
   byId("scrub").max = film.at(-1) - 1;
   byId("scrub").value = film[state.entry - 1] + state.step;
   byId("scrub").setAttribute(

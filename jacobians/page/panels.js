@@ -4,10 +4,10 @@ const PANELS = {
   X: [letter("X"), "image"],
   S: [letter("S"), "responses"],
   G: [`${letter("G")} = ∂ℓ/∂${letter("S")}`, "upstream gradient"],
-  Z: [ZERO_PAD, ""],
+  Z: [ZERO_PAD, "G between zeros"],
   R: [ROT180, "rotated by 180°"],
-  VF: [gradient("F"), ""],
-  VX: [gradient("X"), ""],
+  VF: [gradient("F"), "gradient of F"],
+  VX: [gradient("X"), "gradient of X"],
 };
 const PART = { X: "p", F: "c", S: "r", G: "r", VF: "c", VX: "p", Z: "r", R: "c" };
 const isFilter = panel => panel === "F" || panel === "R";
@@ -19,6 +19,7 @@ function build() {
   byId("matrix").innerHTML = matrix();
   cells = Object.fromEntries(all("figure").map(each => [each.id, all("tbody td", each)]));
   document.body.classList.toggle("unrotated", unrotatedShown());
+  document.body.classList.toggle("pictures", state.show === "pictures");
   buildControls();
   fit();
 }
@@ -31,13 +32,13 @@ const TITLES = {
   X: `${gradient("X")} = ${ZERO_PAD} ∗ ${ROT180}`,
 };
 const UNROTATED_TITLE = `<span class=wrong>wrong:</span> ${gradient("X")} ≠ ${ZERO_PAD} ∗ ${letter("F")}`;
-const LOSS = "<small>ℓ = ½ ΣS², so that G = S</small>";
+const LOSS = "<small>ℓ = ½ΣS²: G = S</small>";
 
 function operation() {
-  const { over, lies, made } = MODES[state.mode],
-    sign = text => `<span class=operator aria-hidden=true>${text}</span>`;
-  const title = unrotatedShown() ? UNROTATED_TITLE : TITLES[state.mode],
-    loss = state.mode === "S" || state.show === "symbols" ? "" : LOSS;
+  const { over, lies, made } = MODES[state.mode];
+  const sign = text => `<span class=operator aria-hidden=true>${text}</span>`;
+  const title = unrotatedShown() ? UNROTATED_TITLE : TITLES[state.mode];
+  const loss = state.mode === "S" || state.show === "symbols" ? "" : LOSS;
   const lying = lies === "R" ? `<div class=pile>${figure("F")}${turnSign()}${figure("R")}</div>` : figure(lies);
   return `<h2>${title}${loss}</h2><div class=row>${figure(over)}${sign("∗")}${lying}${sign("=")}${figure(made)}</div>`;
 }
@@ -45,8 +46,8 @@ const turnSign = () =>
   `<span class=turn aria-hidden=true>${rotated() ? "↻ rotate by 180°" : "↓ leave as it is"}</span>`;
 
 function figure(panel) {
-  const planes = planesOf(panel === "R" && !rotated() ? "F" : panel),
-    [title, note] = captionOf(panel);
+  const planes = planesOf(panel === "R" && !rotated() ? "F" : panel);
+  const [title, note] = captionOf(panel);
   const size = `${planes[0].length} × ${planes[0][0].length}`;
   const label = i =>
     `${plain(title)}, ${size}${note && `, ${plain(note)}`}${planes.length > 1 ? `, plane ${i + 1}` : ""}`;
@@ -56,9 +57,10 @@ function figure(panel) {
 }
 function captionOf(panel) {
   if (panel === "R" && !rotated()) return [letter("F"), "<span class=wrong>not rotated</span>"];
+  if (panel === "X" && planesOf("X")[0].length === 1) return [letter("X"), "signal"];
   if (panel !== "F") return PANELS[panel];
-  const filters = layer.panels.S.length,
-    planes = planesAcross("F");
+  const filters = layer.panels.S.length;
+  const planes = planesAcross("F");
   return [letter("F"), `${filters > 1 ? `${filters} filters` : "filter"}${planes > 1 ? ` of ${planes} planes` : ""}`];
 }
 /** The planes of one filter stand side by side; everything else stands one below the other. */
@@ -87,8 +89,8 @@ function colourOf(panel, n) {
 }
 /** Dark is far from 0; where there are negative numbers, these are blue, and positive ones orange. */
 function shade(value, values) {
-  const most = Math.max(1e-9, ...values.map(Math.abs)),
-    part = Math.abs(value) / most;
+  const most = Math.max(1e-9, ...values.map(Math.abs));
+  const part = Math.abs(value) / most;
   const full = values.every(each => each >= 0) ? "#1b1b1b" : value < 0 ? "#0b4f8a" : "#b34700";
   return [`color-mix(in oklab, ${full} ${Math.round(100 * part)}%, #fff)`, part > 0.5 ? "#fff" : "#000"];
 }
@@ -106,8 +108,8 @@ const PRODUCTS = {
   "X MX": `${M_X} = ∂vec(${letter("S")})/∂vec(${letter("F")})`,
 };
 function matrix() {
-  const { columns, column, entries } = MATRICES[state.matrix],
-    rows = entries();
+  const { columns, column, entries } = MATRICES[state.matrix];
+  const rows = entries();
   const head = rows[0]
     .map((_, i) => `<th scope=col data-key=${column}${i + 1}>${pretty(nameOf(columns, i + 1))}</th>`)
     .join("");
@@ -120,10 +122,17 @@ function matrix() {
 }
 const rowHead = r => `<th scope=row data-key=r${r}>${pretty(nameOf(state.mode === "S" ? "S" : "G", r))}</th>`;
 function matrixCell(n, r, i) {
-  const { holds, column } = MATRICES[state.matrix],
-    text = !n ? "" : state.show === "symbols" ? short(nameOf(holds, n)) : tidy(valueOf(holds, n));
-  return `<td tabindex=${r + i === 2 ? 0 : -1} data-key=r${r}${column}${i} aria-selected=false${n ? styleOf(colourOf(holds, n)) : ""}>${text}</td>`;
+  const { holds, column } = MATRICES[state.matrix];
+  const text = !n ? "" : state.show === "symbols" ? short(nameOf(holds, n)) : tidy(valueOf(holds, n));
+  const begins = [
+    beginsLine("S", r) && "line-above",
+    beginsLine(state.matrix === "MX" ? "F" : "VX", i) && "line-before",
+  ];
+  const attributes = `class="${begins.filter(Boolean).join(" ")}" data-key=r${r}${column}${i} tabindex=${r + i === 2 ? 0 : -1}`;
+  return `<td ${attributes} aria-selected=false${n ? styleOf(colourOf(holds, n)) : ""}>${text}</td>`;
 }
+/** Whether an entry is the first of a row of its plane, but not the first of all. */
+const beginsLine = (panel, n) => n > 1 && planesOf(panel)[0].length > 1 && (n - 1) % planesOf(panel)[0][0].length === 0;
 function matrixChoice() {
   const choice = key =>
     `<label><input type=radio name=matrix value=${key}${key === state.matrix ? " checked" : ""}><span>${MATRIX_TITLES[key]}</span></label>`;
@@ -133,8 +142,8 @@ function matrixChoice() {
 // the controls ---------------------------------------------------------------------------------------------------------
 
 function buildControls() {
-  const form = document.forms.controls.elements,
-    named = Object.keys(scene.numbers.F);
+  const form = document.forms.controls.elements;
+  const named = Object.keys(scene.numbers.F);
   form.mode.value = state.mode;
   form.show.value = state.show;
   form.unrotated.checked = !rotated();
@@ -169,31 +178,35 @@ const LEAST_TYPE = 9;
 
 /** As large as the window allows. In a frame the page around it gives as much height as this one asks for. */
 function fit() {
-  const width = byId("stage").clientWidth,
-    phone = innerWidth <= 640,
-    beside = innerWidth > 992,
-    flat = layer.panels.S[0].length === 1;
+  const beside = innerWidth > 992;
+  const phone = innerWidth <= 640;
+  const width = byId("stage").clientWidth;
   const height = !beside ? Infinity : parent !== window ? 440 : Math.max(220, innerHeight - heightOfTheRest());
-  const rows = MATRICES[state.matrix].entries(),
-    across = rows[0].length,
-    bare = phone && across > 16,
-    heads = bare ? 4 : 46;
+  const rows = MATRICES[state.matrix].entries();
+  const bare = phone && rows[0].length > 16;
+  const heads = bare ? 4 : 30 + 6 * longestOf(layer.names.G);
+  const least = heads + Math.min(15 * rows[0].length, 0.45 * width);
+  fitOperation(beside ? between(0.4 * width, 0.62 * width, width - least - GAP) : width, height, phone);
+  fitMatrix(beside ? width - byId("operation").offsetWidth - GAP : width, height, { rows, heads, bare, beside, phone });
+}
+const GAP = 26;
+const longestOf = names => Math.max(...names.map(name => short(name).length));
+/** The size of the arrays of one row is an exception: there is more room, and they are the first that a reader sees. */
+const flat = () => layer.panels.S[0].length === 1;
+function fitOperation(width, height, phone) {
   const { columns, high, gaps, captions } = shapeOfOperation(phone);
-  const room = beside ? Math.max(0.4 * width, Math.min(0.62 * width, width - 15 * across - heads - 26)) : width;
-  const size = between(16, flat ? 76 : phone ? 34 : 50, Math.min((room - gaps) / columns, (height - captions) / high));
-  const wide = between(4, flat ? 60 : 44, ((beside ? width - size * columns - gaps - 26 : width) - heads) / across);
-  const low = between(
-    5,
-    flat ? 40 : beside ? 24 : 19,
-    Math.min(phone ? wide : 1.5 * wide, (height - 64) / rows.length),
-  );
-  setSize(byId("operation"), size, size);
-  setSize(byId("matrix"), wide, low);
-  byId("matrix").classList.toggle(
-    "headless",
-    bare || wide < 6.3 * Math.max(...scene.names[MATRICES[state.matrix].columns].map(name => short(name).length)),
-  );
-  byId("matrix").classList.toggle("sideless", bare || low < 11);
+  const size = Math.min((width - gaps) / columns, (height - captions) / high);
+  const most = flat() ? 76 : phone ? 34 : 50;
+  setSize(byId("operation"), between(16, most, size), between(16, most, size));
+}
+function fitMatrix(width, height, { rows, heads, bare, beside, phone }) {
+  const matrix = byId("matrix");
+  const wide = between(4, flat() ? 60 : 44, (width - heads) / rows[0].length);
+  const high = Math.min(phone ? wide : 1.5 * wide, (height - 64) / rows.length);
+  const low = between(5, flat() ? 40 : beside ? 24 : 19, high);
+  setSize(matrix, wide, low);
+  matrix.classList.toggle("headless", bare || wide < 7 * longestOf(scene.names[MATRICES[state.matrix].columns]));
+  matrix.classList.toggle("sideless", bare || low < 11);
 }
 const between = (least, most, value) => Math.max(least, Math.min(most, value));
 const heightOfTheRest = () =>
@@ -204,12 +217,18 @@ const heightOfTheRest = () =>
 
 /** How many cells the operation is wide and high, and the pixels between. On a phone the result stands below F. */
 function shapeOfOperation(phone) {
-  const { over, lies, made } = MODES[state.mode],
-    first = span(over),
-    result = span(made),
-    lying = (lies === "R" ? ["F", "R"] : [lies]).map(span);
+  const { over, lies, made } = MODES[state.mode];
+  const first = span(over);
+  const result = span(made);
+  const lying = (lies === "R" ? ["F", "R"] : [lies]).map(span);
   const sum = key => lying.reduce((found, each) => found + each[key], 0);
-  if (phone) return { columns: first.wide + Math.max(sum("wide"), result.wide), high: 1, gaps: 24 + 7 * (sum("across") - lying.length), captions: 0 };
+  if (phone)
+    return {
+      columns: first.wide + Math.max(sum("wide"), result.wide),
+      high: 1,
+      gaps: 24 + 7 * (sum("across") - lying.length),
+      captions: 0,
+    };
   const columns = first.wide + Math.max(...lying.map(each => each.wide)) + result.wide;
   return {
     columns,
@@ -219,8 +238,8 @@ function shapeOfOperation(phone) {
   };
 }
 function span(panel) {
-  const planes = planesOf(panel),
-    across = planesAcross(panel);
+  const planes = planesOf(panel);
+  const across = planesAcross(panel);
   return { across, wide: across * planes[0][0].length, high: (planes[0].length * planes.length) / across };
 }
 /** Where a name would be smaller than is read, the colour of its cell stands alone, and the name is shown on pointing. */
@@ -229,11 +248,12 @@ function setSize(part, wide, high) {
   part.style.setProperty("--high", `${Math.floor(high * 10) / 10}px`);
   for (const each of all("figure", part)) {
     const longest = Math.max(2, ...all("tbody td", each).map(td => td.textContent.length));
-    const type = Math.min(20, typeFor(longest, wide), 0.62 * high, 0.42 * wide + 4),
-      picture = state.show === "pictures" && !isFilter(each.id) && !(each.id in MATRICES);
+    const type = Math.min(20, typeFor(longest, wide, each.id in MATRICES), 0.62 * high, 0.42 * wide + 4);
+    const picture = state.show === "pictures" && !isFilter(each.id) && !(each.id in MATRICES);
     each.style.setProperty("--type", `${Math.max(LEAST_TYPE, type)}px`);
     each.classList.toggle("unnamed", type < LEAST_TYPE || picture);
   }
 }
-/** The size of type in which so many characters fit; an index is smaller than a digit of a number. */
-const typeFor = (characters, wide) => (wide - 2) / ((state.show === "symbols" ? 0.54 : 0.68) * characters);
+/** The size of type in which so many characters fit; an index below the line is smaller. */
+const typeFor = (characters, wide, inMatrix) =>
+  (wide - 2) / ((state.show !== "symbols" || inMatrix ? 0.66 : 0.54) * characters);

@@ -18,17 +18,18 @@ function entryBy(by) {
   if (entry >= 1 && entry <= count()) update({ entry, step: end(entry) });
 }
 function scrubTo(place) {
-  const film = starts(),
-    entry = film.findLastIndex(each => each <= place) + 1;
+  const film = starts();
+  const entry = film.findLastIndex(each => each <= place) + 1;
   update({ entry, step: place - film[entry - 1] });
 }
 
 const pause = () => Number(byId("speed").value);
 /** By products, a film ends with its entry, so that its last picture stays; by entries, with the last entry. */
-const isOver = () => (state.by === "entries" ? state.entry === count() : state.step === end());
+const isOver = () => state.step === end() && (state.by === "products" || state.entry === count());
 function beat() {
-  if (state.by === "entries") entryBy(1);
-  else stepBy(1);
+  if (state.by === "products") stepBy(1);
+  else if (state.step < end()) update({ step: end() });
+  else entryBy(1);
   if (isOver()) stop();
   else playing = setTimeout(beat, pause());
 }
@@ -62,9 +63,9 @@ function move() {
 }
 /** Forward, the patch (or the filter) goes into its row of the matrix; backward, a column of the matrix folds up. */
 function flyProduct(each) {
-  const { over, lies, matrix } = MODES[state.mode],
-    on = cells[over][each.place],
-    partner = cells[lies][each.partner];
+  const { over, lies, matrix } = MODES[state.mode];
+  const on = cells[over][each.place];
+  const partner = cells[lies][each.partner];
   const stored = cells[state.matrix].find(td => td.dataset.key === matrixKey(each));
   if (state.mode === "S") return fly(state.matrix === "MX" ? on : partner, stored);
   fly(state.matrix === matrix && !unrotatedShown() ? stored : partner, on, { landing: on });
@@ -72,18 +73,18 @@ function flyProduct(each) {
 /** F comes from its place and lies down on the window: rotated on the way, or as it is. */
 function stamp() {
   for (const pairs of pairsByPlane()) {
-    const home = centreOf(pairs.map(([from]) => from)),
-      goal = centreOf(pairs.map(([, on]) => on));
+    const home = centreOf(pairs.map(([from]) => from));
+    const goal = centreOf(pairs.map(([, on]) => on));
     for (const [from, on] of pairs) fly(from, on, { path: turning(middle(from), middle(on), home, goal), slower: 2 });
   }
 }
 /** Of every plane of F that lies on G: each of its cells, with the cell that it lands on. */
 function pairsByPlane() {
-  const planes = new Map(),
-    taps = entriesOf("F");
+  const planes = new Map();
+  const taps = entriesOf("F");
   for (const each of meetings("X", state.entry, rotated())) {
-    const from = cells.F[taps.indexOf(each.c)],
-      plane = from.closest("table");
+    const from = cells.F[taps.indexOf(each.c)];
+    const plane = from.closest("table");
     planes.set(plane, [...(planes.get(plane) ?? []), [from, cells.Z[each.place]]]);
   }
   return [...planes.values()];
@@ -105,8 +106,8 @@ const straight = (from, to) => part => [
 ];
 /** The way of one cell of a plane that moves from one centre to another, turns by half a turn, and spreads if it must. */
 function turning(from, to, home, goal) {
-  const [x, y] = [from[0] - home[0], from[1] - home[1]],
-    angle = rotated() ? Math.PI : 0;
+  const [x, y] = [from[0] - home[0], from[1] - home[1]];
+  const angle = rotated() ? Math.PI : 0;
   const spread = Math.hypot(to[0] - goal[0], to[1] - goal[1]) / (Math.hypot(x, y) || 1);
   return part => {
     const [sin, cos, size] = [Math.sin(angle * part), Math.cos(angle * part), 1 + part * (spread - 1)];
@@ -117,9 +118,9 @@ function turning(from, to, home, goal) {
   };
 }
 function fly(from, to, { path = straight(middle(from), middle(to)), landing = null, slower = 1 } = {}) {
-  const chip = document.createElement("div"),
-    box = from.getBoundingClientRect(),
-    look = getComputedStyle(from);
+  const chip = document.createElement("div");
+  const box = from.getBoundingClientRect();
+  const look = getComputedStyle(from);
   const [width, height] = [Math.max(box.width, 22), Math.max(box.height, 18)];
   chip.className = "chip";
   chip.setAttribute("aria-hidden", true);

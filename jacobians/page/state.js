@@ -20,7 +20,10 @@ const MATRICES = {
 const OPTIONS = ["stride", "padding", "dilation"];
 const SHOWN_AS = ["symbols", "numbers", "pictures"];
 
-let state, scene, layer, numbers;
+let state;
+let scene;
+let layer;
+let numbers;
 // What the pointer or the focus is on: { key, panel, element }.
 let pointed = null;
 
@@ -31,13 +34,13 @@ const wholeNumber = (text, least, most, otherwise) =>
 
 /** The nearest state that there is: what is missing or impossible becomes what a page begins with. */
 function legal(wanted) {
-  const name = oneOf(wanted.layer, Object.keys(data.scenes), data.start),
-    its = data.scenes[name];
+  const name = oneOf(wanted.layer, Object.keys(data.scenes), data.start);
+  const its = data.scenes[name];
   const asked = Object.fromEntries(
     OPTIONS.map(each => [each, oneOf(String(wanted[each]), its.offers[each], its.start[each])]),
   );
-  const options = its.layers[labels(asked)] ? asked : its.start,
-    at = its.layers[labels(options)];
+  const options = its.layers[labels(asked)] ? asked : its.start;
+  const at = its.layers[labels(options)];
   const mode = oneOf(wanted.mode, Object.keys(MODES), "S");
   const entry = wholeNumber(String(wanted.entry), 1, at.windows[mode].length, mode === "X" ? mostRead(at) : 1);
   const last = lastStep(at, mode, entry);
@@ -55,11 +58,11 @@ function legal(wanted) {
     lesson: wholeNumber(String(wanted.lesson), 1, LESSONS.length, 0),
   };
 }
-/** Taps have a name, or they are numbers with commas between. */
+/** Taps have a name, or they are whole numbers with commas between, of which all sums are exact. */
 function legalTaps(its, wanted) {
   if (wanted in its.numbers.F) return wanted;
   const given = String(wanted).split(",");
-  const usable = given.length === its.names.F.length && given.every(each => each !== "" && isFinite(each));
+  const usable = given.length === its.names.F.length && given.every(each => /^-?\d{1,3}$/.test(each));
   return usable ? given.map(Number).join(",") : Object.keys(its.numbers.F)[0];
 }
 /** The first of the pixels that the most responses read. */
@@ -76,12 +79,13 @@ function lastStep(at, mode, entry) {
 // The address of a state. What a layer and a mode begin with is left out.
 const parse = text => Object.fromEntries(new URLSearchParams(text.replace(/^#/, "")));
 function readLink(text) {
-  const wanted = parse(text),
-    lesson = LESSONS[wanted.lesson - 1];
+  const wanted = parse(text);
+  const lesson = LESSONS[wanted.lesson - 1];
   return legal(lesson ? { ...parse(lesson.link), ...wanted } : wanted);
 }
 function linkOf(each) {
-  const { layer, mode, entry, lesson } = each, written = { layer, mode, entry, ...(lesson && { lesson }) };
+  const { layer, mode, entry, lesson } = each;
+  const written = { layer, mode, entry, ...(lesson && { lesson }) };
   const options = Object.fromEntries(OPTIONS.map(option => [option, each[option]]));
   const plain = { ...readLink(String(new URLSearchParams({ ...written, ...options }))), ...data.scenes[layer].start };
   const parts = Object.entries(each).filter(([field, value]) => field in written || value !== plain[field]);
@@ -102,8 +106,8 @@ function update(change) {
   remember();
 }
 function show(next) {
-  const before = state,
-    rebuilt = !before || stageOf(before) !== stageOf(next);
+  const before = state;
+  const rebuilt = !before || stageOf(before) !== stageOf(next);
   state = next;
   scene = data.scenes[state.layer];
   layer = scene.layers[labels(state)];

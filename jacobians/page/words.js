@@ -2,10 +2,10 @@
 
 const letter = name => `<b class=${name}>${name}</b>`;
 const gradient = name => `∂ℓ/∂${letter(name)}`;
-const M_X = `M<sub>${letter("X")}</sub><sup>im</sup>`,
-  M_F = `M<sub>${letter("F")}</sub><sup>filter</sup>`;
-const ZERO_PAD = `${letter("G")}<sup>zero-pad</sup>`,
-  ROT180 = `${letter("F")}<sup>rot180</sup>`;
+const M_X = `M<sub>${letter("X")}</sub><sup>im</sup>`;
+const M_F = `M<sub>${letter("F")}</sub><sup>filter</sup>`;
+const ZERO_PAD = `${letter("G")}<sup>zero-pad</sup>`;
+const ROT180 = `${letter("F")}<sup>rot180</sup>`;
 
 // Names: X23 is written with its letter in colour and its number below the line.
 const NAME = /(?<![A-Za-z])([XFSGgv])_?([\d,]*\d)/g;
@@ -23,9 +23,6 @@ const short = name => name.replace("_", "");
 const FACTOR = { r: "G", c: "F", p: "X" };
 const VALUES = { Z: "S", G: "S", R: "F" };
 const valueOf = (panel, n) => numbers[VALUES[panel] ?? panel][n - 1];
-/** A list as a sentence has it. */
-const listed = (names, joint = "and") =>
-  names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} ${joint} ${names.at(-1)}`;
 
 function write(entry, live, step) {
   byId("sum").innerHTML = entry ? sumOf(entry, live, step) : goesInto(pointed.key);
@@ -48,7 +45,7 @@ function termOf(each) {
 function sumOf(entry, live, step) {
   const made = pretty(nameOf(MODES[state.mode].made, entry));
   if (asking()) return `${made} = …`;
-  const now = pointed ? termPointed(live) : live[step - 1];
+  const now = pointed ? termPointed(live) : addedNow(live, step);
   const terms = live.slice(0, step).map(each => {
     const term = each === now ? `<mark>${termOf(each)}</mark>` : termOf(each);
     return isRight(each) ? `<i>${term}</i>` : `<i class=wrong>✗ ${term}</i>`;
@@ -61,13 +58,13 @@ function sumOf(entry, live, step) {
 /** The term that a stored entry of a matrix is in. */
 const termPointed = live => live.find(each => keysOf(each).slice(3).includes(pointed.key));
 function rightSum(entry) {
-  const right = products("X", entry),
-    text = right.map(termOf).join(" + ") || "0";
+  const right = products("X", entry);
+  const text = right.map(termOf).join(" + ") || "0";
   return `right, from column ${nameOf("X", entry)} of M_F: ${text}${state.show === "symbols" ? "" : ` = ${tidy(total(right, "X", numbers))}`}`;
 }
 function whoReads(entry, live) {
-  const count = live.length,
-    name = nameOf(MODES[state.mode].made, entry);
+  const count = live.length;
+  const name = nameOf(MODES[state.mode].made, entry);
   if (state.mode === "S") return `${name} reads ${count} ${count === 1 ? "pixel" : "pixels"}`;
   if (state.mode === "F") return `${name} = ∂ℓ/∂${nameOf("F", entry)}`;
   return `${name} = ∂ℓ/∂${nameOf("X", entry)}; ${nameOf("X", entry)} is read by ${count} ${count === 1 ? "response" : "responses"}`;
@@ -77,14 +74,14 @@ function whoReads(entry, live) {
 
 /** Which entries of what is made a factor is in. */
 function goesInto(key) {
-  const { made, key: own, factors } = MODES[state.mode],
-    other = [...factors].find(part => !partsOf(key)[part]);
+  const { made, key: own, factors } = MODES[state.mode];
+  const other = [...factors].find(part => !partsOf(key)[part]);
   const into = productsOf(key).map(each => `${nameOf(made, each[own])} with ${nameOf(FACTOR[other], each[other])}`);
   return into.length ? pretty(`is in ${into.join(", ")}`) : "";
 }
 function whatIs({ key, panel }) {
-  const { r, c, p } = partsOf(key),
-    n = r ?? c ?? p;
+  const { r, c, p } = partsOf(key);
+  const n = r ?? c ?? p;
   if (panel in MATRICES) return whatIsInMatrix(panel, r, c ?? p);
   if (!key) return panel === "Z" ? "0: there is no such response" : "0: padding";
   const of = { G: "S", Z: "S", VF: "F", VX: "X" }[panel];
@@ -94,9 +91,9 @@ function whatIsInMatrix(panel, r, column) {
   const { holds, columns, entries } = MATRICES[panel];
   if (!r) return `column ${nameOf(columns, column)}`;
   if (!column) return `row ${nameOf("S", r)}`;
-  const n = entries()[r - 1][column - 1],
-    response = nameOf("S", r),
-    by = nameOf(columns, column);
+  const n = entries()[r - 1][column - 1];
+  const response = nameOf("S", r);
+  const by = nameOf(columns, column);
   const why = panel === "MF" ? `${response} does not read ${by}` : `${by} reads no pixel for ${response}`;
   return `∂${response}/∂${by} = ${n ? nameOf(holds, n) : `0: ${why}`}`;
 }
@@ -104,21 +101,28 @@ function whatIsInMatrix(panel, r, column) {
 // captions: the words of a lesson where it begins, and otherwise what this moment is -----------------------------------
 
 function caption(entry, live, step) {
-  const lesson = lessonShown(),
-    head = lesson ? `<strong>${state.lesson}. ${lesson.name}</strong> ` : "";
-  return head + pretty(captionText(lesson, entry, live, step));
+  const lesson = lessonShown();
+  const head = lesson ? `<strong>${state.lesson}. ${lesson.name}</strong> ` : "";
+  return head + pretty(captionText(lesson, entry, live, step)) + nextLesson(lesson);
+}
+/** When a lesson is over, the way to the next one. */
+function nextLesson(lesson) {
+  const over = lesson?.asks ? reply && !openQuestion() : isOver();
+  const next = LESSONS[state.lesson];
+  if (!lesson || pointed || playing || !over || !next) return "";
+  return ` <button type=button class=next data-lesson=${state.lesson + 1}>Next: ${next.name}</button>`;
 }
 function captionText(lesson, entry, live, step) {
   if (pointed) return entry ? DESCRIBE[state.mode](entry, live, step) : "Outlined: every product that it is in.";
   if (asking()) return questionText();
-  if (lesson?.asks && reply) return `${reply} ${lesson.after}`;
+  if (lesson?.asks && isAnsweredHere()) return `${reply} ${lesson.after}`;
   if (lesson?.text && atItsBeginning()) return lesson.text;
   return DESCRIBE[state.mode](entry, live, step);
 }
 const DESCRIBE = {
   S(entry, live, step) {
-    const response = nameOf("S", entry),
-      now = live[step - 1];
+    const response = nameOf("S", entry);
+    const now = live[step - 1];
     const row =
       state.matrix === "MX"
         ? `Row ${response} of M_X is this patch, written in one line.`
@@ -130,30 +134,32 @@ const DESCRIBE = {
     return `${what} ${row}`;
   },
   F(entry, live, step) {
-    const tap = nameOf("F", entry),
-      now = live[step - 1];
+    const tap = nameOf("F", entry);
+    const now = live[step - 1];
     if (now && step < live.length)
       return `${nameOf("S", now.r)} read ${nameOf("X", now.p)} with ${tap}; so ${nameOf("G", now.r)} comes back to ${tap}, times ${nameOf("X", now.p)}.`;
     return `${nameOf("VF", entry)} = ∂ℓ/∂${tap} is G times the pixels that ${tap} lay on, which are column ${tap} of M_X. On X they have the shape of G, in its order: nothing is rotated.`;
   },
   X: (entry, live, step) => (rotated() ? describeFold(entry, live, step) : describeWrong(entry, live)),
 };
+const noResponse = entry => `No response reads ${nameOf("X", entry)}: its gradient is 0.`;
 function describeFold(entry, live, step) {
-  const pixel = nameOf("X", entry),
-    now = live[step - 1],
-    taps = live.map(each => nameOf("F", each.c)).join(" ");
-  if (!live.length) return `No response reads ${pixel}: its gradient is 0.`;
+  const pixel = nameOf("X", entry);
+  const now = live[step - 1];
+  const taps = live.map(each => nameOf("F", each.c)).join(" ");
+  if (!live.length) return noResponse(entry);
   if (!step)
     return `Column ${pixel} of M_F lists the responses that read ${pixel}, and with which tap. Press Play: the column folds up on G.`;
   if (step < live.length)
     return `${nameOf("S", now.r)} reads ${pixel} with tap ${nameOf("F", now.c)}, so ${nameOf("F", now.c)} goes to ${nameOf("G", now.r)}: product ${step} of ${live.length} in ${nameOf("VX", entry)}.`;
   if (step === live.length)
-    return `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order. One more step, and F itself comes.`;
-  return `F, rotated by 180°, fits on the window: each g meets the tap that column ${pixel} of M_F has for it. So ∂ℓ/∂X is a convolution of G, with zeros around it, and F rotated.`;
+    return `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order. One more step, and F itself flies over.`;
+  return `F, rotated by 180°${live.length > 4 ? "" : ` (${taps})`}, fits on the window: each g meets the tap that column ${pixel} of M_F has for it. So ∂ℓ/∂X is a convolution of G, with zeros around it, and F rotated.`;
 }
 function describeWrong(entry, live) {
-  const fits = live.filter(isRight),
-    wrong = live.length - fits.length;
+  if (!live.length) return noResponse(entry);
+  const fits = live.filter(isRight);
+  const wrong = live.length - fits.length;
   const fitting = !fits.length
     ? "none fits"
     : fits.length > 1
@@ -161,8 +167,8 @@ function describeWrong(entry, live) {
       : `only ${isCentre(fits[0]) ? "the centre" : nameOf("F", fits[0].c)} fits`;
   const count = `F lies on G as it is. ${wrong} of ${live.length} wrong; ${fitting}.`;
   if (state.show !== "symbols") return `${count} ${describeWrongNumbers(entry)}`;
-  const first = live.find(each => !isRight(each)),
-    reads = first && nameOf("F", layer.M_F[first.r - 1][entry - 1]);
+  const first = live.find(each => !isRight(each));
+  const reads = first && nameOf("F", layer.M_F[first.r - 1][entry - 1]);
   return first
     ? `${count} For example, ${nameOf("G", first.r)} meets ${nameOf("F", first.c)}, but ${nameOf("S", first.r)} reads ${nameOf("X", entry)} with ${reads}.`
     : count;
