@@ -5,6 +5,8 @@ HYPOTHESIS_PROFILE ?= fast
 export HYPOTHESIS_PROFILE
 
 BIN := .venv/bin
+# What a user needs, and what a developer needs: two sets of packages in one environment.
+RUNTIME := .venv/.installed-prove
 READY := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
@@ -15,10 +17,10 @@ READY := .venv/.installed-$(EXTRAS)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-verify: $(READY)  ## prove every identity, and print what each verdict rests on
+verify: $(RUNTIME)  ## check every equation, and print what each verdict rests on
 	@$(BIN)/jacobians verify
 
-show: $(READY)  ## print the matrices of the 6×6 image and 3×3 filter with symbols
+show: $(RUNTIME)  ## print the matrices of the 6×6 image and 3×3 filter with symbols
 	@$(BIN)/jacobians show
 
 test: $(READY)  ## run the tests and the documentation's code (HYPOTHESIS_PROFILE=thorough searches longer, ARGS=--cov measures coverage)
@@ -54,15 +56,17 @@ mutants: .venv/.installed-dev,mutants  ## try small wrong versions of the module
 check: lint types test docs verify  ## all that CI runs, in this order
 
 # The stamp is written last, so an interrupted installation is taken up again; an environment without a working pip is made anew.
+# Every set of extras holds the runtime's, so that nothing is installed twice.
 .venv/.installed-%: pyproject.toml
 	@command -v '$(PYTHON)' >/dev/null || \
 	  { echo "make: '$(PYTHON)' is not on the PATH; name a Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: jacobians needs Python 3.11 or newer, but '$(PYTHON)' is $$('$(PYTHON)' --version 2>&1);" \
 	         "name a newer one: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "setting up .venv (once) …"
+	@echo "setting up .venv with the packages of '$*' (once) …"
 	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[$*]' >.venv/install.log 2>&1 || \
+	@rm -f $(RUNTIME)
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[prove,$*]' >.venv/install.log 2>&1 || \
 	  { cat .venv/install.log >&2; echo "make: the installation failed; the reason is above" >&2; exit 1; }
 	@! grep 'does not provide the extra' .venv/install.log >&2 || { echo "make: EXTRAS names an unknown extra" >&2; exit 1; }
-	@touch $@
+	@touch $(RUNTIME) $@
