@@ -277,7 +277,7 @@ class Audited(StrEnum):
 # The layers that an option is for, where it is not for all.
 ONLY_FOR = {
     **dict.fromkeys(("stride", "padding", "dilation", "groups", "axes"), (Audited.convolution,)),
-    **dict.fromkeys(("layout", "torch", "jax"), (Audited.convolution,)),
+    **dict.fromkeys(("layout", "torch", "jax", "command"), (Audited.convolution,)),
     "bias": (Audited.convolution, Audited.fully_connected),
     "total": (Audited.softmax,),
 }
@@ -287,14 +287,26 @@ ONLY_FOR = {
 def audit(
     context: typer.Context,
     forward: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE.py:FORWARD",
             help="The forward pass, or the backward pass of a ReLU; FILE.py:- to audit the backward pass alone.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     backward: Annotated[
-        str | None, typer.Option(metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file.")
+        str | None,
+        typer.Option(
+            metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file; with --command, a command."
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'PROGRAM {case}'",
+            help="Audit a program in any language in the place of FORWARD: it is run with a folder of .npy files; - to "
+            "audit that of --backward alone.",
+        ),
     ] = None,
     stride: Annotated[
         str, typer.Option(metavar="S[,S]", help="What the code was fixed to: one, or one per axis.")
@@ -334,15 +346,15 @@ def audit(
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
-    `jacobians audit layer.py:relu_backward --layer relu`
+    `jacobians audit layer.py:relu_backward --layer relu`, `jacobians audit --command './conv {case}' --stride 2`
     """
     import jacobians
 
     _check_options(context, layer)
-    _check_outputs(("--json", json_file), ("--junit", junit_file), code=(forward, backward))
+    code = () if command else (forward, backward)
+    _check_outputs(("--json", json_file), ("--junit", junit_file), code=code)
     _check_axes(axes)
-    if torch and jax:
-        _refuse("--torch and --jax are both given; a function is of one of them")
+    _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
     options: dict[str, Any] = {
         "stride": _per_axis("--stride", stride),
         "padding": _padding(padding),
@@ -350,10 +362,13 @@ def audit(
         "groups": groups,
     }
     framework = "torch" if torch else "jax" if jax else ""
-    load = functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias)
+    load = functools.partial(_functions, forward or "", backward, framework, layout, options, dtype=dtype, bias=bias)
 
     def audited() -> Any:
-        functions = _isolated((forward, backward), load, timeout)
+        if command:
+            functions = _programs(command, backward, layout, options, bias=bias, timeout=timeout)
+        else:
+            functions = _isolated((forward or "", backward), load, timeout)
         if layer is Audited.convolution:
             return jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
         return _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
@@ -379,6 +394,32 @@ def _check_options(context: typer.Context, layer: Audited) -> None:
         source = context.get_parameter_source(str(parameter.name))
         if layer not in layers and source is not None and source.name == "COMMANDLINE":
             _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+
+
+def _check_kind(named: dict[str, str | None], frameworks: dict[str, bool]) -> None:
+    """Refuse what is named twice or not at all, and frameworks that do not go together or with it."""
+    if not any(named.values()):
+        _refuse("there is nothing to audit: name FILE.py:FORWARD, or a program with --command")
+    if all(named.values()):
+        _refuse(f"{' and '.join(named)} are both given; leave one of them out, and give a backward pass by --backward")
+    given = [option for option, value in frameworks.items() if value]
+    if len(given) > 1:
+        _refuse("--torch and --jax are both given; a function is of one of them")
+    if given and named["--command"]:
+        _refuse(f"--command is a program of its own; leave {given[0]} out")
+
+
+def _programs(
+    command: str, backward: str | None, layout: str | None, options: dict[str, Any], *, bias: bool, timeout: float
+) -> Functions:
+    from jacobians.audit.command import from_command
+    from jacobians.audit.layouts import with_layout
+
+    if command == "-" and backward is None:
+        _refuse("--command is -, for the backward pass alone; it needs --backward")
+    forward = None if command == "-" else command
+    programs = from_command(forward, backward, **options, bias=bias, timeout=timeout or None)
+    return programs if layout is None else with_layout(*programs, layout, **options)
 
 
 def _isolated(names: tuple[str, str | None], load: Callable[[], Functions], timeout: float) -> Functions:
