@@ -1,4 +1,7 @@
-"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit` and `read`. The only place that prints."""
+"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit`, `vectors` and `read`.
+
+It is the only place that prints.
+"""
 
 from __future__ import annotations
 
@@ -620,6 +623,50 @@ def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
         return result.value
 
     return called
+
+
+# vectors --------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def vectors(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+    ] = Path("conv-vectors.json"),
+    axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
+    stride: Annotated[str | None, typer.Option(metavar="S[,S]", help="One, or one per axis.")] = None,
+    padding: Annotated[
+        str | None, typer.Option(metavar="P[,P]", help="One, one per axis, or before:after per axis.")
+    ] = None,
+    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = None,
+    groups: Annotated[int | None, typer.Option(help="Groups of planes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    schema: Annotated[bool, typer.Option("--schema", help="Write the JSON schema of the file instead.")] = False,
+) -> None:
+    """Write test vectors for code in any language: layers in integers, the right results, and what each one catches.
+
+    By default there are nine groups of options; with options, there are the cases for these alone.
+
+    Examples: `jacobians vectors -o conv-vectors.json`, `jacobians vectors --stride 2 --padding 1 -o strided.json`
+    """
+    from jacobians import vectors as made
+
+    _check_outputs(("--output", output))
+    _check_axes(axes)
+    given: dict[str, Any] = {"groups": groups, "stride": None, "padding": None, "dilation": None}
+    given |= {"stride": stride and _per_axis("--stride", stride), "padding": padding and _padding(padding)}
+    given |= {"dilation": dilation and _per_axis("--dilation", dilation)}
+    options = {name: value for name, value in given.items() if value is not None}
+    if schema:
+        content, what = made.schema(), "the schema"
+    else:
+        with _progress("choosing cases") as progress:
+            found = made.vectors([options] if options else None, spatial_ndim=axes, seed=seed, progress=progress)
+        content, fewest = made.text(found), len(found["smallest"])
+        what = f"{len(found['cases'])} cases, of which {fewest} catch all {len(found['mistakes'])} kinds of mistakes"
+    if said := _unwritten("--output", output, functools.partial(files.write, output, content)):
+        _refuse(said)
+    print(f"wrote {output}: {what}")
 
 
 # show -----------------------------------------------------------------------------------------------------------------
