@@ -1,4 +1,7 @@
-"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit` and `read`. The only place that prints."""
+"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit`, `vectors` and `read`.
+
+It is the only place that prints.
+"""
 
 from __future__ import annotations
 
@@ -277,7 +280,7 @@ class Audited(StrEnum):
 # The layers that an option is for, where it is not for all.
 ONLY_FOR = {
     **dict.fromkeys(("stride", "padding", "dilation", "groups", "axes"), (Audited.convolution,)),
-    **dict.fromkeys(("layout", "torch", "jax"), (Audited.convolution,)),
+    **dict.fromkeys(("layout", "torch", "jax", "command"), (Audited.convolution,)),
     "bias": (Audited.convolution, Audited.fully_connected),
     "total": (Audited.softmax,),
 }
@@ -287,14 +290,26 @@ ONLY_FOR = {
 def audit(
     context: typer.Context,
     forward: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE.py:FORWARD",
             help="The forward pass, or the backward pass of a ReLU; FILE.py:- to audit the backward pass alone.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     backward: Annotated[
-        str | None, typer.Option(metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file.")
+        str | None,
+        typer.Option(
+            metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file; with --command, a command."
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'PROGRAM {case}'",
+            help="Audit a program in any language in the place of FORWARD: it is run with a folder of .npy files; - to "
+            "audit that of --backward alone.",
+        ),
     ] = None,
     stride: Annotated[
         str, typer.Option(metavar="S[,S]", help="What the code was fixed to: one, or one per axis.")
@@ -334,15 +349,15 @@ def audit(
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
-    `jacobians audit layer.py:relu_backward --layer relu`
+    `jacobians audit layer.py:relu_backward --layer relu`, `jacobians audit --command './conv {case}' --stride 2`
     """
     import jacobians
 
     _check_options(context, layer)
-    _check_outputs(("--json", json_file), ("--junit", junit_file), code=(forward, backward))
+    code = () if command else (forward, backward)
+    _check_outputs(("--json", json_file), ("--junit", junit_file), code=code)
     _check_axes(axes)
-    if torch and jax:
-        _refuse("--torch and --jax are both given; a function is of one of them")
+    _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
     options: dict[str, Any] = {
         "stride": _per_axis("--stride", stride),
         "padding": _padding(padding),
@@ -350,10 +365,13 @@ def audit(
         "groups": groups,
     }
     framework = "torch" if torch else "jax" if jax else ""
-    load = functools.partial(_functions, forward, backward, framework, layout, options, dtype=dtype, bias=bias)
+    load = functools.partial(_functions, forward or "", backward, framework, layout, options, dtype=dtype, bias=bias)
 
     def audited() -> Any:
-        functions = _isolated((forward, backward), load, timeout)
+        if command:
+            functions = _programs(command, backward, layout, options, bias=bias, timeout=timeout)
+        else:
+            functions = _isolated((forward or "", backward), load, timeout)
         if layer is Audited.convolution:
             return jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
         return _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
@@ -379,6 +397,32 @@ def _check_options(context: typer.Context, layer: Audited) -> None:
         source = context.get_parameter_source(str(parameter.name))
         if layer not in layers and source is not None and source.name == "COMMANDLINE":
             _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+
+
+def _check_kind(named: dict[str, str | None], frameworks: dict[str, bool]) -> None:
+    """Refuse what is named twice or not at all, and frameworks that do not go together or with it."""
+    if not any(named.values()):
+        _refuse("there is nothing to audit: name FILE.py:FORWARD, or a program with --command")
+    if all(named.values()):
+        _refuse(f"{' and '.join(named)} are both given; leave one of them out, and give a backward pass by --backward")
+    given = [option for option, value in frameworks.items() if value]
+    if len(given) > 1:
+        _refuse("--torch and --jax are both given; a function is of one of them")
+    if given and named["--command"]:
+        _refuse(f"--command is a program of its own; leave {given[0]} out")
+
+
+def _programs(
+    command: str, backward: str | None, layout: str | None, options: dict[str, Any], *, bias: bool, timeout: float
+) -> Functions:
+    from jacobians.audit.command import from_command
+    from jacobians.audit.layouts import with_layout
+
+    if command == "-" and backward is None:
+        _refuse("--command is -, for the backward pass alone; it needs --backward")
+    forward = None if command == "-" else command
+    programs = from_command(forward, backward, **options, bias=bias, timeout=timeout or None)
+    return programs if layout is None else with_layout(*programs, layout, **options)
 
 
 def _isolated(names: tuple[str, str | None], load: Callable[[], Functions], timeout: float) -> Functions:
@@ -579,6 +623,50 @@ def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
         return result.value
 
     return called
+
+
+# vectors --------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def vectors(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+    ] = Path("conv-vectors.json"),
+    axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
+    stride: Annotated[str | None, typer.Option(metavar="S[,S]", help="One, or one per axis.")] = None,
+    padding: Annotated[
+        str | None, typer.Option(metavar="P[,P]", help="One, one per axis, or before:after per axis.")
+    ] = None,
+    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = None,
+    groups: Annotated[int | None, typer.Option(help="Groups of planes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    schema: Annotated[bool, typer.Option("--schema", help="Write the JSON schema of the file instead.")] = False,
+) -> None:
+    """Write test vectors for code in any language: layers in integers, the right results, and what each one catches.
+
+    By default there are nine groups of options; with options, there are the cases for these alone.
+
+    Examples: `jacobians vectors -o conv-vectors.json`, `jacobians vectors --stride 2 --padding 1 -o strided.json`
+    """
+    from jacobians import vectors as made
+
+    _check_outputs(("--output", output))
+    _check_axes(axes)
+    given: dict[str, Any] = {"groups": groups, "stride": None, "padding": None, "dilation": None}
+    given |= {"stride": stride and _per_axis("--stride", stride), "padding": padding and _padding(padding)}
+    given |= {"dilation": dilation and _per_axis("--dilation", dilation)}
+    options = {name: value for name, value in given.items() if value is not None}
+    if schema:
+        content, what = made.schema(), "the schema"
+    else:
+        with _progress("choosing cases") as progress:
+            found = made.vectors([options] if options else None, spatial_ndim=axes, seed=seed, progress=progress)
+        content, fewest = made.text(found), len(found["smallest"])
+        what = f"{len(found['cases'])} cases, of which {fewest} catch all {len(found['mistakes'])} kinds of mistakes"
+    if said := _unwritten("--output", output, functools.partial(files.write, output, content)):
+        _refuse(said)
+    print(f"wrote {output}: {what}")
 
 
 # show -----------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag
+from jacobians.audit.command import from_command
 from jacobians.audit.frameworks import from_jax, from_torch
 from jacobians.audit.isolation import isolated
 from jacobians.audit.layers.convolution import Convolution, options
@@ -31,6 +32,7 @@ __all__ = [
     "audit_fully_connected",
     "audit_relu",
     "audit_softmax_cross_entropy",
+    "from_command",
     "from_jax",
     "from_torch",
     "isolated",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jacobians.errors import ShapeError
 from jacobians.formula.structure import Layer
@@ -30,6 +30,13 @@ class Options:
         axes = f"{self.spatial_ndim} spatial {'axis' if self.spatial_ndim == 1 else 'axes'}"
         others = _words(self.stride, self.padding, self.dilation, self.groups)
         return ", ".join([axes, others, *(["bias"] if self.bias else []), self.dtype])
+
+    @property
+    def name(self) -> str:
+        """A short name, to select tests by: ``s2-p1-d1-g2``, with x between axes that differ, and _ between sides."""
+        sides = [str(before) if before == after else f"{before}_{after}" for before, after in self.padding or ()]
+        padding = _each(sides) if self.padding else "same"
+        return f"s{_each(self.stride)}-p{padding}-d{_each(self.dilation)}-g{self.groups}"
 
     def zeros(self, taps: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Padding before and after on each axis; of "same", it depends on the filter."""
@@ -119,6 +126,12 @@ def _words(
     parts += [f"dilation {_short(dilation)}"] if set(dilation) != {1} else []
     parts += [f"groups {groups}"] if groups > 1 else []
     return ", ".join(parts)
+
+
+def _each(entries: Iterable[object]) -> str:
+    """Write one entry, or, where axes differ, all."""
+    written = [str(each) for each in entries]
+    return "x".join(written if len(set(written)) > 1 else written[:1])
 
 
 def _short(entries: tuple[int, ...]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, miss_of, scheme_of
 
-__all__ = ["affordable", "curriculum", "large_batch", "small_cases", "smaller_cases", "unused"]
+__all__ = ["affordable", "curriculum", "grown", "large_batch", "shaped", "small_cases", "smaller_cases", "unused"]
 
 # Numbers and products in one call at each layer and for each draw, of all layers together: some ten seconds.
 MOST_WORK = 100_000_000
@@ -86,17 +86,17 @@ UNUSED: tuple[Shape, ...] = (
 
 def curriculum(options: Options) -> list[Case]:
     """Return the layers that an audit tries, smallest first, of all circumstances that the tables above are for."""
-    as_is = (options.case(n, d, f, *(_axes(each, options) for each in shape)) for n, d, f, *shape in SHAPES)
+    as_is = (shaped(options, shape) for shape in SHAPES)
     wide = ((1, 1 + width % 2, 1, (1, 1, 3), (2, 1, width), (0, 0, width % 3)) for width in WIDTHS)
     tall = ((1, 1, 2, (2, 1, 1), (height, 1, 2), (1, 0, 0)) for height in WIDTHS[1::3])
-    grown = (_grown(options, shape) for shape in (*SHAPES, *wide, *tall))
+    larger = (grown(options, shape) for shape in (*SHAPES, *wide, *tall))
     # One response: filters as large as the image with its padding, on all axes and on the last.
     ones = (1,) * options.spatial_ndim
     zeros = zip(options.padding or (), options.dilation, strict=False)
     whole = tuple(-(-sum(pair) // step) + 1 for pair, step in zeros) or ones
     covered = (options.case(n, d, f, whole, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3)))
-    long = (case for shape in LONG if (case := _grown(options, shape)) and _is_cheap(case, options.dtype))
-    found = dict.fromkeys(case for case in (*as_is, *grown, *covered, *long) if case)
+    long = (case for shape in LONG if (case := grown(options, shape)) and _is_cheap(case, options.dtype))
+    found = dict.fromkeys(case for case in (*as_is, *larger, *covered, *long) if case)
     return sorted(found, key=lambda case: case.numbers)
 
 
@@ -129,17 +129,23 @@ def _work(case: Case, dtype: str) -> int:
 
 def large_batch(options: Options, images: int) -> Case | None:
     """Return the layer with 1×1 everything, or as little as there can be behind the padding, and many images."""
-    return _grown(options, (images, 1, 1, (1, 1, 1), (1, 1, 1), NONE))
+    return grown(options, (images, 1, 1, (1, 1, 1), (1, 1, 1), NONE))
 
 
 def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:
     """Return a small layer, a larger one and two others with numbers of images that the curriculum does not have."""
-    small, large, second, third = (_grown(options, shape) for shape in UNUSED)
+    small, large, second, third = (grown(options, shape) for shape in UNUSED)
     return (small, large, second, third) if small and large and second and third else None
 
 
-def _grown(options: Options, shape: Shape) -> Case | None:
-    """Make the image large enough that there is one behind all of the padding."""
+def shaped(options: Options, shape: Shape) -> Case | None:
+    """Return the layer of a shape; None where there is no image besides the padding."""
+    images, planes, filters, *axes = shape
+    return options.case(images, planes, filters, *(_axes(each, options) for each in axes))
+
+
+def grown(options: Options, shape: Shape) -> Case | None:
+    """Return the layer of a shape, of which the image is made so large that there is one behind all of the padding."""
     images, planes, filters, *axes = shape
     taps, out, tail = (_axes(each, options) for each in axes)
     more = [

@@ -49,12 +49,14 @@ def written_out(
     packed = any("zlib." in line for line in body)
     head = [*(["import base64", "import zlib"] if packed else []), "import numpy as np"]
     head += ["import ml_dtypes"] if dtype == "bfloat16" else []
-    head += [_imported(side, function) for side, function in functions.items()]
+    head += [_defined(side, function, given) for side, function in functions.items()]
     return "\n".join([*head, *body])
 
 
-def _imported(side: str, function: Any) -> str:
-    """Return the line that imports a function, or says that it is not known from where."""
+def _defined(side: str, function: Any, given: Mapping[str, Array]) -> str:
+    """Return the lines that define or import a function, or say that it is not known from where."""
+    if hasattr(function, "source"):
+        return str(function.source(side, given))
     module, called = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     if module in {None, "", "__main__", "functools"} or not called.isidentifier():
         return f"# {side} is the function under audit"

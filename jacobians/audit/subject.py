@@ -27,6 +27,7 @@ __all__ = [
     "UNTRIED",
     "Arrange",
     "Call",
+    "ProgramError",
     "Result",
     "Subject",
     "call",
@@ -53,6 +54,10 @@ NOTED = 64
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 INSTALLED = {"site-packages", "dist-packages"}
+
+
+class ProgramError(ChildProcessError):
+    """How a process that was to compute results failed: its text, and not its type, is the finding."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -198,6 +203,8 @@ def _called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
 
 
 def _raised(error: BaseException, asked: Call) -> dict[str, Result]:
+    if isinstance(error, ProgramError):
+        return {name: Result(None, raised=str(error)) for name in asked.labels}
     where, lines = _place(error), traceback.format_exception(error)
     text = said(error) + (f" ({where})" if where else "")
     return {name: Result(None, raised=text, traceback=printable("".join(lines))) for name in asked.labels}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 __all__ = ["ATOMS", "Atom", "atoms"]
 
@@ -27,6 +28,12 @@ class Atom:
     phrase: str
     cure: str
     everywhere: str = ""
+
+    @property
+    def plain(self) -> str:
+        """What is wrong, with ``<…>`` for what the difference fills in."""
+        spaced = re.sub(r"(?<=\w)\{", " {", self.phrase.replace("}{", "} {"))
+        return re.sub(r"\{(\w+)\}", r"<\1>", spaced)
 
 
 STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."

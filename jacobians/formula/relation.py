@@ -22,6 +22,9 @@ __all__ = ["Axis", "Coefficient", "Condition", "Equation", "Formula", "Linear", 
 Array = npt.NDArray[Any]
 Sizes = Mapping[str, int]
 Columns = dict[str, Array]
+# Of formulas at one layer, tuples by free indices and equations, and sums by terms: by identity, as fractions are slow
+# to hash, and with what is meant, so that no other one can take its place.
+Known = Mapping[Any, tuple[Any, Any]]
 
 # How indices beyond a border are brought back, on which side, and remainders of small numbers.
 KINDS = ("wrap", "clamp", "reflect", "symmetric")
@@ -93,19 +96,20 @@ class Linear:
         """The least common denominator of all coefficients."""
         return math.lcm(self.constant.denominator, *(each.denominator for _, each in self.terms))
 
+    @functools.cached_property
+    def _whole(self) -> tuple[tuple[tuple[str, int], ...], int]:
+        """The coefficients and the constant times the denominator."""
+        by = self.denominator
+        return tuple((name, int(each * by)) for name, each in self.terms), int(self.constant * by)
+
     def scaled(self, columns: Mapping[str, Array], sizes: Sizes) -> Array:
         """Return the value times the denominator, in integers."""
-        constant, *weights = self._integers
+        terms, constant = self._whole
         total: Any = np.int64(constant)
-        for (name, _), weight in zip(self.terms, weights, strict=True):
+        for name, each in terms:
             value: Any = columns[name] if name in columns else _product(name, columns, sizes)
-            total = total + (value if weight == 1 else value * weight)
+            total = total + value * each
         return np.asarray(total)
-
-    @functools.cached_property
-    def _integers(self) -> tuple[int, ...]:
-        """The constant and the coefficients, times the denominator."""
-        return tuple(int(each * self.denominator) for each in (self.constant, *(each for _, each in self.terms)))
 
     def at(self, sizes: Sizes) -> int:
         """Return the value of a combination of sizes alone, rounded down."""
@@ -191,7 +195,7 @@ class View:
         groups["*"] = [name for name in self.names if any(name.rpartition(".")[2] in axis for axis in AXES)]
         return {f"{self.tensor.letter}.{key}": tuple(some) for key, some in groups.items() if len(some) > 1}
 
-    @property
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The indices, in the tensor's own order of axes."""
         return tuple(f"{self.tensor.letter}.{axis.name}" for axis in self.tensor.axes)
@@ -303,11 +307,16 @@ class Term:
     excluded: tuple[Condition, ...] = ()
     coefficient: Coefficient = Coefficient()
 
-    @property
+    @functools.cached_property
     def free(self) -> tuple[str, ...]:
         """The indices without an equation."""
         bound = {name for each in self.equations for name in self.joined.get(each.index, (each.index,))}
         return tuple(name for view in self.views for name in view.names if name not in bound)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What its tuples depend on at a layer."""
+        return self.free, id(self.equations)
 
     @functools.cached_property
     def joined(self) -> dict[str, tuple[str, ...]]:
@@ -385,7 +394,8 @@ class Term:
         """Return which of these tuples the conditions let take part."""
         count = len(next(iter(columns.values())))
         result = [columns[name] for name in self.views[0].names]
-        columns = columns | self.flats(columns, sizes)
+        if self.conditions or self.excluded:
+            columns = columns | self.flats(columns, sizes)
         kept = np.ones(count, bool)
         for each in self.conditions:
             kept &= holds(each, columns, sizes, result, kept)
@@ -396,7 +406,9 @@ class Term:
             kept &= ~hole
         return kept
 
-    def products(self, sizes: Sizes, out: Sequence[int] | None = None) -> tuple[Array, Array]:
+    def products(
+        self, sizes: Sizes, out: Sequence[int] | None = None, *, known: Known | None = None
+    ) -> tuple[Array, Array]:
         """Return the places in memory of result and factors of every product, and the coefficients.
 
         Parameters
@@ -405,6 +417,8 @@ class Term:
             The layer.
         out : sequence of int, optional
             The shape of the result, where it is not the right one.
+        known : mapping, optional
+            The tuples of other terms at the same layer, which those with the same equations share.
 
         Returns
         -------
@@ -413,7 +427,8 @@ class Term:
         coefficients : ndarray of float64, shape (products,)
             The factor of every product.
         """
-        columns = self.tuples(sizes, out)
+        _, columns = (known or {}).get(self.key if out is None else None, (None, None))
+        columns = self.tuples(sizes, out) if columns is None else columns
         kept = self.select(columns, sizes)
         found = {name: column[kept] for name, column in columns.items()}
         result = self.views[0]
@@ -517,7 +532,9 @@ class Formula:
     shape: tuple[Linear, ...]
     options: tuple[tuple[str, int], ...] = ()
 
-    def predict(self, sizes: Sizes, arrays: Mapping[str, Array], *, absolute: bool = False) -> Array:
+    def predict(
+        self, sizes: Sizes, arrays: Mapping[str, Array], *, absolute: bool = False, known: Known | None = None
+    ) -> Array:
         """Compute what the code returns.
 
         Parameters
@@ -528,6 +545,8 @@ class Formula:
             X, F, b and G, with a leading batch axis where they have one.
         absolute : bool
             Sum the magnitudes of the products instead, by which rounding errors are bounded.
+        known : mapping, optional
+            What `shared` of another formula gives for the same layer and arrays.
 
         Returns
         -------
@@ -535,14 +554,44 @@ class Formula:
             int64 where all factors are integers and all coefficients are whole, else float64.
         """
         shape = tuple(max(each.at(sizes), 0) for each in self.shape)
-        parts = [self._summed(term, sizes, arrays, shape, absolute=absolute) for term in self.terms]
+        parts = [self._summed(term, sizes, arrays, shape, known, absolute=absolute) for term in self.terms]
         zeros = np.zeros(math.prod(shape), np.int64)
         return np.asarray(sum(parts, start=zeros)).reshape(shape)
 
+    def shared(self, sizes: Sizes, arrays: Mapping[str, Array]) -> Known:
+        """Compute what formulas that differ in little from this one need again.
+
+        Parameters
+        ----------
+        sizes, arrays
+            As of `predict`.
+
+        Returns
+        -------
+        mapping
+            For `predict` of the others.
+        """
+        shape = tuple(each.at(sizes) for each in self.shape)
+        tuples = {term.key: (term.equations, term.tuples(sizes)) for term in self.terms}
+        sums = {
+            (id(term), shape): (term, self._summed(term, sizes, arrays, shape, tuples, absolute=False))
+            for term in self.terms
+        }
+        return tuples | sums
+
     def _summed(
-        self, term: Term, sizes: Sizes, arrays: Mapping[str, Array], shape: tuple[int, ...], *, absolute: bool
+        self,
+        term: Term,
+        sizes: Sizes,
+        arrays: Mapping[str, Array],
+        shape: tuple[int, ...],
+        known: Known | None,
+        *,
+        absolute: bool,
     ) -> Array:
-        places, by = term.products(sizes, split(shape, term.views[0].tensor, sizes))
+        if known and (id(term), shape) in known:
+            return np.asarray(known[id(term), shape][1])
+        places, by = term.products(sizes, split(shape, term.views[0].tensor, sizes), known=known)
         factors = [
             np.asarray(arrays[view.tensor.letter]).reshape(-1)[place]
             for view, place in zip(term.views[1:], places[1:], strict=True)
