@@ -140,7 +140,7 @@ def test_a_program_that_does_not_end_is_ended_with_what_it_started(tmp_path):
     start = time.monotonic()
     report = audit(forward, spatial_ndim=1, geometries=layers)
     assert (report.findings[0].kind, report.findings[0].about) == ("exception", "S")
-    assert "it was not done after 0.3 s" in report.findings[0].title
+    assert "the call did not finish within 0.3 s" in report.findings[0].title
     assert forward.late == MOST_LATE
     time.sleep(max(0, 2 - (time.monotonic() - start)))
     assert not mark.exists()

@@ -342,7 +342,7 @@ def test_the_consumer_in_javascript_passes_right_code_and_names_the_mistake(foun
     assert wrong.returncode == 1
     first = wrong.stdout.partition("\ncase ")[0]
     assert "dX wrong" in first
-    assert "the filter is not turned over along <axes>" in first
+    assert "the filter is not flipped along <axes>" in first
 
 
 @pytest.mark.parametrize(
