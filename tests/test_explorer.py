@@ -799,6 +799,23 @@ def test_a_cell_without_a_name_has_its_name_on_pointing(opened):
     assert page.locator("#tip").text_content() == "∂S11/∂X33 = F33"
 
 
+def test_a_number_without_room_has_a_shade_instead(opened):
+    page = opened("layer=6x6&mode=X&show=numbers&taps=edge", size=PHONE)
+    background = "cells.VX.map(td => getComputedStyle(td).backgroundColor)"
+    assert page.evaluate("getComputedStyle(cells.VX[0]).fontSize") == "0px"
+    assert len(set(page.evaluate(background))) > 20
+    go(page, "layer=6x6&mode=X&show=symbols")
+    assert len(set(page.evaluate(background))) == 1
+
+
+def test_what_has_lain_on_a_cell_leaves_no_trace(opened):
+    page = opened("layer=6x6&mode=X&entry=36")
+    green = page.evaluate("getComputedStyle(cells.Z[18]).backgroundColor")
+    for step in ("layer=6x6&mode=X&entry=1", "layer=6x6&mode=X&entry=36"):
+        go(page, step)
+    assert page.evaluate("getComputedStyle(cells.Z[18]).backgroundColor") == green
+
+
 AROUND = """<!doctype html><body data-md-color-scheme="slate">
 <iframe class="explorer" src="{src}#lesson=5" style="width: {width}px; height: 10px; border: 0"></iframe>
 <script>{script}</script></body>"""

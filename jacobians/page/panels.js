@@ -252,7 +252,18 @@ function setSize(part, wide, high) {
     const picture = state.show === "pictures" && !isFilter(each.id) && !(each.id in MATRICES);
     each.style.setProperty("--type", `${Math.max(LEAST_TYPE, type)}px`);
     each.classList.toggle("unnamed", type < LEAST_TYPE || picture);
+    if (state.show === "numbers" && each.id in PART) shadeNumbers(each.id, type < LEAST_TYPE);
   }
+}
+/** Numbers for which there is no room have a shade, as in pictures. */
+function shadeNumbers(panel, on) {
+  const values = numbers[VALUES[panel] ?? panel];
+  entriesOf(panel).forEach((n, i) => {
+    if (!n || colourOf(panel, n)) return;
+    const [colour, ink] = on ? shade(values[n - 1], values) : ["", ""];
+    cells[panel][i].style.setProperty("--own", colour);
+    cells[panel][i].style.setProperty("--own-ink", ink);
+  });
 }
 /** The size of type in which so many characters fit; an index below the line is smaller. */
 const typeFor = (characters, wide, inMatrix) =>
