@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +9,9 @@ import pytest
 
 from jacobians import audit
 from jacobians.formula.atoms import ATOMS
+from tests.table import mistakes
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "docs" / "examples" / "mistakes.py"
-spec = importlib.util.spec_from_file_location("mistakes", SCRIPT)
-mistakes = importlib.util.module_from_spec(spec)
-sys.modules["mistakes"] = mistakes  # dataclasses look their module up
-spec.loader.exec_module(mistakes)
-
 PAGE = (ROOT / "docs" / "reference" / "mistakes.md").read_text("utf-8").splitlines()
 ROWS = PAGE[PAGE.index(mistakes.HEADER) + 2 :]
 ROWS = ROWS[: ROWS.index("")]

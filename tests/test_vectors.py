@@ -1,5 +1,6 @@
 """Test vectors: right in every case, wrong for every mistake, as their schema says, and exact in half precision."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -19,7 +20,7 @@ from jacobians.formula.mistakes import mistakes
 from jacobians.formula.structure import Structure, right, with_bias
 from jacobians.formula.words import explain
 from jacobians.vectors import LAYERS, schema, text, vectors
-from tests import oracle
+from tests import oracle, table
 from tests.convolutions import Im2col, Layer
 from tests.test_audit_bugs import BUGS
 from tests.test_cli import run
@@ -33,13 +34,16 @@ OPTIONS = [
 RESULTS = ("S", "dX", "dF", "db")
 # What they do is wrong besides the numbers that they return, or for other numbers than small integers.
 CONDUCT = {
-    "memory layout",
-    "sixteen bits",
-    "state",
-    "in place",
-    "NaN spreads",
-    "NaN is swallowed",
-    "precision",
+    "contiguous_only",
+    "short_count",
+    "shared_buffer",
+    "stale_cache",
+    "in_place",
+    "swallowed_nan",
+    "dense_matrix",
+    "low_precision",
+    "integer_buffer",
+    "wrong_dtype",
     "wrapped",
 }
 
@@ -230,16 +234,18 @@ def _differs(one, other):
 
 
 def test_every_bug_of_published_code_fails_a_case():
-    tests = {}
-    missed = set()
-    for bug in BUGS:
-        options = module._options(bug.options, 2)
+    tests, missed = {}, set()
+    wrong = [(bug.name, bug.forward, bug.backward, bug.bias, bug.options) for bug in BUGS]
+    for name, each in table.mistakes.MISTAKES.items():
+        wrong.append((name, *each.calls(), each.bias, dataclasses.asdict(each.layer)))
+    for name, forward, backward, bias, given in wrong:
+        options = module._options(given, 2)
         if options.name not in tests:
             formulas = {result: module._right(result, options) for result in RESULTS}
             some = [module._test(case, options, formulas, 0) for case in module._cases(options)]
             tests[options.name] = [json.loads(json.dumps(each.record(options))) for each in some]
-        if not any(fails(case, bug.forward, bug.backward, bias=bug.bias) for case in tests[options.name]):
-            missed.add(bug.name)
+        if not any(fails(case, forward, backward, bias=bias) for case in tests[options.name]):
+            missed.add(name)
     assert missed == CONDUCT
 
 

@@ -177,10 +177,12 @@ class Mistake:
 
     def audit(self) -> AuditReport:
         """Audit it."""
+        return audit(*self.calls(), bias=self.bias, **dataclasses.asdict(self.layer))
+
+    def calls(self) -> list[Callable[..., Any] | None]:
+        """Return the forward and the backward pass as an audit calls them, with nothing kept from calls before."""
         BUFFERS.clear()
-        options = dataclasses.asdict(self.layer)
-        calls = [each and functools.partial(each, layer=self.layer) for each in (self.forward, self.backward)]
-        return audit(*calls, bias=self.bias, **options)
+        return [each and functools.partial(each, layer=self.layer) for each in (self.forward, self.backward)]
 
     def row(self, report: AuditReport) -> str:
         """Return the row of the table for its audit."""

@@ -197,7 +197,7 @@ class _Program:
                 process.wait()
             if late:
                 self.late += 1
-                raise ProgramError(f"{LATE} after {self.timeout:g} s")
+                raise ProgramError(f"{LATE} within {self.timeout:g} s")
             if process.returncode:
                 raise ProgramError(_how(process.returncode) + _last_line(printed))
 
