@@ -139,6 +139,12 @@ def test_words_as_long_as_is_readable_are_said(characters, exact, monkeypatch) -
     assert differ.exact == exact
 
 
+def test_what_takes_numbers_nobody_named_is_not_told_exactly() -> None:
+    some = Piece((*PLAIN.conditions, "h' + 2·k = 5·z + e and 0 ≤ e ≤ 2"), ("z", "e"))
+    differ = compare([PLAIN], [some], AXIS).differ
+    assert (differ.text, differ.exact) == ("at some sizes", False)
+
+
 def test_words_that_fit_other_sizes_too_say_so() -> None:
     """Reading every other pixel from the last one on is right where none of the right ones lies outside."""
     axis = Space(("l", "y"), ("h", "h'", "p"), ("h ≥ 1", "p ≥ 0", "h' ≥ 1", "h + p = 2·h'"))
