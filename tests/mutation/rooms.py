@@ -48,7 +48,7 @@ ROOMS = [
     _room(
         "relation",
         "formula/relation formula/structure",
-        "formula/test_relation formula/test_products",
+        "formula/test_relation formula/test_products formula/test_writing formula/test_joined",
         mathematics=True,
     ),
     _room("prove", "formula/prove", "formula/test_prove", mathematics=True),
