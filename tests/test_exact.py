@@ -124,7 +124,7 @@ def test_the_bound_of_a_float64_size_is_the_least_that_makes_up_for_its_rounding
     for terms in range(1, 100):
         bound = Fraction(float(exact.rounding_bound([1.0], terms, dtype)[0]))
         needed = exact.gamma(terms, dtype) / (1 - exact.gamma(terms, "float64")) / (1 - u) ** 2
-        assert needed <= bound <= needed * (1 + 3 * u)
+        assert needed <= bound <= needed * (1 + Fraction(5, 2) * u)
 
 
 def test_the_precisions_are_those_of_the_dtypes():

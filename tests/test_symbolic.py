@@ -306,16 +306,16 @@ def test_unusable_arguments(call, error, message) -> None:
     ("write", "sizes"),
     [
         (lambda layer: symbolic.stack_matrix(0, layer), "120600 × 40200"),
-        (symbolic.zero_pad, "3 × 2014 × 2003"),
-        (symbolic.responses, "3 × 40200 × 30"),
-        (symbolic.filter_gradient, "3 × 40200 × 30"),
-        (symbolic.input_gradient, "3 × 40200 × 30"),
+        (symbolic.zero_pad, "3 × 2014 × 2004"),
+        (symbolic.responses, "3 × 40200 × 40"),
+        (symbolic.filter_gradient, "3 × 40200 × 40"),
+        (symbolic.input_gradient, "3 × 40200 × 40"),
         (lambda _: symbolic.image_matrix(Geometry((1, 9000), (3, 1, 1000))), "8001 × 1000"),
         (lambda _: symbolic.filter_matrix(Geometry((1, 9000), (3, 1, 1000))), "8001 × 9000"),
     ],
 )
 def test_what_is_too_large_to_be_written_is_refused_by_its_sizes(write, sizes) -> None:
-    layer = Geometry((2, 2010, 2000), (3, 2, 5, 3), stride=10, padding=((0, 0), (0, 1)))
+    layer = Geometry((2, 2010, 2000), (3, 2, 5, 4), stride=10, padding=((0, 0), (0, 1)))
     with pytest.raises(TooLargeError, match=f"has {sizes} = "):
         write(layer)
 
@@ -326,6 +326,7 @@ def test_pages_are_as_wide_by_default_wherever_something_is_written() -> None:
 
 
 def test_every_view_of_a_later_filter_names_its_own_responses() -> None:
-    layer = Geometry((1, 1, 3), (3, 1, 1, 2))
+    layer = Geometry((1, 1, 3), (4, 1, 1, 2))
+    assert "S_4,12" in symbolic.view("filter_matrix", layer, 3, "text")
     shown = symbolic.view("filter_matrix", layer, 1, "text")
     assert [part in shown for part in ("S_1", "S_2,11", "S_2,12", "S_3")] == [False, True, True, False]

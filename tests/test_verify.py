@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -312,9 +313,54 @@ def test_the_terms_of_an_equation_are_those_of_its_longest_sum() -> None:
     assert set(longest) == {"XF", "XFb", "XG", "GF", "G"}
 
 
-@pytest.mark.parametrize(("filters", "alone"), [(10, False), (11, True)])
-def test_a_layer_of_more_than_100000_products_is_large(filters, alone) -> None:
-    geometry = Geometry((1, 199), (filters, 1, 100))
-    assert filters * geometry.positions * geometry.taps == filters * 10_000
+@pytest.mark.parametrize(
+    ("geometry", "products"),
+    [(Geometry((1, 199), (10, 1, 100)), 100_000), (Geometry((1, 9091), (11, 1, 9091)), 100_001)],
+)
+def test_a_layer_of_more_than_100000_products_is_large(geometry, products) -> None:
+    assert geometry.filters[0] * geometry.positions * geometry.taps == products
     (identity,) = (each for each in IDENTITIES if each.id == "L20")
-    assert ("triple sum" not in identity.sides_for(geometry)) == alone
+    assert ("triple sum" not in identity.sides_for(geometry)) == (products > 100_000)
+
+
+def test_comparisons_are_counted_by_hand() -> None:
+    """Each draw holds every side but the first against the first."""
+    geometry = Geometry((2, 3, 3), (2, 2, 2, 2))
+    chosen = tuple(each for each in IDENTITIES if each.id in {"L18", "L19", "L20"} and each.sides_for(geometry))
+    draws = len(list(check.integer_draws("GF", chosen[0].terms(geometry), geometry, 0)))
+    assert draws > 2
+    counted = {(each.identity, each.evidence): each.checks for each in check.check(_task(geometry, chosen))}
+    for identity in chosen:
+        others = len(identity.sides_for(geometry)) - 1
+        assert counted[identity.id, "symbolic"] == others
+        assert counted[identity.id, "exact"] == draws * others
+        assert counted[identity.id, "bound"] == 2 * others
+        assert counted[identity.id, "every size"] == 0
+
+
+def _task(geometry, identities):
+    return check.Task(geometry, identities, seed=0, symbolic=True)
+
+
+def test_dtypes_that_tell_nothing_apart_are_not_drawn() -> None:
+    small = Geometry((1, 2, 3), (1, 1, 2, 2))
+    drawn = [(draw.X.dtype.name, miss) for draw, miss in check.integer_draws("XF", 2**25, small, 0)]
+    assert {name for name, _ in drawn} == {"float64", "int64"}
+    assert all(miss < 1 for _, miss in drawn)
+    # No draw is made that is not needed.
+    assert math.prod(miss for _, miss in drawn) <= check.TARGET < math.prod(miss for _, miss in drawn[:-1])
+
+
+@pytest.mark.parametrize(("size", "dtypes"), [(20_000, {"float64", "int64", "float32"}), (20_001, {"float64"})])
+def test_large_images_are_drawn_in_float64_alone(size, dtypes) -> None:
+    (first, second, *_) = (
+        draw.X.dtype.name for draw, _ in check.integer_draws("XF", 2, Geometry((1, size), (1, 1, size)), 0)
+    )
+    assert {first, second} == {"float64", "int64"} & dtypes
+
+
+def test_equations_of_several_planes_speak_of_no_others() -> None:
+    one, two = Geometry((2, 3, 3), (2, 1, 2, 2), groups=2), Geometry((2, 3, 3), (2, 2, 2, 2))
+    speak = [{each.id for each in IDENTITIES if each.sides_for(layer)} for layer in (one, two)]
+    assert speak[0] - speak[1] == {"L8", "L14"}
+    assert speak[1] - speak[0] == {"L9", "L15"}

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import types
 from collections import Counter
 
 import numpy as np
@@ -113,6 +114,35 @@ def test_remainders_are_told_in_words(extra, text) -> None:
     hidden = ("z", "e") if "e ≤" in extra else ("z",)
     found = compare([PLAIN], [Piece((*PLAIN.conditions, extra), hidden)], AXIS)
     assert (found.differ and found.differ.text) == text
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (("h'", ">", "k"), "h' ≥ k + 1"),
+        (("h'", "<", "k"), "h' ≤ k − 1"),
+        (("-h'", ">=", "k - 9"), "h' + k ≤ 9"),
+        (("h' + k", ">=", "k + 1"), "h' ≥ 1"),
+        (("2", "<=", "h'", "<", "k"), "2 ≤ h' < k"),
+    ],
+)
+def test_comparisons_are_written_with_positive_terms(parts, text) -> None:
+    assert prove._chain(parts) == text
+
+
+@pytest.mark.parametrize(("characters", "exact"), [(11, True), (10, False)])
+def test_words_as_long_as_is_readable_are_said(characters, exact, monkeypatch) -> None:
+    monkeypatch.setattr(prove, "READABLE", characters)
+    axis = Space(AXIS.indices, AXIS.sizes, (*AXIS.legal, f"k ≥ −{characters}"))  # comparisons are kept
+    differ = compare([PLAIN], [Piece(("y = l + k − 1 − a", *RANGES))], axis).differ
+    assert len("where k ≥ 2") == 11
+    assert differ.exact == exact
+
+
+def test_what_takes_numbers_nobody_named_is_not_told_exactly() -> None:
+    some = Piece((*PLAIN.conditions, "h' + 2·k = 5·z + e and 0 ≤ e ≤ 2"), ("z", "e"))
+    differ = compare([PLAIN], [some], AXIS).differ
+    assert (differ.text, differ.exact) == ("at some sizes", False)
 
 
 def test_words_that_fit_other_sizes_too_say_so() -> None:
@@ -244,5 +274,8 @@ def test_without_the_library_nothing_is_compared(monkeypatch) -> None:
     assert prove.available()
     monkeypatch.setitem(sys.modules, "islpy", None)
     assert not prove.available()
+    monkeypatch.setitem(sys.modules, "islpy", types.ModuleType("islpy"))  # one without a place to load it from
+    assert not prove.available()
+    monkeypatch.setitem(sys.modules, "islpy", None)
     with pytest.raises(ImportError, match="islpy"):
         compare([PLAIN], [Piece(("y = l − 1", *RANGES))], AXIS)

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians import Geometry, bias_gradient, convolve, filter_gradient, input_gradient
+from jacobians import Geometry, TooLargeError, bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.formula.relation import (
     Axis,
     Coefficient,
@@ -19,8 +19,9 @@ from jacobians.formula.relation import (
     fold,
     joined,
     size_of,
+    split,
 )
-from jacobians.formula.structure import Layer, right, sizes_of, structure_of, with_bias
+from jacobians.formula.structure import Layer, given_arrays, right, sizes_of, structure_of, with_bias
 
 GEOMETRIES = [
     Geometry((2, 9), (3, 2, 3), stride=2, padding=1),
@@ -130,7 +131,23 @@ def test_a_combination_with_fractions():
 
 def test_groups_and_what_is_in_a_group_are_one_axis():
     tensor = Tensor("X", (Axis("n", "N"), Axis("g", "g"), Axis("k", "d/g"), Axis("y", "W")))
-    assert joined(tensor, {"N": 2, "g": 3, "d/g": 5, "W": 7}) == (2, 15, 7)
+    sizes = {"N": 2, "g": 3, "d/g": 5, "W": 7}
+    assert joined(tensor, sizes) == (2, 15, 7)
+    assert split((2, 15, 7), tensor, sizes) is None
+    # A result of another shape is split as it is, or into as many groups.
+    assert split((2, 3, 5, 8), tensor, sizes) == (2, 3, 5, 8)
+    assert split((7, 15, 2), tensor, sizes) == (7, 3, 5, 2)
+    assert split((2, 16, 7), tensor, sizes) == (2, 3, 5, 7)
+    assert split((2, 2, 7), tensor, sizes) == (2, 3, 0, 7)
+    assert split((1, 2, 3, 5, 7), tensor, sizes) == (1, 3, 0, 3, 5, 7)
+
+
+def test_what_is_too_large_to_be_listed_is_refused_by_the_number_of_its_products():
+    layer = Layer(Geometry((2, 10**7), (3, 2, 5)), 7)
+    arrays = {letter: np.broadcast_to(1, shape) for letter, shape in layer.shapes.items()}
+    products = 7 * 3 * (10**7 - 4) * 10
+    with pytest.raises(TooLargeError, match=f"a list of the {products} products"):
+        given_arrays(formula("S", layer.geometry), layer, arrays)
 
 
 def test_the_distance_to_the_first_and_to_the_last_tuple_of_an_entry():

@@ -45,8 +45,13 @@ ROOMS = [
         "test_claims test_verify test_every_size",
     ),
     _room("every size", "verify/relations verify/every_size", "test_every_size"),
-    _room("relation", "formula/relation formula/structure", "formula/test_relation formula/test_products"),
-    _room("prove", "formula/prove", "formula/test_prove"),
+    _room(
+        "relation",
+        "formula/relation formula/structure",
+        "formula/test_relation formula/test_products formula/test_writing formula/test_joined",
+        mathematics=True,
+    ),
+    _room("prove", "formula/prove", "formula/test_prove", mathematics=True),
     _room(
         "fit",
         "formula/combine formula/fit formula/equations formula/ranges",
