@@ -21,6 +21,7 @@ from types import FrameType, SimpleNamespace
 from typing import Annotated, Any
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.progress import Progress
 
@@ -36,8 +37,28 @@ MOST_JOBS, MOST_AXES = 16, 3
 # Seconds for one call of code that somebody else has written.
 TIMEOUT = 60.0
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; for an option that there is none of, the nearest one is suggested."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            given, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+            if given is None or context is None or not hasattr(error, "possibilities"):
+                raise
+            known = [option for each in context.command.get_params(context) for option in each.opts]
+            suggested = nearest(given, [each for each in known if each.startswith("--")])
+            error.possibilities = [suggested.removeprefix("; did you mean ").removesuffix("?")] if suggested else None
+            raise
+
+
 app = typer.Typer(
     name="jacobians",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Explicit Jacobians of convolution layers: shown with symbols, proved, and held against other code.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -147,6 +168,24 @@ def _unwritten(option: str, file: Path, write: Callable[[], None]) -> str:
     except OSError as error:
         return f"{option} is {file}, which cannot be written: {error.strerror or error}"
     return ""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        import jacobians
+
+        print(f"jacobians {jacobians.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Explicit Jacobians of convolution layers: shown with symbols, proved, and held against other code."""
+    del version
 
 
 # completion in the shell ----------------------------------------------------------------------------------------------
@@ -623,6 +662,35 @@ def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
         return result.value
 
     return called
+
+
+# explain --------------------------------------------------------------------------------------------------------------
+
+
+def _names_of_explanations(begun: str) -> list[str]:
+    from jacobians.audit.explanations import names
+
+    return [name for name in names() if name.startswith(begun)]
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="What the line see: of a finding names, or a word; a list of all if left out.",
+            show_default=False,
+            autocompletion=_names_of_explanations,
+        ),
+    ] = None,
+) -> None:
+    """Explain what a finding of an audit names: what is wrong, and where to look.
+
+    Examples: `jacobians explain`, `jacobians explain filter-not-rotated`, `jacobians explain rotation`
+    """
+    from jacobians.audit import explanations
+
+    _print("\n".join(explanations.names()) if name is None else explanations.explanation(name))
 
 
 # vectors --------------------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ class Finding(notebook.Shown):
         lines += [f"  known: {each}" for each in self.known]
         lines += [f"  {name}: {text}" for name, text in (("cause", self.cause), ("cure", self.cure)) if text]
         if self.anchor:
-            lines.append(f"  see: docs/reference/atoms.md#{self.anchor}")
+            lines.append(f"  see: jacobians explain {self.anchor}")
         if self.tried:
             lines.append(f"  wrong at {self.wrong} of {self.tried} {several(self.unit)}")
         return "\n".join(lines)
