@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -380,6 +381,11 @@ def audit(
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML to FILE.", dir_okay=False)
     ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option("--write-test", metavar="FILE.py", help="Write a pytest file of this audit.", dir_okay=False),
+    ] = None,
+    show_code: Annotated[bool, typer.Option("--code", help="Print Python that reproduces each finding.")] = False,
 ) -> None:
     """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
@@ -394,7 +400,7 @@ def audit(
 
     _check_options(context, layer)
     code = () if command else (forward, backward)
-    _check_outputs(("--json", json_file), ("--junit", junit_file), code=code)
+    _check_outputs(("--json", json_file), ("--junit", junit_file), ("--write-test", test), code=code)
     _check_axes(axes)
     _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
     options: dict[str, Any] = {
@@ -418,12 +424,38 @@ def audit(
     report, status = _until_interrupted(audited)
     out = Console(highlight=False, soft_wrap=True)
     coloured = out.is_terminal and not _terminal.ascii_alone
-    say = functools.partial(_print_audit, out, report) if coloured else functools.partial(_print, report)
-    _end(status, say, _json(json_file, report.to_dict()), ("--junit", junit_file, report.to_junit()))
+    said = _audit_text(report, code=show_code)
+    say = functools.partial(_print_audit, out, said) if coloured else functools.partial(_print, said)
+    written = ""
+    if test:
+        from jacobians.audit.written_test import Code, written_test
+
+        about = Code(forward, backward, command, framework, layout, timeout or None)
+        shared: dict[str, Any] = {"dtype": dtype, "seed": seed}
+        kinds: dict[Audited, tuple[dict[str, Any], str]] = {
+            Audited.convolution: ({"spatial_ndim": axes, "bias": bias}, ""),
+            Audited.fully_connected: ({"bias": bias}, "fully_connected"),
+            Audited.softmax: ({"mean": not total}, "softmax_cross_entropy"),
+            Audited.relu: ({}, "relu"),
+        }
+        fixed, other = kinds[layer]
+        written = written_test(about, test, options, fixed | shared, other)
+    outputs = ("--junit", junit_file, report.to_junit()), ("--write-test", test, written)
+    _end(status, say, _json(json_file, report.to_dict()), *outputs)
 
 
-def _print_audit(out: Console, report: Any) -> None:
-    for line in str(report).splitlines():
+def _audit_text(report: Any, *, code: bool) -> str:
+    """Return the report, with code if that is asked for, and where something is wrong, the command that says so."""
+    parts = [str(report)]
+    for each in report.findings if code else ():
+        parts += [f"\nTo reproduce that {each.about} {each.title}:\n", each.code]
+    if report.findings:
+        parts.append(f"  again: {shlex.join(['jacobians', *sys.argv[1:]])}")
+    return "\n".join(parts)
+
+
+def _print_audit(out: Console, said: str) -> None:
+    for line in said.splitlines():
         out.print(line, markup=False, style={"✗": "bold red", "✓": "green"}.get(line[:1]))
 
 
