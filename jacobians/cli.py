@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from types import FrameType, SimpleNamespace
 from typing import Annotated, Any
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.progress import Progress
 
@@ -36,8 +38,28 @@ MOST_JOBS, MOST_AXES = 16, 3
 # Seconds for one call of code that somebody else has written.
 TIMEOUT = 60.0
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; for an option that there is none of, the nearest one is suggested."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            given, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+            if given is None or context is None or not hasattr(error, "possibilities"):
+                raise
+            known = [option for each in context.command.get_params(context) for option in each.opts]
+            suggested = nearest(given, [each for each in known if each.startswith("--")])
+            error.possibilities = [suggested.removeprefix("; did you mean ").removesuffix("?")] if suggested else None
+            raise
+
+
 app = typer.Typer(
     name="jacobians",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Explicit Jacobians of convolution layers: shown with symbols, proved, and held against other code.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -147,6 +169,24 @@ def _unwritten(option: str, file: Path, write: Callable[[], None]) -> str:
     except OSError as error:
         return f"{option} is {file}, which cannot be written: {error.strerror or error}"
     return ""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        import jacobians
+
+        print(f"jacobians {jacobians.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Explicit Jacobians of convolution layers: shown with symbols, proved, and held against other code."""
+    del version
 
 
 # completion in the shell ----------------------------------------------------------------------------------------------
@@ -341,6 +381,11 @@ def audit(
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML to FILE.", dir_okay=False)
     ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option("--write-test", metavar="FILE.py", help="Write a pytest file of this audit.", dir_okay=False),
+    ] = None,
+    show_code: Annotated[bool, typer.Option("--code", help="Print Python that reproduces each finding.")] = False,
 ) -> None:
     """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
 
@@ -355,7 +400,7 @@ def audit(
 
     _check_options(context, layer)
     code = () if command else (forward, backward)
-    _check_outputs(("--json", json_file), ("--junit", junit_file), code=code)
+    _check_outputs(("--json", json_file), ("--junit", junit_file), ("--write-test", test), code=code)
     _check_axes(axes)
     _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
     options: dict[str, Any] = {
@@ -379,12 +424,38 @@ def audit(
     report, status = _until_interrupted(audited)
     out = Console(highlight=False, soft_wrap=True)
     coloured = out.is_terminal and not _terminal.ascii_alone
-    say = functools.partial(_print_audit, out, report) if coloured else functools.partial(_print, report)
-    _end(status, say, _json(json_file, report.to_dict()), ("--junit", junit_file, report.to_junit()))
+    said = _audit_text(report, code=show_code)
+    say = functools.partial(_print_audit, out, said) if coloured else functools.partial(_print, said)
+    written = ""
+    if test:
+        from jacobians.audit.written_test import Code, written_test
+
+        about = Code(forward, backward, command, framework, layout, timeout or None)
+        shared: dict[str, Any] = {"dtype": dtype, "seed": seed}
+        kinds: dict[Audited, tuple[dict[str, Any], str]] = {
+            Audited.convolution: ({"spatial_ndim": axes, "bias": bias}, ""),
+            Audited.fully_connected: ({"bias": bias}, "fully_connected"),
+            Audited.softmax: ({"mean": not total}, "softmax_cross_entropy"),
+            Audited.relu: ({}, "relu"),
+        }
+        fixed, other = kinds[layer]
+        written = written_test(about, test, options, fixed | shared, other)
+    outputs = ("--junit", junit_file, report.to_junit()), ("--write-test", test, written)
+    _end(status, say, _json(json_file, report.to_dict()), *outputs)
 
 
-def _print_audit(out: Console, report: Any) -> None:
-    for line in str(report).splitlines():
+def _audit_text(report: Any, *, code: bool) -> str:
+    """Return the report, with code if that is asked for, and where something is wrong, the command that says so."""
+    parts = [str(report)]
+    for each in report.findings if code else ():
+        parts += [f"\nTo reproduce that {each.about} {each.title}:\n", each.code]
+    if report.findings:
+        parts.append(f"  again: {shlex.join(['jacobians', *sys.argv[1:]])}")
+    return "\n".join(parts)
+
+
+def _print_audit(out: Console, said: str) -> None:
+    for line in said.splitlines():
         out.print(line, markup=False, style={"✗": "bold red", "✓": "green"}.get(line[:1]))
 
 
@@ -623,6 +694,35 @@ def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
         return result.value
 
     return called
+
+
+# explain --------------------------------------------------------------------------------------------------------------
+
+
+def _names_of_explanations(begun: str) -> list[str]:
+    from jacobians.audit.explanations import names
+
+    return [name for name in names() if name.startswith(begun)]
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="What the line see: of a finding names, or a word; a list of all if left out.",
+            show_default=False,
+            autocompletion=_names_of_explanations,
+        ),
+    ] = None,
+) -> None:
+    """Explain what a finding of an audit names: what is wrong, and where to look.
+
+    Examples: `jacobians explain`, `jacobians explain filter-not-rotated`, `jacobians explain rotation`
+    """
+    from jacobians.audit import explanations
+
+    _print("\n".join(explanations.names()) if name is None else explanations.explanation(name))
 
 
 # vectors --------------------------------------------------------------------------------------------------------------

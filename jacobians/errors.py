@@ -1,5 +1,6 @@
 """The errors of the toolkit; each message names the argument, what it got, what it needs and the cure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,6 +57,31 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """
     import difflib
 
-    by_case = {each.casefold(): each for each in known}
-    close = difflib.get_close_matches(str(name).casefold(), by_case, n=1)
-    return f"; did you mean {by_case[close[0]]}?" if close else ""
+    wanted = str(name).casefold()
+    by_case: dict[str, str] = {}
+    for each in known:
+        by_case.setdefault(each.casefold(), each)
+    begun = [each for each in by_case if wanted and each.startswith(wanted)]
+    close = begun or difflib.get_close_matches(wanted, by_case, n=len(by_case) or 1)
+    best = min(close, key=lambda each: (_edits(wanted, each), _other_letters(wanted, each)), default=None)
+    return "" if best is None else f"; did you mean {by_case[best]}?"
+
+
+def _other_letters(one: str, other: str) -> int:
+    """Count the letters that only one of two words has."""
+    mine, theirs = Counter(one), Counter(other)
+    return ((mine - theirs) + (theirs - mine)).total()
+
+
+def _edits(one: str, other: str) -> int:
+    """Count the letters to insert, leave out, replace, or exchange with their neighbours, to make one word another."""
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, 1):
+        row = [i]
+        for j, wanted in enumerate(other, 1):
+            costs = [rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted)]
+            if i > 1 and j > 1 and (letter, one[i - 2]) == (other[j - 2], wanted):
+                costs.append(rows[-2][j - 2] + 1)
+            row.append(min(costs))
+        rows.append(row)
+    return rows[-1][-1]

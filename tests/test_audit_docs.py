@@ -1,21 +1,18 @@
-"""Every finding points to a section of docs/reference/atoms.md, whose table is what the package prints."""
+"""Every finding names a row or a section of the page that the package has, and explains."""
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
+from jacobians.audit.explanations import _italics, explanation, names, page
 from jacobians.audit.report import Finding
 from jacobians.formula.atoms import atoms
+from tests.test_cli import run
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "reference" / "atoms.md"
-TEXT = PAGE.read_text("utf-8")
-spec = importlib.util.spec_from_file_location("atoms", ROOT / "docs" / "examples" / "atoms.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+TEXT = page()
 
 SECTIONS = re.findall(r"^## .*\{ *#([\w-]+) *\}$", TEXT, re.MULTILINE)
 ROWS = re.findall(r'<a id="([\w-]+)"></a>', TEXT)
@@ -68,24 +65,48 @@ def test_sections_and_rows_have_one_anchor_each():
     assert len({*SECTIONS, *ROWS}) == len(SECTIONS) + len(ROWS)
 
 
-def test_table_is_what_the_package_prints():
-    """If this fails: python docs/examples/atoms.py docs/reference/atoms.md."""
-    assert script.ROWS.search(TEXT)[0] == script.table()
-
-
 def test_every_atom_has_a_row():
     assert [atom.name for atom in atoms()] == ROWS
 
 
 def test_a_phrase_shows_what_is_filled_in():
-    assert script.shown("{number}{what} is added{where}") == "*number*·*what* is added *where*"
+    assert _italics("{number}{what} is added{where}") == "*number*·*what* is added *where*"
 
 
-def test_script_writes_the_table_into_a_page():
-    old = f"before\n\n{script.HEADER}| old | old | old |\n\nafter\n"
-    assert script.ROWS.sub("new\n", old) == "before\n\nnew\n\nafter\n"
-
-
-def test_findings_point_to_the_page():
+def test_findings_name_what_can_be_explained():
     line = str(Finding("S", "is wrong", "values", anchor="sign")).splitlines()[1]
-    assert line == f"  see: {PAGE.relative_to(ROOT).as_posix()}#sign"
+    assert line == "  see: jacobians explain sign"
+
+
+@pytest.mark.parametrize("name", names())
+def test_everything_is_explained_in_plain_text(name):
+    said = explanation(name)
+    assert len(said.splitlines()) > 1
+    assert not re.search(r"\]\(|```|\{ *#|<!--", said)
+
+
+def test_names_are_those_of_the_page():
+    assert {*names()} == {*SECTIONS, *ROWS}
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ("rotation", "filter-not-rotated"),
+        ("Filter-Turned", "filter-turned"),
+        ("nan", "NaN"),
+        ("remainder", "The remainder"),
+    ],
+)
+def test_a_word_finds_what_has_to_do_with_it(asked, first):
+    assert explanation(asked).startswith(first)
+
+
+def test_the_command_explains(capsys, monkeypatch):
+    assert run(capsys, monkeypatch, "explain")[1].split() == [*names()]
+    status, out, _ = run(capsys, monkeypatch, "explain", "rotation")
+    assert status == 0
+    assert "np.flip(F, axis=(2, 3))" in out
+    status, _, err = run(capsys, monkeypatch, "explain", "fliter-turned")
+    assert status == 2
+    assert "did you mean filter-turned?" in err

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import jacobians
 from jacobians import cli, convolution
 
 
@@ -25,6 +26,13 @@ def test_verify_holds(capsys, monkeypatch, tmp_path) -> None:
     assert "∂l/∂s = −yᵀ/(yᵀp) · (diag(p) − ppᵀ)" in out
     assert "2 equations hold" in out
     assert json.loads(record.read_text(encoding="utf-8"))["ok"] is True
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["read", "-h"]])
+def test_version_and_help_are_said(capsys, monkeypatch, arguments) -> None:
+    status, out, err = run(capsys, monkeypatch, *arguments)
+    assert (status, err) == (0, "")
+    assert (jacobians.__version__ if "--version" in arguments else "Usage: jacobians") in out
 
 
 def test_verify_fails_with_status_1_and_names_the_equation(capsys, monkeypatch, tmp_path) -> None:
@@ -65,6 +73,8 @@ def test_verify_in_several_processes(capsys, monkeypatch) -> None:
         (["show", "--fomat", "text"], "No such option: --fomat"),
         (["prove"], "No such command"),
         (["verfy"], "Did you mean 'verify'?"),
+        (["audit", "x.py:f", "--pad", "1"], "(Possible options: --padding)"),
+        (["verify", "--only", "L81"], "did you mean L18?"),
         (["verify", "--only", "l18,L4"], "did you mean L18?"),
     ],
 )

@@ -16,7 +16,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 import jacobians
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "jacobians").rglob("*.md")])
 MODULES = ["jacobians", *sorted(module.name for module in pkgutil.walk_packages(jacobians.__path__, "jacobians."))]
 
 RUN = {"python", "pycon"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -127,7 +127,7 @@ class Finding(notebook.Shown):
         lines += [f"  observed: {each}" for each in self.known]
         lines += [f"  {name}: {text}" for name, text in (("cause", self.cause), ("cure", self.cure)) if text]
         if self.anchor:
-            lines.append(f"  see: docs/reference/atoms.md#{self.anchor}")
+            lines.append(f"  see: jacobians explain {self.anchor}")
         if self.tried:
             lines.append(f"  fails for {self.wrong} of the {self.tried} {several(self.unit)} tried")
         return "\n".join(lines)
@@ -170,6 +170,8 @@ class AuditReport(notebook.Shown):
         What was tried, in the singular: a layer, or a case or a mini-batch of one layer.
     interrupted : str
         How far it came where a Ctrl-C has ended it, in words; empty if it came to its end.
+    seconds : dict of str to float
+        How long the calls took, by what was looked at; the results of one function have equal parts.
     """
 
     findings: tuple[Finding, ...]
@@ -182,6 +184,7 @@ class AuditReport(notebook.Shown):
     seed: int
     unit: str = "layer"
     interrupted: str = ""
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -201,6 +204,7 @@ class AuditReport(notebook.Shown):
         AuditError
             With the whole text otherwise.
         """
+        __tracebackhide__ = True
         if not self.ok:
             raise AuditError(str(self))
         return self
@@ -208,6 +212,7 @@ class AuditReport(notebook.Shown):
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain values, for machines: the attributes, and ``ok``."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        fields["seconds"] = dict(self.seconds)
         return {"ok": self.ok, **fields, "findings": [each.to_dict() for each in self.findings]}
 
     def to_junit(self) -> str:
@@ -216,9 +221,11 @@ class AuditReport(notebook.Shown):
         failed = {about for finding in self.findings for about in (finding.about, *finding.follows)}
         undecided = [each for each in subjects if self.interrupted and each not in failed]
         counts = {"tests": str(len(subjects)), "failures": str(len(failed)), "errors": str(len(undecided))}
+        counts["time"] = f"{sum(self.seconds.values()):.3f}"
         suite = ET.Element("testsuite", {"name": "jacobians audit", **counts})
         for subject in subjects:
             case = ET.SubElement(suite, "testcase", classname=f"audit {self.options}", name=subject)
+            case.set("time", f"{self.seconds.get(subject, 0):.3f}")
             for finding in self.findings:
                 if subject in {finding.about, *finding.follows}:
                     ET.SubElement(case, "failure", message=f"{finding.about} {finding.title}").text = str(finding)

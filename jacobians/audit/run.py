@@ -102,6 +102,9 @@ def _found(run: Run, executor: Executor | None, findings: list[Finding]) -> Frac
 def _report(
     run: Run, findings: Sequence[Finding], notes: Sequence[str], miss: Fraction | None, *, interrupted: str = ""
 ) -> AuditReport:
+    gives = run.subject.gives
+    parts = {side: each / len(gives[side]) for side, each in run.subject.seconds.items()}
+    seconds = {run.label(name): part for side, part in parts.items() for name in gives[side]}
     return AuditReport(
         tuple(findings),
         tuple(notes),
@@ -113,6 +116,7 @@ def _report(
         run.seed,
         run.layer.unit,
         interrupted,
+        seconds,
     )
 
 

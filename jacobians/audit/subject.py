@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import sysconfig
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -126,6 +127,8 @@ class Subject:
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
         self.outsized = collections.Counter[str]()
+        # That all calls of a function took, the way to another process and back included.
+        self.seconds = collections.defaultdict[str, float](float)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +157,9 @@ class Subject:
             given = {letter: (arrange or {}).get(letter, np.array)(arrays[letter]) for letter in self.takes[side]}
             labels = {name: self.labels[name] for name in self.gives[side]}
             spoiled = [(each.shape, each.dtype) for each in arrays.values()]
+            start = time.perf_counter()
             results = call(self.functions[side], Call(given, labels, spoiled, self.calls, layout, fill))
+            self.seconds[side] += time.perf_counter() - start
             self.outsized[side] += any(each.held > LARGE for each in results.values())
             found |= results
         return found
