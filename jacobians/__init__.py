@@ -12,7 +12,7 @@ from jacobians.audit import (
     audit_softmax_cross_entropy,
 )
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient, rot180, zero_pad
-from jacobians.errors import AuditError, DtypeError, ShapeError, TooLargeError, VerificationError
+from jacobians.errors import AuditError, CallError, DtypeError, ShapeError, TooLargeError, VerificationError
 from jacobians.geometry import Geometry
 from jacobians.matrices import (
     filter_matrix,
@@ -27,6 +27,7 @@ from jacobians.verify import Report, verify
 __all__ = [
     "AuditError",
     "AuditReport",
+    "CallError",
     "DtypeError",
     "Geometry",
     "Report",

@@ -6,7 +6,6 @@ It is the only place that prints.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
 import json
 import os
@@ -27,7 +26,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jacobians import files, signs, workers
-from jacobians.errors import DtypeError, Interrupted, ShapeError, nearest
+from jacobians.errors import CallError, DtypeError, Interrupted, ShapeError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
@@ -86,7 +85,7 @@ def main() -> None:
             app(prog_name="jacobians")  # also as python -m jacobians, which shells complete nothing for
         finally:
             print(end="", flush=True)
-    except (ShapeError, DtypeError, OverflowError, IndexError, ValueError, ChildProcessError) as error:
+    except (ShapeError, DtypeError, CallError, OverflowError, IndexError, ValueError, ChildProcessError) as error:
         _refuse(str(error))
     except MemoryError as error:
         _refuse(str(error) or "there is not enough memory; take smaller layers, or end other programs")
@@ -332,7 +331,7 @@ def audit(
     forward: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE.py:FORWARD",
+            metavar="WHERE:FORWARD",
             help="The forward pass, or the backward pass of a ReLU; FILE.py:- to audit the backward pass alone.",
             show_default=False,
         ),
@@ -352,15 +351,23 @@ def audit(
         ),
     ] = None,
     stride: Annotated[
-        str, typer.Option(metavar="S[,S]", help="What the code was fixed to: one, or one per axis.")
-    ] = "1",
+        str | None,
+        typer.Option(metavar="S[,S]", help="Passed where the code takes it, else what it is fixed to; 1 by default."),
+    ] = None,
     padding: Annotated[
-        str, typer.Option(metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
-    ] = "0",
-    dilation: Annotated[str, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = "1",
-    groups: Annotated[int, typer.Option(help="Groups of planes.")] = 1,
+        str | None,
+        typer.Option(
+            metavar="P[,P]",
+            help="One, one per axis, before:after per axis, valid, same, same-lower or same-tf; 0 by default.",
+        ),
+    ] = None,
+    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One, or one per axis; 1 by default.")] = None,
+    groups: Annotated[int | None, typer.Option(help="Groups of planes; 1 by default.")] = None,
     axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
-    bias: Annotated[bool, typer.Option("--bias", help="The functions take a bias, and return its gradient.")] = False,
+    bias: Annotated[
+        bool | None,
+        typer.Option("--bias/--no-bias", help="Whether there is a bias, and its gradient; else it is found out."),
+    ] = None,
     dtype: Annotated[
         str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.", autocompletion=_names_of_dtypes)
     ] = "float64",
@@ -371,6 +378,14 @@ def audit(
     layout: Annotated[
         str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default planes first.")
     ] = None,
+    taps: Annotated[
+        str | None, typer.Option(metavar="KxL", help="The code is for filters of this size alone, like 3x3.")
+    ] = None,
+    square: Annotated[
+        bool, typer.Option("--square", help="The code is for filters and images as wide as high alone.")
+    ] = False,
+    odd: Annotated[bool, typer.Option("--odd", help="The code is for filters of odd sizes alone.")] = False,
+    one_plane: Annotated[bool, typer.Option("--one-plane", help="The code is for images of one plane alone.")] = False,
     torch: Annotated[bool, typer.Option("--torch", help="FORWARD is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FORWARD is a JAX function.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
@@ -387,16 +402,30 @@ def audit(
     ] = None,
     show_code: Annotated[bool, typer.Option("--code", help="Print Python that reproduces each finding.")] = False,
 ) -> None:
-    """Hold a convolution, or another layer, in FILE.py against the explicit matrices, and say what is wrong with it.
+    """Hold a convolution, or another layer, against the explicit matrices, and say what is wrong with it.
 
-    Exit status 0 if it is right, 1 if it is not, 2 if the arguments are unusable or a file cannot be written, 130 after
-    Ctrl-C, which prints what was found until then, and writes it marked as interrupted.
+    FORWARD and BACKWARD name a function, a class, a method or an object, in a file or a module: FILE.py:NAME or
+    package.module:NAME. An audit makes an object of a class for each layer, puts F into its weights, and passes options
+    by the names of parameters, such as stride, pad and dilation. How it calls the code is a note of the report.
+
+    \b
+    forward(X, F[, b]) -> S                    X (N, d, h, w)   F (n, d/groups, k, l)   b (n,)   S (N, n, h', w')
+    backward(X, F, [b,] G) -> (dX, dF[, db])   G is ∂l/∂S, of the shape of S
+    forward(X, F, b, conv_param) -> (S, cache), backward(G, cache) -> (dX, dF, db)
+    class Conv: __init__(in_channels, out_channels, kernel_size, …), forward(X), backward(G)
+
+    Exit status 0 if it is right, 1 if it is not, 2 if the code cannot be called, the arguments are unusable or a file
+    cannot be written, 130 after Ctrl-C, which prints what was found until then, and writes it marked as interrupted.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
+    `jacobians audit mypackage.layers:Conv --stride 2`, `jacobians audit conv.py:Conv.forward`,
+    `jacobians audit cs231n.py:conv_forward --backward conv_backward --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
     `jacobians audit layer.py:relu_backward --layer relu`, `jacobians audit --command './conv {case}' --stride 2`
-    """
+    """  # noqa: D301  # it is what keeps the lines apart
     import jacobians
+    from jacobians.audit.cases import Only
+    from jacobians.audit.loading import load_both
 
     _check_options(context, layer)
     code = () if command else (forward, backward)
@@ -404,22 +433,36 @@ def audit(
     _check_axes(axes)
     _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
     options: dict[str, Any] = {
-        "stride": _per_axis("--stride", stride),
-        "padding": _padding(padding),
-        "dilation": _per_axis("--dilation", dilation),
+        "stride": stride and _per_axis("--stride", stride),
+        "padding": padding and _padding(padding),
+        "dilation": dilation and _per_axis("--dilation", dilation),
         "groups": groups,
     }
-    framework = "torch" if torch else "jax" if jax else ""
-    load = functools.partial(_functions, forward or "", backward, framework, layout, options, dtype=dtype, bias=bias)
+    where = None
+    if taps or square or odd or one_plane:
+        only = None if taps is None else _sizes("--taps", taps)
+        where = Only(taps=only, square_filters=square, square_images=square, odd=odd, one_plane=one_plane)
+    framework = "" if command else _framework(torch, jax, forward or "", backward)
+    if not command:
+        _check_names(forward or "", backward)
 
     def audited() -> Any:
         if command:
-            functions = _programs(command, backward, layout, options, bias=bias, timeout=timeout)
+            functions = _programs(command, backward, options, bias=bool(bias), timeout=timeout)
         else:
-            functions = _isolated((forward or "", backward), load, timeout)
+            load = functools.partial(load_both, forward or "", backward)
+            functions = _isolated(load, timeout, forward, backward)
         if layer is Audited.convolution:
-            return jacobians.audit(*functions, **options, spatial_ndim=axes, bias=bias, dtype=dtype, seed=seed)
-        return _audit_other(layer, *functions, bias=bias, total=total, dtype=dtype, seed=seed)
+            more: dict[str, Any] = {
+                "spatial_ndim": axes,
+                "bias": bias,
+                "dtype": dtype,
+                "layout": layout,
+                "framework": framework,
+                "where": where,
+            }
+            return jacobians.audit(functions[0], functions[1], **options, **more, seed=seed)
+        return _audit_other(layer, *functions, bias=bool(bias), total=total, dtype=dtype, seed=seed)
 
     report, status = _until_interrupted(audited)
     out = Console(highlight=False, soft_wrap=True)
@@ -433,12 +476,13 @@ def audit(
         about = Code(forward, backward, command, framework, layout, timeout or None)
         shared: dict[str, Any] = {"dtype": dtype, "seed": seed}
         kinds: dict[Audited, tuple[dict[str, Any], str]] = {
-            Audited.convolution: ({"spatial_ndim": axes, "bias": bias}, ""),
-            Audited.fully_connected: ({"bias": bias}, "fully_connected"),
+            Audited.convolution: ({"spatial_ndim": axes} | ({} if bias is None else {"bias": bias}), ""),
+            Audited.fully_connected: ({"bias": bool(bias)}, "fully_connected"),
             Audited.softmax: ({"mean": not total}, "softmax_cross_entropy"),
             Audited.relu: ({}, "relu"),
         }
         fixed, other = kinds[layer]
+        options = {name: value for name, value in options.items() if value is not None}
         written = written_test(about, test, options, fixed | shared, other)
     outputs = ("--junit", junit_file, report.to_junit()), ("--write-test", test, written)
     _end(status, say, _json(json_file, report.to_dict()), *outputs)
@@ -483,20 +527,33 @@ def _check_kind(named: dict[str, str | None], frameworks: dict[str, bool]) -> No
         _refuse(f"--command is a program of its own; leave {given[0]} out")
 
 
-def _programs(
-    command: str, backward: str | None, layout: str | None, options: dict[str, Any], *, bias: bool, timeout: float
-) -> Functions:
+def _programs(command: str, backward: str | None, options: dict[str, Any], *, bias: bool, timeout: float) -> Functions:
     from jacobians.audit.command import from_command
-    from jacobians.audit.layouts import with_layout
 
     if command == "-" and backward is None:
         _refuse("--command is -, for the backward pass alone; it needs --backward")
     forward = None if command == "-" else command
-    programs = from_command(forward, backward, **options, bias=bias, timeout=timeout or None)
-    return programs if layout is None else with_layout(*programs, layout, **options)
+    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    given = usual | {name: value for name, value in options.items() if value is not None}
+    return from_command(forward, backward, **given, bias=bias, timeout=timeout or None)
 
 
-def _isolated(names: tuple[str, str | None], load: Callable[[], Functions], timeout: float) -> Functions:
+def _framework(torch: bool, jax: bool, forward: str, backward: str | None = None) -> str:
+    if torch and jax:
+        _refuse("--torch and --jax are both given; a function is of one of them")
+    if (torch or jax) and (backward is not None or forward.endswith(":-")):
+        _refuse("--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives")
+    return "torch" if torch else "jax" if jax else ""
+
+
+def _check_names(forward: str, backward: str | None) -> None:
+    if ":" not in forward:
+        _refuse(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
+    if forward.endswith(":-") and backward is None:
+        _refuse(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")
+
+
+def _isolated(load: Callable[[], Functions], timeout: float, *names: str | None) -> Functions:
     """Load code in a process of its own; what does not load is no verdict on what it computes."""
     from jacobians.audit.isolation import NOT_LOADING, isolated
 
@@ -528,78 +585,6 @@ def _audit_other(
     if len(passes) > 1:
         _refuse("--backward is given besides a function; --layer relu audits the backward pass alone: name that one")
     return jacobians.audit_relu(passes[0], dtype=dtype, seed=seed)
-
-
-def _functions(
-    forward: str,
-    backward: str | None,
-    framework: str,
-    layout: str | None,
-    options: dict[str, Any],
-    *,
-    dtype: str,
-    bias: bool,
-) -> Functions:
-    """Load the code under audit, in the process that runs it."""
-    functions = _loaded(forward, backward, framework, dtype=dtype, bias=bias)
-    if layout is None:
-        return functions
-    from jacobians.audit.layouts import with_layout
-
-    return with_layout(*functions, layout, **options)
-
-
-def _loaded(forward: str, backward: str | None, framework: str, *, dtype: str, bias: bool) -> Functions:
-    file, _, name = forward.rpartition(":")
-    if not file:
-        raise ValueError(f"FORWARD is {forward!r}; it needs a file and a function in it, like conv.py:forward")
-    given = None if name == "-" else _load(file, name)
-    if framework:
-        from jacobians.audit.frameworks import from_jax, from_torch
-
-        if backward is not None or given is None:
-            raise ValueError(
-                "--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives"
-            )
-        try:
-            return from_torch(given, dtype=dtype, bias=bias) if framework == "torch" else from_jax(given, bias=bias)
-        except TypeError as error:
-            message = str(error).replace("pass bias=True", "pass --bias").replace("leave bias=True", "leave --bias")
-            raise ValueError(message) from error
-        except ModuleNotFoundError as error:
-            raise ValueError(f"--{framework} needs {error.name}: pip install 'jacobians[{framework}]'") from error
-    if backward is None:
-        if given is None:
-            raise ValueError(f"FORWARD is {forward!r}, for the backward pass alone; it needs --backward")
-        return given, None
-    where, _, called = backward.rpartition(":")
-    return given, _load(where or file, called)
-
-
-def _load(file: str, name: str) -> Callable[..., Any]:
-    """Load a function from a file, as if the file were run from its own folder."""
-    from jacobians.audit.subject import said
-
-    path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"{file} does not exist; name a Python file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{file} is no Python file; its name needs to end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.absolute()))
-    sys.modules.setdefault(path.stem, module)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:  # whatever the file does wrong is the user's to know
-        raise ValueError(f"{file} does not load: {said(error)}") from error
-    function: Callable[..., Any] | None = getattr(module, name, None)
-    if function is None or not callable(function):
-        known = [each for each in vars(module) if callable(getattr(module, each)) and not each.startswith("_")]
-        raise ValueError(
-            f"{file} has no function {name!r}" + (nearest(name, known) or f"; it has {', '.join(known) or 'none'}")
-        )
-    return function
 
 
 def _check_outputs(*outputs: tuple[str, Path | None], code: Sequence[str | None] = ()) -> None:
@@ -660,14 +645,12 @@ def read(
 
     _check_outputs(("--json", json_file), code=(function,))
     _check_axes(axes)
-    if torch and jax:
-        _refuse("--torch and --jax are both given; a function is of one of them")
+    framework = _framework(torch, jax, function.removesuffix(":-"))
     file, _, name = function.rpartition(":")
     if not file or name == "-":
         _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
-    framework = "torch" if torch else "jax" if jax else ""
-    load = functools.partial(_loaded, function, None, framework, dtype=dtype, bias=bias)
-    forward, _ = _isolated((function, None), load, timeout)
+    load = functools.partial(_loaded, function, framework, dtype=dtype, bias=bias)
+    forward, _ = _isolated(load, timeout, function)
     options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
     assert forward is not None
     try:
@@ -677,6 +660,15 @@ def read(
     else:
         record, said, status = found.to_dict(), found.write("latex") if latex else str(found), HOLDS
     _end(status, functools.partial(_print, said), _json(json_file, record))
+
+
+def _loaded(function: str, framework: str, *, dtype: str, bias: bool) -> Functions:
+    """Load a function in the process that runs it."""
+    from jacobians.audit.frameworks import in_framework
+    from jacobians.audit.loading import load_both
+
+    found, _ = load_both(function, None)
+    return in_framework(framework, found, dtype=dtype, bias=bias) if framework else (found, None)
 
 
 def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -872,7 +864,7 @@ def _per_axis(option: str, text: str) -> int | tuple[int, ...]:
 
 
 def _padding(text: str) -> Any:
-    if text.isalpha():
+    if text.replace("-", "").isalpha():
         return text
     needs = "a number, one per axis like 1,0, before:after like 1:0,0:2, valid or same"
     sides = [tuple(_whole_number("--padding", part, needs) for part in axis.split(":")) for axis in text.split(",")]

@@ -4,7 +4,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["AuditError", "DtypeError", "Interrupted", "ShapeError", "TooLargeError", "VerificationError", "nearest"]
+__all__ = [
+    "AuditError",
+    "CallError",
+    "DtypeError",
+    "Interrupted",
+    "ShapeError",
+    "TooLargeError",
+    "VerificationError",
+    "nearest",
+]
 
 
 class ShapeError(ValueError):
@@ -25,6 +34,10 @@ class VerificationError(AssertionError):
 
 class AuditError(AssertionError):
     """Somebody's forward or backward pass is wrong."""
+
+
+class CallError(TypeError):
+    """The code under audit cannot be called as an audit calls code; that is no verdict on what it computes."""
 
 
 class Interrupted(KeyboardInterrupt):

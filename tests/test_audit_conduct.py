@@ -464,20 +464,6 @@ def test_code_that_ends_the_program_is_a_finding():
     assert finding.title.startswith("raises on a legal layer: SystemExit: no square")
 
 
-@pytest.mark.parametrize(
-    ("functions", "cure"),
-    [
-        ((lambda X: X,), "audit expects forward(X, F) to return the array S."),
-        ((PLAIN.forward, lambda G: G), "audit expects backward(X, F, G) to return the arrays (∂l/∂X, ∂l/∂F)."),
-    ],
-)
-def test_a_function_that_takes_other_arguments(functions, cure):
-    finding = first(*functions)
-    assert finding.cure == f"Every call fails. Check the signature, the adapter and the options: {cure}"
-    assert "TypeError" in finding.known[0]
-    assert "Traceback (most recent call last)" in finding.known[0]
-
-
 def test_an_exception_at_all_layers_that_is_none_of_arguments():
     def refuse(X, F):
         raise ValueError("no")

@@ -71,11 +71,12 @@ def test_the_command_writes_a_file_that_runs_by_itself(capsys, monkeypatch, tmp_
 @pytest.mark.parametrize(
     ("code", "expression"),
     [
-        (Code("a.py:conv", framework="torch"), "from_torch(a.conv, dtype='float64', bias=False)"),
-        (Code("a.py:conv", framework="jax"), "from_jax(a.conv, bias=False)"),
+        (Code("a.py:conv", framework="torch"), "(a.conv, None)"),
+        (Code("a.py:conv", framework="jax"), "(a.conv, None)"),
+        (Code("a.b:Conv", framework="torch"), "(code_a_b.Conv, None)"),
         (Code("a.py:-", "grad"), "(None, a.grad)"),
         (Code("a.py:f", "b.py:g"), "(a.f, b.g)"),
-        (Code("a.py:f", layout="NHWC,HWIO->NHWC"), "with_layout(*(a.f, None), 'NHWC,HWIO->NHWC', **options)"),
+        (Code("a.py:f", layout="NHWC,HWIO->NHWC"), "(a.f, None)"),
         (
             Code(None, "./g {case}", command="./f {case}", timeout=9),
             "from_command('./f {case}', './g {case}', **options, bias=False, timeout=9)",
@@ -86,6 +87,9 @@ def test_every_kind_of_code_is_called_as_it_was_audited(code, expression, tmp_pa
     text = written_test(code, tmp_path / "t.py", OPTIONS, FIXED)
     compile(text, "t.py", "exec")
     assert re.search(r"functions = (.*)", text)[1] == expression
+    for name in ("framework", "layout"):
+        value = getattr(code, name)
+        assert (f"{name}={value!r}" in text) == bool(value)
 
 
 def test_softmax_takes_its_passes_the_other_way_round(tmp_path):

@@ -9,16 +9,18 @@ from typing import Any
 import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag
+from jacobians.audit.cases import Only
 from jacobians.audit.command import from_command
 from jacobians.audit.frameworks import from_jax, from_torch
-from jacobians.audit.isolation import isolated
-from jacobians.audit.layers.convolution import Convolution, options
+from jacobians.audit.isolation import isolated, prepared
+from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.layers.fully_connected import fully_connected
 from jacobians.audit.layers.relu import Relu
 from jacobians.audit.layers.softmax import DTYPES as SOFTMAX_DTYPES
 from jacobians.audit.layers.softmax import Softmax
 from jacobians.audit.layouts import with_layout
 from jacobians.audit.numbers import DTYPES
+from jacobians.audit.programs import Wanted
 from jacobians.audit.report import AuditReport, Finding
 from jacobians.audit.run import audited
 from jacobians.errors import Interrupted
@@ -44,16 +46,19 @@ def audit(
     forward: Callable[..., Any] | None,
     backward: Callable[..., Any] | None = None,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: int | str | Sequence[int] | Sequence[Sequence[int]] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
+    stride: int | Sequence[int] | None = None,
+    padding: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
+    dilation: int | Sequence[int] | None = None,
+    groups: int | None = None,
     spatial_ndim: int = 2,
-    bias: bool = False,
+    bias: bool | None = None,
     dtype: npt.DTypeLike = "float64",
     geometries: Iterable[Geometry] | None = None,
     seed: int = 0,
     executor: Executor | None = None,
+    layout: str | None = None,
+    framework: str = "",
+    where: Callable[[Geometry], bool] | Only | None = None,
 ) -> AuditReport:
     """Hold somebody's convolution against the explicit matrices, and say what is wrong with it.
 
@@ -117,9 +122,11 @@ def audit(
     >>> report.ok
     True
     """
-    given = options(stride, padding, dilation, groups, spatial_ndim, bias=bias, dtype=dtype)
-    functions = {"forward": forward, "backward": backward}
-    return audited(Convolution(given.dtype, given), functions, seed, geometries=geometries, executor=executor)
+    only = where if where is None or isinstance(where, Only) else Only(where=where)
+    options = (stride, padding, dilation, groups, spatial_ndim, bias, dtype)
+    found = prepared(forward, backward, Wanted(*options, layout, framework, only))
+    layer = Convolution(found.options.dtype, found.options)
+    return audited(layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes)
 
 
 def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64", seed: int = 0) -> AuditReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -18,9 +19,9 @@ import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag, instance
 from jacobians.audit.numbers import DTYPES
-from jacobians.errors import DtypeError
+from jacobians.errors import CallError, DtypeError
 
-__all__ = ["from_jax", "from_torch"]
+__all__ = ["from_jax", "from_torch", "in_framework", "module_of"]
 
 Array = npt.NDArray[Any]
 Tensor = Any  # of a framework that need not be installed
@@ -147,6 +148,25 @@ def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
             return tuple(np.array(each) for each in transposed(G))
 
     return _checked("from_jax", "jax.vjp", run, pull_back, bias=bias)
+
+
+def in_framework(framework: str, forward: Any, *, dtype: npt.DTypeLike | None, bias: bool) -> Functions:
+    """Make functions of NumPy arrays from one of a framework, by its name; what cannot be is no verdict on it."""
+    try:
+        return from_torch(forward, dtype=dtype, bias=bias) if framework == "torch" else from_jax(forward, bias=bias)
+    except TypeError as error:
+        raise CallError(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--{framework} needs {error.name}: pip install 'jacobians[{framework}]'") from error
+
+
+def module_of(function: Any) -> Any:
+    """Return the PyTorch module that holds the weights of a module, or None of anything else; PyTorch is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None or isinstance(function, type) or not isinstance(function, torch.nn.Module):
+        return None
+    owners = [each for each in function.modules() if dict(each.named_parameters(recurse=False))]
+    return owners[0] if len(owners) == 1 else function
 
 
 def _checked(

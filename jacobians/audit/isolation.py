@@ -26,10 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.arguments import instance, real, shown
+from jacobians.audit.binding import bound
+from jacobians.audit.programs import Bound, Wanted
 from jacobians.audit.subject import ENDED, LATE, UNTRIED, Call, Result, call, said
 from jacobians.workers import Worker
 
-__all__ = ["Isolated", "isolated"]
+__all__ = ["Isolated", "isolated", "prepared"]
 
 Array = npt.NDArray[Any]
 Functions = tuple[Callable[..., Any] | None, Callable[..., Any] | None]
@@ -92,12 +94,22 @@ def isolated(load: Callable[[], Functions], *, timeout: float | None = None) -> 
     return forward and Isolated(code, "forward", *forward), backward and Isolated(code, "backward", *backward)
 
 
+def prepared(forward: Any, backward: Any, wanted: Wanted) -> Bound:
+    """Find out how code is called, in the process that it is in, as `bound` does."""
+    code = next((each.code for each in (forward, backward) if isinstance(each, Isolated)), None)
+    if code is None:
+        return bound({"forward": forward, "backward": backward}, wanted)
+    return code.prepared({"forward": forward, "backward": backward}, wanted)
+
+
 class Isolated:
     """A function that runs in another process."""
 
-    def __init__(self, code: _Code, which: str, module: str, qualname: str, layout: str) -> None:
+    def __init__(self, code: _Code, which: str, module: str, qualname: str, layout: str, text: str) -> None:
         self.code, self.which, self.layout = code, which, layout
         self.__module__, self.__qualname__ = module, qualname
+        if text:
+            self.source = lambda name, given: text.replace("NAME", name)
 
     def __call__(self, *arrays: Array) -> Any:
         """Refuse: what a call gives there is for an audit."""
@@ -120,10 +132,12 @@ class _Code:
         # None where a call was broken off: what it gives is not to be taken for what the next one gives.
         self.worker: Worker | None = None
         self.left = MOST_PRINTED
+        # What the code is to be called for; nothing where finding out how took its process down.
+        self.wanted: Wanted | None = None
 
     def start(self) -> Any:
         """Start the process; return (module, name, layout) of its functions, or raise what loading raised."""
-        self.worker = Worker(_serve, self.load, not self.ends, output=self._passed_on)
+        self.worker = Worker(_serve, self.load, self.wanted, not self.ends, output=self._passed_on)
         try:
             self.worker.receive(None)  # it is there; what takes time from here on is the code's
             known, raised = self._answer()
@@ -132,6 +146,28 @@ class _Code:
         if raised:
             raise _unpacked(*raised)
         return known
+
+    def prepared(self, functions: dict[str, Any], wanted: Wanted) -> Bound:
+        """Find out how the code is called; where its process dies of that, it is called as an audit calls functions."""
+        only = wanted.only
+        # A predicate is for the audit, which is here.
+        sent = wanted if only is None else dataclasses.replace(wanted, only=dataclasses.replace(only, where=None))
+        with self.lock:
+            if self.worker is None:
+                self.start()
+            try:
+                found, raised = self._answer(sent)
+            except (EOFError, ConnectionError, TimeoutError):
+                self.start()
+                return Bound(functions, wanted.options({}, bias=bool(wanted.bias)))
+        if raised:
+            raise _unpacked(*raised)
+        self.wanted = sent
+        known, options, notes = found
+        if only is not None:
+            options = dataclasses.replace(options, only=only.joined(options.only))
+        made = zip(PASSES, known, strict=True)
+        return Bound({side: each and Isolated(self, side, *each) for side, each in made}, options, notes)
 
     def results(self, which: str, asked: Call) -> dict[str, Result]:
         """Make one call; where the process dies of it, or it is late, that is the result."""
@@ -260,7 +296,7 @@ def _unpacked(text: str, packed: bytes) -> Exception:
 # in the other process -------------------------------------------------------------------------------------------------
 
 
-def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -> None:  # noqa: FBT001  # a process takes its arguments by position
+def _serve(connection: Connection, load: Callable[[], Functions], wanted: Wanted | None, first: bool) -> None:  # noqa: FBT001  # a process takes its arguments by position
     """Load the code, then answer calls until there are no more."""
     connection.send("ready")
     if first:
@@ -268,23 +304,29 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
     process = os.getpid()
     try:
         functions: dict[str, Any] = dict(zip(PASSES, load(), strict=True))
+        if wanted is not None:
+            functions = dict(bound(functions, wanted).functions)
     except BaseException as error:  # whatever it is, the audit is told
-        packed = b""
-        with contextlib.suppress(BaseException):  # whatever its parts raise
-            packed = pickle.dumps(error)
-        connection.send((None, (said(error), packed)))
+        connection.send((None, _packed(error)))
         return
     finally:
         if os.getpid() != process:  # a child that the code has forked
             os._exit(1)
-    attributes = ("__module__", "__qualname__", "layout")
-    known = [each if each is None else [getattr(each, name, "") for name in attributes] for each in functions.values()]
-    connection.send((known, None))
+    connection.send((_known(functions), None))
     kept: collections.deque[Any] = collections.deque(maxlen=KEPT)
     count = 0
     with contextlib.suppress(EOFError):
         while True:
             asked = connection.recv()
+            if isinstance(asked, Wanted):
+                try:
+                    found_out = bound(functions, asked)
+                except BaseException as error:  # whatever it is, the audit is told
+                    connection.send((None, _packed(error)))
+                    continue
+                functions = dict(found_out.functions)
+                connection.send(((_known(functions), found_out.options, found_out.notes), None))
+                continue
             if isinstance(asked, int):
                 connection.send(np.array(kept[asked - count]))  # the last one is number count − 1
                 continue
@@ -300,3 +342,19 @@ def _serve(connection: Connection, load: Callable[[], Functions], first: bool) -
             except BaseException as error:  # nothing of it was sent: it is packed first
                 text = f"returned what cannot be sent from its process: {said(error)}"
                 connection.send(_none(made, text))
+
+
+def _known(functions: dict[str, Any]) -> list[list[Any] | None]:
+    """Return what is known of functions in the process that asks."""
+    usual = {"__module__": "", "__qualname__": "", "layout": "", "text": ""}
+    return [
+        None if each is None else [getattr(each, name, value) for name, value in usual.items()]
+        for each in functions.values()
+    ]
+
+
+def _packed(error: BaseException) -> tuple[str, bytes]:
+    packed = b""
+    with contextlib.suppress(BaseException):  # whatever its parts raise
+        packed = pickle.dumps(error)
+    return said(error), packed

@@ -30,7 +30,7 @@ from jacobians.formula.layouts import Order, parse
 from jacobians.geometry import Geometry
 from jacobians.sizes import available
 
-__all__ = ["check_functions", "in_layout", "with_layout"]
+__all__ = ["PerLayer", "adapter_of", "check_functions", "in_adapter", "in_layout", "with_layout"]
 
 Array = npt.NDArray[Any]
 
@@ -104,6 +104,24 @@ def in_layout(function: Callable[..., Any], gives: tuple[str, ...], layout: str)
     return dataclasses.replace(own, layout=layout, orders=parse(layout))
 
 
+class PerLayer:
+    """Code that is called in another way at each layer."""
+
+    def at(self, X: tuple[int, ...], F: tuple[int, ...], orders: Mapping[str, Order]) -> Callable[..., Any]:
+        """Return a function of arrays in these orders, at the layer of X and F of these shapes planes first."""
+        raise NotImplementedError
+
+
+def adapter_of(function: Any) -> _Adapted | None:
+    """Return the adapter that `with_layout` has made; None of other functions."""
+    return function if isinstance(function, _Adapted) else None
+
+
+def in_adapter(function: PerLayer, adapter: _Adapted, gives: tuple[str, ...]) -> _Adapted:
+    """Put code into an adapter, in the place of what it is called by."""
+    return dataclasses.replace(adapter, function=function, gives=gives)
+
+
 def check_functions(functions: Mapping[str, Any]) -> None:
     """Refuse what is no function, by the name of the argument."""
     for name, function in functions.items():
@@ -115,7 +133,7 @@ def check_functions(functions: Mapping[str, Any]) -> None:
 class _Adapted:
     """Code in a layout of its own, as a function of arrays with planes first."""
 
-    function: Callable[..., Any]
+    function: Callable[..., Any] | PerLayer
     gives: tuple[str, ...]
     layout: str
     orders: Mapping[str, Order]
@@ -143,7 +161,10 @@ class _Adapted:
         """Call the code in its own layout; what it writes into its inputs is written back."""
         orders = {**self.orders, "G": self.orders["S"]}
         turned = {name: orders[name].give(array) if name in orders else array for name, array in given.items()}
-        returned = self.function(*turned.values())
+        function = self.function
+        if isinstance(function, PerLayer):
+            function = function.at(given["X"].shape, given["F"].shape, self.orders)
+        returned = function(*turned.values())
         for name, array in given.items():
             if array.flags.writeable and not np.may_share_memory(array, turned[name]):
                 array[...] = orders[name].take(name, turned[name], array.shape)

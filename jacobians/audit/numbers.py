@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.cases import Case, Options
+from jacobians.audit.cases import DTYPES, Case, Options
 from jacobians.audit.layer import REAL, Probe
 from jacobians.errors import ShapeError
 from jacobians.evidence import exact
@@ -36,7 +36,6 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 # Probability with which a wrong bilinear form may pass at one layer.
 TARGET = Fraction(1, 2**60)
 # Draws after which a layer is left as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -27,9 +28,9 @@ from jacobians.audit.layer import REAL, Layer
 from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding, several
-from jacobians.audit.subject import Subject
+from jacobians.audit.subject import Subject, about_arguments
 from jacobians.audit.surroundings import functions_kept, random_numbers_kept
-from jacobians.errors import Interrupted, ShapeError
+from jacobians.errors import CallError, Interrupted, ShapeError
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
 
@@ -54,10 +55,12 @@ def audited(
     *,
     geometries: Iterable[Geometry] | None = None,
     executor: Executor | None = None,
+    notes: Sequence[str] = (),
 ) -> AuditReport:
     """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
     with random_numbers_kept(), functions_kept():
-        return _audited(layer, functions, seed, geometries, executor)
+        report = _audited(layer, functions, seed, geometries, executor)
+    return dataclasses.replace(report, notes=(*report.notes, *notes))
 
 
 def _audited(
@@ -92,6 +95,7 @@ def _found(run: Run, executor: Executor | None, findings: list[Finding]) -> Frac
     # Before all other calls, as a cache may look like a formula.
     findings += state(run)
     worst = _compare(run, executor)
+    _check_called(run)
     findings[:0] = explained(run)
     for observe in CONDUCT:
         findings += observe(run)
@@ -118,6 +122,17 @@ def _report(
         interrupted,
         seconds,
     )
+
+
+def _check_called(run: Run) -> None:
+    """Refuse code that no call has fitted: that is no verdict on what it computes."""
+    for side in run.subject.functions:
+        raised = [each.result.raised for name in run.subject.gives[side] for each in run.of(name)]
+        if raised and all(map(about_arguments, raised)):
+            takes, gives = run.subject.takes[side], [run.layer.labels[name] for name in run.subject.gives[side]]
+            what = f"the array {gives[0]}" if len(gives) == 1 else f"the arrays ({', '.join(gives)})"
+            expects = f"an audit calls {side}({', '.join(takes)}), which is to return {what}"
+            raise CallError(f"every call of {side} fails: {raised[0]}; {expects}")
 
 
 # what is compared -----------------------------------------------------------------------------------------------------
@@ -209,9 +224,9 @@ def _check_options(name: str, geometry: Geometry, options: Options) -> None:
     """Refuse a layer that the code under audit was not fixed to: the verdict speaks of the options."""
     for option in ("spatial_ndim", "stride", "padding", "dilation", "groups"):
         has, value = getattr(geometry, option), getattr(options, option)
-        if has != (options.zeros(geometry.filters[2:]) if value is None else value):
+        if has != (options.zeros(geometry.filters[2:], geometry.image[1:]) if value is None else value):
             raise ShapeError(
-                f"{name} has {option} {has}, but the audit is of {option} {'same' if value is None else value}; "
+                f"{name} has {option} {has}, but the audit is of {option} {options.rule if value is None else value}; "
                 f"give the audit the options that the code was fixed to: {option}={has}"
             )
 

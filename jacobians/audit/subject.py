@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import sysconfig
 import time
 import traceback
@@ -31,9 +32,11 @@ __all__ = [
     "ProgramError",
     "Result",
     "Subject",
+    "about_arguments",
     "call",
     "printable",
     "said",
+    "told",
 ]
 
 Array = npt.NDArray[Any]
@@ -51,6 +54,8 @@ OUTSIZED = f"results were too large {MOST_OUTSIZED} times"
 BLOCKS, SMALL = 8, 1024
 # Calls in which random numbers are looked at, to note that they are drawn.
 NOTED = 64
+# What Python says of a call with arguments that do not fit.
+ARGUMENTS = re.compile(r"positional argument|keyword argument|required argument|takes no arguments")
 # Where code is that nobody under audit has written.
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
@@ -210,9 +215,14 @@ def _called(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
 def _raised(error: BaseException, asked: Call) -> dict[str, Result]:
     if isinstance(error, ProgramError):
         return {name: Result(None, raised=str(error)) for name in asked.labels}
-    where, lines = _place(error), traceback.format_exception(error)
-    text = said(error) + (f" ({where})" if where else "")
-    return {name: Result(None, raised=text, traceback=printable("".join(lines))) for name in asked.labels}
+    lines = traceback.format_exception(error)
+    return {name: Result(None, raised=told(error), traceback=printable("".join(lines))) for name in asked.labels}
+
+
+def told(error: BaseException) -> str:
+    """Return the type and the text of an exception, and the author's line that has raised it."""
+    where = _place(error)
+    return said(error) + (f" ({where})" if where else "")
 
 
 def said(error: BaseException) -> str:
@@ -222,6 +232,11 @@ def said(error: BaseException) -> str:
     except BaseException as another:
         text = f"its text raises {type(another).__name__}"
     return printable(f"{type(error).__name__}: {text}")
+
+
+def about_arguments(raised: str) -> bool:
+    """Whether what was raised is about the arguments of a call, which is not the fault of a formula."""
+    return raised.startswith("TypeError") and bool(ARGUMENTS.search(raised))
 
 
 def printable(text: str) -> str:

@@ -96,8 +96,12 @@ def written_test(code: Code, where: Path, options: Mapping[str, Any], fixed: Map
         return HEAD.format(what=code.what, name=layer) + "\n".join(
             [*lines(f"from jacobians import {call}"), "", "", body]
         )
-    name = options_of(**options, spatial_ndim=fixed["spatial_ndim"], bias=fixed["bias"], dtype=fixed["dtype"]).name
+    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    name = options_of(**{**usual, **options}, spatial_ndim=fixed["spatial_ndim"], bias=False, dtype=fixed["dtype"]).name
     functions, adapters = _functions(code, audited, fixed)
+    if not code.command:
+        more = {"layout": code.layout, "framework": code.framework}
+        arguments = _arguments({**fixed, **{name: value for name, value in more.items() if value}})
     needed = ["import pytest", ""]
     needed += [f"from jacobians.audit import {', '.join(adapters)}"] if adapters else []
     needed += ["from jacobians.testing import assert_convolution"]
@@ -108,17 +112,14 @@ def written_test(code: Code, where: Path, options: Mapping[str, Any], fixed: Map
 def _functions(code: Code, audited: list[str], fixed: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Return Python that makes the two functions, and the adapters that it calls."""
     found, adapters = ", ".join(audited), list[str]()
-    bias = f"bias={fixed['bias']}"
+    bias = f"bias={fixed.get('bias', False)}"
     if code.command:
         commands = ", ".join(repr(None if each == "-" else each) for each in (code.command, code.backward))
         found, adapters = f"from_command({commands}, **options, {bias}, timeout={code.timeout})", ["from_command"]
-    elif code.framework:
-        dtype = f"dtype={fixed['dtype']!r}, " if code.framework == "torch" else ""
-        found, adapters = f"from_{code.framework}({audited[0]}, {dtype}{bias})", [f"from_{code.framework}"]
+        if code.layout:
+            found, adapters = f"with_layout(*{found}, {code.layout!r}, **options)", [*adapters, "with_layout"]
     else:
         found = f"({found})"
-    if code.layout:
-        found, adapters = f"with_layout(*{found}, {code.layout!r}, **options)", [*adapters, "with_layout"]
     return found, adapters
 
 
@@ -133,8 +134,9 @@ def _imported(code: Code, where: Path) -> tuple[Any, dict[str, str]]:
     def lines(*imports: str) -> list[str]:
         if not used:
             return list(imports)
-        folders = dict.fromkeys(_relative(Path(each).parent, where) for each, _ in used.values())
-        modules = dict.fromkeys(Path(each).stem for each, _ in used.values())
+        of_files = [each for each, _ in used.values() if each.endswith(".py")]
+        folders = dict.fromkeys(_relative(Path(each).parent, where) for each in of_files)
+        modules = dict.fromkeys(Path(each).stem if each in of_files else each for each, _ in used.values())
         paths = [f"sys.path.insert(0, str(Path(__file__).parent / {folder!r}))" for folder in folders]
         loaded = [f"{_module(each)} = importlib.import_module({each!r})" for each in modules]
         return ["import importlib", "import sys", "from pathlib import Path", "", *imports, "", *paths, *loaded]
@@ -144,7 +146,7 @@ def _imported(code: Code, where: Path) -> tuple[Any, dict[str, str]]:
 
 def _module(file: str) -> str:
     """Return a name for the module of a file."""
-    stem = Path(file).stem
+    stem = Path(file).stem if file.endswith(".py") else file
     return stem if stem.isidentifier() else "".join(each if each.isalnum() else "_" for each in f"code_{stem}")
 
 

@@ -22,6 +22,10 @@ BLOCKS = (
 
 def large_batches(run: Run) -> Iterator[Finding]:
     """Try more images than 16 bits count, with 1×1 everything, where no cases were given and nothing is wrong yet."""
+    # Code for one image at a time has no batch.
+    layouts = [getattr(function, "layout", "") for function in run.subject.functions.values()]
+    if any(layout and "N" not in layout for layout in layouts):
+        return
     if run.restricted or run.broken or (largest := run.layer.large_batch(COUNTS[-1])) is None:
         return
     for name, each in _wrong(run, largest).items():

@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians import writing
-from jacobians.arguments import dtype_name, flag, integer
 from jacobians.audit import curriculum, readout, sums
-from jacobians.audit.cases import Case, Options
+from jacobians.audit.cases import Case, options
 from jacobians.audit.formulas import ByFormula
 from jacobians.audit.layer import REAL, Probe, Reach, Right, widened
 from jacobians.audit.layers import spreading
-from jacobians.audit.numbers import DTYPES, ConvolutionProbe, draw, dtype_of, integers, miss_of, reals
+from jacobians.audit.numbers import ConvolutionProbe, draw, dtype_of, integers, miss_of, reals
 from jacobians.audit.subject import Subject
 from jacobians.evidence import exact
-from jacobians.geometry import Geometry
+from jacobians.formula.structure import Layer
 
 __all__ = ["Convolution", "entry_names", "options"]
 
@@ -34,6 +33,8 @@ SMALL = 9
 FRACTION = 2.0**-4
 # Numbers of one image up to which very many of them are tried.
 MOST_PER_IMAGE = 100
+# Layers at which a formula is read of code that is for some alone.
+MOST_READ = 60
 # The letter of the entries of an array or a result, and whose sizes they have.
 ENTRIES: dict[str, tuple[str, Any]] = {
     "X": ("X", "image"),
@@ -57,21 +58,6 @@ PLANE = (("rows", "H", "k", "h'", "K", "the padding above"), ("columns", "W", "l
 SPATIAL = [(f"entries of axis {k}", f"H{k}", f"k{k}", f"h'{k}", f"K{k}", f"the padding of axis {k}") for k in range(9)]
 
 
-def options(
-    stride: Any, padding: Any, dilation: Any, groups: Any, spatial_ndim: Any, *, bias: bool, dtype: npt.DTypeLike
-) -> Options:
-    """Check and normalise what the code under audit was fixed to."""
-    spatial_ndim, groups = integer("spatial_ndim", spatial_ndim, least=1, most=3), integer("groups", groups, least=1)
-    bias, dtype = flag("bias", bias), dtype_name(dtype, DTYPES)
-    # Large enough for any option; only the options are looked at.
-    image, one = (groups, *(2**20,) * spatial_ndim), (groups, 1, *(1,) * spatial_ndim)
-    layer = Geometry(image, one, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    same = isinstance(padding, str) and padding == "same"
-    return Options(
-        spatial_ndim, layer.stride, None if same else layer.padding, layer.dilation, layer.groups, bias, dtype
-    )
-
-
 def entry_names(name: str, case: Case) -> list[str]:
     """Name the entries of an array or a result as the lecture does; those of image 2 end in ^(2)."""
     letter, role = ENTRIES[name]
@@ -92,7 +78,7 @@ class Convolution(ByFormula):
     transforms: ClassVar[bool] = True
     by_function: ClassVar[bool] = False
     legal: ClassVar[str] = "a legal layer"
-    otherwise: ClassVar[str] = ", or restrict the audit with geometries="
+    otherwise: ClassVar[str] = ", or say for which it is: --square, --odd, --taps or --one-plane (in Python: where=)"
     named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
 
     @property
@@ -107,6 +93,12 @@ class Convolution(ByFormula):
             self.notation[name]: tuple(self.notation[letter] for letter in letters)
             for name, letters in sums.FACTORS.items()
         }
+
+    def reading_layers(self) -> Sequence[Layer] | None:
+        """Return those of the curriculum where code is for some layers alone."""
+        if self.options.only is None:
+            return None
+        return [Layer(case.geometry, case.images) for case in self.curriculum()[:MOST_READ]]
 
     # which numbers --------------------------------------------------------------------------------------------------
 
@@ -144,7 +136,7 @@ class Convolution(ByFormula):
 
     def reals(self, case: Case, seed: int) -> Probe | None:
         """Draw numbers with all digits and of very different sizes."""
-        if dtype_of(self.dtype).kind in "iu":
+        if dtype_of(self.dtype).kind in "iu" or self.options.updates:
             return None
         return self.own(reals(case, self.options, np.random.default_rng(seed)))
 
@@ -209,7 +201,7 @@ class Convolution(ByFormula):
 
     def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
         """Put a NaN into the entry that is in the fewest sums."""
-        if probe.dtype.kind in "iu":
+        if probe.dtype.kind in "iu" or (self.options.updates and letter == "F"):
             return None
         found = spreading.reach(self.canonical(probe), self.called(letter))
         if found is None:

@@ -1,0 +1,211 @@
+"""One call of somebody's code at one small layer, to see how it is called and where it leaves its gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacobians.audit import sums
+from jacobians.audit.attributes import leaf, turned, walked
+from jacobians.audit.cases import Case
+from jacobians.audit.numbers import ConvolutionProbe, integers
+from jacobians.audit.programs import Asked, Called, Program, compiled, standard
+from jacobians.audit.subject import told
+from jacobians.errors import CallError, ShapeError
+from jacobians.formula.layouts import parse
+
+__all__ = ["RIGHT", "completed", "first", "space_of", "telling", "tried"]
+
+Array = npt.NDArray[Any]
+Places = list[tuple[str, tuple[int, ...]]]
+
+# How good responses are: right, or of the right shape alone.
+RIGHT, FITTING = 2, 1
+# A layer to call once: images, planes and filters of a group, taps and responses.
+TELLING = (2, 3, 5, (2, 4, 6), (4, 5, 3))
+SQUARE = (3, 3, 3)
+
+
+def first(returned: Any) -> Any:
+    """Return S where something is returned besides it."""
+    return returned[0] if isinstance(returned, tuple) and returned else returned
+
+
+def telling(asked: Asked) -> Case:
+    """Return the layer at which code is called once: no two sizes are the same."""
+    images, planes, filters, several, out = TELLING
+    count = asked.options.spatial_ndim
+    taps: tuple[int, ...] = SQUARE[-count:] if not asked.form.taps else several[-count:] if count > 1 else (4,)
+    for more in range(1, 60):
+        sizes = [each + more for each in out[-count:]]
+        case = asked.options.case(images, planes, filters, taps, sizes, (0,) * count)
+        if case is not None:
+            return case
+    raise ShapeError(f"{asked.options} has no small layer")
+
+
+def space_of(asked: Asked, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what lines are run in at the layer that tells: names, sizes, and arrays in the layout of the try."""
+    probe, orders = _probe(asked), parse(asked.layout or standard(asked.options.spatial_ndim))
+    shapes, batched = probe.case.shapes, "N" in orders["X"].letters
+    first = Called(names, (), (), "", ("S",), asked.options)
+    X, G = (probe.arrays[letter] if batched else probe.arrays[letter][0] for letter in "XG")
+    arrays = {"X": orders["X"].give(X), "F": orders["F"].give(probe.F), "b": probe.b, "G": orders["S"].give(G)}
+    variables = first.variables(X.shape, shapes["F"], orders)
+    return {**variables, **names, "np": np, **arrays, "F as is": probe.F}
+
+
+def _probe(asked: Asked) -> ConvolutionProbe:
+    return integers(telling(asked), asked.options, 3, np.random.default_rng(3))
+
+
+def tried(program: Program) -> Program:
+    """Call forward once, and see what it returns."""
+    asked = program.asked
+    if not program.run:
+        return program
+    space = space_of(asked, program.names)
+    if program.weights:
+        space["F"] = space["F as is"]
+    try:
+        exec(compiled("\n".join(program.make), "exec"), space)
+        returned = eval(compiled(program.run, "eval"), space)
+    except Exception as error:  # whatever the code raises
+        return dataclasses.replace(program, error=told(error), taken="[0]" if program.caches else "")
+    taken = "[0]" if isinstance(returned, tuple) and len(returned) > 1 else ""
+    probe, orders = _probe(asked), parse(asked.layout or standard(asked.options.spatial_ndim))
+    right = sums.expected(probe, backward=False)["S"]
+    right = right if "N" in orders["X"].letters else right[0]
+    S = first(returned) if taken else returned
+    wanted = orders["S"].give(right)
+    level = 0
+    if isinstance(S, np.ndarray) and S.shape == wanted.shape:
+        level = RIGHT if np.array_equal(S, wanted) else FITTING
+    return dataclasses.replace(program, taken=taken, level=level)
+
+
+def completed(program: Program) -> Program:
+    """Call backward once, and find the gradients by their shapes in what it returns and in what it has changed."""
+    if not program.pull or not (program.caches or program.make):
+        return program
+    for form in dict.fromkeys((program.asked.form, dataclasses.replace(program.asked.form, taps=False))):
+        # What raises there may be right where filters are square.
+        asked = dataclasses.replace(program.asked, form=form)
+        try:
+            places, shapes = _pulled(program, asked)
+        except Exception:  # the audit says it
+            continue
+        return _placed(program, places, shapes)
+    return program
+
+
+def _pulled(program: Program, asked: Asked) -> tuple[Places, dict[str, tuple[int, ...]]]:
+    """Call both passes; return where gradients may be, and the shapes that they should have."""
+    space = space_of(asked, program.names)
+    if program.weights:
+        space["F"] = space["F as is"]
+    lines = [*program.make, f"S, cache = {program.run}" if program.caches else f"S = {program.run}"]
+    exec(compiled("\n".join(lines), "exec"), space)
+    layer = space.get("layer")
+    before = {path: (each, each.copy()) for path, each in walked(layer)} if layer is not None else {}
+    gradients = eval(compiled(program.pull, "eval"), space)
+    shapes = {"dX": np.shape(space["X"]), "dF": np.shape(space["F"]), "db": np.shape(space["b"])}
+    if asked.b != "b":
+        shapes["db"] = eval(compiled(f"np.shape({asked.b})", "eval"), space)
+    for letter, (path, _) in program.weights.items():
+        shapes[f"d{letter}"] = before[path][0].shape
+    return _returned(gradients) + _changed(layer, before), shapes
+
+
+def _returned(gradients: Any) -> Places:
+    """List Python for what backward returned, with shapes."""
+    if isinstance(gradients, dict):
+        return [(f"gradients[{name!r}]", np.shape(each)) for name, each in gradients.items()]
+    if isinstance(gradients, tuple | list):
+        return [(f"gradients[{at}]", np.shape(each)) for at, each in enumerate(gradients)]
+    return [("gradients", np.shape(gradients))] if gradients is not None else []
+
+
+def _changed(layer: Any, before: Mapping[str, tuple[Array, Array]]) -> Places:
+    """List attributes that backward has made or changed, with shapes."""
+    after = {} if layer is None else dict(walked(layer))
+    return [
+        (f"layer{path}", each.shape)
+        for path, each in after.items()
+        if path not in before or not np.array_equal(each, before[path][1])
+    ]
+
+
+def _placed(program: Program, places: Places, shapes: Mapping[str, tuple[int, ...]]) -> Program:
+    """Take each gradient from where something has its shape: returned before kept, and what is called a gradient."""
+    found: dict[str, str] = {}
+    checks = []
+    for name in ("dX", "dF", "db") if program.asked.options.bias else ("dX", "dF"):
+        own = program.weights.get(name[1:], ("", ""))[0]
+        fit = [text for text, shape in places if shape == shapes[name] and text not in {f"layer{own}", *found.values()}]
+        fit = [text for text in fit if text.startswith("gradients")] or sorted(
+            fit, key=lambda text: -_likely(text, own)
+        )
+        updates = any(text == f"layer{own}" for text, _ in places) if own else False
+        if fit:
+            found[name] = fit[0]
+        elif updates:
+            program, text = _updated(program, name, own)
+            found[name] = text
+        else:
+            named_so = [text for text, _ in places if own and _likely(text, own) > 1]
+            if not named_so:
+                return program if program.caches or not program.weights else _without(name, places)
+            found[name] = named_so[0]
+    for name, letter in (("dF", "F"), ("db", "b")):
+        if name not in found:
+            continue
+        own, order = program.weights.get(letter, ("", ""))
+        place = found[name]
+        if order:
+            found[name], check = turned(place, f"layer{own}", order, letter)
+            checks += check
+        elif name == "db" and program.asked.b != "b":
+            found[name] = f"{place}.reshape(-1)"
+            checks.append(
+                f"assert np.shape({place}) == np.shape({program.asked.b}), 'the shape of ∂l/∂b is not that of b'"
+            )
+    return dataclasses.replace(program, found=found, checks=tuple(checks))
+
+
+def _likely(text: str, own: str) -> int:
+    """Say how much the name of an attribute looks like that of the gradient of another."""
+    name, weight = leaf(text).lower(), leaf(own).lower()
+    return ("grad" in text.lower() or name.startswith("d")) + (weight in name) * bool(weight)
+
+
+def _updated(program: Program, name: str, own: str) -> tuple[Program, str]:
+    """Read a gradient off the update of a weight, at a learning rate of 1."""
+    letter = name[1:]
+    line = next(line for line in program.make if line.startswith(f"layer{own} = "))
+    value = line.partition(" = ")[2]
+    if "=1" not in "".join((*program.make[:1], program.pull)) and ", 1" not in program.pull:
+        raise CallError(
+            f"backward changes layer{own} and keeps no gradient, so that ∂l/∂{letter} is read off the change, which "
+            "needs the learning rate: give backward or the constructor a parameter lr"
+        )
+    make = tuple(f"layer{own} = np.array({value})" if each == line else each for each in program.make)
+    dtype = program.asked.options.dtype
+    if dtype in {"float16", "bfloat16"}:
+        raise CallError(
+            f"backward changes layer{own} and keeps no gradient; in {dtype} the change is rounded, so that ∂l/∂F "
+            "cannot be read off it: audit it in float32 or float64"
+        )
+    return dataclasses.replace(program, make=make, updates=True), f"({value} - layer{own})"
+
+
+def _without(name: str, places: Places) -> Program:
+    changed = ", ".join(f"{text} {shape}" for text, shape in places) or "nothing"
+    raise CallError(
+        f"after backward, ∂l/∂{name[1:]} is nowhere: no attribute that it changed has the shape of the weights; it "
+        f"returned or changed {changed}"
+    )
