@@ -114,6 +114,7 @@ def test_how_a_program_ends_is_the_finding(tmp_path, capsys, monkeypatch):
     failing = f"{needed('sh')} {shlex.quote(str(tmp_path / 'failing.sh'))} {{case}}"
     status, out, _ = run(capsys, monkeypatch, "audit", "--command", failing, "--axes", "1", "--dtype", "int32")
     assert status == 1
+    assert "writes S.npy" in out
     assert out.splitlines()[0] == "✗ S is missing: the process ended with exit status 3: two groups at most"
 
 

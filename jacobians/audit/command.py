@@ -161,6 +161,15 @@ class _Program:
             self._run(folder)
             return tuple(_read(folder / f"{result}.npy", told["dtype"]) for result in self.results)
 
+    @property
+    def expected(self) -> str:
+        """What an audit expects of the program, where every call fails."""
+        given = "X.npy, F.npy and G.npy" if self.which == "backward" else "X.npy and F.npy"
+        return (
+            f"Run the command on a folder of your own: the program reads {given} and {OPTIONS} there, and writes "
+            f"{' and '.join(f'{each}.npy' for each in self.results)}; finding.code, or --code, makes such a folder."
+        )
+
     def source(self, name: str, given: Mapping[str, Array]) -> str:
         """Return Python that defines a function which runs the program as this does, at the sizes of these arrays."""
         told = self._told(given["X"], given["F"], bias="b" in given)

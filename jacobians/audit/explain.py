@@ -437,10 +437,11 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     if len(wrong) == len(of.every) > 1:
         gives = [layer.labels[name] for name in layer.gives[side]]
         what = f"the array {gives[0]}" if len(gives) == 1 else f"the arrays ({', '.join(gives)})"
-        cure = (
-            "Every call fails. Check the signature, the adapter and the options: audit "
+        usual = (
+            "Check the signature, the adapter and the options: audit "
             f"expects {side}({', '.join(layer.takes[side])}) to return {what}."
         )
+        cure = f"Every call fails. {getattr(of.run.subject.functions[side], 'expected', usual)}"
         known = (f"the traceback of the call\n{each.result.traceback.rstrip()}",) if each.result.traceback else ()
     if root == LATE:
         cause, cure = "A loop does not end, or the code waits for something.", TIMEOUT
