@@ -320,6 +320,12 @@ def test_what_is_too_large_to_be_written_is_refused_by_its_sizes(write, sizes) -
         write(layer)
 
 
+def test_what_is_made_of_two_kinds_of_matrices_is_written_as_the_lecture_does() -> None:
+    matrix = symbolic.filter_matrix(EXAMPLE)
+    plain = sympy.zeros(*matrix.shape)
+    assert all(isinstance(each, symbolic.Matrix) for each in (matrix + plain, plain + matrix, plain.T * matrix))
+
+
 def test_pages_are_as_wide_by_default_wherever_something_is_written() -> None:
     for write in (symbolic.view, symbolic.render, symbolic.equations):
         assert inspect.signature(write).parameters["width"].default == 100

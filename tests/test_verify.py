@@ -144,6 +144,7 @@ def test_not_a_number_never_equals() -> None:
     assert check.first_difference([1, 2], [1, 2]) is None
     assert check.first_difference([1, 2, 3], [3, 2, 1]) == (0, 2)
     assert check.first_difference([1, 2, 3], [1, 2]) == (0, 3)
+    assert check.first_difference([1, 2], [1, 2, 3]) == (0, 3)
 
 
 def test_rounding_beyond_the_bound_fails(monkeypatch) -> None:
@@ -155,7 +156,9 @@ def test_rounding_beyond_the_bound_fails(monkeypatch) -> None:
     bound = next(each for each in check.check(task) if each.evidence == "bound")
     assert bound.failure is not None
     assert bound.worst > 1
-    assert "±" in bound.failure.expected
+    value, _, limit = bound.failure.expected.partition(" ± ")
+    error = abs(float(bound.failure.actual) - float(value))
+    assert 0 < float(limit) < error < bound.worst * float(limit) * 1.05  # the limit is written with two digits
 
 
 def test_an_equation_that_nothing_allows_to_check_is_not_said_to_hold() -> None:
@@ -364,3 +367,23 @@ def test_equations_of_several_planes_speak_of_no_others() -> None:
     speak = [{each.id for each in IDENTITIES if each.sides_for(layer)} for layer in (one, two)]
     assert speak[0] - speak[1] == {"L8", "L14"}
     assert speak[1] - speak[0] == {"L9", "L15"}
+
+
+def test_errors_are_shares_of_their_bounds() -> None:
+    assert check._share(0.75, 2, Fraction(1, 2), 2) == 1
+    assert check._share(np.float32(-1.5), 1, Fraction(5), 1) == Fraction(1, 2)
+    # Where nothing rounds, nothing may differ; what is no number is beyond every bound.
+    assert check._share(3.0, 3, Fraction(0), 1) == 0
+    beyond = [(3.5, 3, Fraction(0)), (np.nan, 0, Fraction(9)), (np.inf, 0, Fraction(9)), (-np.inf, 0, Fraction(0))]
+    assert all(check._share(got, value, bound, 1) > 1 for got, value, bound in beyond)
+
+
+def test_real_draws_come_with_the_same_numbers_as_integers() -> None:
+    """A bias is a term of its own, so that it is larger by the scale of a product of two."""
+    geometry = Geometry((1, 2, 3), (2, 1, 2, 2))
+    floats, exactly, scale = check._reals("XFb", geometry, np.random.default_rng(0), "float32")
+    assert scale == 2**48
+    for letter, factor in {"X": 2**24, "F": 2**24, "b": 2**48, "G": 0}.items():
+        given, whole = (getattr(draw, letter).ravel().tolist() for draw in (floats, exactly))
+        assert [Fraction(each) * factor for each in given] == whole
+        assert any(given) == (letter != "G")

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, TooLargeError, bias_gradient, convolve, filter_gradient, input_gradient
+from jacobians.formula import structure
 from jacobians.formula.relation import (
+    FIRST_TWO,
+    PAIRS,
     Axis,
     Coefficient,
     Condition,
@@ -20,6 +23,7 @@ from jacobians.formula.relation import (
     joined,
     size_of,
     split,
+    stepped,
 )
 from jacobians.formula.structure import Layer, given_arrays, right, sizes_of, structure_of, with_bias
 
@@ -89,6 +93,65 @@ def test_a_wrong_term_predicts_other_numbers(name):
     assert not np.array_equal(changed(**WRONG[name]).predict(sizes, arrays), expected("dX", geometry, arrays))
 
 
+def test_conditions_and_holes_leave_out_what_they_say():
+    """Taps that do not take part count as if they were 0; K = 2."""
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    for name, kept in {"a condition": [0], "a remainder": [1], "a hole": [0]}.items():
+        F = np.zeros_like(arrays["F"])
+        F[:, :, kept] = arrays["F"][:, :, kept]
+        predicted = changed(**WRONG[name]).predict(sizes, arrays)
+        np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays | {"F": F}))
+
+
+def test_the_last_tap_of_every_pixel_is_found_by_counting():
+    geometry = GEOMETRIES[0]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    term = formula("dX", geometry).terms[0]
+    last = Condition(Linear.of({"F.a": 1}), high=Linear.of({}, 0), of="last")
+    found = dataclasses.replace(formula("dX", geometry), terms=(dataclasses.replace(term, conditions=(last,)),))
+    right = np.zeros((IMAGES, *geometry.image))
+    for pixel in range(9):
+        pairs = [(l, a) for l in range(5) for a in range(3) if 2 * l + a - 1 == pixel]
+        l, a = max(pairs, key=lambda pair: pair[1])
+        right[:, :, pixel] = arrays["G"][:, :, l] @ arrays["F"][:, :, a]
+    np.testing.assert_array_equal(found.predict(sizes, arrays), right)
+
+
+def test_ones_stand_in_the_place_of_a_factor():
+    geometry = GEOMETRIES[2]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    found = formula("dX", geometry)
+    ones = dataclasses.replace(found, terms=tuple(each.with_ones("F") for each in found.terms))
+    right = expected("dX", geometry, arrays | {"F": np.ones_like(arrays["F"])})
+    np.testing.assert_array_equal(ones.predict(sizes, {"G": arrays["G"]}), right)
+
+
+def test_padding_by_the_filter_is_that_of_same():
+    geometry = Geometry((2, 9, 8), (3, 2, 5, 4), padding="same", dilation=(1, 2))
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    found = structure.right("dF", structure_of(geometry), geometry, same=True)
+    np.testing.assert_array_equal(found.predict(sizes, arrays), expected("dF", geometry, arrays))
+
+
+def test_indices_of_groups_and_of_space_are_joined_where_there_are_several():
+    grouped, line = (formula("dF", GEOMETRIES[at]).terms[0] for at in (2, 0))
+    assert {name: grouped.size(name) for name in ("X.+", "dF.+", "X.*", "dF.a")} == {
+        "X.+": "d",
+        "dF.+": "n",
+        "X.*": "H·W",
+        "dF.a": "K",
+    }
+    assert line.joined == {}
+    assert [axis.size for axis in line.views[0].tensor.axes] == ["n", "d", "K"]
+
+
+def test_steps_of_an_axis():
+    steps = {(5, PAIRS): [1, 0, 3, 2, 4], (6, PAIRS): [1, 0, 3, 2, 5, 4], (5, FIRST_TWO): [1, 0, 2, 3, 4]}
+    steps |= {(1, FIRST_TWO): [0], (5, 2): [0, 2, 4, 1, 3], (5, -2): [0, 3, 1, 4, 2]}
+    assert {key: stepped(*key).tolist() for key in steps} == steps
+
+
 @pytest.mark.parametrize(
     ("kind", "values"),
     [
@@ -146,7 +209,9 @@ def test_what_is_too_large_to_be_listed_is_refused_by_the_number_of_its_products
     layer = Layer(Geometry((2, 10**7), (3, 2, 5)), 7)
     arrays = {letter: np.broadcast_to(1, shape) for letter, shape in layer.shapes.items()}
     products = 7 * 3 * (10**7 - 4) * 10
-    with pytest.raises(TooLargeError, match=f"a list of the {products} products"):
+    with pytest.raises(
+        TooLargeError, match=f"a list of the {products} products .* needs {products * 6 * 8 / 2**30:.3g} GiB"
+    ):
         given_arrays(formula("S", layer.geometry), layer, arrays)
 
 

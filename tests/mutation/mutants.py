@@ -1,6 +1,7 @@
 """The mutants of a module, made by Cosmic Ray's operators, each once."""
 
 import ast
+import functools
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -189,10 +190,14 @@ def one_line(lines: list[str]) -> str:
 
 def function_at(tree: ast.Module, number: int) -> str:
     """The dotted name of the innermost function or class that holds a line; empty at the module's own level."""
-    names = [
-        (node.lineno, node.name)
+    return ".".join(name for first, last, name in _functions(tree) if first <= number <= last)
+
+
+@functools.cache
+def _functions(tree: ast.Module) -> list[tuple[int, int, str]]:
+    """First line, last line and name of every function and class, outer ones first."""
+    return sorted(
+        (min([node.lineno, *(each.lineno for each in node.decorator_list)]), node.end_lineno or 0, node.name)
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        and min([node.lineno, *(each.lineno for each in node.decorator_list)]) <= number <= (node.end_lineno or 0)
-    ]
-    return ".".join(name for _, name in sorted(names))
+    )
