@@ -9,6 +9,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -325,7 +326,30 @@ ONLY_FOR = {
 }
 
 
-@app.command()
+# Options of audit that take several values, and what a value of them looks like.
+SEVERAL = {"--stride", "--padding", "--dilation", "--groups"}
+VALUE = re.compile(r"\d[\d,:]*|valid|same(-\w+)?")
+
+
+class _SeveralValues(typer.core.TyperCommand):
+    """A command with options that take several values, one after the other."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write an option again before each of its values."""
+        found, option, first = list[str](), "", False
+        for each in args:
+            if option and VALUE.fullmatch(each):
+                found += [each] if first else [option, each]
+                first = False
+                continue
+            name, equals, _ = each.partition("=")
+            option, first = (name, not equals) if name in SEVERAL else ("", False)
+            found.append(each)
+        parsed: list[str] = super().parse_args(ctx, found)
+        return parsed
+
+
+@app.command(cls=_SeveralValues)
 def audit(
     context: typer.Context,
     forward: Annotated[
@@ -351,18 +375,20 @@ def audit(
         ),
     ] = None,
     stride: Annotated[
-        str | None,
-        typer.Option(metavar="S[,S]", help="Passed where the code takes it, else what it is fixed to; 1 by default."),
+        list[str] | None,
+        typer.Option(metavar="S[,S] …", help="Passed where the code takes it, else what it is fixed to; 1 by default."),
     ] = None,
     padding: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="P[,P]",
+            metavar="P[,P] …",
             help="One, one per axis, before:after per axis, valid, same, same-lower or same-tf; 0 by default.",
         ),
     ] = None,
-    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One, or one per axis; 1 by default.")] = None,
-    groups: Annotated[int | None, typer.Option(help="Groups of planes; 1 by default.")] = None,
+    dilation: Annotated[
+        list[str] | None, typer.Option(metavar="D[,D] …", help="One, or one per axis; 1 by default.")
+    ] = None,
+    groups: Annotated[list[int] | None, typer.Option(metavar="G …", help="Groups of planes; 1 by default.")] = None,
     axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
     bias: Annotated[
         bool | None,
@@ -418,7 +444,7 @@ def audit(
     cannot be written, 130 after Ctrl-C, which prints what was found until then, and writes it marked as interrupted.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
-    `jacobians audit mypackage.layers:Conv --stride 2`, `jacobians audit conv.py:Conv.forward`,
+    `jacobians audit mypackage.layers:Conv --stride 1 2 --padding 0 1`, `jacobians audit conv.py:Conv.forward`,
     `jacobians audit cs231n.py:conv_forward --backward conv_backward --padding 1`,
     `jacobians audit layer.py:conv --torch --dtype float16 --junit report.xml`,
     `jacobians audit layer.py:relu_backward --layer relu`, `jacobians audit --command './conv {case}' --stride 2`
@@ -432,12 +458,20 @@ def audit(
     _check_outputs(("--json", json_file), ("--junit", junit_file), ("--write-test", test), code=code)
     _check_axes(axes)
     _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
-    options: dict[str, Any] = {
-        "stride": stride and _per_axis("--stride", stride),
-        "padding": padding and _padding(padding),
-        "dilation": dilation and _per_axis("--dilation", dilation),
-        "groups": groups,
+    given: dict[str, list[Any]] = {
+        "stride": [_per_axis("--stride", each) for each in stride or ()],
+        "padding": [_padding(each) for each in padding or ()],
+        "dilation": [_per_axis("--dilation", each) for each in dilation or ()],
+        "groups": list(groups or ()),
     }
+    every = itertools.product(*(values or [None] for values in given.values()))
+    combinations = [dict(zip(given, each, strict=True)) for each in every]
+    if len(combinations) > 1:
+        # "same" has a meaning at stride 1 alone.
+        combinations = [each for each in combinations if each["stride"] in {None, 1} or each["padding"] != "same"]
+    options = combinations[0]
+    if len(combinations) > 1 and (test or command):
+        _refuse(f"{'--write-test' if test else '--command'} is for one value of each option; give one")
     where = None
     if taps or square or odd or one_plane:
         only = None if taps is None else _sizes("--taps", taps)
@@ -461,7 +495,8 @@ def audit(
                 "framework": framework,
                 "where": where,
             }
-            return jacobians.audit(functions[0], functions[1], **options, **more, seed=seed)
+            more |= options if len(combinations) == 1 else {"options": combinations}
+            return jacobians.audit(functions[0], functions[1], **more, seed=seed)
         return _audit_other(layer, *functions, bias=bool(bias), total=total, dtype=dtype, seed=seed)
 
     report, status = _until_interrupted(audited)

@@ -129,3 +129,16 @@ class Fft(Layer):
             dF[i] = taps[:, :: self.d[0], :: self.d[1]][:, :k, :l]
         gradients = self.cut(dX, X).astype(X.dtype), dF.astype(F.dtype)
         return gradients if len(rest) == 1 else (*gradients, G.sum(axis=(0, 2, 3), dtype=G.dtype))
+
+
+class Taking:
+    """It takes options, and ignores the last column of responses at stride 2."""
+
+    def __init__(self, stride, padding=0):
+        self.stride, self.layer = stride, Layer(stride=stride, padding=padding)
+
+    def forward(self, X, F):
+        S = self.layer.forward(X, F)
+        if self.stride == 2:
+            S[..., -1] = 0
+        return S

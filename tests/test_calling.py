@@ -69,6 +69,14 @@ def test_code_that_ignores_an_option_that_it_is_given_is_wrong():
     assert [each.about for each in few(ignores, stride=2, padding=1).findings] == ["S"]
 
 
+def test_a_form_of_call_in_which_wrong_code_is_right_is_not_looked_for():
+    def wrong_for_a_number(X, F, stride=None, padding=0):
+        S = forward_of(X, F, stride, padding)
+        return -S if stride == 2 else S
+
+    assert [each.about for each in few(wrong_for_a_number, stride=2).findings] == ["S"]
+
+
 def test_an_option_that_is_no_parameter_is_what_the_code_is_fixed_to():
     fixed = Layer(stride=2)
     assert few(lambda X, F, padding=0: Layer(stride=2, padding=padding).forward(X, F), stride=2, padding=1).ok

@@ -156,6 +156,18 @@ def test_audit_of_right_and_of_wrong_code(capsys, monkeypatch, tmp_path, code) -
     assert "<failure" in junit.read_text(encoding="utf-8")
 
 
+def test_several_values_of_options_are_one_report(capsys, monkeypatch, tmp_path) -> None:
+    record = tmp_path / "record.json"
+    given = ["--stride", "1", "2", "--padding", "0", "same", "--taps", "3x3", "--json", str(record)]
+    status, out, _ = run(capsys, monkeypatch, "audit", "tests.convolutions:Taking.forward", *given)
+    assert status == 1
+    found = json.loads(record.read_text(encoding="utf-8"))
+    assert found["options"].startswith("3 combinations of options: ")
+    assert "stride 2, padding same" not in found["options"]
+    assert {each["about"] for each in found["findings"]} == {"S"}
+    assert "F 1×1×3×3" in out
+
+
 def test_audit_with_a_layout(capsys, monkeypatch, code) -> None:
     options = ["--stride", "2", "--padding", "1", "--layout", "NHWC,HWIO->NHWC"]
     assert run(capsys, monkeypatch, "audit", f"{code}:last", *options)[0] == 0

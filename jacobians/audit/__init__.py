@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag
 from jacobians.audit.cases import Only
+from jacobians.audit.combined import combined
 from jacobians.audit.command import from_command
 from jacobians.audit.frameworks import from_jax, from_torch
 from jacobians.audit.isolation import isolated, prepared
@@ -59,6 +60,7 @@ def audit(
     layout: str | None = None,
     framework: str = "",
     where: Callable[[Geometry], bool] | Only | None = None,
+    options: Iterable[Mapping[str, Any]] | None = None,
 ) -> AuditReport:
     """Hold somebody's convolution against the explicit matrices, and say what is wrong with it.
 
@@ -66,15 +68,18 @@ def audit(
     ----------
     forward : callable or None
         ``forward(X, F[, b]) -> S`` on NumPy arrays with a leading batch axis: X (N, d, *spatial),
-        F (n, d/groups, *taps), b (n,), S (N, n, *out). None audits the backward pass alone.
+        F (n, d/groups, *taps), b (n,), S (N, n, *out). None audits the backward pass alone. It may also return
+        ``(S, cache)``, or be a class or an object with ``forward(X)`` and ``backward(G)``, or a PyTorch module.
     backward : callable, optional
-        ``backward(X, F, [b,] G) -> (dX, dF[, db])`` with G of the shape of S.
+        ``backward(X, F, [b,] G) -> (dX, dF[, db])`` with G of the shape of S, or ``backward(G, cache)``.
     stride, padding, dilation, groups
-        What the code was fixed to, as `Geometry` takes them.
+        Passed to code that has parameters for them; else what the code was fixed to, as `Geometry` takes them. By
+        default those of a module or an object, or 1, 0, 1 and 1. `padding` may also be "same-lower", "same-tf"
+        (TensorFlow's SAME at any stride), or a function ``padding(image, taps)`` that returns the zeros of every axis.
     spatial_ndim : int
         Number of spatial axes.
-    bias : bool
-        Whether the functions take a bias and return its gradient.
+    bias : bool, optional
+        Whether the functions take a bias and return its gradient; by default it is found out.
     dtype : dtype
         Of the arrays: float64, float32, float16, bfloat16, int64 or int32, by name, or as NumPy has it.
     geometries : iterable of Geometry, optional
@@ -85,6 +90,15 @@ def audit(
     executor : concurrent.futures.Executor, optional
         Where to run the layers: a ThreadPoolExecutor, for code that may be called from several threads at once; none of
         processes, whose memory an audit does not see. By default in this thread.
+    layout : str, optional
+        The order of the axes of X, F and S, such as "NHWC,HWIO->NHWC"; by default planes first.
+    framework : str
+        "torch" or "jax" for functions and classes of these; modules are known as such.
+    where : callable, optional
+        ``where(geometry)`` says for which layers the code is: others are not tried.
+    options : iterable of dict, optional
+        stride, padding, dilation and groups of several audits, of which there is one report. What is alike is said
+        once, with s, δ and p in formulas.
 
     Returns
     -------
@@ -96,6 +110,8 @@ def audit(
     ShapeError
         If the options make no convolution, or only layers too large to try, or those of a geometry or of a layout are
         others.
+    CallError
+        If the code cannot be called, or an option contradicts what it has; it is a TypeError.
     TypeError
         If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
     DtypeError
@@ -123,10 +139,20 @@ def audit(
     True
     """
     only = where if where is None or isinstance(where, Only) else Only(where=where)
-    options = (stride, padding, dilation, groups, spatial_ndim, bias, dtype)
-    found = prepared(forward, backward, Wanted(*options, layout, framework, only))
-    layer = Convolution(found.options.dtype, found.options)
-    return audited(layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes)
+    given = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    several = [given] if options is None else [{**given, **each} for each in options]
+    if not several:
+        raise TypeError("options is empty; give a dictionary of options for each audit, or leave it out")
+    parts = []
+    for each in several:
+        wanted = Wanted(
+            **each, spatial_ndim=spatial_ndim, bias=bias, dtype=dtype, layout=layout, framework=framework, only=only
+        )
+        found = prepared(forward, backward, wanted)
+        layer = Convolution(found.options.dtype, found.options)
+        report = audited(layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes)
+        parts.append((found.options, report))
+    return parts[0][1] if options is None else combined(parts)
 
 
 def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64", seed: int = 0) -> AuditReport:

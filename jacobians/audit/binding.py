@@ -18,7 +18,7 @@ from jacobians.audit.loading import Method, as_method
 from jacobians.audit.parameters import FORMS, called, fixed, parameters_of, role_of
 from jacobians.audit.programs import SIZES, Asked, Bound, Called, Program, Wanted, compiled, standard
 from jacobians.audit.subject import about_arguments, told
-from jacobians.audit.trials import RIGHT, completed, space_of, tried
+from jacobians.audit.trials import FITTING, RIGHT, completed, space_of, tried
 from jacobians.errors import CallError
 from jacobians.formula.layouts import SPATIAL, parse
 
@@ -148,7 +148,7 @@ def _takes_bias(forward: Any, backward: Any) -> bool | None:
 
 
 def _best(asked: Asked) -> Program:
-    """Return the program of the right responses, or of responses of the right shape, that is found first."""
+    """Return the first program whose responses have the right shape: whether they are right is for the audit to say."""
     best: Program | None = None
     first: CallError | None = None
     layouts = [asked.layout] if asked.layout else [_layout(asked, each) for each in USUAL]
@@ -164,14 +164,15 @@ def _best(asked: Asked) -> Program:
             except Exception as error:  # whatever the code raises
                 first = first or CallError(told(error))
                 continue
-            for program in programs:
-                found = tried(program)
-                if best is None or found.level > best.level:
-                    best = found
-                if found.level == RIGHT:
-                    return found
-            if programs:
-                break
+            if not programs:
+                continue
+            # Of programs that differ by the order of axes in which an object keeps its weights, the right one is meant.
+            found = max(map(tried, programs), key=lambda program: program.level)
+            if best is None or found.level > best.level:
+                best = found
+            if found.level >= FITTING:
+                return found
+            break
     if best is None:
         raise CallError(_expected(asked, str(first or "it is nothing that an audit knows how to call")))
     return best

@@ -303,9 +303,10 @@ def _serve(connection: Connection, load: Callable[[], Functions], wanted: Wanted
         faulthandler.enable(all_threads=False)  # where it crashes, on stderr; the next processes would say the same
     process = os.getpid()
     try:
-        functions: dict[str, Any] = dict(zip(PASSES, load(), strict=True))
+        loaded: dict[str, Any] = dict(zip(PASSES, load(), strict=True))
+        functions = loaded
         if wanted is not None:
-            functions = dict(bound(functions, wanted).functions)
+            functions = dict(bound(loaded, wanted).functions)
     except BaseException as error:  # whatever it is, the audit is told
         connection.send((None, _packed(error)))
         return
@@ -320,7 +321,7 @@ def _serve(connection: Connection, load: Callable[[], Functions], wanted: Wanted
             asked = connection.recv()
             if isinstance(asked, Wanted):
                 try:
-                    found_out = bound(functions, asked)
+                    found_out = bound(loaded, asked)
                 except BaseException as error:  # whatever it is, the audit is told
                     connection.send((None, _packed(error)))
                     continue
