@@ -318,7 +318,11 @@ def test_the_terms_of_an_equation_are_those_of_its_longest_sum() -> None:
 
 @pytest.mark.parametrize(
     ("geometry", "products"),
-    [(Geometry((1, 199), (10, 1, 100)), 100_000), (Geometry((1, 9091), (11, 1, 9091)), 100_001)],
+    [
+        (Geometry((1, 199), (10, 1, 100)), 100_000),
+        (Geometry((1, 199), (11, 1, 100)), 110_000),
+        (Geometry((1, 9091), (11, 1, 9091)), 100_001),
+    ],
 )
 def test_a_layer_of_more_than_100000_products_is_large(geometry, products) -> None:
     assert geometry.filters[0] * geometry.positions * geometry.taps == products

@@ -123,11 +123,21 @@ def test_remainders_are_told_in_words(extra, text) -> None:
         (("h'", "<", "k"), "h' ≤ k − 1"),
         (("-h'", ">=", "k - 9"), "h' + k ≤ 9"),
         (("h' + k", ">=", "k + 1"), "h' ≥ 1"),
+        (("-h' + k", ">=", "k - 9"), "h' ≤ 9"),
         (("2", "<=", "h'", "<", "k"), "2 ≤ h' < k"),
     ],
 )
 def test_comparisons_are_written_with_positive_terms(parts, text) -> None:
     assert prove._chain(parts) == text
+
+
+def test_what_is_left_out_is_written_with_one_sign_where_it_can_be() -> None:
+    texts = {
+        "k = 2": "where k ≠ 2",
+        "h' is odd": "where not (h' is odd)",
+        "k = 2 or k = 3": "where not (k = 2 or k = 3)",
+    }
+    assert {text: prove._except(text) for text in texts} == texts
 
 
 @pytest.mark.parametrize(("characters", "exact"), [(11, True), (10, False)])

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians import Geometry, TooLargeError, bias_gradient, convolve, filter_gradient, input_gradient
+from jacobians import Geometry, ShapeError, TooLargeError, bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.formula import structure
 from jacobians.formula.relation import (
     FIRST_TWO,
@@ -190,6 +190,18 @@ def test_a_combination_with_fractions():
     assert half.denominator == 6
     np.testing.assert_array_equal(half.scaled({"F.a": np.array([0, 1, 3])}, {"K": 5}), [18, 22, 30])
     assert Linear.of({"K": Fraction(1, 2)}, 1).at({"K": 5}) == 3
+
+
+def test_a_coefficient_is_a_number_times_powers_of_sizes():
+    assert Coefficient(Fraction(2, 3), (("K", -2), ("N", 1))).at({"K": 3, "N": 5}) == Fraction(10, 27)
+
+
+@pytest.mark.parametrize("entries", [11, 13])
+def test_arrays_that_a_formula_reads_have_the_entries_of_the_layer(entries):
+    layer = Layer(Geometry((2, 3), (1, 2, 2)), 2)
+    arrays = {"X": np.ones(entries), "F": np.ones(4), "b": np.ones(1)}
+    with pytest.raises(ShapeError, match=rf"^X has shape \({entries},\) but .* needs \(2, 2, 3\)$"):
+        given_arrays(formula("S", layer.geometry), layer, arrays)
 
 
 def test_groups_and_what_is_in_a_group_are_one_axis():
