@@ -222,6 +222,9 @@ def _names_of_pictures(begun: str) -> list[str]:
 @app.command()
 def verify(
     full: Annotated[bool, typer.Option("--full", help="Draw eight times as many layers.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try a tenth of the layers, in seconds; the report says what is left out.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
     identities: Annotated[
         str | None,
@@ -245,6 +248,9 @@ def verify(
 
     _check_outputs(("--json", json_file))
     only = None if identities is None else [name.strip() for name in identities.split(",")]
+    if full and quick:
+        _refuse("--full and --quick are both given; choose one of them")
+    extent = {"full": full, "quick": quick}
     cores = os.cpu_count() or 1
     if jobs is not None and jobs > MOST_JOBS * cores:
         _refuse(f"--jobs is {jobs}; it needs at most {MOST_JOBS * cores}, as there are {cores} cores")
@@ -252,7 +258,7 @@ def verify(
 
     def checked() -> Any:
         with _executor(jobs or cores) as executor, _progress("checking layers") as progress:
-            return jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
+            return jacobians.verify(identities=only, seed=seed, executor=executor, progress=progress, **extent)
 
     try:
         report, status = _until_interrupted(checked)
@@ -264,9 +270,10 @@ def verify(
 
 
 def _print_report(out: Console, report: Any) -> None:
-    from jacobians.verify.report import table
+    from jacobians.verify.report import LEGEND, table
 
     out.print(table(report))
+    out.print(f"\n{LEGEND}", markup=False, style="dim")
     for row in report.rows:
         if row.failure:
             out.print(f"[bold red]✗ {row.id} does not hold:[/] ", end="")
