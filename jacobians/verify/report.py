@@ -1,4 +1,4 @@
-"""What a verification finds: one failure, what one kind of evidence says, and the report of all."""
+"""The records of a verification: one failure, what one kind of evidence says, and the whole report."""
 
 from __future__ import annotations
 
