@@ -242,7 +242,7 @@ def verify(
 ) -> None:
     """Check the equations L1 … L24 that this project rests on, and say which evidence each verdict has.
 
-    They are the equations of one lecture on convolution layers; docs/learn/lecture.md lists them.
+    They are the equations of one lecture on convolution layers. The table that is printed has all of them.
 
     The exit status is 0 if all hold, 1 if one does not, 2 if the arguments cannot be used or a file cannot be written,
     and 130 after Ctrl-C. Ctrl-C prints what was checked until then; the JSON record then has ok = false and says how
