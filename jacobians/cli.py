@@ -60,7 +60,7 @@ app = typer.Typer(
     name="jacobians",
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Explicit Jacobians of convolution layers: shown with symbols, proved, and held against other code.",
+    help="Build the Jacobian matrices of convolution layers, show and prove them, and check your code with them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -222,30 +222,42 @@ def _names_of_pictures(begun: str) -> list[str]:
 
 @app.command()
 def verify(
-    full: Annotated[bool, typer.Option("--full", help="Draw eight times as many layers.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Try eight times as many random layers.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Try a tenth of the layers, in about 10 seconds; the report says what was left out."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
     identities: Annotated[
         str | None,
         typer.Option("--only", metavar="IDS", help="Check these equations only, like L18,L20.", autocompletion=_ids),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes to run in; by default one per core.", show_default=False)
+        int | None, typer.Option(min=1, help="Number of processes; by default one for each core.", show_default=False)
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Check every equation of the lecture, L1 … L24, and say on what evidence it holds.
+    """Check the equations L1 … L24 that this project rests on, and say which evidence each verdict has.
 
-    Exit status 0 if all hold, 1 if one does not, 2 if the arguments are unusable or a file cannot be written, 130 after
-    Ctrl-C, which prints what was checked until then, and writes it with ok = false and how much is left.
+    They are the equations of one lecture on convolution layers. The table that is printed has all of them.
 
-    Examples: `jacobians verify`, `jacobians verify --only L18,L20 --seed 7`, `jacobians verify --json record.json`
+    The exit status is 0 if all hold, 1 if one does not, 2 if the arguments cannot be used or a file cannot be written,
+    and 130 after Ctrl-C. Ctrl-C prints what was checked until then; the JSON record then has ok = false and says how
+    much is left.
+
+    Examples: `jacobians verify --quick`, `jacobians verify --only L18,L20 --seed 7`,
+    `jacobians verify --json record.json`
     """
     import jacobians
 
     _check_outputs(("--json", json_file))
     only = None if identities is None else [name.strip() for name in identities.split(",")]
+    if full and quick:
+        _refuse("--full and --quick are both given; choose one of them")
     cores = os.cpu_count() or 1
     if jobs is not None and jobs > MOST_JOBS * cores:
         _refuse(f"--jobs is {jobs}; it needs at most {MOST_JOBS * cores}, as there are {cores} cores")
@@ -253,7 +265,9 @@ def verify(
 
     def checked() -> Any:
         with _executor(jobs or cores) as executor, _progress("checking layers") as progress:
-            return jacobians.verify(identities=only, seed=seed, executor=executor, full=full, progress=progress)
+            return jacobians.verify(
+                identities=only, seed=seed, executor=executor, full=full, quick=quick, progress=progress
+            )
 
     try:
         report, status = _until_interrupted(checked)
@@ -265,9 +279,10 @@ def verify(
 
 
 def _print_report(out: Console, report: Any) -> None:
-    from jacobians.verify.report import table
+    from jacobians.verify.report import LEGEND, table
 
     out.print(table(report))
+    out.print(f"\n{LEGEND}", markup=False, style="dim")
     for row in report.rows:
         if row.failure:
             out.print(f"[bold red]✗ {row.id} does not hold:[/] ", end="")
@@ -304,7 +319,8 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="Time for loading the file, and for each call; 0 for no limit.")
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="Time limit for loading the file and for each call; 0 means none."),
 ]
 
 
@@ -356,53 +372,66 @@ def audit(
         str | None,
         typer.Argument(
             metavar="WHERE:FORWARD",
-            help="The forward pass, or the backward pass of a ReLU; FILE.py:- to audit the backward pass alone.",
+            help="The forward pass (for a ReLU, the backward pass). Give FILE.py:- to audit the backward pass alone.",
             show_default=False,
         ),
     ] = None,
     backward: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE.py:BACKWARD", help="The backward pass, or a name in the same file; with --command, a command."
+            metavar="FILE.py:BACKWARD",
+            help="The backward pass; its name is enough if it is in the same file. With --command, a command.",
         ),
     ] = None,
     command: Annotated[
         str | None,
         typer.Option(
             metavar="'PROGRAM {case}'",
-            help="Audit a program in any language in the place of FORWARD: it is run with a folder of .npy files; - to "
+            help="Audit a program in any language instead of FORWARD; it is run with a folder of .npy files. Give - to "
             "audit that of --backward alone.",
         ),
     ] = None,
     stride: Annotated[
         list[str] | None,
-        typer.Option(metavar="S[,S] …", help="Passed where the code takes it, else what it is fixed to; 1 by default."),
+        typer.Option(
+            metavar="S[,S] …",
+            help="Passed to the code if it takes one; else the stride that the code has. By default 1.",
+        ),
     ] = None,
     padding: Annotated[
         list[str] | None,
         typer.Option(
             metavar="P[,P] …",
-            help="One, one per axis, before:after per axis, valid, same, same-lower or same-tf; 0 by default.",
+            help="One number, one for each axis, before:after for each axis, valid, same, same-lower or same-tf; by "
+            "default 0.",
         ),
     ] = None,
     dilation: Annotated[
-        list[str] | None, typer.Option(metavar="D[,D] …", help="One, or one per axis; 1 by default.")
+        list[str] | None, typer.Option(metavar="D[,D] …", help="One number, or one for each axis; by default 1.")
     ] = None,
-    groups: Annotated[list[int] | None, typer.Option(metavar="G …", help="Groups of planes; 1 by default.")] = None,
+    groups: Annotated[
+        list[int] | None, typer.Option(metavar="G …", help="Number of groups of planes and filters; by default 1.")
+    ] = None,
     axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
     bias: Annotated[
         bool | None,
-        typer.Option("--bias/--no-bias", help="Whether there is a bias, and its gradient; else it is found out."),
+        typer.Option(
+            "--bias/--no-bias",
+            help="Whether the code takes a bias and returns its gradient; by default this is found out.",
+        ),
     ] = None,
     dtype: Annotated[
         str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.", autocompletion=_names_of_dtypes)
     ] = "float64",
-    layer: Annotated[Audited, typer.Option(help="What the code computes.")] = Audited.convolution,
+    layer: Annotated[Audited, typer.Option(help="Which layer the code computes.")] = Audited.convolution,
     total: Annotated[
-        bool, typer.Option("--sum", help="The loss of a softmax is the sum over the mini-batch, not the mean.")
+        bool, typer.Option("--sum", help="The loss of softmax is the sum over the mini-batch, not the mean.")
     ] = False,
     layout: Annotated[
-        str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default planes first.")
+        str | None,
+        typer.Option(
+            help="Order of the axes of X, F and S, like NHWC,HWIO->NHWC; by default planes come first (NCHW)."
+        ),
     ] = None,
     taps: Annotated[
         str | None, typer.Option(metavar="KxL", help="The code is for filters of this size alone, like 3x3.")
@@ -414,7 +443,7 @@ def audit(
     one_plane: Annotated[bool, typer.Option("--one-plane", help="The code is for images of one plane alone.")] = False,
     torch: Annotated[bool, typer.Option("--torch", help="FORWARD is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FORWARD is a JAX function.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
     timeout: Timeout = TIMEOUT,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
@@ -428,11 +457,12 @@ def audit(
     ] = None,
     show_code: Annotated[bool, typer.Option("--code", help="Print Python that reproduces each finding.")] = False,
 ) -> None:
-    """Hold a convolution, or another layer, against the explicit matrices, and say what is wrong with it.
+    """Compare a convolution, or another layer, with the explicit matrices, and say what is wrong with it.
 
     FORWARD and BACKWARD name a function, a class, a method or an object, in a file or a module: FILE.py:NAME or
-    package.module:NAME. An audit makes an object of a class for each layer, puts F into its weights, and passes options
-    by the names of parameters, such as stride, pad and dilation. How it calls the code is a note of the report.
+    package.module:NAME. For each layer, an audit makes an object of a class, puts F into its weights, and passes
+    options by the names of its parameters, such as stride, pad and dilation. A note of the report says how it called
+    the code.
 
     \b
     forward(X, F[, b]) -> S                    X (N, d, h, w)   F (n, d/groups, k, l)   b (n,)   S (N, n, h', w')
@@ -440,8 +470,9 @@ def audit(
     forward(X, F, b, conv_param) -> (S, cache), backward(G, cache) -> (dX, dF, db)
     class Conv: __init__(in_channels, out_channels, kernel_size, …), forward(X), backward(G)
 
-    Exit status 0 if it is right, 1 if it is not, 2 if the code cannot be called, the arguments are unusable or a file
-    cannot be written, 130 after Ctrl-C, which prints what was found until then, and writes it marked as interrupted.
+    The exit status is 0 if the code is right, 1 if it is wrong, 2 if the code cannot be called, the arguments cannot be
+    used or a file cannot be written, and 130 after Ctrl-C. Ctrl-C prints what was found until then, and marks the
+    written files as interrupted.
 
     Examples: `jacobians audit conv.py:forward --backward backward --stride 2 --padding 1`,
     `jacobians audit mypackage.layers:Conv --stride 1 2 --padding 0 1`, `jacobians audit conv.py:Conv.forward`,
@@ -648,31 +679,39 @@ def _check_axes(axes: int) -> None:
 @app.command()
 def read(
     function: Annotated[
-        str, typer.Argument(metavar="FILE.py:FUNCTION", help="A function of an image and filters, and of a bias.")
+        str,
+        typer.Argument(
+            metavar="FILE.py:FUNCTION", help="A function of an image and filters, and of a bias with --bias."
+        ),
     ],
     axes: Annotated[int, typer.Option("--axes", "--spatial-ndim", metavar="1|2|3", help="Number of spatial axes.")] = 2,
     bias: Annotated[bool, typer.Option("--bias", help="The function takes a bias.")] = False,
     dtype: Annotated[str, typer.Option(help="float64, float32, int64 or int32.")] = "float64",
     layout: Annotated[
-        str | None, typer.Option(help="Order of the axes, like NHWC,HWIO->NHWC; by default the usual ones are tried.")
+        str | None,
+        typer.Option(
+            help="Order of the axes of X, F and S, like NHWC,HWIO->NHWC; by default the usual orders are tried."
+        ),
     ] = None,
     groups: Annotated[
         int | None,
-        typer.Option(min=1, help="Groups of planes; by default 1 to 4, and one per plane.", show_default=False),
+        typer.Option(
+            min=1, help="Number of groups; by default 1 to 4 are tried, and one for each plane.", show_default=False
+        ),
     ] = None,
     torch: Annotated[bool, typer.Option("--torch", help="FUNCTION is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FUNCTION is a JAX function.")] = False,
     timeout: Timeout = TIMEOUT,
-    latex: Annotated[bool, typer.Option("--latex", help="Print the formula alone, for LaTeX.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print only the formula, as LaTeX.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Read the formula that FUNCTION computes, right or wrong, and say which convolution it is, or why it is none.
+    """Read the formula that FUNCTION computes, right or wrong, and say which convolution it is, or why it is not one.
 
-    Stride, padding, dilation, groups, the order of the axes, and whether the filter is turned need not be known.
+    Stride, padding, dilation, groups, the order of the axes, and whether the filter is rotated need not be known.
 
-    Exit status 0 if a formula was read, 1 if none could be, 2 if the arguments are unusable.
+    The exit status is 0 if a formula was read, 1 if none could be read, and 2 if the arguments cannot be used.
 
     Examples: `jacobians read conv.py:forward`, `jacobians read layer.py:conv --torch --bias --json formula.json`
     """
@@ -799,22 +838,33 @@ def vectors(
 # show -----------------------------------------------------------------------------------------------------------------
 
 ImageShape = Annotated[
-    str, typer.Option("--image", metavar="DxHxW", help="Shape of X, planes first; HxW is one plane.")
+    str, typer.Option("--image", metavar="DxHxW", help="Shape of the image X, planes first; HxW means one plane.")
 ]
 FiltersShape = Annotated[
     str,
-    typer.Option("--filters", "--filter", metavar="NxDxKxK", help="Shape of all filters F; KxK is one as deep as X."),
+    typer.Option(
+        "--filters",
+        "--filter",
+        metavar="NxDxKxK",
+        help="Shape of all filters F; KxK means one filter with as many planes as X.",
+    ),
 ]
-Stride = Annotated[str, typer.Option("--stride", metavar="S[,S]", help="One, or one per axis.")]
+Stride = Annotated[str, typer.Option("--stride", metavar="S[,S]", help="One number, or one for each spatial axis.")]
 Padding = Annotated[
-    str, typer.Option("--padding", metavar="P[,P]", help="One, one per axis, before:after per axis, valid or same.")
+    str,
+    typer.Option(
+        "--padding", metavar="P[,P]", help="One number, one for each axis, before:after for each axis, valid or same."
+    ),
 ]
-Dilation = Annotated[str, typer.Option("--dilation", metavar="D[,D]", help="One, or one per axis.")]
-Groups = Annotated[int, typer.Option("--groups", help="Groups of planes.")]
+Dilation = Annotated[str, typer.Option("--dilation", metavar="D[,D]", help="One number, or one for each spatial axis.")]
+Groups = Annotated[int, typer.Option("--groups", help="Number of groups into which planes and filters are divided.")]
 
 
 Index = Annotated[
-    int, typer.Option("--index", "-i", metavar="I", min=0, help="Which filter, where one is shown; counted from 0.")
+    int,
+    typer.Option(
+        "--index", "-i", metavar="I", min=0, help="Which filter to show, counted from 0, in views of a single filter."
+    ),
 ]
 
 
@@ -822,9 +872,7 @@ Index = Annotated[
 def show(
     name: Annotated[
         str | None,
-        typer.Argument(
-            help="What to show; everything if left out.", show_default=False, autocompletion=_names_of_views
-        ),
+        typer.Argument(help="What to show; by default everything.", show_default=False, autocompletion=_names_of_views),
     ] = None,
     image: ImageShape = "1x6x6",
     filters: FiltersShape = "1x1x3x3",
@@ -837,11 +885,11 @@ def show(
         Format | None,
         typer.Option(
             "--format",
-            help="With subscripts, in ASCII, or for TeX; by default what prints.",
+            help="unicode has subscripts, text is ASCII, latex is for TeX; by default what the output can print.",
             show_default=False,
         ),
     ] = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Leave nothing out, however wide.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Print the whole matrix, however wide it is.")] = False,
 ) -> None:
     """Show the matrices of a layer with symbols as entries.
 
@@ -927,7 +975,7 @@ def explore(
     dilation: Dilation = "1",
     groups: Groups = 1,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.", dir_okay=False)
     ] = Path("explorer.html"),
 ) -> None:
     """Write an HTML page in which a layer and its two Jacobian matrices move; it needs no network and no server.
@@ -963,7 +1011,7 @@ class Wrt(StrEnum):
 def plot(
     name: Annotated[str, typer.Argument(help="What to draw.", show_default=False, autocompletion=_names_of_pictures)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.png|.svg", help="Where to write it.", dir_okay=False)
+        Path, typer.Option("--output", "-o", metavar="FILE.png|.svg", help="The file to write.", dir_okay=False)
     ],
     image: ImageShape = "1x6x6",
     filters: Annotated[
@@ -972,7 +1020,7 @@ def plot(
             "--filters",
             "--filter",
             metavar="NxDxKxK",
-            help="Shape of all filters F; for network, one a layer, commas between.",
+            help="Shape of all filters F; for network, one shape for each layer, separated by commas.",
         ),
     ] = "1x1x3x3",
     stride: Stride = "1",
@@ -981,15 +1029,16 @@ def plot(
     groups: Groups = 1,
     i: Index = 0,
     at: Annotated[
-        int | None, typer.Option(help="Which row of patch, or pixel of rotated-filter; counted from 0.", min=0)
+        int | None,
+        typer.Option(help="Which row (of patch) or pixel (of rotated-filter) to draw, counted from 0.", min=0),
     ] = None,
-    wrt: Annotated[Wrt, typer.Option(help="With respect to what, for jacobian.")] = Wrt.image,
-    classes: Annotated[int, typer.Option(help="Scores of the network.")] = 10,
+    wrt: Annotated[Wrt, typer.Option(help="For jacobian: with respect to what.")] = Wrt.image,
+    classes: Annotated[int, typer.Option(help="For network: the number of classes.")] = 10,
 ) -> None:
     """Draw the matrices of a layer, as PNG or SVG.
 
     NAME is one of filter-matrix, image-matrix, jacobian (of the whole layer), stack-matrix, patch, rotated-filter,
-    network, or how one of them begins.
+    network. The beginning of a name is enough.
 
     Examples: `jacobians plot filter-matrix -o filter.svg`,
     `jacobians plot patch --image 2x8x8 --filters 3x2x3x3 --stride 2 --padding 1 --at 5 -o patch.png`,

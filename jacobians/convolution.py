@@ -1,10 +1,10 @@
 """The convolution forms: responses and gradients of a convolution layer by strided windows over zero-padded arrays.
 
-Nothing here knows the pixel table or any matrix, so that the agreement of this module with `jacobians.matrices` is
-evidence. What deep learning calls convolution does not flip the filter (L1).
+Nothing here uses the pixel table or a matrix. That is why it is evidence if this module and `jacobians.matrices`
+agree. What deep learning calls convolution does not rotate the filter (L1).
 
-Stride and dilation change places in the backward pass: a window that moves by the stride forward is read at taps that
-lie a stride apart backward, and the reverse (LECTURE.md, last section).
+Stride and dilation are exchanged in the backward pass: a window that moves by the stride in the forward pass has taps
+that lie a stride apart in the backward pass, and the other way round (docs/learn/beyond.md).
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def filter_gradient(X: npt.ArrayLike, G: npt.ArrayLike, geometry: Geometry) -> A
     -------
     ndarray, shape geometry.filters
         ``dF[i, k, a, b] = Σ_l Σ_m G[i, l, m] X[k, l·s_h + a·δ_h − p_h, m·s_w + b·δ_w − p_w]``: the image convolved with
-        the upstream gradient spread by the stride, read out at steps of the dilation, cut to the filter's size. dtype
-        as `convolve`.
+        the upstream gradient, which is dilated by the stride, at steps of the dilation, and cut to the size of the
+        filter. The dtype is that of `convolve`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def input_gradient(G: npt.ArrayLike, F: npt.ArrayLike, geometry: Geometry) -> Ar
     -------
     ndarray, shape geometry.image
         ``dX[k, y, x] = Σ_i Σ_l Σ_m Σ_a Σ_b G[i, l, m] F[i, k, a, b]`` over all responses and taps with
-        ``l·s_h + a·δ_h − p_h = y`` and ``m·s_w + b·δ_w − p_w = x``. dtype as `convolve`.
+        ``l·s_h + a·δ_h − p_h = y`` and ``m·s_w + b·δ_w − p_w = x``. The dtype is that of `convolve`.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def bias_gradient(G: npt.ArrayLike) -> Array:
 
 
 def zero_pad(G: npt.ArrayLike, geometry: Geometry) -> Array:
-    """Put the zeros around the upstream gradient with which ∂l/∂X is a convolution: G^zero-pad (L18).
+    """Put zeros into and around the upstream gradient, so that ∂l/∂X is a convolution: G^zero-pad (L18).
 
     Parameters
     ----------
@@ -199,9 +199,9 @@ def zero_pad(G: npt.ArrayLike, geometry: Geometry) -> Array:
     Returns
     -------
     ndarray, shape (n, *sizes), dtype of G
-        G with ``stride − 1`` zeros between its entries and ``extent − 1`` zeros on every side; behind it also a zero
-        for each row and column of the tail, which no window reached. ``sizes = padded image + extent − 1`` on each
-        axis: for the lecture's example, 4×4 becomes 8×8.
+        G with ``stride − 1`` zeros between its entries and ``extent − 1`` zeros on every side. Behind it, there is also
+        a zero for each row and column of the tail, which no window reached. ``sizes = padded image + extent − 1`` on
+        each axis: for the lecture's example, 4×4 becomes 8×8.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def zero_pad(G: npt.ArrayLike, geometry: Geometry) -> Array:
 
 
 def rot180(F: npt.ArrayLike) -> Array:
-    """Turn every filter by 180°: reverse all of its spatial axes (L18).
+    """Rotate every filter by 180°: reverse all of its spatial axes (L18).
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def spread(G: Array, geometry: Geometry) -> Array:
 
 
 def turn(F: Array) -> Array:
-    """Turn filters with entries of any dtype: `rot180` without checks."""
+    """Rotate filters with entries of any dtype: `rot180` without checks."""
     return np.flip(F, axis=tuple(range(2, F.ndim)))
 
 

@@ -1,8 +1,8 @@
-"""The explorer: one HTML file in which a layer's matrices are touched, and seen at work.
+"""The explorer: one HTML file in which the reader points at the matrices of a layer and watches them at work.
 
-Every index that the page shows is written into it here, for every stride, padding and dilation that it offers: what
-lies where, and which entry meets which. Its script (in page/) looks up, multiplies and sums, and knows nothing of
-convolutions.
+Every index that the page shows is written into it here, for every stride, padding and dilation that it offers: which
+entry lies where, and which entries are multiplied. Its script (in page/) looks up, multiplies and sums, and knows
+nothing of convolutions.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def explore(geometry: Geometry | None = None) -> str:
     Returns
     -------
     str
-        An HTML document that fetches nothing (L1, L8, L10, L12, L14 and L16 … L18 of LECTURE.md, to be touched).
+        An HTML document that fetches nothing (L1, L8, L10, L12, L14 and L16 … L18, as an interactive page).
 
     Raises
     ------

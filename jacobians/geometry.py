@@ -1,7 +1,7 @@
 """The geometry of a convolution: its shapes, its vec order and the pixel table.
 
-This is the only home of index order. ``vec`` writes planes one after the other and each plane row by row, which is the
-C order of a planes-first array; every flat index in the toolkit is such an index.
+The order of indices is defined here alone. ``vec`` writes planes one after the other and each plane row by row, which
+is the C order of a planes-first array; every flat index in the toolkit is such an index.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Geometry(notebook.Shown):
         Zeros around the image: one for all sides, one per spatial axis, or one ``(before, after)`` pair per axis.
         ``"valid"`` is 0; ``"same"`` keeps the spatial size, needs stride 1, and puts an odd zero after the image.
     groups : int
-        The planes are cut into this many equal groups; filter ``i`` sees the planes of group ``i // (n / groups)``.
+        The planes are divided into this many equal groups; filter ``i`` reads the planes of group
+        ``i // (n / groups)``.
 
     Attributes
     ----------
@@ -57,13 +58,13 @@ class Geometry(notebook.Shown):
     Raises
     ------
     ShapeError
-        Where the shapes and options do not make a convolution.
+        If the shapes and options do not describe a convolution.
 
     Notes
     -----
-    Response ``l`` and tap ``i`` of one spatial axis meet at pixel ``l·stride − before + i·dilation``; outside the image
-    they read a zero of the padding. The pixel table of the layer is the sum over the axes of these offsets
-    (LECTURE.md, L8 and L14, with the options of its last section).
+    On one spatial axis, response ``l`` reads with tap ``i`` the pixel ``l·stride − before + i·dilation``; outside the
+    image it reads a zero of the padding. The pixel table of the layer is the sum over the axes of these offsets
+    (L8 and L14, with the options of docs/learn/beyond.md).
 
     Examples
     --------

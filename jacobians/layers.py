@@ -1,7 +1,7 @@
 """The layers around the convolutions, each with its Jacobian: ReLU, fully connected, softmax, cross-entropy, L2.
 
 A Jacobian has a row per entry of vec(output) and a column per entry of vec(input). ∂l/∂s and the like are row vectors,
-arrays of one axis, so that a chain of Jacobians reads from the loss backwards as it does in the lecture:
+arrays of one axis, so that a chain of Jacobians is read from the loss backwards:
 ``∂l/∂s @ W @ relu_jacobian(S) @ …`` (L4 … L6).
 """
 

@@ -1,14 +1,14 @@
 """The matrix forms: Jacobians of a convolution layer as sparse matrices, filled from the pixel table.
 
-With ``P[r, c]`` the pixel that tap ``c`` reads for response ``r`` (none, where it falls into padding), both matrices of
-the lecture are that table, filled in two ways::
+Let ``P[r, c]`` be the pixel that tap ``c`` reads for response ``r``, or none where the tap falls into padding. Both
+matrices are this table, filled in two ways::
 
     M_X^im    [r, c]       = x[P[r, c]]      the table gathers pixels
     M_F^filter[r, P[r, c]] = f[c]            the table places taps
 
 `pixel_entries` and `tap_entries` are these two lines. They take entries of any dtype, which is how `jacobians.symbolic`
-prints exactly what is computed here. Of large layers the table is not made: their matrices are written block by block
-by `jacobians._blocks`, and the tests hold that equal to the two lines.
+prints exactly what is computed here. For large layers the table is not built: their matrices are written block by
+block by `jacobians._blocks`, and the tests check that the result equals these two lines.
 """
 
 from __future__ import annotations

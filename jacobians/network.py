@@ -1,7 +1,7 @@
 """The lecture's networks: convolutions with ReLU, then fully connected, softmax and cross-entropy (L3, L13, L23).
 
-The same gradients come in two ways: by the chain of explicit Jacobians, a row vector times a matrix from the loss
-backwards, and by convolutions. They share the forward pass and ∂l/∂s, and nothing behind it.
+The same gradients are computed in two ways: by the chain of explicit Jacobians, a row vector times one matrix after the
+other from the loss backwards, and by convolutions. The two ways share the forward pass and ∂l/∂s, and nothing else.
 
 A mini-batch is taken as one more spatial axis, along which the filters have a single tap: the Jacobian of that layer
 with respect to its filters holds the rows of all images, and one product sums the images' gradients.

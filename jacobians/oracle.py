@@ -1,8 +1,8 @@
 """The literal triple sum of L1, and its derivatives.
 
-What everything else is held against: loops over the indices of L1, sharing nothing with the pixel table or with strided
-windows. Since ``l = Σ g_r S_r``, S, ∂l/∂F and ∂l/∂X are one list of products, summed by response, by tap and by pixel.
-Entries may be of any dtype, polynomials included.
+Everything else is compared with these loops over the indices of L1, which share nothing with the pixel table or with
+strided windows. Since ``l = Σ g_r S_r``, S, ∂l/∂F and ∂l/∂X are one list of products, summed by response, by tap and by
+pixel. Entries may be of any dtype, polynomials included.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def responses(X: Array, F: Array, geometry: Geometry) -> Array:
 
 
 def filter_gradient(X: Array, G: Array, geometry: Geometry) -> Array:
-    """Sum ∂l/∂F, the derivative of l = Σ g S by every tap, term by term (L10).
+    """Sum ∂l/∂F, the derivative of l = Σ g S with respect to every tap, term by term (L10).
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def filter_gradient(X: Array, G: Array, geometry: Geometry) -> Array:
 
 
 def input_gradient(G: Array, F: Array, geometry: Geometry) -> Array:
-    """Sum ∂l/∂X, the derivative of l = Σ g S by every pixel, term by term (L16).
+    """Sum ∂l/∂X, the derivative of l = Σ g S with respect to every pixel, term by term (L16).
 
     Parameters
     ----------

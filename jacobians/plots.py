@@ -1,15 +1,15 @@
 """Pictures of the matrices: what `jacobians.symbolic` prints, drawn.
 
-The numbers come from the builders of `jacobians.matrices`, which are handed indices as entries: where a picture has the
+The pictures come from the builders of `jacobians.matrices`, which are given indices as entries: if a picture has the
 colour of tap 5, the builder has placed a 5. Colours are those of `jacobians.colours`: pixels are blue, taps vermilion,
-each from dark to light in vec order, so that they keep their order for colour-blind eyes and in greyscale print. Where
-symbols fit into the cells they are written there; otherwise a key stands beside the matrix. Nothing is stored in empty
-cells, which are 0. A matrix with more rows or columns than a picture has dots is built in blocks and averaged over
+each from dark to light in vec order, so that they keep their order for colour-blind eyes and in greyscale print. If
+symbols fit into the cells they are written there; otherwise a key stands beside the matrix. Empty cells are zeros
+that are not stored. A matrix with more rows or columns than a picture has dots is built in blocks and averaged over
 squares of cells; it is never dense.
 
-Every function draws on `ax` and returns it. Without `ax` it makes a figure of its own that nothing else refers to: a
-notebook shows the axes returned, `save` writes them to a file, and the figure ends with the last name for it. For a
-window, pass axes of pyplot: ``plots.filter_matrix(geometry, ax=plt.gca())``, then ``plt.show()``.
+Every function draws on `ax` and returns it. Without `ax` it makes a new figure, which need not be closed: a notebook
+shows the axes that are returned, and `save` writes them to a file. To see a picture in a window, pass axes of pyplot:
+``plots.filter_matrix(geometry, ax=plt.gca())``, then ``plt.show()``.
 """
 
 from __future__ import annotations
@@ -591,8 +591,8 @@ def rotated_filter(geometry: Geometry, *, i: int = 0, pixel: int | None = None, 
     Returns
     -------
     matplotlib.axes.Axes
-        G_i^zero-pad with the filter turned by 180° upon it, framed in red; beside it the filter's plane as it is and
-        turned, each tap in the colour that it has in `filter_matrix`. The title is the entry as the product
+        G_i^zero-pad with the filter rotated by 180° on it, framed in red; beside it the filter's plane as it is and
+        rotated, each tap in the colour that it has in `filter_matrix`. The title is the entry as the product
         vec(G_i) M_Fi^filter has it; the frame holds its terms. Where several filters see the pixel, both are the part
         of filter `i`.
 

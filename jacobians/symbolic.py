@@ -1,9 +1,9 @@
 """The matrices of a layer with symbols as entries.
 
 Symbols are just another dtype: every matrix here is filled by the code of `jacobians.matrices` that fills in numbers,
-so that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. Where there
-is more than one plane or filter, its number comes first, behind it a comma: ``X_2,13`` is plane 2, row 1, column 3 and
-``F_12,13`` is filter 1, plane 2, row 1, column 3. Where an index has two digits, commas stand between all: ``X_10,3``.
+so that what is printed is what is computed. Names are the lecture's, counted from 1: X11, F11, S11, g1, v1. If there is
+more than one plane or filter, its number comes first, followed by a comma: ``X_2,13`` is plane 2, row 1, column 3 and
+``F_12,13`` is filter 1, plane 2, row 1, column 3. If an index has two digits, commas stand between all: ``X_10,3``.
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ def rot180(geometry: Geometry, *, i: int = 0) -> tuple[sympy.Matrix, ...]:
     Returns
     -------
     tuple of sympy.Matrix
-        The planes of filter `i`, turned by 180°.
+        The planes of filter `i`, rotated by 180°.
 
     Raises
     ------

@@ -58,8 +58,8 @@ def names(letter: object, role: Role, geometry: Geometry) -> list[str]:
     Parameters
     ----------
     letter : str
-        X, F, S, g, v or b. Small letters number the entries of a plane through, as the lecture does for g and v;
-        capitals give one index per spatial axis.
+        X, F, S, g, v or b. Small letters have one number that counts the entries of a plane row by row, as g and v do
+        in the lecture; capitals have one index per spatial axis.
     role : {"image", "filters", "responses", "bias"}
         Which array of the layer.
     geometry : Geometry

@@ -1,6 +1,6 @@
 """The literal triple sum of L1, generalised to every option, and what follows from it: the oracle of the tests.
 
-Plain loops over indices, written from LECTURE.md alone. Nothing here knows `Geometry` or its pixel table.
+Plain loops over indices, written from the lecture's equations alone. Nothing here knows `Geometry` or its pixel table.
 """
 
 import math

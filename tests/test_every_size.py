@@ -398,9 +398,8 @@ def test_the_report_counts_combinations_and_says_where_no_proof_applies() -> Non
     assert {name: each["every size"] for name, each in counts.items()} == {"L4": 0, "L16": 256, "L18": 64, "L24": 0}
     assert all(set(each) == {"symbolic", "every size", "exact", "bound"} for each in counts.values())
     lines = {line.split()[0]: line for line in str(report).splitlines() if line}
-    assert "every size" in lines["id"]
-    assert [("does not apply" in lines[name]) for name in ("L4", "L16", "L18", "L24")] == [True, False, False, True]
-    assert " 256 " in lines["L16"]
+    assert [name for name in ("L4", "L16", "L18", "L24") if " 256 " in lines[name]] == ["L16"]
+    assert max(map(len, str(report).splitlines()[:-1])) <= 80
     assert "2 equations are proved for every size of image, filter, padding and tail." in report.conclusion
     assert "every size</th>" in report._repr_html_()
     record = json.loads(json.dumps(report.to_dict()))
@@ -430,8 +429,8 @@ def test_without_islpy_the_report_says_what_is_missing_and_how_to_get_it(monkeyp
     assert [row.counts["every size"] for row in report.rows] == [0, 0]
     assert report.conclusion.endswith("since islpy is not installed: pip install 'jacobians[prove]'")
     lines = {line.split()[0]: line for line in str(report).splitlines() if line}
-    assert "does not apply" in lines["L4"]
-    assert " missing " in lines["L18"]
+    assert " islpy " not in lines["L4"]
+    assert " islpy " in lines["L18"]
     assert report.to_dict()["can_prove"] is False
     monkeypatch.setattr(convolution, "turn", lambda F: F)
     failing = verify([cases.EXAMPLE], identities=["L18"])

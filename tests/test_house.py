@@ -183,6 +183,17 @@ def test_make_help_lists_every_target():
     assert re.findall(r"^make (\w+) +\S", listed, re.MULTILINE) == targets
 
 
+@pytest.mark.parametrize(
+    ("target", "extras"), [("verify", "prove"), ("show", "prove"), ("test", "dev"), ("lint", "dev")]
+)
+def test_users_install_the_runtime_alone(target, extras, tmp_path):
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    outside = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+    dry = subprocess.run(["make", "-n", target], cwd=tmp_path, env=outside, capture_output=True, text=True, check=True)
+    assert re.findall(r"-e '\.\[prove,(.*)\]'", dry.stdout) == [extras]
+
+
 # --------------------------------------------------------------------------------------------------------- Pythons
 
 

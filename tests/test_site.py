@@ -65,6 +65,21 @@ def test_letters_of_formulas_have_the_colours_of_the_explorer_and_the_pictures()
     assert colours.COLOURS["F"].full == plots.FRAME
 
 
+def test_the_home_page_is_the_readme_with_links_that_lead_from_there():
+    links = re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", hook("home").text())
+    assert "filter-matrix.png" in links
+    built = {hook("explanations").PAGE}
+    assert [link for link in links if link not in built and not (ROOT / "docs" / link).exists()] == []
+
+
+def test_links_to_an_equation_lead_to_it_also_from_the_table_of_all():
+    learn = ROOT / "docs" / "learn"
+    listed = re.findall(r'<span id="l(\d+)"></span>\[L\1\]\((\w+\.md)#l\1\)', (learn / "lecture.md").read_text("utf-8"))
+    assert [int(number) for number, _ in listed] == list(range(1, 25))
+    for number, page in listed:
+        assert f"{{ #l{number} }}" in (learn / page).read_text("utf-8")
+
+
 def test_readme_links_exist():
     links = re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", (ROOT / "README.md").read_text("utf-8"))
     assert links

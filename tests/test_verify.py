@@ -292,6 +292,27 @@ def test_unusable_arguments(geometries, identities, error, message) -> None:
         verify(geometries, identities=identities)
 
 
+def test_a_quick_run_tries_fewer_layers_and_says_so(monkeypatch) -> None:
+    report = verify(identities=["L18"], quick=True).check()
+    whole = [task for task in run.tasks(None, ["L18"], 0, full=False)[1] if isinstance(task, run.LayerTask)]
+    assert 0 < report.layers < len(whole)
+    assert f"tried {report.layers} of the {len(whole)} layers" in report.conclusion
+    assert report.to_dict()["left_out"] in report.conclusion
+    assert verify([cases.EXAMPLE], identities=["L18"], quick=True).left_out == ""
+    with pytest.raises(ValueError, match="full and quick are both True"):
+        verify(full=True, quick=True)
+    monkeypatch.setattr(convolution, "turn", lambda F: F)
+    assert failed(verify(identities=["L18"], quick=True)) == {"L18"}
+
+
+def test_only_layers_of_which_the_chosen_equations_speak_are_tried() -> None:
+    for name in ("L9", "L18", "L24"):
+        tasks = run.tasks(None, [name], 0, full=False)[1]
+        layers = [task.geometry for task in tasks if isinstance(task, run.LayerTask)]
+        assert layers
+        assert all(run.LAYER[name].sides_for(each) for each in layers)
+
+
 def test_a_row_without_comparisons_is_not_ok() -> None:
     assert Row("L1", "", {}, None, None).verdict == "not checked"
     assert not Row("L1", "", {"exact": 0}, None, None).ok

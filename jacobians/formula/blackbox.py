@@ -54,7 +54,7 @@ class ReadFormula(Formula):
     padding : tuple of pairs
         Before and after, per spatial axis: numbers, or text where they depend on the filter, or the image.
     turned, transposed : bool
-        Whether the filter is turned, and whether image and response map are exchanged.
+        Whether the filter is rotated by 180°, and whether image and response map are exchanged.
     groups : int
         Groups of planes; of depthwise code, those of the layers that were tried.
     depthwise : bool
@@ -196,7 +196,7 @@ def read(
     -------
     ReadFormula
         Equations between the indices of X, F and S, as in L1, and stride, padding, dilation, groups, whether the filter
-        is turned, and the layout.
+        is rotated, and the layout.
 
     Raises
     ------

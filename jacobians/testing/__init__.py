@@ -1,7 +1,7 @@
-"""For other people's test suites: assertions, Hypothesis strategies, and options to parametrise with.
+"""Assertions, Hypothesis strategies, and options for parametrised tests, for use in your own test suite.
 
 `geometries`, `images`, `filters`, `upstream_gradients`, `biases`, `layers` and `register_profiles` need hypothesis
-(``pip install 'jacobians[testing]'``), which is imported when one of them is first asked for.
+(``pip install 'jacobians[testing]'``), which is imported when one of them is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Assertions about one result: exact where numbers do not round, by the rounding bound elsewhere, said in symbols."""
+"""Assertions about one result, exact if no sum rounds and else by the rounding bound, which name what is wrong."""
 
 from __future__ import annotations
 

@@ -20,42 +20,47 @@ def verify(
     seed: int = 0,
     executor: Executor | None = None,
     full: bool = False,
+    quick: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Check the equations of the lecture.
+    """Check the equations L1 … L24, which docs/learn/lecture.md lists.
 
     Parameters
     ----------
     geometries : iterable of Geometry, optional
-        The layers. By default the lecture's, published first layers at true size, and a few hundred drawn ones.
+        The layers. By default these are the lecture's, published first layers at true size, and some hundreds that are
+        drawn at random.
         Equations about whole networks (L3 … L6, L22, L23) have layers of their own and are left out where layers are
         given, unless `identities` asks for them.
     identities : sequence of str, optional
         Ids of the equations, like ``["L18", "L20"]``; by default all that speak of the layers.
     seed : int
-        Of all draws.
+        Seed of all random numbers.
     executor : concurrent.futures.Executor, optional
-        Where to run the checks, a layer at a time; by default in this thread.
+        Runs the checks, one layer at a time; by default they run in this thread.
     full : bool
         Draw eight times as many layers.
+    quick : bool
+        Try some thirty layers instead of some three hundred; the report says what was left out. It changes nothing if
+        layers are given.
     progress : callable, optional
-        Called with the number of layers that are done and the number of all.
+        Called with the number of layers that are done and the number of all layers.
 
     Returns
     -------
     Report
-        The record; its text is a table. ``report.check()`` raises where something does not hold.
+        The record, whose text is a table. ``report.check()`` raises if an equation does not hold.
 
     Raises
     ------
     ValueError
-        If there is no such equation, or the seed is no integer of at least 0.
+        If there is no such equation, the seed is no integer of at least 0, or both `full` and `quick` are True.
     TypeError
-        If something else than a Geometry is given, or an argument is of another type.
+        If a layer is not a Geometry, or an argument has a wrong type.
     TooLargeError
         If the numbers of a layer do not fit into memory.
     Interrupted
-        At a Ctrl-C, with the report of what was checked until then; it is a KeyboardInterrupt.
+        After Ctrl-C, with the report of what was checked until then. It is a KeyboardInterrupt.
 
     Examples
     --------
@@ -67,7 +72,8 @@ def verify(
     from jacobians.verify import run  # sympy, which it needs, takes longer to load than everything else
 
     instance("executor", executor, Executor | None, "a concurrent.futures.Executor, or None")
-    wanted, tasks = run.tasks(geometries, identities, seed, full=full)
+    wanted, tasks = run.tasks(geometries, identities, seed, full=full, quick=quick)
+    shortened = run.left_out(identities, seed) if quick and geometries is None else ""
     outcomes: list[Outcome] = []
     told = [not isinstance(task, run.ProofTask) for task in tasks]
     done = 0
@@ -78,6 +84,6 @@ def verify(
             if progress and told[done - 1]:
                 progress(sum(told[:done]), sum(told))
     except KeyboardInterrupt as stop:
-        report = run.report(wanted, tasks[:done], outcomes, seed, left=len(tasks) - done)
+        report = run.report(wanted, tasks[:done], outcomes, seed, left=len(tasks) - done, left_out=shortened)
         raise Interrupted(report.conclusion, report) from stop
-    return run.report(wanted, tasks, outcomes, seed)
+    return run.report(wanted, tasks, outcomes, seed, left_out=shortened)

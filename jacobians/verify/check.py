@@ -1,4 +1,4 @@
-"""Holding the sides of an equation against each other, with one kind of evidence at a time."""
+"""Comparing the sides of an equation with each other, with one kind of evidence at a time."""
 
 from __future__ import annotations
 

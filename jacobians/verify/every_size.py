@@ -1,4 +1,4 @@
-"""Evidence for every size: the sides of an equation proved equal as relations, and each relation held against its code.
+"""Evidence for every size: the sides of an equation proved equal as relations, each compared with its code.
 
 `refuted` proves a formula; it does not know any code. `Expected` is the bridge: what a side computes at one layer
 according to its relation, product by product. On `coded` arrays the two are the same number only if the code sums the

@@ -141,12 +141,12 @@ def triple_sum_responses(draw: Draw) -> Array:
 
 
 def triple_sum_filter_gradient(draw: Draw) -> Array:
-    """∂l/∂F: the derivative of l = Σ g S by every tap, term by term."""
+    """∂l/∂F: the derivative of l = Σ g S with respect to every tap, term by term."""
     return oracle.filter_gradient(draw.X, draw.G, draw.geometry)
 
 
 def triple_sum_input_gradient(draw: Draw) -> Array:
-    """∂l/∂X: the derivative of l = Σ g S by every pixel, term by term."""
+    """∂l/∂X: the derivative of l = Σ g S with respect to every pixel, term by term."""
     return oracle.input_gradient(draw.G, draw.F, draw.geometry)
 
 

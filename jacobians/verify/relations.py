@@ -2,7 +2,7 @@
 
 A layer is a sum of products, and a side of an equation is one way to say which: which planes and filters meet, and on
 every spatial axis which response ``l``, tap ``a`` and pixel ``y``. Each is written here step by step as the lecture
-says it, with LECTURE.md's last section for stride, dilation, padding and groups, and not from another side. The steps
+says it, with docs/learn/beyond.md for stride, dilation, padding and groups, and not from another side. The steps
 between, such as a place in a padded array, are hidden indices.
 
 Sizes of one spatial axis: ``h`` pixels, ``k`` taps, ``p`` and ``p'`` zeros before and after, ``h'`` responses, and a
@@ -159,7 +159,7 @@ GRADIENT_WITH_TURNED_FILTER = Piece(
         "e = s·l",  # s − 1 zeros between the entries of G
         "0 ≤ l < h'",
         "z = e + δ·(k − 1)",  # extent − 1 zeros on every side, behind it the tail
-        "c = k − 1 − a",  # the filter turned by 180°
+        "c = k − 1 − a",  # the filter rotated by 180°
         "0 ≤ c < k",
         "z = v + δ·c",  # ∗ with δ − 1 zeros between its entries
         "0 ≤ v < s·(h' − 1) + 1 + t + δ·(k − 1)",

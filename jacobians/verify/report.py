@@ -1,4 +1,4 @@
-"""What a verification finds: one failure, what one kind of evidence says, and the report of all."""
+"""The records of a verification: one failure, what one kind of evidence says, and the whole report."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ __all__ = ["KINDS", "Evidence", "Failure", "Outcome", "Report", "Row", "table"]
 
 Evidence = Literal["symbolic", "every size", "exact", "bound"]
 KINDS = ("symbolic", "every size", "exact", "bound")
+HEADER = ("id", "equation", *KINDS, "worst", "verdict")
+WIDTH = 80
+LEGEND = """\
+symbolic    comparisons of polynomials, which hold for all real numbers
+every size  strides, dilations and groups at which a proof covers all sizes
+exact       comparisons by == of integers that no arithmetic rounds
+bound       comparisons of real numbers, up to a derived rounding bound
+worst       the largest rounding error, as a fraction of that bound
+–           this evidence does not apply to this equation, or was not sought
+"""
 WITHOUT_PROOF = "Nothing is proved for every size, since islpy is not installed: pip install 'jacobians[prove]'"
 
 
@@ -155,7 +165,9 @@ class Report(notebook.Shown):
     can_prove : bool
         Whether islpy is installed, without which nothing is proved for every size.
     left : int
-        Pieces of work, such as the equations at one layer, that were not done: it was interrupted.
+        Pieces of work, such as the equations at one layer, that were not done because of an interruption.
+    left_out : str
+        What a quick run did not try, in one sentence; empty for a whole run.
     """
 
     rows: tuple[Row, ...]
@@ -164,6 +176,7 @@ class Report(notebook.Shown):
     miss: Fraction
     can_prove: bool = True
     left: int = 0
+    left_out: str = ""
 
     @property
     def ok(self) -> bool:
@@ -194,8 +207,8 @@ class Report(notebook.Shown):
         -------
         dict
             ``ok``, ``seed``, ``layers``, ``log2_miss_probability`` (None where no exact comparison was made),
-            ``can_prove``, ``left`` and ``identities``: per equation ``id``, ``formula``, ``verdict``, ``counts``,
-            ``worst``, ``failure`` and ``provable``.
+            ``can_prove``, ``left``, ``left_out`` and ``identities``: per equation ``id``, ``formula``, ``verdict``,
+            ``counts``, ``worst``, ``failure`` and ``provable``.
         """
         return {
             "ok": self.ok,
@@ -204,6 +217,7 @@ class Report(notebook.Shown):
             "log2_miss_probability": _log2(self.miss) if self.miss else None,
             "can_prove": self.can_prove,
             "left": self.left,
+            "left_out": self.left_out,
             "identities": [
                 {
                     "id": row.id,
@@ -219,15 +233,14 @@ class Report(notebook.Shown):
         }
 
     def __str__(self) -> str:
-        """Return the report as a table, the failures below it, and a last sentence that says what it is worth."""
-        return "\n".join([_text(table(self)), *(f"{told}\n" for told in self._failures), self.conclusion])
+        """Return the table, what its columns count, the failures, and last what the whole is worth."""
+        return "\n".join([_text(table(self)), LEGEND, *(f"{told}\n" for told in self._failures), self.conclusion])
 
     def _repr_html_(self) -> str:
         signs = {"holds": "✓ ", "FAILS": "✗ "}
         rows = [[*_cells(row, can_prove=self.can_prove), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
-        header = ("id", "equation", *KINDS, "worst/bound", "verdict")
         stories = [*self._failures, ("✓ " if self.ok else "✗ ") + self.conclusion]
-        return notebook.table(header, rows) + "".join(map(notebook.story, stories))
+        return notebook.table(HEADER, rows) + "".join(map(notebook.story, stories))
 
     @property
     def _failures(self) -> list[str]:
@@ -245,6 +258,7 @@ class Report(notebook.Shown):
             said = self._held
         if self.left:
             said = f"Interrupted, with {self.left} pieces of work not done. So far: {said}"
+        said = f"{said} {self.left_out}".rstrip()
         missing = any(row.provable for row in self.rows) and not self.can_prove
         return f"{said} {WITHOUT_PROOF}" if missing else said
 
@@ -270,13 +284,14 @@ class Report(notebook.Shown):
 
 
 def table(report: Report) -> Any:
-    """Return the report's table for `rich`, which the command line prints in colour."""
+    """Return the report's table for `rich`, which the command line prints in colour; long equations are wrapped."""
     from rich.table import Table
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("id", "equation", *KINDS, "worst/bound", "verdict"):
-        justify: Any = "left" if header in {"id", "equation", "verdict"} else "right"
-        grid.add_column(header, justify=justify, no_wrap=header != "equation")
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in HEADER:
+        numbers = header in {*KINDS, "worst"}
+        width = max(map(len, header.split())) if numbers else None
+        grid.add_column(header, justify="right" if numbers else "left", min_width=width, max_width=width)
     for row in report.rows:
         style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
         grid.add_row(*_cells(row, can_prove=report.can_prove), f"[{style}]{row.verdict}[/]")
@@ -284,7 +299,7 @@ def table(report: Report) -> Any:
 
 
 def _cells(row: Row, *, can_prove: bool) -> list[str]:
-    nothing = {"every size": "does not apply" if not row.provable else "–" if can_prove else "missing"}
+    nothing = {"every size": "islpy" if row.provable and not can_prove else "–"}
     counts = [str(row.counts[kind]) if row.counts.get(kind) else nothing.get(kind, "–") for kind in KINDS]
     return [row.id, row.formula, *counts, "–" if row.worst is None else _share(row.worst)]
 
@@ -294,9 +309,10 @@ def _text(renderable: Any) -> str:
 
     from rich.console import Console
 
-    page = Console(file=StringIO(), width=160, color_system=None, highlight=False)
+    page = Console(file=StringIO(), width=WIDTH, color_system=None, highlight=False)
     page.print(renderable)
-    return page.file.getvalue()  # type: ignore[attr-defined, no-any-return]  # the file is the StringIO above
+    printed: str = page.file.getvalue()  # type: ignore[attr-defined]  # the file is the StringIO above
+    return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
 def _share(worst: float) -> str:

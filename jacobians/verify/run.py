@@ -23,6 +23,7 @@ from jacobians.verify.report import KINDS, Failure, Outcome, Report, Row
 DRAWN = 300
 DRAWN_SYMBOLICALLY = 24
 FULL = 8
+DRAWN_QUICKLY = 30
 # Products of a layer up to which its polynomials are expanded.
 MOST_SYMBOLIC_PRODUCTS = 600
 
@@ -65,16 +66,23 @@ Unit = LayerTask | NetworkTask | ProofTask
 
 
 def tasks(
-    geometries: Iterable[Geometry] | None, identities: Sequence[str] | None, seed: int, *, full: bool
+    geometries: Iterable[Geometry] | None,
+    identities: Sequence[str] | None,
+    seed: int,
+    *,
+    full: bool,
+    quick: bool = False,
 ) -> tuple[list[str], list[Unit]]:
     """Return the equations to check, and the work: large layers first, so that no process waits for one at the end."""
     ids = ORDER if identities is None else entries("identities", identities, "a list of ids, such as ['L18', 'L20']")
     wanted = list(map(_known, ids))
     if not wanted:
         raise ValueError(f"identities is empty; it needs ids among {', '.join(ORDER)}, or None for all")
-    seed, full = seed_of(seed), flag("full", full)
+    seed, full, quick = seed_of(seed), flag("full", full), flag("quick", quick)
+    if full and quick:
+        raise ValueError("full and quick are both True; choose one of them")
     if geometries is None:
-        layers = _default_layers(seed, FULL if full else 1)
+        layers = _quick_layers(seed) if quick else _default_layers(seed, FULL if full else 1)
     else:
         given = map(_fitting, check_geometries(geometries))
         layers = {each: _products(each) <= MOST_SYMBOLIC_PRODUCTS for each in given}
@@ -82,11 +90,12 @@ def tasks(
             wanted = [name for name in ORDER if name in LAYER and any(map(LAYER[name].sides_for, layers))]
     of_layers = tuple(name for name in wanted if name in LAYER)
     proved = tuple(name for name in of_layers if every_size.applies(LAYER[name])) if available() else ()
-    # A proof is of a formula: without layers, nothing would show that code computes it.
-    ordered = sorted(layers, key=_products, reverse=True) if of_layers else []
+    spoken_of = [each for each in layers if any(LAYER[name].sides_for(each) for name in of_layers)]
+    ordered = sorted(spoken_of, key=_products, reverse=True)
     return wanted, [
         *(LayerTask(each, of_layers, seed, layers[each]) for each in ordered),
-        *(ProofTask(proved, stride, seed) for stride in every_size.OPTIONS if proved and ordered),
+        # A proof is of a formula: without layers, nothing would show that code computes it.
+        *(ProofTask(proved, stride, seed) for stride in every_size.OPTIONS if proved and layers),
         *(NetworkTask(name, seed) for name in wanted if name in NETWORK),
     ]
 
@@ -102,13 +111,19 @@ def run(task: Unit) -> list[Outcome]:
 
 
 def report(
-    wanted: Sequence[str], done: Sequence[Unit], outcomes: Sequence[Outcome], seed: int, *, left: int = 0
+    wanted: Sequence[str],
+    done: Sequence[Unit],
+    outcomes: Sequence[Outcome],
+    seed: int,
+    *,
+    left: int = 0,
+    left_out: str = "",
 ) -> Report:
     """Sum the outcomes up, one row per equation that was asked for."""
     rows = [_row(name, [each for each in outcomes if each.identity == name]) for name in ORDER if name in wanted]
     miss = sum((each.miss for each in outcomes if each.miss is not None), Fraction(0))
     layers = sum(isinstance(task, LayerTask) for task in done)
-    return Report(tuple(rows), seed, layers, miss, available(), left)
+    return Report(tuple(rows), seed, layers, miss, available(), left, left_out)
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
@@ -150,6 +165,36 @@ def _default_layers(seed: int, times: int) -> dict[Geometry, bool]:
         | dict.fromkeys(small, True)
         | {EXAMPLE: True, SIBLING: True}
     )
+
+
+def _quick_layers(seed: int) -> dict[Geometry, bool]:
+    """Return a few of the layers: the lecture's, the smallest of the published ones, and some that are drawn."""
+    few = drawn(seed, DRAWN_QUICKLY, most_products=MOST_SYMBOLIC_PRODUCTS // 4)
+    smallest = min(PUBLISHED.values(), key=_products)
+    return {LECTURE: False, smallest: False} | dict.fromkeys(few, False) | {EXAMPLE: True, SIBLING: True}
+
+
+def left_out(identities: Sequence[str] | None, seed: int) -> str:
+    """Say which work `quick` leaves out.
+
+    Parameters
+    ----------
+    identities : sequence of str or None
+        The equations that were asked for.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    tried, all_layers = (
+        sum(isinstance(task, LayerTask) for task in tasks(None, identities, seed, full=False, quick=quick)[1])
+        for quick in (True, False)
+    )
+    large = f"the {len(PUBLISHED) - 1} largest published layers, and most symbolic comparisons"
+    return f"A quick run: it tried {tried} of the {all_layers} layers, and left out {large}."
 
 
 def _fitting(geometry: Geometry) -> Geometry:

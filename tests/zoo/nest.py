@@ -1,6 +1,6 @@
 """A loop nest with mistakes: every product of one result at one layer, as arrays of indices.
 
-The zoo's own plain executor. Without a mistake it is the triple sum of L1 and its gradients, written from LECTURE.md;
+The zoo's own plain executor. Without a mistake it is the triple sum of L1 and its gradients, written from the lecture;
 it knows neither `Geometry` nor the matrices. A mistake changes the nest at one of its stages:
 
     steps, sizes → build → ranges, maps, border, orders, factors → winner → scale → added → after
