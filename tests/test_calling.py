@@ -94,6 +94,12 @@ def test_words_for_the_padding_where_the_default_is_one():
     assert audit(tensorflow, padding="same").check().ok
 
 
+def test_padding_that_depends_on_the_filter_is_passed_as_a_number():
+    report = audit(by_name, padding="same")
+    assert report.check().ok
+    assert any("same padding before and after" in note for note in report.notes)
+
+
 def test_a_dilation_of_which_0_is_the_default_counts_the_gaps():
     def gaps(X, F, dilation=0):
         return forward_of(X, F, 1, 0, dilation + 1)

@@ -25,6 +25,8 @@ from jacobians.formula.layouts import SPATIAL, parse
 __all__ = ["bound"]
 
 BIASES = ("b", "b.reshape(1, 1, 1, -1)", "b.reshape(-1, 1)", "b.reshape(1, -1, 1, 1)")
+# How padding that depends on the layer is passed.
+PASSED = ("=padding", "'padding': padding")
 # Orders of axes in which code is called once to see how else it is called; which it has is found out by the audit.
 USUAL = ("NC*,OI*->NO*", "N*C,*IO->N*O", "N*C,OI*->N*O", "C*,OI*->O*", "*C,*IO->*O")
 
@@ -101,6 +103,8 @@ def _by_program(asked: Asked, *, either: bool) -> Bound:
     taps = SIZES[made.options.spatial_ndim][1]
     if program.make and not made.form.taps and f"={taps[-1]}" in program.make[0]:
         limited = limited.joined(Only(square_filters=True))
+    if made.options.padding is None and any(each in "".join((*program.make, program.run)) for each in PASSED):
+        limited = limited.joined(Only(even_padding=True, odd=True))
     only = None if limited == Only() else limited
     options = dataclasses.replace(made.options, only=only, updates=program.updates)
     passes = program.passes()
@@ -113,6 +117,8 @@ def _by_program(asked: Asked, *, either: bool) -> Bound:
             "∂l/∂F is read off the update: the filters before it minus those after it, at a learning rate of 1, which "
             "is exact on integers; other numbers are not tried"
         )
+    if limited.even_padding:
+        notes.append("it takes the padding as numbers: only layers with the same padding before and after are audited")
     if limited.square_filters and not (asked.options.only or Only()).square_filters:
         notes.append("it takes one size for all axes of a filter: only filters that are as wide as high are audited")
     return _in_layout(Bound(passes, options, tuple(notes)), layout)
