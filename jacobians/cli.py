@@ -5,6 +5,7 @@ It is the only place that prints.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -489,24 +490,12 @@ def audit(
     _check_outputs(("--json", json_file), ("--junit", junit_file), ("--write-test", test), code=code)
     _check_axes(axes)
     _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
-    given: dict[str, list[Any]] = {
-        "stride": [_per_axis("--stride", each) for each in stride or ()],
-        "padding": [_padding(each) for each in padding or ()],
-        "dilation": [_per_axis("--dilation", each) for each in dilation or ()],
-        "groups": list(groups or ()),
-    }
-    every = itertools.product(*(values or [None] for values in given.values()))
-    combinations = [dict(zip(given, each, strict=True)) for each in every]
-    if len(combinations) > 1:
-        # "same" has a meaning at stride 1 alone.
-        combinations = [each for each in combinations if each["stride"] in {None, 1} or each["padding"] != "same"]
-    options = combinations[0]
+    combinations, left_out = _combinations(stride, padding, dilation, groups)
     if len(combinations) > 1 and (test or command):
         _refuse(f"{'--write-test' if test else '--command'} is for one value of each option; give one")
-    where = None
-    if taps or square or odd or one_plane:
-        only = None if taps is None else _sizes("--taps", taps)
-        where = Only(taps=only, square_filters=square, square_images=square, odd=odd, one_plane=one_plane)
+    options = combinations[0]
+    only = None if taps is None else _sizes("--taps", taps)
+    where = Only(taps=only, square_filters=square, square_images=square, odd=odd, one_plane=one_plane)
     framework = "" if command else _framework(torch, jax, forward or "", backward)
     if not command:
         _check_names(forward or "", backward)
@@ -524,10 +513,11 @@ def audit(
                 "dtype": dtype,
                 "layout": layout,
                 "framework": framework,
-                "where": where,
+                "where": where if where != Only() else None,
             }
             more |= options if len(combinations) == 1 else {"options": combinations}
-            return jacobians.audit(functions[0], functions[1], **more, seed=seed)
+            found = jacobians.audit(functions[0], functions[1], **more, seed=seed)
+            return dataclasses.replace(found, notes=(*found.notes, *left_out))
         return _audit_other(layer, *functions, bias=bool(bias), total=total, dtype=dtype, seed=seed)
 
     report, status = _until_interrupted(audited)
@@ -535,23 +525,45 @@ def audit(
     coloured = out.is_terminal and not _terminal.ascii_alone
     said = _audit_text(report, code=show_code)
     say = functools.partial(_print_audit, out, said) if coloured else functools.partial(_print, said)
-    written = ""
-    if test:
-        from jacobians.audit.written_test import Code, written_test
-
-        about = Code(forward, backward, command, framework, layout, timeout or None)
-        shared: dict[str, Any] = {"dtype": dtype, "seed": seed}
-        kinds: dict[Audited, tuple[dict[str, Any], str]] = {
-            Audited.convolution: ({"spatial_ndim": axes} | ({} if bias is None else {"bias": bias}), ""),
-            Audited.fully_connected: ({"bias": bool(bias)}, "fully_connected"),
-            Audited.softmax: ({"mean": not total}, "softmax_cross_entropy"),
-            Audited.relu: ({}, "relu"),
-        }
-        fixed, other = kinds[layer]
-        options = {name: value for name, value in options.items() if value is not None}
-        written = written_test(about, test, options, fixed | shared, other)
+    about = forward, backward, command, framework, layout, timeout or None
+    shared: dict[str, Any] = {"dtype": dtype, "seed": seed}
+    fixed: dict[Audited, dict[str, Any]] = {
+        Audited.convolution: {"spatial_ndim": axes} | ({} if bias is None else {"bias": bias}),
+        Audited.fully_connected: {"bias": bool(bias)},
+        Audited.softmax: {"mean": not total},
+        Audited.relu: {},
+    }
+    written = _written_test(about, test, options, fixed[layer] | shared, layer) if test else ""
     outputs = ("--junit", junit_file, report.to_junit()), ("--write-test", test, written)
     _end(status, say, _json(json_file, report.to_dict()), *outputs)
+
+
+def _combinations(
+    stride: list[str] | None, padding: list[str] | None, dilation: list[str] | None, groups: list[int] | None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return every combination of the values that are given, None for an option that is not, and what was left out."""
+    given: dict[str, list[Any]] = {
+        "stride": [_per_axis("--stride", each) for each in stride or ()],
+        "padding": [_padding(each) for each in padding or ()],
+        "dilation": [_per_axis("--dilation", each) for each in dilation or ()],
+        "groups": list(groups or ()),
+    }
+    every = itertools.product(*(values or [None] for values in given.values()))
+    found = [dict(zip(given, each, strict=True)) for each in every]
+    some = [each for each in found if each["stride"] in {None, 1} or each["padding"] != "same"]
+    if len(some) in {0, len(found)}:
+        return found, []
+    return some, ["padding same has a meaning at stride 1 alone; its combinations with other strides were left out"]
+
+
+def _written_test(
+    about: tuple[Any, ...], test: Path, options: dict[str, Any], fixed: dict[str, Any], layer: Audited
+) -> str:
+    from jacobians.audit.written_test import Code, written_test
+
+    other = {Audited.convolution: "", Audited.softmax: "softmax_cross_entropy"}.get(layer, layer.name)
+    options = {name: value for name, value in options.items() if value is not None}
+    return written_test(Code(*about), test, options, fixed, other)
 
 
 def _audit_text(report: Any, *, code: bool) -> str:

@@ -164,6 +164,7 @@ def test_several_values_of_options_are_one_report(capsys, monkeypatch, tmp_path)
     found = json.loads(record.read_text(encoding="utf-8"))
     assert found["options"].startswith("3 combinations of options: ")
     assert "stride 2, padding same" not in found["options"]
+    assert any("padding same" in note for note in found["notes"])
     assert {each["about"] for each in found["findings"]} == {"S"}
     assert "F 1×1×3×3" in out
 
