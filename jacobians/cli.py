@@ -572,7 +572,7 @@ def _audit_text(report: Any, *, code: bool) -> str:
     for each in report.findings if code else ():
         parts += [f"\nTo reproduce that {each.about} {each.title}:\n", each.code]
     if report.findings:
-        parts.append(f"  again: {shlex.join(['jacobians', *sys.argv[1:]])}")
+        parts.append(f"  reproduce it with: {shlex.join(['jacobians', *sys.argv[1:]])}")
     return "\n".join(parts)
 
 

@@ -110,7 +110,7 @@ def test_a_report_ends_with_the_command_and_prints_code_where_asked(capsys, monk
     asked = ["audit", f"{tmp_path / 'wrong.py'}:relu_backward", "--layer", "relu", "--code"]
     status, out, _ = run(capsys, monkeypatch, *asked)
     assert status == 1
-    assert out.splitlines()[-1] == f"  again: jacobians {' '.join(asked)}"
+    assert out.splitlines()[-1] == f"  reproduce it with: jacobians {' '.join(asked)}"
     assert "import numpy as np\n" in out
     assert "dS = " in out
 

@@ -58,10 +58,10 @@ def _joined(group: Sequence[tuple[Options, Finding]], combinations: int) -> list
         for name in ("formula", "right")
     )
     if formula is None or right is None:
-        at = [f"it is so at {of}" for of in options]
+        at = [f"the same happens at {of}" for of in options]
         return [dataclasses.replace(each, known=(*each.known, where)) for each, where in zip(findings, at, strict=True)]
     where = "; ".join(map(str, options))
-    everywhere = f"it is so at all {combinations} combinations of options"
+    everywhere = f"the same happens at all {combinations} combinations of options"
     first = findings[0]
     counts = {name: sum(getattr(each, name) for each in findings) for name in ("wrong", "tried", "predicts", "of")}
 
@@ -83,7 +83,7 @@ def _joined(group: Sequence[tuple[Options, Finding]], combinations: int) -> list
             first,
             formula=formula,
             right=right,
-            known=(*first.known, everywhere if len(group) == combinations else f"it is so at {where}"),
+            known=(*first.known, everywhere if len(group) == combinations else f"the same happens at {where}"),
             predictor=predict if first.predictor else None,
             **counts,
         )

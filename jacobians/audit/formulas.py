@@ -126,7 +126,7 @@ class ByFormula(Layer):
             found,
             formula=self.worded(code),
             right=self.worded(line),
-            cause=f"The two differ {where}." if where and where.text else "",
+            cause=f"The two formulas differ {where}." if where and where.text else "",
             cure=self.worded(" ".join(dict.fromkeys(words.cures))) if any_size else "",
             anchor=words.anchors[0] if any_size else "",
             predicts=len(cases - others),

@@ -129,7 +129,7 @@ class Finding(notebook.Shown):
         if self.anchor:
             lines.append(f"  see: jacobians explain {self.anchor}")
         if self.tried:
-            lines.append(f"  fails for {self.wrong} of the {self.tried} {several(self.unit)} tried")
+            lines.append(f"  the code fails for {self.wrong} of the {self.tried} {several(self.unit)} tried")
         return "\n".join(lines)
 
     def _formulas(self) -> Iterator[str]:
@@ -218,7 +218,7 @@ class AuditReport(notebook.Shown):
     def to_junit(self) -> str:
         """Return the record as JUnit XML: one test case per thing looked at."""
         subjects = dict.fromkeys((*self.audited, *(finding.about for finding in self.findings)))
-        failed = {about for finding in self.findings for about in (finding.about, *finding.follows)}
+        failed = set(subjects) - set(self._fine())
         undecided = [each for each in subjects if self.interrupted and each not in failed]
         counts = {"tests": str(len(subjects)), "failures": str(len(failed)), "errors": str(len(undecided))}
         counts["time"] = f"{sum(self.seconds.values()):.3f}"
@@ -240,7 +240,14 @@ class AuditReport(notebook.Shown):
             parts += self._evidence()
         elif self.interrupted:
             parts.append(self.interrupted)
+        elif fine := self._fine():
+            parts.append(f"  no mistake was found in {', '.join(fine)}")
         return "\n".join([*parts, *(f"  note: {note}" for note in self.notes)])
+
+    def _fine(self) -> list[str]:
+        """What was looked at, and is in no finding."""
+        told = {about for finding in self.findings for about in (finding.about, *finding.follows)}
+        return [each for each in self.audited if each not in told]
 
     def _evidence(self) -> Iterator[str]:
         yield f"✓ {', '.join(self.audited)} {'is' if len(self.audited) == 1 else 'are'} right: {self.options}"

@@ -37,12 +37,12 @@ class Atom:
 
 
 STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."
-MAPS = "Look at how this index runs in the loops, in the einsum's letters, or in the reshape."
+MAPS = "Look at how the marked index runs in the loops, in the einsum's letters, or in the reshape."
 EDGES = (
     "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
 )
 COMPARE = "Compare the two lines."
-TURNED = "Leave it as it is; look for a flip or a step of −1."
+TURNED = "Remove the flip: look for np.flip, [::-1] or a step of −1."
 
 ROWS = (
     Atom(
@@ -54,7 +54,7 @@ ROWS = (
     Atom(
         "filter-turned",
         "{what} is flipped along {axes}",
-        "Leave it as it is: deep learning does not rotate the filter. scipy.signal.convolve does; correlate does not.",
+        "Remove the rotation: deep learning does not rotate the filter; scipy.signal.convolve does, correlate does not.",
         "{what} is rotated by 180°",
     ),
     Atom("response-turned", "{what} is flipped along {axes}", TURNED, "{what} is rotated by 180°"),
