@@ -389,14 +389,15 @@ def audit(
         typer.Option(
             metavar="'PROGRAM {case}'",
             help="Audit a program in any language instead of FORWARD; it is run with a folder of .npy files. Give - to "
-            "audit that of --backward alone.",
+            "audit the backward pass alone.",
         ),
     ] = None,
     stride: Annotated[
         list[str] | None,
         typer.Option(
             metavar="S[,S] …",
-            help="Passed to the code if it takes one; else the stride that the code has. By default 1.",
+            help="Passed to the code if it takes one; else say which stride the code has. 1 by default. `1,2` is one "
+            "per axis, `1 2` audits both.",
         ),
     ] = None,
     padding: Annotated[

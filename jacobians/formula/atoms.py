@@ -54,7 +54,7 @@ ROWS = (
     Atom(
         "filter-turned",
         "{what} is flipped along {axes}",
-        "Remove the rotation: deep learning does not rotate the filter; scipy.signal.convolve does, correlate does not.",
+        "Remove the rotation: deep learning rotates no filter. scipy.signal.convolve does; correlate does not.",
         "{what} is rotated by 180°",
     ),
     Atom("response-turned", "{what} is flipped along {axes}", TURNED, "{what} is rotated by 180°"),
