@@ -118,7 +118,7 @@ WRONG = {
     "changes X in place": (in_place, None),
     "is overwritten by a later call": (Buffer(), None),
     "is added to the result of the call before": (Sums(), None),
-    "is that of the call before": (Cache(lambda F: float(F.sum())), None),
+    "is the result of the call before": (Cache(lambda F: float(F.sum())), None),
     "depends on the calls before: it is right for the first numbers": (Cache(lambda F: 0), None),
     "depends on the call before": (Last(2), None),
     "depends on the call": (Last(1), None),

@@ -94,7 +94,7 @@ PARTLY = {
 # Numbers of X, F, G and the result in the case that shows a mistake.
 FEW = 40
 # What is in memory that was never written is another thing in each process.
-UNWRITTEN = {"never_written", "vector_garbage"}
+UNWRITTEN = {"vector_garbage"}
 
 RIGHT = [
     mistakes.Layer(),

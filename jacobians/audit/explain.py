@@ -382,6 +382,8 @@ def _not_written(of: Tried) -> Finding:
         because, bad = (cause, cure, of.run.layer.anchor), ~np.isfinite(lost[0].got)
         return of.finding(lost[0], title, "not written", because, lost, at=bad)
     each = of.smallest(lost)
+    if of.run.is_unwritten(each):
+        return of.finding(each, UNWRITTEN, "not written", CLEARED, lost, at=~np.isfinite(each.got))
     bad, (cause, cure, anchor) = ~np.isfinite(each.got), CLEARED
     what = "of finite numbers: memory that was never written, or a sum that overflows"
     title = f"is NaN or ∞ in {counted(int(bad.sum()))}, {what}"
