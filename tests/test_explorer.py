@@ -871,9 +871,10 @@ def test_dark_follows_the_system_and_the_switch(opened):
     light, dark = opened(own=True), opened(scheme="dark", own=True)
     papers = light.evaluate(paper), dark.evaluate(paper)
     assert papers[0] != papers[1]
-    for page, other in ((light, papers[1]), (dark, papers[0])):
-        page.get_by_role("button", name="Dark").click()
+    for page, name, other in ((light, "Dark", papers[1]), (dark, "Light", papers[0])):
+        page.get_by_role("button", name=name).click()
         assert page.evaluate(paper) == other
+        assert page.locator("#theme").text_content() == {"Dark": "Light", "Light": "Dark"}[name]
 
 
 @pytest.mark.parametrize(
