@@ -109,7 +109,7 @@ function caption(entry, live, step) {
 }
 /** When a lesson is over, the way to the next one; when it was left, the way back. */
 function nextLesson(lesson) {
-  if (pointed || playing) return "";
+  if (pointed || playing || flying) return "";
   if (!lesson) return lastLesson ? lessonButton(lastLesson, "Back to") : "";
   const over = lesson.asks ? reply && !openQuestion() : isOver();
   return over && LESSONS[state.lesson] ? lessonButton(state.lesson + 1, "Next") : "";
