@@ -607,6 +607,9 @@ def test_the_column_folds_up_and_the_filter_lands_rotated(opened):
     on.click()
     assert page.evaluate(FLIGHT, ["F", 0]) == dict(zip(names, range(9), strict=True))
     assert page.evaluate(FLIGHT, ["Z", 0.999]) == dict(zip(names, window[::-1], strict=True))
+    assert "fits" not in text(page, "caption")
+    page.evaluate("document.getAnimations().forEach(each => each.finish())")
+    until(page, "document.querySelector('#caption').textContent.includes('fits')")
     go(page, "layer=6x6&mode=X&entry=15&step=9&rotate=no")
     on.click()
     until(page, "document.querySelectorAll('.chip').length === 9")
@@ -629,13 +632,27 @@ def test_without_the_rotation_only_the_centre_fits(opened):
     page = opened("layer=6x6&mode=X&entry=15")
     assert page.locator("#sum .wrong, #VX .bad").count() == 0
     page.get_by_label("do not rotate F").check()
-    assert "8 of 9 wrong; only the centre fits" in text(page, "caption")
+    assert "8 of 9 are wrong; only the centre fits" in text(page, "caption")
     assert page.locator("#sum .wrong").count() == 8
     assert text(page, "sum").startswith("v15 = ✗ g1F11 + ✗ g2F12 + ✗ g3F13 + ✗ g5F21 + g6F22 + ✗ g7F23")
     assert text(page, "entry").endswith("g1F33 + g2F32 + g3F31 + g5F23 + g6F22 + g7F21 + g9F13 + g10F12 + g11F11")
     assert [page.locator(f"#{panel} .bad").count() for panel in ("Z", "VX")] == [8, 36]
+    go(page, "layer=6x6&mode=X&entry=15&rotate=no&step=1")
+    assert laid(page) == {("Z", 18): "F11"}  # no tap lies there before it has come
+    assert "g1 = ∂ℓ/∂S11 meets F11, but S11 reads X33 with F33" in text(page, "caption")
     page.get_by_label("do not rotate F").uncheck()
     assert page.locator("#sum .wrong, .bad").count() == 0
+
+
+def test_a_lone_tap_fits_no_window(opened):
+    page = opened("layer=6x6&stride=3&mode=X&entry=15")  # of X33, S11 alone is made
+    assert "F33 on g1" in text(page, "caption")
+    assert "around and between" in text(page, "caption")
+    go(page, "layer=6x6&stride=3&mode=X&entry=15&step=1")
+    assert "Only S11" in text(page, "caption")
+    assert "reverse" not in text(page, "caption")
+    go(page, "layer=6x6&mode=X&entry=15")
+    assert "between its entries" not in text(page, "caption")
 
 
 def test_what_is_wrong_is_counted_and_not_known_beforehand(opened):
@@ -649,7 +666,7 @@ def test_what_is_wrong_is_counted_and_not_known_beforehand(opened):
         taps = right.get(p, [])
         wrong = sum(tap != (1, 1) for tap in taps)
         go(page, f"layer=6x6&stride=2&padding=1&mode=X&rotate=no&entry={p + 1}")
-        assert f" {wrong} of {len(taps)} wrong" in text(page, "caption")
+        assert f" {wrong} of {len(taps)} are wrong" in text(page, "caption")
         assert page.locator("#sum .wrong").count() == wrong
 
 
@@ -657,7 +674,7 @@ def test_numbers_tell_when_a_filter_hides_the_mistake(opened):
     page = opened("layer=6x6&mode=X&rotate=no&show=numbers&taps=Sobel")
     assert "36 of 36 are wrong" in text(page, "caption")
     page.locator("select[name=taps]").select_option("blur")
-    assert "8 of 9 wrong" in text(page, "caption")
+    assert "8 of 9 are wrong" in text(page, "caption")
     assert "right all the same" in text(page, "caption")
     assert page.locator("#VX .bad").count() == 0
 
@@ -699,6 +716,7 @@ def test_taps_are_typed(opened):
 def test_the_digit_is_a_picture_and_so_are_s_and_the_gradient(opened):
     page = opened("layer=digit&show=pictures&taps=Sobel&mode=X")
     shades = "panel => cells[panel].map(td => getComputedStyle(td).backgroundColor)"
+    assert page.locator("#F input").first.input_value() == "−1"  # the minus of every other number
     assert len(set(page.evaluate(shades, "VX"))) > 20
     go(page, "layer=digit&show=pictures&taps=Sobel&mode=S")
     darkness = page.evaluate("() => numbers.X.map(value => shade(value, numbers.X)[0].match(/(\\d+)%/)[1]).map(Number)")
@@ -717,6 +735,7 @@ def test_a_question_comes_before_its_answer(opened):
     assert text(page, "sum") == "S11 = …"
     page.locator("#question button").first.click()
     assert "for S11 tap F11 lies on X11" in text(page, "caption")
+    assert page.locator("#X .now").text_content() == "X33"
     assert laid(page) == {}
     page.locator("#question button").last.click()
     assert "Yes" in text(page, "caption")
@@ -740,12 +759,19 @@ def test_captions_follow_what_is_shown(opened):
     page.get_by_role("button", name="One product on").click()
     assert text(page, "caption") != begun
     assert "S11 reads X33 with tap F33" in text(page, "caption")
+    assert "g1 = ∂ℓ/∂S11" in text(page, "caption")
+    assert "v15 = ∂ℓ/∂X33" in text(page, "caption")
+    assert page.locator("#MF .lit").all_text_contents() == ["X33"]
+    assert page.evaluate("getComputedStyle(document.querySelector('#MF .lit')).fontSize") == "12px"
     assert current.count() == 1
     page.get_by_role("radio", name="S forward").check(force=True)
     assert current.count() == 0
     assert "S11" in text(page, "caption")
     entry(page, "S", 5).hover()
     assert "S22" in text(page, "caption")
+    page.mouse.move(0, 0)
+    page.get_by_role("button", name="Back to: The rotation").click()
+    assert shown(page, "mode", "lesson", "step") == ["X", 5, 0]
 
 
 def test_every_lesson_begins_as_its_link_says(opened):
@@ -871,9 +897,10 @@ def test_dark_follows_the_system_and_the_switch(opened):
     light, dark = opened(own=True), opened(scheme="dark", own=True)
     papers = light.evaluate(paper), dark.evaluate(paper)
     assert papers[0] != papers[1]
-    for page, other in ((light, papers[1]), (dark, papers[0])):
-        page.get_by_role("button", name="Dark").click()
+    for page, name, other in ((light, "Dark", papers[1]), (dark, "Light", papers[0])):
+        page.get_by_role("button", name=name).click()
         assert page.evaluate(paper) == other
+        assert page.locator("#theme").text_content() == {"Dark": "Light", "Light": "Dark"}[name]
 
 
 @pytest.mark.parametrize(

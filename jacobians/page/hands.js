@@ -160,12 +160,16 @@ document.addEventListener("keydown", event => {
 // light and dark, and the page around ----------------------------------------------------------------------------------
 
 const theme = byId("theme");
+let dark;
 function setDark(on) {
-  document.documentElement.style.colorScheme = on ? "dark" : "light";
-  theme.setAttribute("aria-pressed", on);
+  dark = on;
+  document.documentElement.style.colorScheme = dark ? "dark" : "light";
+  theme.textContent = dark ? "Light" : "Dark";
 }
-theme.setAttribute("aria-pressed", matchMedia("(prefers-color-scheme: dark)").matches);
-theme.addEventListener("click", () => setDark(theme.getAttribute("aria-pressed") !== "true"));
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+setDark(prefersDark.matches);
+prefersDark.addEventListener("change", () => setDark(prefersDark.matches));
+theme.addEventListener("click", () => setDark(!dark));
 
 // A page around this one is told how high it is, and says whether it is light or dark.
 const tellHeight = () => parent.postMessage({ explorer: Math.ceil(document.body.offsetHeight) + 2 }, "*");

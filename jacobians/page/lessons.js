@@ -15,12 +15,12 @@ const LESSONS = [
   {
     name: "Backward",
     link: "layer=1d&mode=X&entry=2&step=0",
-    text: "g1, g2, g3 tell how the loss changes with S1, S2, S3. M_F has a row per response and a column per pixel: column X2 lists who reads X2, and with which tap. Press Play: each tap goes to the g of its response.",
+    text: "g1, g2, g3 tell how the loss changes with S1, S2, S3. M_F (“filter” is a name, no power) has a row per response and a column per pixel: column X2 lists who reads X2, and with which tap. Press Play: each tap goes to the g of its response.",
   },
   {
     name: "Forward",
     link: "layer=6x6&mode=S&entry=1&by=entries",
-    text: "The same in two dimensions. F lies on the framed patch of X; pixel times tap, added up, is one response. A row of M_X is such a patch, written in one line. Press Play: the window slides.",
+    text: "The same in two dimensions. F lies on the framed patch of X; pixel times tap, added up, is one response. A row of M_X (“im” is a name too) is such a patch, written in one line. Press Play: the window slides.",
   },
   {
     name: "Which tap?",
@@ -36,7 +36,7 @@ const LESSONS = [
   {
     name: "The rotation",
     link: "layer=6x6&mode=X&entry=15&step=0",
-    text: "Column X33 of M_F lists the responses that read X33, and with which tap. Press Play: each tap goes to the g of its response, and the column folds up into the framed 3×3 window on G.",
+    text: "Column X33 of M_F lists the responses that read X33, and with which tap. Press Play: each tap goes to the g of its response, and the column folds up into the framed 3×3 window on G. Entries of g and v are counted row by row: g5 = ∂ℓ/∂S21, v15 = ∂ℓ/∂X33.",
   },
   { name: "Not rotated", link: "layer=6x6&mode=X&entry=15&rotate=no" },
   {
@@ -47,7 +47,7 @@ const LESSONS = [
   {
     name: "Stride 2",
     link: "layer=6x6&stride=2&padding=1&mode=X&entry=22&step=0",
-    text: "With stride 2 the window moves by two pixels, and the rows of M_F by two columns: only four responses read X44. G has zeros between its entries now. Press Play, and see whether the rotated F fits again.",
+    text: "With stride 2 the window moves by two pixels, and the rows of M_F by two columns: only four responses read X44. Padding is 1, so that there are 3×3 responses and not only 2×2. G has zeros between its entries now. Press Play, and see whether the rotated F fits again.",
   },
   {
     name: "A digit",
@@ -100,7 +100,7 @@ function answer(c) {
     if (!next) answeredAt = `${r} ${step}`;
     update({ entry: next ? next[0] : r, step });
   } else {
-    reply = `No: for ${response} tap ${tap} lies on ${nameOf("X", layer.M_X[r - 1][c - 1])}. The first tap lies where the frame begins.`;
+    reply = `No: for ${response} tap ${tap} lies on ${nameOf("X", layer.M_X[r - 1][c - 1])}. Count from where the frame begins to ${nameOf("X", p)}, which is outlined.`;
     paint();
   }
 }

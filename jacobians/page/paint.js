@@ -68,7 +68,7 @@ function lay(met, live, step) {
   const { over } = MODES[state.mode];
   const part = state.mode === "F" ? "r" : "c";
   const lying = { r: "G", c: "F" }[part];
-  const whole = step >= live.length || state.mode === "S" || unrotatedShown();
+  const whole = step >= live.length || state.mode === "S";
   const landed = whole ? met : live.slice(0, step);
   for (const each of landed) {
     const td = cells[over][each.place];
@@ -112,6 +112,9 @@ function paintFrames(entry, met) {
     met.map(each => cells[over][each.place]),
   );
   frame(lies, planesOf(lies).length > 1 ? met.map(each => cells[lies][each.partner]) : []);
+  // Where there is no room for the names of all columns, this one has its name.
+  const lit = entry ? key + entry : pointed?.key;
+  for (const each of all("thead th")) each.classList.toggle("lit", each.dataset.key === lit);
   const inLine =
     key === "r" ? i => Math.floor(i / across) === entry - 1 : i => key === column && i % across === entry - 1;
   frame(
@@ -142,10 +145,12 @@ function frame(panel, chosen) {
 function paintQuestion() {
   document.body.classList.toggle("asking", asking());
   byId("question").hidden = !asking();
-  if (asking())
-    byId("question").innerHTML = scene.names.F.map(
-      (name, i) => `<button type=button data-tap=${i + 1}>${pretty(name)}</button>`,
-    ).join("");
+  if (!asking()) return;
+  byId("question").innerHTML = scene.names.F.map(
+    (name, i) => `<button type=button data-tap=${i + 1}>${pretty(name)}</button>`,
+  ).join("");
+  const [, p] = openQuestion();
+  cells.X.find(td => td.dataset.key === `p${p}`).classList.add("now");
 }
 function paintPlayer(live) {
   const film = starts();

@@ -32,7 +32,7 @@ const TITLES = {
   X: `${gradient("X")} = ${ZERO_PAD} ∗ ${ROT180}`,
 };
 const UNROTATED_TITLE = `<span class=wrong>wrong:</span> ${gradient("X")} ≠ ${ZERO_PAD} ∗ ${letter("F")}`;
-const LOSS = "<small>ℓ = ½ΣS²: G = S</small>";
+const LOSS = "<small>say ℓ = ½ΣS²: then G = ∂ℓ/∂S = S</small>";
 
 function operation() {
   const { over, lies, made } = MODES[state.mode];
@@ -73,7 +73,7 @@ function table(panel, rows, label) {
 function cell(panel, n, first) {
   const typed = panel === "F" && state.show !== "symbols";
   const inside = typed
-    ? `<input inputmode=numeric value="${valueOf("F", n)}" aria-label="${nameOf("F", n)}">`
+    ? `<input inputmode=numeric value="${tidy(valueOf("F", n))}" aria-label="${nameOf("F", n)}">`
     : textOf(panel, n);
   return `<td tabindex=${first && !typed ? 0 : -1} data-key="${n ? PART[panel] + n : ""}" aria-selected=false${styleOf(colourOf(panel, n))}>${inside}</td>`;
 }
@@ -102,16 +102,16 @@ const TRANSPOSED = `vec(${letter("G")})<sup>T</sup>`;
 const PRODUCTS = {
   "S MX": `vec(${letter("S")}) = ${M_X} vec(${letter("F")})`,
   "S MF": `vec(${letter("S")}) = ${M_F} vec(${letter("X")})`,
-  "F MX": `${gradient("F")} = ${TRANSPOSED} ${M_X}`,
+  "F MX": `vec(${gradient("F")})<sup>T</sup> = ${TRANSPOSED} ${M_X}`,
   "F MF": `${M_F} = ∂vec(${letter("S")})/∂vec(${letter("X")})`,
-  "X MF": `${gradient("X")} = ${TRANSPOSED} ${M_F}`,
+  "X MF": `vec(${gradient("X")})<sup>T</sup> = ${TRANSPOSED} ${M_F}`,
   "X MX": `${M_X} = ∂vec(${letter("S")})/∂vec(${letter("F")})`,
 };
 function matrix() {
   const { columns, column, entries } = MATRICES[state.matrix];
   const rows = entries();
   const head = rows[0]
-    .map((_, i) => `<th scope=col data-key=${column}${i + 1}>${pretty(nameOf(columns, i + 1))}</th>`)
+    .map((_, i) => `<th scope=col data-key=${column}${i + 1}><span>${pretty(nameOf(columns, i + 1))}</span></th>`)
     .join("");
   const body = rows
     .map((row, i) => `<tr>${rowHead(i + 1)}${row.map((n, j) => matrixCell(n, i + 1, j + 1)).join("")}</tr>`)
@@ -202,7 +202,7 @@ function fitOperation(width, height, phone) {
 function fitMatrix(width, height, { rows, heads, bare, beside, phone }) {
   const matrix = byId("matrix");
   const wide = between(4, flat() ? 60 : 44, (width - heads) / rows[0].length);
-  const high = Math.min(phone ? wide : 1.5 * wide, (height - 64) / rows.length);
+  const high = Math.min(phone ? wide : 1.5 * wide, (height - 64) / (rows.length + 1));
   const low = between(5, flat() ? 40 : beside ? 24 : 19, high);
   setSize(matrix, wide, low);
   matrix.classList.toggle("headless", bare || wide < 7 * longestOf(scene.names[MATRICES[state.matrix].columns]));

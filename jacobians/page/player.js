@@ -26,12 +26,14 @@ function scrubTo(place) {
 const pause = () => Number(byId("speed").value);
 /** By products, a film ends with its entry, so that its last picture stays; by entries, with the last entry. */
 const isOver = () => state.step === end() && (state.by === "products" || state.entry === count());
+/** Where all taps have landed, there is more to read. */
+const isVerdict = () => state.by === "products" && state.mode === "X" && state.step === end() - 1;
 function beat() {
   if (state.by === "products") stepBy(1);
   else if (state.step < end()) update({ step: end() });
   else entryBy(1);
   if (isOver()) stop();
-  else playing = setTimeout(beat, pause());
+  else playing = setTimeout(beat, isVerdict() ? 3 * pause() : pause());
 }
 function play() {
   if (isOver()) update(playedAgain());
@@ -54,7 +56,12 @@ function stop() {
 // when something else is shown.
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const land = () => all(".chip").forEach(each => each.remove());
+/** Whether F is on its way to G. What is said of it waits for it. */
+let flying = false;
+function land() {
+  flying = false;
+  all(".chip").forEach(each => each.remove());
+}
 function move() {
   if (still.matches || asking()) return;
   const each = products(state.mode, state.entry, rotated())[state.step - 1];
@@ -77,6 +84,8 @@ function stamp() {
     const goal = centreOf(pairs.map(([, on]) => on));
     for (const [from, on] of pairs) fly(from, on, { path: turning(middle(from), middle(on), home, goal), slower: 2 });
   }
+  flying = true;
+  paint();
 }
 /** Of every plane of F that lies on G: each of its cells, with the cell that it lands on. */
 function pairsByPlane() {
@@ -142,5 +151,8 @@ function fly(from, to, { path = straight(middle(from), middle(to)), landing = nu
   flight.onfinish = flight.oncancel = () => {
     chip.remove();
     landing?.classList.remove("landing");
+    if (!flying || document.querySelector(".chip")) return;
+    flying = false;
+    paint();
   };
 }

@@ -26,6 +26,8 @@ let layer;
 let numbers;
 // What the pointer or the focus is on: { key, panel, element }.
 let pointed = null;
+// The lesson that was shown last, to go back to.
+let lastLesson = 0;
 
 const labels = options => OPTIONS.map(option => options[option]).join(" ");
 const oneOf = (value, values, otherwise) => (values.includes(value) ? value : otherwise);
@@ -112,6 +114,7 @@ function show(next) {
   scene = data.scenes[state.layer];
   layer = scene.layers[labels(state)];
   pointed = null;
+  lastLesson = state.lesson || lastLesson;
   land();
   if (before?.lesson !== state.lesson) ask();
   if (rebuilt) {

@@ -2,8 +2,8 @@
 
 const letter = name => `<b class=${name}>${name}</b>`;
 const gradient = name => `∂ℓ/∂${letter(name)}`;
-const M_X = `M<sub>${letter("X")}</sub><sup>im</sup>`;
-const M_F = `M<sub>${letter("F")}</sub><sup>filter</sup>`;
+const M_X = `M<sub>${letter("X")}</sub><sup title="a name, no power">im</sup>`;
+const M_F = `M<sub>${letter("F")}</sub><sup title="a name, no power">filter</sup>`;
 const ZERO_PAD = `${letter("G")}<sup>zero-pad</sup>`;
 const ROT180 = `${letter("F")}<sup>rot180</sup>`;
 
@@ -19,6 +19,9 @@ function nameOf(panel, n) {
   const named = NAMED_AS[panel] ?? panel;
   return (layer.names[named] ?? scene.names[named])[n - 1];
 }
+/** Entries of the gradients have one index, which is counted row by row: with it goes what they are the gradient of. */
+const GRADIENT_OF = { G: "S", Z: "S", VF: "F", VX: "X" };
+const gradientName = (panel, n) => `${nameOf(panel, n)} = ∂ℓ/∂${nameOf(GRADIENT_OF[panel], n)}`;
 const short = name => name.replace("_", "");
 const FACTOR = { r: "G", c: "F", p: "X" };
 const VALUES = { Z: "S", G: "S", R: "F" };
@@ -48,7 +51,7 @@ function sumOf(entry, live, step) {
   const now = pointed ? termPointed(live) : addedNow(live, step);
   const terms = live.slice(0, step).map(each => {
     const term = each === now ? `<mark>${termOf(each)}</mark>` : termOf(each);
-    return isRight(each) ? `<i>${term}</i>` : `<i class=wrong>✗ ${term}</i>`;
+    return isRight(each) ? `<i>${term}</i>` : `<i class=wrong title="wrong tap">✗ ${term}</i>`;
   });
   if (step < live.length) return `${made} = ${[...terms, "…"].join(" + ")}`;
   const sum =
@@ -64,10 +67,10 @@ function rightSum(entry) {
 }
 function whoReads(entry, live) {
   const count = live.length;
-  const name = nameOf(MODES[state.mode].made, entry);
-  if (state.mode === "S") return `${name} reads ${count} ${count === 1 ? "pixel" : "pixels"}`;
-  if (state.mode === "F") return `${name} = ∂ℓ/∂${nameOf("F", entry)}`;
-  return `${name} = ∂ℓ/∂${nameOf("X", entry)}; ${nameOf("X", entry)} is read by ${count} ${count === 1 ? "response" : "responses"}`;
+  const { made } = MODES[state.mode];
+  if (state.mode === "S") return `${nameOf(made, entry)} reads ${count} ${count === 1 ? "pixel" : "pixels"}`;
+  if (state.mode === "F") return gradientName(made, entry);
+  return `${gradientName(made, entry)}; ${nameOf("X", entry)} is read by ${count} ${count === 1 ? "response" : "responses"}`;
 }
 
 // what is pointed at ---------------------------------------------------------------------------------------------------
@@ -84,8 +87,7 @@ function whatIs({ key, panel }) {
   const n = r ?? c ?? p;
   if (panel in MATRICES) return whatIsInMatrix(panel, r, c ?? p);
   if (!key) return panel === "Z" ? "0: there is no such response" : "0: padding";
-  const of = { G: "S", Z: "S", VF: "F", VX: "X" }[panel];
-  return of ? `${nameOf(panel, n)} = ∂ℓ/∂${nameOf(of, n)}` : nameOf(panel, n);
+  return panel in GRADIENT_OF ? gradientName(panel, n) : nameOf(panel, n);
 }
 function whatIsInMatrix(panel, r, column) {
   const { holds, columns, entries } = MATRICES[panel];
@@ -105,13 +107,15 @@ function caption(entry, live, step) {
   const head = lesson ? `<strong>${state.lesson}. ${lesson.name}</strong> ` : "";
   return head + pretty(captionText(lesson, entry, live, step)) + nextLesson(lesson);
 }
-/** When a lesson is over, the way to the next one. */
+/** When a lesson is over, the way to the next one; when it was left, the way back. */
 function nextLesson(lesson) {
-  const over = lesson?.asks ? reply && !openQuestion() : isOver();
-  const next = LESSONS[state.lesson];
-  if (!lesson || pointed || playing || !over || !next) return "";
-  return ` <button type=button class=next data-lesson=${state.lesson + 1}>Next: ${next.name}</button>`;
+  if (pointed || playing || flying) return "";
+  if (!lesson) return lastLesson ? lessonButton(lastLesson, "Back to") : "";
+  const over = lesson.asks ? reply && !openQuestion() : isOver();
+  return over && LESSONS[state.lesson] ? lessonButton(state.lesson + 1, "Next") : "";
 }
+const lessonButton = (lesson, word) =>
+  ` <button type=button class=next data-lesson=${lesson}>${word}: ${LESSONS[lesson - 1].name}</button>`;
 function captionText(lesson, entry, live, step) {
   if (pointed) return entry ? DESCRIBE[state.mode](entry, live, step) : "Outlined: every product that it is in.";
   if (asking()) return questionText();
@@ -137,27 +141,42 @@ const DESCRIBE = {
     const tap = nameOf("F", entry);
     const now = live[step - 1];
     if (now && step < live.length)
-      return `${nameOf("S", now.r)} read ${nameOf("X", now.p)} with ${tap}; so ${nameOf("G", now.r)} comes back to ${tap}, times ${nameOf("X", now.p)}.`;
-    return `${nameOf("VF", entry)} = ∂ℓ/∂${tap} is G times the pixels that ${tap} lay on, which are column ${tap} of M_X. On X they have the shape of G, in its order: nothing is rotated.`;
+      return `${nameOf("S", now.r)} read ${nameOf("X", now.p)} with ${tap}; so ${gradientName("G", now.r)} comes back to ${tap}, times ${nameOf("X", now.p)}.`;
+    return `${gradientName("VF", entry)} is G times the pixels that ${tap} lay on, which are column ${tap} of M_X. On X they have the shape of G, in its order: nothing is rotated.`;
   },
-  X: (entry, live, step) => (rotated() ? describeFold(entry, live, step) : describeWrong(entry, live)),
+  X: (entry, live, step) => (rotated() ? describeFold : describeWrong)(entry, live, step),
 };
 const noResponse = entry => `No response reads ${nameOf("X", entry)}: its gradient is 0.`;
 function describeFold(entry, live, step) {
   const pixel = nameOf("X", entry);
   const now = live[step - 1];
-  const taps = live.map(each => nameOf("F", each.c)).join(" ");
   if (!live.length) return noResponse(entry);
   if (!step)
     return `Column ${pixel} of M_F lists the responses that read ${pixel}, and with which tap. Press Play: the column folds up on G.`;
   if (step < live.length)
-    return `${nameOf("S", now.r)} reads ${pixel} with tap ${nameOf("F", now.c)}, so ${nameOf("F", now.c)} goes to ${nameOf("G", now.r)}: product ${step} of ${live.length} in ${nameOf("VX", entry)}.`;
-  if (step === live.length)
-    return `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order. One more step, and F itself flies over.`;
-  return `F, rotated by 180°${live.length > 4 ? "" : ` (${taps})`}, fits on the window: each g meets the tap that column ${pixel} of M_F has for it. So ∂ℓ/∂X is a convolution of G, with zeros around it, and F rotated.`;
+    return `${nameOf("S", now.r)} reads ${pixel} with tap ${nameOf("F", now.c)}, so ${nameOf("F", now.c)} goes to ${gradientName("G", now.r)}: product ${step} of ${live.length} in ${gradientName("VX", entry)}.`;
+  if (step === live.length) return `${describeWindow(live)} One more step, and F itself flies over.`;
+  if (flying) return "F itself flies over and turns by 180° on the way.";
+  const zeros = state.stride === "1" ? "zeros around it" : "zeros around and between its entries";
+  return `${describeFit(pixel, live)} So ∂ℓ/∂X is a convolution of G, with ${zeros}, and F rotated. The zeros around G serve the pixels at the border, which fewer responses read.`;
 }
-function describeWrong(entry, live) {
+const tapsOf = live => live.map(each => nameOf("F", each.c)).join(" ");
+function describeWindow(live) {
+  const taps = tapsOf(live);
+  return live.length > 1
+    ? `Read the window: ${taps}. Along rows and along columns the taps have landed in reverse order.`
+    : `Only ${nameOf("S", live[0].r)} reads this pixel, so ${taps} is the only tap on the window.`;
+}
+function describeFit(pixel, live) {
+  if (live.length === 1)
+    return `F, rotated by 180°, lies with ${tapsOf(live)} on ${nameOf("G", live[0].r)}, as column ${pixel} of M_F says; all its other taps lie on zeros.`;
+  return `F, rotated by 180°${live.length > 4 ? "" : ` (${tapsOf(live)})`}, fits on the window: each g meets the tap that column ${pixel} of M_F has for it.`;
+}
+function describeWrong(entry, live, step) {
   if (!live.length) return noResponse(entry);
+  if (!step) return "F lies down on G as it is, tap by tap.";
+  if (step < live.length) return describeTap(entry, live[step - 1]);
+  if (flying) return "F itself flies over, and does not turn.";
   const fits = live.filter(isRight);
   const wrong = live.length - fits.length;
   const fitting = !fits.length
@@ -165,17 +184,18 @@ function describeWrong(entry, live) {
     : fits.length > 1
       ? `${fits.length} fit`
       : `only ${isCentre(fits[0]) ? "the centre" : nameOf("F", fits[0].c)} fits`;
-  const count = `F lies on G as it is. ${wrong} of ${live.length} wrong; ${fitting}.`;
+  const count = `F lies on G as it is. Of its taps, ${wrong} of ${live.length} are wrong; ${fitting}.`;
   if (state.show !== "symbols") return `${count} ${describeWrongNumbers(entry)}`;
   const first = live.find(each => !isRight(each));
-  const reads = first && nameOf("F", layer.M_F[first.r - 1][entry - 1]);
-  return first
-    ? `${count} For example, ${nameOf("G", first.r)} meets ${nameOf("F", first.c)}, but ${nameOf("S", first.r)} reads ${nameOf("X", entry)} with ${reads}.`
-    : count;
+  return first ? `${count} For example, ${describeTap(entry, first)}` : count;
+}
+function describeTap(entry, each) {
+  const reads = `${nameOf("S", each.r)} reads ${nameOf("X", entry)} with ${nameOf("F", layer.M_F[each.r - 1][entry - 1])}`;
+  return `${gradientName("G", each.r)} meets ${nameOf("F", each.c)}, ${isRight(each) ? "and" : "but"} ${reads}.`;
 }
 function describeWrongNumbers(entry) {
   const differ = numbers.VX.filter((value, i) => value !== numbers.right[i]).length;
   if (!differ)
     return "All numbers of ∂ℓ/∂X are right all the same, because these taps do not change when they are rotated. A test with them would not notice the mistake.";
-  return `${nameOf("VX", entry)} is ${tidy(numbers.VX[entry - 1])}; right is ${tidy(numbers.right[entry - 1])}. Of the numbers of ∂ℓ/∂X, ${differ} of ${numbers.VX.length} are wrong.`;
+  return `A tap is wrong by its place in F, even where its number is the same. ${gradientName("VX", entry)} is ${tidy(numbers.VX[entry - 1])}; right is ${tidy(numbers.right[entry - 1])}. Of the numbers of ∂ℓ/∂X, ${differ} of ${numbers.VX.length} are wrong.`;
 }
