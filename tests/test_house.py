@@ -175,11 +175,16 @@ def test_only_the_command_line_prints(path):
 # -------------------------------------------------------------------------------------------------------- Makefile
 
 
+def outside_make():
+    """The environment as it is where no make runs."""
+    given = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "EXTRAS", "ARGS"}
+    return {name: value for name, value in os.environ.items() if name not in given}
+
+
 def test_make_help_lists_every_target():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1).split()
-    outside = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
-    listed = subprocess.run(["make"], cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["make"], cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=True).stdout
     assert re.findall(r"^make (\w+) +\S", listed, re.MULTILINE) == targets
 
 
@@ -189,8 +194,7 @@ def test_make_help_lists_every_target():
 def test_users_install_the_runtime_alone(target, extras, tmp_path):
     for name in ("Makefile", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    outside = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
-    dry = subprocess.run(["make", "-n", target], cwd=tmp_path, env=outside, capture_output=True, text=True, check=True)
+    dry = subprocess.run(["make", "-n", target], cwd=tmp_path, env=outside_make(), capture_output=True, text=True, check=True)
     assert re.findall(r"-e '\.\[prove,(.*)\]'", dry.stdout) == [extras]
 
 
