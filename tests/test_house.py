@@ -194,7 +194,9 @@ def test_make_help_lists_every_target():
 def test_users_install_the_runtime_alone(target, extras, tmp_path):
     for name in ("Makefile", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    dry = subprocess.run(["make", "-n", target], cwd=tmp_path, env=outside_make(), capture_output=True, text=True, check=True)
+    dry = subprocess.run(
+        ["make", "-n", target], cwd=tmp_path, env=outside_make(), capture_output=True, text=True, check=True
+    )
     assert re.findall(r"-e '\.\[prove,(.*)\]'", dry.stdout) == [extras]
 
 
