@@ -210,7 +210,7 @@ def test_the_pattern_of_the_lectures_matrix_is_seen_whole_on_80_columns(geometry
 def test_a_pattern_that_is_wrong_is_noticed(monkeypatch) -> None:
     geometry, placed = Geometry((1, 6, 6), (1, 1, 3, 3)), matrices.tap_entries
     monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: placed(np.flip(F_i), *rest))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError):  # noqa: PT011  # a plain assert, which pytest need not explain
         test_the_pattern_of_the_lectures_matrix_is_seen_whole_on_80_columns(geometry, 0, "unicode")
 
 
