@@ -17,6 +17,7 @@ from jacobians.audit import curriculum
 from jacobians.audit.cases import Case
 from jacobians.audit.compare import Comparison
 from jacobians.audit.facts import where
+from jacobians.audit.isolation import isolated
 from jacobians.audit.layers import convolution
 from jacobians.audit.layouts import with_layout
 from jacobians.audit.subject import Result
@@ -25,6 +26,20 @@ from jacobians.testing import assert_convolution, option_pairs
 from tests.convolutions import Fft, Layer
 
 PLAIN = Layer()
+
+
+def partly_written():
+    """Load a forward pass whose last column nothing writes."""
+
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        result = np.empty_like(S)
+        result[..., :-1] = S[..., :-1]
+        return result
+
+    return forward, None
+
+
 STRIDED = {"stride": (2, 3), "padding": ((1, 2), (0, 1))}
 
 
@@ -678,6 +693,37 @@ def test_memory_that_was_never_written() -> None:
     assert finding.about == "∂l/∂X"
     assert finding.kind == "not written"
     assert "np.empty" in finding.cause
+
+
+@pytest.mark.parametrize("period", [1, 2, 3, 4, 5, 6, 7, 10**6])
+def test_what_calls_keep_is_no_memory_that_was_never_written(period) -> None:
+    calls = itertools.count(1)
+
+    def forward(X, F):
+        S = np.empty((len(X), len(F), *PLAIN.out(X, F)), X.dtype)
+        S[:] = PLAIN.forward(X, F) + 1 + next(calls) // 2 % period
+        return S
+
+    report = audit(forward)
+    assert not report.ok
+    assert all(finding.kind != "not written" for finding in report.findings)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_np_empty_holds_is_told_in_every_process(elsewhere) -> None:
+    functions = isolated(partly_written) if elsewhere else partly_written()
+    assert audit(*functions).findings[0].kind == "not written"
+
+
+def test_an_audit_says_in_what_it_found_no_mistake() -> None:
+    def backward(X, F, G):
+        dX, dF = PLAIN.backward(X, F, G)
+        return dX, 2 * dF
+
+    wrong = [str(audit(PLAIN.forward, change)) for change in (backward, lambda X, F, G: (F, F))]
+    assert "no mistake was found in S, ∂l/∂X" in wrong[0].splitlines()[-1]
+    assert "no mistake was found in S" in wrong[1].splitlines()[-1]
+    assert "∂l/∂X" not in wrong[1].splitlines()[-1]
 
 
 def test_inputs_changed_in_place() -> None:

@@ -314,35 +314,50 @@ def _serve(connection: Connection, load: Callable[[], Functions], wanted: Wanted
         if os.getpid() != process:  # a child that the code has forked
             os._exit(1)
     connection.send((_known(functions), None))
-    kept: collections.deque[Any] = collections.deque(maxlen=KEPT)
-    count = 0
+    served = _Served(loaded, functions)
     with contextlib.suppress(EOFError):
         while True:
             asked = connection.recv()
-            if isinstance(asked, Wanted):
-                try:
-                    found_out = bound(loaded, asked)
-                except BaseException as error:  # whatever it is, the audit is told
-                    connection.send((None, _packed(error)))
-                    continue
-                functions = dict(found_out.functions)
-                connection.send(((_known(functions), found_out.options, found_out.notes), None))
-                continue
-            if isinstance(asked, int):
-                connection.send(np.array(kept[asked - count]))  # the last one is number count − 1
-                continue
-            which, made = asked
-            found = call(functions[which], made)
-            for name, result in found.items():
-                if result.value is not None:
-                    kept.append(result.returned)
-                    found[name] = dataclasses.replace(result, returned=count)
-                    count += 1
             try:
-                connection.send(found)
+                connection.send(served.answer(asked))
             except BaseException as error:  # nothing of it was sent: it is packed first
                 text = f"returned what cannot be sent from its process: {said(error)}"
-                connection.send(_none(made, text))
+                connection.send(_none(asked[1], text))
+
+
+class _Served:
+    """The code in its own process, the functions that an audit calls, and what they returned last."""
+
+    def __init__(self, loaded: dict[str, Any], functions: dict[str, Any]) -> None:
+        self.loaded, self.functions = loaded, functions
+        self.kept: collections.deque[Any] = collections.deque(maxlen=KEPT)
+        self.count = 0
+
+    def answer(self, asked: Any) -> Any:
+        """Bind the code to what is wanted, return an array that a call returned, by its number, or make a call."""
+        if isinstance(asked, Wanted):
+            return self._bound(asked)
+        if isinstance(asked, int):
+            return np.array(self.kept[asked - self.count])  # the last one is number count − 1
+        which, made = asked
+        return self._called(which, made)
+
+    def _bound(self, wanted: Wanted) -> tuple[Any, Any]:
+        try:
+            found = bound(self.loaded, wanted)
+        except BaseException as error:  # whatever it is, the audit is told
+            return None, _packed(error)
+        self.functions = dict(found.functions)
+        return (_known(self.functions), found.options, found.notes), None
+
+    def _called(self, which: str, made: Call) -> dict[str, Result]:
+        found = call(self.functions[which], made)
+        for name, result in found.items():
+            if result.value is not None:
+                self.kept.append(result.returned)
+                found[name] = dataclasses.replace(result, returned=self.count)
+                self.count += 1
+        return found
 
 
 def _known(functions: dict[str, Any]) -> list[list[Any] | None]:
