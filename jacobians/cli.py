@@ -343,6 +343,13 @@ ONLY_FOR = {
 }
 
 
+# What a written test says of a layer, besides its options, dtype and seed.
+WRITTEN: dict[Audited, tuple[str, ...]] = {
+    Audited.convolution: ("spatial_ndim", "bias"),
+    Audited.fully_connected: ("bias",),
+    Audited.softmax: ("mean",),
+    Audited.relu: (),
+}
 # Options of audit that take several values, and what a value of them looks like.
 SEVERAL = {"--stride", "--padding", "--dilation", "--groups"}
 VALUE = re.compile(r"\d[\d,:]*|valid|same(-\w+)?")
@@ -527,14 +534,8 @@ def audit(
     said = _audit_text(report, code=show_code)
     say = functools.partial(_print_audit, out, said) if coloured else functools.partial(_print, said)
     about = forward, backward, command, framework, layout, timeout or None
-    shared: dict[str, Any] = {"dtype": dtype, "seed": seed}
-    fixed: dict[Audited, dict[str, Any]] = {
-        Audited.convolution: {"spatial_ndim": axes} | ({} if bias is None else {"bias": bias}),
-        Audited.fully_connected: {"bias": bool(bias)},
-        Audited.softmax: {"mean": not total},
-        Audited.relu: {},
-    }
-    written = _written_test(about, test, options, fixed[layer] | shared, layer) if test else ""
+    of_layer: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "mean": not total, "dtype": dtype, "seed": seed}
+    written = _written_test(about, test, options, of_layer, layer) if test else ""
     outputs = ("--junit", junit_file, report.to_junit()), ("--write-test", test, written)
     _end(status, say, _json(json_file, report.to_dict()), *outputs)
 
@@ -558,11 +559,14 @@ def _combinations(
 
 
 def _written_test(
-    about: tuple[Any, ...], test: Path, options: dict[str, Any], fixed: dict[str, Any], layer: Audited
+    about: tuple[Any, ...], test: Path, options: dict[str, Any], given: dict[str, Any], layer: Audited
 ) -> str:
     from jacobians.audit.written_test import Code, written_test
 
     other = {Audited.convolution: "", Audited.softmax: "softmax_cross_entropy"}.get(layer, layer.name)
+    if layer is Audited.fully_connected:
+        given["bias"] = bool(given["bias"])
+    fixed = {name: given[name] for name in (*WRITTEN[layer], "dtype", "seed") if given[name] is not None}
     options = {name: value for name, value in options.items() if value is not None}
     return written_test(Code(*about), test, options, fixed, other)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from jacobians import colours, convolution, matrices, writing
 from jacobians.errors import ShapeError
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import Geometry, as_plane, check_geometry
 from jacobians.sizes import check_entries
 
 __all__ = ["explore"]
@@ -119,7 +119,7 @@ def _check(geometry: Geometry) -> None:
 
 def _scene(title: str, geometry: Geometry) -> dict[str, Any]:
     """A layer: its names, colours and numbers, and for every stride, padding and dilation what lies where."""
-    flat = _flat(geometry)
+    flat = as_plane(geometry)
     return {
         "title": title,
         "start": {option: _label(getattr(geometry, option)) for option in OFFERS},
@@ -178,27 +178,12 @@ def _label(values: tuple[Any, ...]) -> str:
     return ",".join(parts if len(set(parts)) > 1 else parts[:1])
 
 
-def _flat(geometry: Geometry) -> Geometry:
-    """The layer with two spatial axes: a signal is an image of one row."""
-    if geometry.spatial_ndim == 2:
-        return geometry
-    (d, size), (n, depth, taps) = geometry.image, geometry.filters
-    return Geometry(
-        (d, 1, size),
-        (n, depth, 1, taps),
-        stride=(1, *geometry.stride),
-        padding=((0, 0), *geometry.padding),
-        dilation=(1, *geometry.dilation),
-        groups=geometry.groups,
-    )
-
-
 # what lies where ------------------------------------------------------------------------------------------------------
 
 
 def _entries(geometry: Geometry) -> dict[str, Any]:
     """What the panels of one layer show, which entry meets which, and both Jacobian matrices of the whole layer."""
-    flat = _flat(geometry)
+    flat = as_plane(geometry)
     padded = np.pad(_counted(flat.image), ((0, 0), *flat.padding))
     zero_pad = convolution.zero_pad(_counted(flat.responses), flat)
     return {

@@ -549,6 +549,34 @@ def check_geometries(geometries: object, name: str = "geometries") -> list[Geome
     return [check_geometry(geometry, f"{name}[{number}]") for number, geometry in enumerate(given)]
 
 
+def as_plane(geometry: Geometry) -> Geometry:
+    """Return the layer with two spatial axes: a signal is an image of one row.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        A layer with one or two spatial axes: image (d, W) or (d, H, W), filters (n, d/groups, L) or
+        (n, d/groups, K, L).
+
+    Returns
+    -------
+    Geometry
+        Of one axis, that with image (d, 1, W) and filters (n, d/groups, 1, L), whose pixel table is the same; else the
+        same layer.
+    """
+    if geometry.spatial_ndim == 2:
+        return geometry
+    (d, size), (n, depth, taps) = geometry.image, geometry.filters
+    return Geometry(
+        (d, 1, size),
+        (n, depth, 1, taps),
+        stride=(1, *geometry.stride),
+        padding=((0, 0), *geometry.padding),
+        dilation=(1, *geometry.dilation),
+        groups=geometry.groups,
+    )
+
+
 def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[tuple[range, ...]]:
     """Cut the flat C-order range ``start … stop − 1`` of an array into boxes, in order.
 

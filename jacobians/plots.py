@@ -31,7 +31,7 @@ from jacobians import convolution, files, matrices, symbolic, writing
 from jacobians.arguments import instance, word
 from jacobians.colours import COLOURS, ramp
 from jacobians.errors import ShapeError
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import Geometry, as_plane, check_geometry
 from jacobians.network import Network
 from jacobians.sizes import check_entries
 
@@ -946,22 +946,12 @@ def _font(ax: Axes, shape: tuple[int, int], letters: int) -> float:
 def _flat(geometry: Geometry) -> Geometry:
     """Return the layer with two spatial axes; of one axis, a plane is a single row."""
     geometry = check_geometry(geometry)
-    if geometry.spatial_ndim == 2:
-        return geometry
     if geometry.spatial_ndim > 2:
         raise ShapeError(
             f"geometry has {geometry.spatial_ndim} spatial axes, whose planes do not lie on paper; this picture needs "
             "one or two: image_matrix, filter_matrix, jacobian and stack_matrix draw any number"
         )
-    (d, size), (n, depth, taps) = geometry.image, geometry.filters
-    return Geometry(
-        (d, 1, size),
-        (n, depth, 1, taps),
-        stride=(1, *geometry.stride),
-        padding=((0, 0), *geometry.padding),
-        dilation=(1, *geometry.dilation),
-        groups=geometry.groups,
-    )
+    return as_plane(geometry)
 
 
 def _middle(shape: Sequence[int]) -> int:

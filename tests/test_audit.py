@@ -23,23 +23,10 @@ from jacobians.audit.layouts import with_layout
 from jacobians.audit.subject import Result
 from jacobians.evidence import exact
 from jacobians.testing import assert_convolution, option_pairs
+from tests import crashing
 from tests.convolutions import Fft, Layer
 
 PLAIN = Layer()
-
-
-def partly_written():
-    """Load a forward pass whose last column nothing writes."""
-
-    def forward(X, F):
-        S = PLAIN.forward(X, F)
-        result = np.empty_like(S)
-        result[..., :-1] = S[..., :-1]
-        return result
-
-    return forward, None
-
-
 STRIDED = {"stride": (2, 3), "padding": ((1, 2), (0, 1))}
 
 
@@ -711,7 +698,7 @@ def test_what_calls_keep_is_no_memory_that_was_never_written(period) -> None:
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_what_np_empty_holds_is_told_in_every_process(elsewhere) -> None:
-    functions = isolated(partly_written) if elsewhere else partly_written()
+    functions = isolated(crashing.unwritten) if elsewhere else crashing.unwritten()
     assert audit(*functions).findings[0].kind == "not written"
 
 

@@ -13,7 +13,7 @@ from hypothesis import find, given
 from hypothesis import strategies as st
 
 from jacobians import Geometry, testing
-from jacobians.geometry import boxes
+from jacobians.geometry import as_plane, boxes
 from tests import oracle, strategies
 
 FIXED = [*strategies.option_grid(), *strategies.AWKWARD.values()]
@@ -35,6 +35,14 @@ def axis_windows(geometry, axis):
 
 
 # ------------------------------------------------------------------------------------------------------------- shapes
+
+
+def test_a_signal_is_an_image_of_one_row():
+    signal = Geometry((4, 11), (6, 2, 3), stride=2, padding=[(1, 2)], dilation=3, groups=2)
+    plane = as_plane(signal)
+    assert (plane.image, plane.filters, plane.responses) == ((4, 1, 11), (6, 2, 1, 3), (6, 1, signal.responses[1]))
+    assert all(np.array_equal(plane.pixel_table(group=group), signal.pixel_table(group=group)) for group in range(2))
+    assert as_plane(AWKWARD) == AWKWARD
 
 
 def test_shapes_of_the_lecture():
