@@ -9,8 +9,10 @@ that lie a stride apart in the backward pass, and the other way round (docs/lear
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ __all__ = ["bias_gradient", "convolve", "filter_gradient", "input_gradient", "ro
 Array = npt.NDArray[Any]
 
 # Entries of the windows that are copied at once.
-SLAB_ENTRIES = 1 << 22
+SLAB_ENTRIES = 1 << 18
 
 
 def convolve(
@@ -73,10 +75,11 @@ def convolve(
     """
     geometry = _plain(X, F) if geometry is None else check_geometry(geometry)
     X, F = geometry.check_array("X", X, "image"), geometry.check_array("F", F, "filters")
-    b = np.zeros(geometry.filters[0], np.int8) if bias is None else geometry.check_array("bias", bias, "bias")
-    dtype = _accumulator({"X": X, "F": F}, geometry.taps, {} if bias is None else {"bias": b})
-    S = forward_sums(X.astype(dtype), F.astype(dtype), geometry)
-    S += np.expand_dims(b.astype(dtype), tuple(range(1, S.ndim)))
+    summands = {} if bias is None else {"bias": geometry.check_array("bias", bias, "bias")}
+    dtype = _accumulator({"X": X, "F": F}, geometry.taps, summands)
+    S = forward_sums(X.astype(dtype, copy=False), F.astype(dtype, copy=False), geometry)
+    for b in summands.values():
+        S += np.expand_dims(b.astype(dtype), tuple(range(1, S.ndim)))
     return S
 
 
@@ -115,7 +118,7 @@ def filter_gradient(X: npt.ArrayLike, G: npt.ArrayLike, geometry: Geometry) -> A
     geometry = check_geometry(geometry)
     X, G = geometry.check_array("X", X, "image"), geometry.check_array("G", G, "responses")
     dtype = _accumulator({"X": X, "G": G}, geometry.positions)
-    return filter_sums(X.astype(dtype), G.astype(dtype), geometry)
+    return filter_sums(X.astype(dtype, copy=False), G.astype(dtype, copy=False), geometry)
 
 
 def input_gradient(G: npt.ArrayLike, F: npt.ArrayLike, geometry: Geometry) -> Array:
@@ -151,7 +154,7 @@ def input_gradient(G: npt.ArrayLike, F: npt.ArrayLike, geometry: Geometry) -> Ar
     G, F = geometry.check_array("G", G, "responses"), geometry.check_array("F", F, "filters")
     terms = geometry.filters_per_group * math.prod(geometry.filters[2:])
     dtype = _accumulator({"G": G, "F": F}, terms)
-    return input_sums(G.astype(dtype), F.astype(dtype), geometry)
+    return input_sums(G.astype(dtype, copy=False), F.astype(dtype, copy=False), geometry)
 
 
 def bias_gradient(G: npt.ArrayLike) -> Array:
@@ -258,44 +261,39 @@ def rot180(F: npt.ArrayLike) -> Array:
 def forward_sums(X: Array, F: Array, geometry: Geometry) -> Array:
     """Sum the products of L1 for entries of any dtype, symbols included: `convolve` without checks and bias."""
     windows = _windows(_pad(X, geometry), geometry.filters[2:], geometry.stride, geometry.dilation)
-    planes_and_taps = _axes(windows.ndim, geometry.spatial_ndim)
-    return np.concatenate(
-        [
-            _contract(F[geometry.filters_of(group)], windows[geometry.planes_of(group)], planes_and_taps, joined=1)
-            for group in range(geometry.groups)
-        ]
-    )
+    return _correlate(F, windows, geometry.groups)
 
 
 def filter_sums(X: Array, G: Array, geometry: Geometry) -> Array:
     """Sum the products of L12 for entries of any dtype, symbols included: `filter_gradient` without checks."""
-    # The tail, and what else of the image lies behind the last window, gives positions behind the filter's last tap.
-    windows = _windows(_pad(X, geometry), geometry.responses[1:], geometry.dilation, geometry.stride)
-    windows = windows[:, *(slice(0, taps) for taps in geometry.filters[2:])]
-    axes = range(1, 1 + geometry.spatial_ndim)
-    responses = (list(axes), [geometry.spatial_ndim + axis for axis in axes])
-    return np.concatenate(
-        [
-            _contract(G[geometry.filters_of(group)], windows[geometry.planes_of(group)], responses, joined=2)
-            for group in range(geometry.groups)
-        ]
+    windows = _windows(_pad(X, geometry), geometry.filters[2:], geometry.stride, geometry.dilation)
+    maps = G.reshape(geometry.groups, geometry.filters_per_group, *geometry.responses[1:])
+    slabs = (
+        maps[:, :, slab].reshape(*maps.shape[:2], -1) @ patches.swapaxes(1, 2)
+        for slab, patches in _patches(windows, geometry.groups, SLAB_ENTRIES)
     )
+    total: Array = functools.reduce(np.add, slabs)
+    return total.reshape(geometry.filters)
 
 
 def input_sums(G: Array, F: Array, geometry: Geometry) -> Array:
     """Sum the products of L18 … L20 for entries of any dtype, symbols included: `input_gradient` without checks."""
-    ones = (1,) * geometry.spatial_ndim
-    windows = _windows(spread(G, geometry), geometry.filters[2:], ones, geometry.dilation)
-    turned = np.moveaxis(turn(F), 1, 0)
-    filters_and_taps = _axes(windows.ndim, geometry.spatial_ndim)
-    padded = np.concatenate(
-        [
-            _contract(
-                turned[:, geometry.filters_of(group)], windows[geometry.filters_of(group)], filters_and_taps, joined=1
-            )
-            for group in range(geometry.groups)
-        ]
-    )
+    # Pixels that lie a stride apart meet the zeros that the stride puts into G^zero-pad at the same taps, so these
+    # zeros and taps are left out: one convolution for each residue of the pixel's index.
+    lattice = _pad_to_lattice(G, geometry)
+    by_group = turn(F).reshape(geometry.groups, geometry.filters_per_group, *geometry.filters[1:])
+    turned = by_group.swapaxes(1, 2).reshape(geometry.image[0], -1, *geometry.filters[2:])
+    _check_memory("the gradient of the padded image", (geometry.image[0], *geometry.padded), lattice.dtype)
+    padded = np.zeros((geometry.image[0], *geometry.padded), np.result_type(G, F))
+    for residues in itertools.product(*map(range, geometry.stride)):
+        axes = [_Residue(geometry, axis, residue) for axis, residue in enumerate(residues)]
+        pixels = padded[:, *(slice(each.residue, None, each.stride) for each in axes)]
+        weights = turned[:, :, *(slice(each.taps.start, each.taps.stop, each.taps.step) for each in axes)]
+        if pixels.size and weights.size:
+            met = lattice[:, *(slice(each.start, None) for each in axes)]
+            windows = _windows(met, weights.shape[2:], (1,) * len(axes), [each.dilation for each in axes])
+            windows = windows[:, *map(slice, pixels.shape[1:])]
+            pixels[...] = _correlate(weights, windows, geometry.groups)
     sides = zip(geometry.padding, geometry.image[1:], strict=True)
     return padded[:, *(slice(before, before + size) for (before, _), size in sides)]
 
@@ -332,8 +330,40 @@ def _plain(X: npt.ArrayLike, F: npt.ArrayLike) -> Geometry:
 
 
 def _pad(X: Array, geometry: Geometry) -> Array:
+    if not any(map(any, geometry.padding)):
+        return X
     _check_memory("the padded image", (len(X), *geometry.padded), X.dtype)
     return np.pad(X, ((0, 0), *geometry.padding))
+
+
+def _pad_to_lattice(G: Array, geometry: Geometry) -> Array:
+    """Return every stride-th entry of G^zero-pad on each axis, beginning so that G's own entries are among them."""
+    sides = []
+    for axis, count in enumerate(G.shape[1:]):
+        stride, edge = geometry.stride[axis], geometry.extent[axis] - 1
+        kept = len(range(edge % stride, geometry.padded[axis] + edge, stride))
+        sides.append((edge // stride, kept - edge // stride - count))
+    shape = [count + sum(side) for count, side in zip(G.shape[1:], sides, strict=True)]
+    _check_memory("G^zero-pad", (G.shape[0], *shape), G.dtype)
+    return np.pad(G, ((0, 0), *sides))
+
+
+class _Residue:
+    """What the pixels of one residue by the stride meet on one axis of G^zero-pad that is not zero by its place.
+
+    Entry l of G stands at ``extent − 1 + stride · l``; tap a of the rotated filter reads ``pixel + a · dilation``.
+    """
+
+    def __init__(self, geometry: Geometry, axis: int, residue: int) -> None:
+        stride, dilation, taps = geometry.stride[axis], geometry.dilation[axis], geometry.filters[2 + axis]
+        edge, common = geometry.extent[axis] - 1, math.gcd(stride, dilation)
+        first = next((a for a in range(taps) if (residue + a * dilation - edge) % stride == 0), taps)
+        self.residue, self.stride = residue, stride
+        self.taps = range(first, taps, stride // common)
+        self.dilation = dilation // common
+        """Steps of the lattice from one of these taps to the next."""
+        self.start = (residue + first * dilation - edge % stride) // stride
+        """Where the first of these taps reads the lattice for the first of these pixels."""
 
 
 def _windows(A: Array, taps: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Array:
@@ -344,29 +374,37 @@ def _windows(A: Array, taps: Sequence[int], stride: Sequence[int], dilation: Seq
     return view[:, *(slice(None, None, step) for step in stride), *(slice(None, None, step) for step in dilation)]
 
 
-def _contract(weights: Array, windows: Array, axes: tuple[list[int], list[int]], *, joined: int) -> Array:
-    """Sum products over `axes`, slab by slab along the first position axis, which is axis `joined` of the result."""
-    # The product copies the windows that it is given, taps times as many entries as the image has: a slab bounds that.
-    outer = [
-        [size for axis, size in enumerate(each.shape) if axis not in summed]
-        for each, summed in zip((weights, windows), axes, strict=True)
-    ]
-    _check_memory("the result", (*outer[0], *outer[1]), windows.dtype)
-    step = max(1, SLAB_ENTRIES * windows.shape[1] // windows.size)
-    slabs = [
-        np.tensordot(weights, windows[:, first : first + step], axes) for first in range(0, windows.shape[1], step)
-    ]
-    return np.concatenate(slabs, axis=joined)
+def _correlate(weights: Array, windows: Array, groups: int) -> Array:
+    """Sum the products of weights (n, planes of a group, *taps) and windows (planes, *positions, *taps) over taps."""
+    positions = windows.shape[1 : 1 + windows.ndim // 2]
+    dtype = np.result_type(weights, windows)
+    _check_memory("the result", (len(weights), *positions), dtype)
+    result = np.empty((groups, len(weights) // groups, *positions), dtype)
+    rows = weights.reshape(*result.shape[:2], -1)
+    # The product reads all weights once a slab: slabs that are smaller would read them more often than the windows.
+    for slab, patches in _patches(windows, groups, max(SLAB_ENTRIES, weights.size)):
+        result[:, :, slab] = (rows @ patches).reshape(result[:, :, slab].shape)
+    return result.reshape(len(weights), *positions)
+
+
+def _patches(windows: Array, groups: int, entries: int) -> Iterator[tuple[slice, Array]]:
+    """Copy windows, slab by slab along the first position axis, to (groups, planes · taps, positions) each."""
+    # The copies have taps times as many entries as the image; slabs of some `entries` bound that and stay in the cache.
+    axes = windows.ndim // 2
+    grouped = windows.reshape(groups, -1, *windows.shape[1:])
+    ordered = grouped.transpose(0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
+    count = windows.shape[1]
+    terms = math.prod(ordered.shape[1 : 2 + axes])
+    step = max(1, entries * count // windows.size)
+    for first in range(0, count, step):
+        slab = slice(first, first + step)
+        part = np.moveaxis(np.moveaxis(ordered, 2 + axes, 0)[slab], 0, 2 + axes)
+        yield slab, part.reshape(groups, terms, -1)
 
 
 def _check_memory(what: str, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     cure = "convolve fewer rows of the image at a time"
     check_bytes(f"{what}, of shape {tuple(shape)},", math.prod(shape) * dtype.itemsize, cure)
-
-
-def _axes(ndim: int, spatial_ndim: int) -> tuple[list[int], list[int]]:
-    """Axes to sum over: planes and taps, of filters and of windows."""
-    return [1, *range(2, 2 + spatial_ndim)], [0, *range(ndim - spatial_ndim, ndim)]
 
 
 def _accumulator(factors: dict[str, Array], terms: int, summands: dict[str, Array] | None = None) -> np.dtype[Any]:

@@ -28,6 +28,12 @@ def _tail_in_front(G, geometry):
     return np.roll(right, geometry.tail, axis=tuple(range(1, right.ndim)))
 
 
+def _one_too_many_in_front(G, geometry):
+    """There is one zero too many in front of the upstream gradient, and one too few behind it."""
+    right = convolution_pad_to_lattice(G, geometry)
+    return np.roll(right, 1, axis=tuple(range(1, right.ndim)))
+
+
 def _tail_forgotten(G, F, geometry):
     """Pixels of the tail are left out, and the result is filled up in front of them."""
     right = convolution_input_sums(G, F, geometry)
@@ -107,6 +113,7 @@ def _doubled(G):
 
 
 convolution_spread = convolution.spread
+convolution_pad_to_lattice = convolution._pad_to_lattice
 convolution_input_sums = convolution.input_sums
 convolution_filter_sums = convolution.filter_sums
 convolution_forward_sums = convolution.forward_sums
@@ -134,7 +141,15 @@ MUTANTS = [
             "L1 L12 L13 L17",
         ),
         ("h and w exchanged", convolution, "filter_sums", _axes_exchanged, "L12", "L1 L10 L11 L20"),
-        ("tail in front", convolution, "spread", _tail_in_front, "L16 L18 L19 L20", "L12 L13 L17"),
+        ("tail in front", convolution, "spread", _tail_in_front, "L18 L19 L20", "L12 L13 L16 L17"),
+        (
+            "zeros around G at the wrong end",
+            convolution,
+            "_pad_to_lattice",
+            _one_too_many_in_front,
+            "L16 L20",
+            "L12 L13 L17",
+        ),
         ("tail forgotten", convolution, "input_sums", _tail_forgotten, "L16 L20", "L12 L13 L17 L18"),
         (
             "stride and dilation exchanged",
