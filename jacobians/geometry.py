@@ -164,6 +164,12 @@ class Geometry(notebook.Shown):
         """Entries of the image, ``d · h · w``."""
         return math.prod(self.image)
 
+    @cached_property
+    def nonzeros(self) -> int:
+        """Entries of ∂vec(S)/∂vec(X), and of ∂vec(S)/∂vec(F): products of L1 that do not fall into padding."""
+        held = (self.axis_entries(axis, range(size)) for axis, size in enumerate(self.responses[1:]))
+        return self.filters[0] * self.planes_per_group * math.prod(held)
+
     @property
     def planes_per_group(self) -> int:
         """Planes that one filter sees, ``d / groups``."""

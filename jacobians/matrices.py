@@ -439,14 +439,16 @@ def _matrix_of_pixels(
     if not X.flags.c_contiguous:
         what = f"a copy of X, of shape {X.shape} and strides {X.strides},"
         check_bytes(what, X.nbytes, "build the matrix of a part of the image")
-    return _matrix(fill, _blocks.write_pixels, X, geometry, stripes, columns, max_bytes)
+    operator = "operators.filter_operator(X, geometry)"
+    return _matrix(fill, _blocks.write_pixels, X, geometry, stripes, columns, max_bytes, operator)
 
 
 def _matrix_of_taps(F: Array, geometry: Geometry, stripes: Sequence[Stripe], max_bytes: int | None) -> csr_array:
     def fill(stripe: Stripe) -> Entries:
         return tap_entries(F[stripe.filter], geometry, stripe.group, slice(stripe.start, stripe.stop))
 
-    return _matrix(fill, _blocks.write_taps, F, geometry, stripes, geometry.pixels, max_bytes)
+    operator = "operators.layer_operator(F, geometry)"
+    return _matrix(fill, _blocks.write_taps, F, geometry, stripes, geometry.pixels, max_bytes, operator)
 
 
 def _matrix(
@@ -457,15 +459,17 @@ def _matrix(
     stripes: Sequence[Stripe],
     columns: int,
     max_bytes: int | None,
+    operator: str,
 ) -> csr_array:
     """Fill the table where it is small, and write blocks where it is not."""
+    instead = f"multiply with {operator}, which needs no matrix, "
     shape = (sum(stripe.stop - stripe.start for stripe in stripes), columns)
     if max(shape[0], geometry.positions) * geometry.taps <= FILLED_ENTRIES:
         r, c, values = stacked(list(map(fill, stripes)), stripes, operand.dtype)
-        index = _checked_index(shape, len(values), operand.dtype, max_bytes)
+        index = _checked_index(shape, len(values), operand.dtype, max_bytes, instead)
         return _csr(values, c, np.searchsorted(r, np.arange(shape[0] + 1)), shape, index)
     count = _blocks.count(geometry, stripes)
-    index = _checked_index(shape, count, operand.dtype, max_bytes)
+    index = _checked_index(shape, count, operand.dtype, max_bytes, instead)
     return _csr(*write(operand, geometry, stripes, count, index), shape, index)
 
 
@@ -525,11 +529,13 @@ def _ones_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     )
 
 
-def _checked_index(shape: tuple[int, int], nonzeros: int, dtype: np.dtype[Any], max_bytes: int | None) -> np.dtype[Any]:
-    """Return the dtype of the indices of a matrix, which may not be too large."""
+def _checked_index(
+    shape: tuple[int, int], nonzeros: int, dtype: np.dtype[Any], max_bytes: int | None, instead: str = ""
+) -> np.dtype[Any]:
+    """Return the dtype of the indices of a matrix, which may not be too large; name what to use instead."""
     index = np.dtype(np.int32 if max(nonzeros, *shape) <= np.iinfo(np.int32).max else np.int64)
     needed = nonzeros * (dtype.itemsize + index.itemsize) + (shape[0] + 1) * index.itemsize
     max_bytes = None if max_bytes is None else integer("max_bytes", max_bytes, least=0)
-    cure = "build it in blocks with rows=slice(…), or raise max_bytes"
+    cure = f"{instead}build it in blocks with rows=slice(…), or raise max_bytes"
     check_bytes(f"a matrix of shape {shape} with {nonzeros} nonzeros", needed, cure, max_bytes)
     return index
