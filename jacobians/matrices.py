@@ -462,7 +462,7 @@ def _matrix(
     operator: str,
 ) -> csr_array:
     """Fill the table where it is small, and write blocks where it is not."""
-    instead = f"multiply with {operator}, which needs no matrix, "
+    instead = f"multiply with {operator}, which needs no matrix; or "
     shape = (sum(stripe.stop - stripe.start for stripe in stripes), columns)
     if max(shape[0], geometry.positions) * geometry.taps <= FILLED_ENTRIES:
         r, c, values = stacked(list(map(fill, stripes)), stripes, operand.dtype)

@@ -478,13 +478,11 @@ def test_rows_of_numpy_integers_are_accepted():
 
 
 def test_a_matrix_that_does_not_fit_is_refused():
-    text = (
-        "a matrix of shape (12, 12) with 144 nonzeros needs 1.66e-06 GiB but may take 9.31e-07 GiB; "
-        "build it in blocks with rows=slice(…), or raise max_bytes"
-    )
-    with pytest.raises(MemoryError, match=f"^{re.escape(text)}$") as raised:
+    with pytest.raises(MemoryError, match="^a matrix of shape ") as raised:
         jacobians.image_matrix(distinct(X), G, max_bytes=1000)
     assert raised.type is errors.TooLargeError
+    facts = ["(12, 12)", "144 nonzeros", "1.66e-06 GiB", "9.31e-07 GiB", "operators.filter_operator", "rows=slice(…)"]
+    assert [fact for fact in facts if fact not in str(raised.value)] == []
 
 
 def test_integers_that_may_overflow_are_refused():

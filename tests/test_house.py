@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SOURCES = sorted((ROOT / "jacobians").rglob("*.py"))
-NOT_FOR_USERS = {"test", "test-torch", "test-browser", "lint", "mutants", "docs", "dev"}
+NOT_FOR_USERS = {"test", "test-torch", "test-browser", "lint", "bench", "mutants", "docs", "dev"}
 
 
 def source_id(path):

@@ -552,9 +552,9 @@ def test_a_matrix_that_just_fits_is_built(build):
     oracle.assert_same(BUILDERS[build](RICH, *operands, max_bytes=needed).toarray(), matrix.toarray())
     message = (
         f"a matrix of shape {matrix.shape} with {matrix.nnz} nonzeros needs {needed / 2**30:.3g} GiB but may take "
-        f"{(needed - 1) / 2**30:.3g} GiB; build it in blocks with rows=slice(…), or raise max_bytes"
+        f"{(needed - 1) / 2**30:.3g} GiB; "
     )
-    with pytest.raises(TooLargeError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(TooLargeError, match=f"^{re.escape(message)}.*rows=slice.*max_bytes"):
         BUILDERS[build](RICH, *operands, max_bytes=needed - 1)
     with pytest.raises(TooLargeError, match="GiB but may take 0 GiB"):
         BUILDERS[build](RICH, *operands, max_bytes=0)
