@@ -478,7 +478,7 @@ def test_rows_of_numpy_integers_are_accepted():
 
 
 def test_a_matrix_that_does_not_fit_is_refused():
-    with pytest.raises(MemoryError, match="^a matrix of shape ") as raised:
+    with pytest.raises(MemoryError, match=r"^a matrix of shape ") as raised:
         jacobians.image_matrix(distinct(X), G, max_bytes=1000)
     assert raised.type is errors.TooLargeError
     facts = ["(12, 12)", "144 nonzeros", "1.66e-06 GiB", "9.31e-07 GiB", "operators.filter_operator", "rows=slice(…)"]
