@@ -158,7 +158,8 @@ def layer_size(geometry: Geometry, dtype: np.dtype[Any], rows: slice | None = No
         Of exactly the arrays that are built.
     """
     start, stop = _row_range(rows, geometry.filters[0] * geometry.positions)
-    nonzeros = _blocks.count(geometry, stripes(geometry, rows, columns=0))
+    whole = rows is None
+    nonzeros = geometry.nonzeros if whole else _blocks.count(geometry, stripes(geometry, rows, columns=0))
     return _size((stop - start, geometry.pixels), nonzeros, dtype)
 
 

@@ -57,6 +57,12 @@ def test_a_matrix_is_the_jacobian_in_whole_or_in_part():
         one.matrix(max_bytes=100)
 
 
+def test_the_operator_multiplies_by_the_matrix():
+    one = small_layer("int64")
+    x = np.arange(one.geometry.pixels) % 11 - 5
+    assert np.array_equal(one.operator() @ x, one.matrix() @ x)
+
+
 def test_weights_that_are_not_the_geometrys_are_refused():
     one = small_layer()
     with pytest.raises(ShapeError, match="F has shape"):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jacobians.arguments import shown
-from jacobians.errors import DtypeError, ShapeError
+from jacobians.errors import DtypeError, ShapeError, nearest
 from jacobians.geometry import Geometry
 from jacobians.models.layer import Array, Found, Layers, exact
 
@@ -198,9 +198,11 @@ class _Graph:
         if X not in self.shapes:
             raise ValueError(self._unknown(X, where))
         try:
-            geometry = _geometry(self.shapes[X][1:], tuple(filters.dims), _attributes(node))
+            geometry = _geometry(self.shapes[X][1:], tuple(filters.dims), node)
         except (ShapeError, OverflowError) as error:
             raise ShapeError(f"{where}: {error}") from error
+        if bias is not None and tuple(bias.dims) != geometry.filters[:1]:
+            raise ShapeError(f"{where}: b has shape {tuple(bias.dims)}, but there are {filters.dims[0]} filters")
         inferred = self.shapes.get(node.output[0], (0, *geometry.responses))[1:]
         if inferred != geometry.responses:
             raise ValueError(
@@ -247,13 +249,19 @@ class _Graph:
         )
 
 
-def _geometry(image: Shape, filters: Shape, given: Mapping[str, Any]) -> Geometry:
-    """Return what a Conv node computes: the ONNX operators, Conv."""
-    axes = len(filters) - 2
-    if tuple(given.get("kernel_shape", filters[2:])) != filters[2:]:
-        raise ShapeError(f"kernel_shape is {tuple(given['kernel_shape'])}, but the filters have taps {filters[2:]}")
-    stride, dilation = given.get("strides", [1] * axes), given.get("dilations", [1] * axes)
-    word, pads = given.get("auto_pad", b"NOTSET"), list(given.get("pads", []))
+def _geometry(image: Shape, filters: Shape, node: Message) -> Geometry:
+    """Return what a Conv node computes, by the definition of the operator."""
+    axes, given = len(filters) - 2, _attributes(node)
+    usual = {"kernel_shape": list(filters[2:]), "strides": [1] * axes, "dilations": [1] * axes, "group": 1}
+    usual |= {"auto_pad": b"NOTSET", "pads": []}
+    if unknown := given.keys() - usual:
+        raise ShapeError(f"Conv has no attribute {min(unknown)!r}{nearest(min(unknown), usual)}")
+    for name, value in usual.items():
+        if type(given.setdefault(name, value)) is not type(value):
+            raise ShapeError(f"{name} is {shown(given[name])}; it needs a value like {value}")
+    taps, stride, dilation, groups, word, pads = (given[name] for name in usual)
+    if tuple(taps) != filters[2:]:
+        raise ShapeError(f"kernel_shape is {tuple(taps)}, but the filters have taps {filters[2:]}")
     if len(pads) not in {0, 2 * axes}:
         raise ShapeError(f"pads is {pads}; it needs one number before and one after each of {axes} axes")
     padding: list[tuple[int, int]] = [(0, 0)] * axes
@@ -266,7 +274,7 @@ def _geometry(image: Shape, filters: Shape, given: Mapping[str, Any]) -> Geometr
         raise ShapeError(f"auto_pad is {shown(word)}; it needs NOTSET, VALID, SAME_UPPER or SAME_LOWER")
     if any(pads) and [*(before for before, _ in padding), *(after for _, after in padding)] != pads:
         raise ShapeError(f"auto_pad is {word.decode()} and pads is {pads}, which contradict each other")
-    return Geometry(image, filters, stride=stride, padding=padding, dilation=dilation, groups=given.get("group", 1))
+    return Geometry(image, filters, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def _same(size: int, taps: int, stride: int, dilation: int, *, upper: bool) -> tuple[int, int]:
