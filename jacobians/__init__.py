@@ -55,7 +55,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Loaded when they are first asked for: they need sympy or matplotlib, which take longer to load than everything else.
-_LATER = ("layers", "network", "operators", "plots", "spectra", "symbolic", "testing", "vectors")
+_LATER = ("layers", "models", "network", "operators", "plots", "spectra", "symbolic", "testing", "vectors")
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,8 @@ __all__ = ["Geometry"]
 IntArray = npt.NDArray[np.int64]
 
 PADDING_WORDS = ("valid", "same")
+# What a convolution of PyTorch says of itself.
+MODULE_OPTIONS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
 # Spatial axes: an array of NumPy has 64 axes, two of which are others.
 MOST_AXES = 62
 
@@ -92,8 +94,8 @@ class Geometry(notebook.Shown):
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
     ) -> None:
-        image = _shape("image", image, "(d, *spatial)")
-        filters = _shape("filters", filters, "(n, d // groups, *taps)")
+        image = check_shape("image", image, "(d, *spatial)")
+        filters = check_shape("filters", filters, "(n, d // groups, *taps)")
         if len(image) < 2:
             raise ShapeError(
                 f"image has shape {image}, which has no spatial axis; it needs (d, *spatial)"
@@ -115,6 +117,67 @@ class Geometry(notebook.Shown):
         self._check_groups()
         self._check_extent()
         self._check_int64()
+
+    @classmethod
+    def of(cls, module: Any, image: Sequence[int]) -> Geometry:
+        """Return the geometry of a PyTorch convolution on an image.
+
+        Parameters
+        ----------
+        module : torch.nn.Conv1d, Conv2d or Conv3d
+            Or anything else with their ``in_channels``, ``out_channels``, ``kernel_size``, ``stride``, ``padding``,
+            ``dilation`` and ``groups``; PyTorch itself is not needed.
+        image : sequence of int
+            ``X.shape = (d, *spatial)`` of one image, without the axis of the batch.
+
+        Returns
+        -------
+        Geometry
+            With the module's padding as it pads: ``"same"`` puts an odd zero after the image, as PyTorch does.
+
+        Raises
+        ------
+        TypeError
+            If it is no convolution.
+        ShapeError
+            If it is a transposed convolution, pads with anything but zeros, has no weights yet, or the image is not
+            one that it takes.
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> Geometry.of(torch.nn.Conv2d(3, 16, 3, stride=2, padding=1), (3, 32, 32))  # doctest: +SKIP
+        Geometry((3, 32, 32), (16, 3, 3, 3), stride=2, padding=1)
+        """
+        kind = type(module).__name__
+        if isinstance(module, type) or any(not hasattr(module, each) for each in MODULE_OPTIONS):
+            what = f"is the class {module.__name__}" if isinstance(module, type) else f"has type {kind}"
+            raise TypeError(
+                f"module {what}; it needs a convolution of PyTorch such as torch.nn.Conv2d(3, 16, 3), or an object "
+                f"with {', '.join(MODULE_OPTIONS)}"
+            )
+        if getattr(module, "transposed", False):
+            raise ShapeError(
+                f"module is a {kind}, a transposed convolution; its matrix is the transpose of a convolution's: make "
+                "the Geometry of the convolution from its output to its input"
+            )
+        if module.in_channels == 0:
+            raise ShapeError(f"module is a {kind} that has no weights yet; call it once on an image")
+        geometry = cls(
+            image,
+            (module.out_channels, module.in_channels // module.groups, *module.kernel_size),
+            stride=module.stride,
+            padding=module.padding,
+            dilation=module.dilation,
+            groups=module.groups,
+        )
+        mode = getattr(module, "padding_mode", "zeros")
+        if mode != "zeros" and set(geometry.padding) != {(0, 0)}:
+            raise ShapeError(
+                f"module pads with padding_mode {mode!r}; the matrices are those of padding with zeros: it needs "
+                "padding_mode 'zeros', or padding 0 behind a layer that pads"
+            )
+        return geometry
 
     # shapes -----------------------------------------------------------------------------------------------------------
 
@@ -630,7 +693,28 @@ def is_list(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, Iterable) and not unordered and getattr(value, "ndim", 1) > 0
 
 
-def _shape(name: str, shape: object, form: str) -> tuple[int, ...]:
+def check_shape(name: str, shape: object, form: str) -> tuple[int, ...]:
+    """Return a shape as a tuple of int.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    shape : sequence of int
+        What was given.
+    form : str
+        What it needs to be, for the message.
+
+    Returns
+    -------
+    tuple of int
+        The sizes, each at least 1.
+
+    Raises
+    ------
+    ShapeError
+        If it is no shape.
+    """
     if getattr(shape, "ndim", 1) != 1:
         raise ShapeError(f"{name} is an array; it needs a shape {form}: pass the array's .shape")
     if not is_list(shape):

@@ -131,6 +131,38 @@ def stacked(parts: Sequence[Entries], stripes: Sequence[Stripe], dtype: np.dtype
     )
 
 
+class Size(NamedTuple):
+    """How large a matrix is, before it is built: what its three CSR arrays hold, and their bytes."""
+
+    shape: tuple[int, int]
+    nonzeros: int
+    index_dtype: np.dtype[Any]
+    bytes: int
+
+
+def layer_size(geometry: Geometry, dtype: np.dtype[Any], rows: slice | None = None) -> Size:
+    """Compute how large `jacobian_wrt_image` is, by arithmetic alone.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer.
+    dtype : dtype
+        Of the filters.
+    rows : slice, optional
+        Only these of the ``n · positions`` rows (step 1).
+
+    Returns
+    -------
+    Size
+        Of exactly the arrays that are built.
+    """
+    start, stop = _row_range(rows, geometry.filters[0] * geometry.positions)
+    whole = rows is None
+    nonzeros = geometry.nonzeros if whole else _blocks.count(geometry, stripes(geometry, rows, columns=0))
+    return _size((stop - start, geometry.pixels), nonzeros, dtype)
+
+
 def stripes(geometry: Geometry, rows: slice | None, columns: int) -> list[Stripe]:
     """Cut rows of a whole layer's Jacobian into stripes, one per filter, each `columns` further right."""
     n, t = geometry.filters[0], geometry.positions
@@ -529,13 +561,18 @@ def _ones_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     )
 
 
+def _size(shape: tuple[int, int], nonzeros: int, dtype: np.dtype[Any]) -> Size:
+    index = np.dtype(np.int32 if max(nonzeros, *shape) <= np.iinfo(np.int32).max else np.int64)
+    needed = nonzeros * (dtype.itemsize + index.itemsize) + (shape[0] + 1) * index.itemsize
+    return Size(shape, nonzeros, index, needed)
+
+
 def _checked_index(
     shape: tuple[int, int], nonzeros: int, dtype: np.dtype[Any], max_bytes: int | None, instead: str = ""
 ) -> np.dtype[Any]:
     """Return the dtype of the indices of a matrix, which may not be too large; name what to use instead."""
-    index = np.dtype(np.int32 if max(nonzeros, *shape) <= np.iinfo(np.int32).max else np.int64)
-    needed = nonzeros * (dtype.itemsize + index.itemsize) + (shape[0] + 1) * index.itemsize
+    size = _size(shape, nonzeros, dtype)
     max_bytes = None if max_bytes is None else integer("max_bytes", max_bytes, least=0)
     cure = f"{instead}build it in blocks with rows=slice(…), or raise max_bytes"
-    check_bytes(f"a matrix of shape {shape} with {nonzeros} nonzeros", needed, cure, max_bytes)
-    return index
+    check_bytes(f"a matrix of shape {shape} with {nonzeros} nonzeros", size.bytes, cure, max_bytes)
+    return size.index_dtype
