@@ -1,4 +1,4 @@
-"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit`, `vectors` and `read`.
+"""The command line: `jacobians verify`, `show`, `plot`, `explore`, `audit`, `vectors`, `read` and `layers`.
 
 It is the only place that prints.
 """
@@ -978,6 +978,93 @@ def _whole_number(option: str, text: str, needs: str) -> int:
         return int(text)
     except ValueError:
         raise ShapeError(f"{option} has {text!r}; it needs {needs}") from None
+
+
+# layers ---------------------------------------------------------------------------------------------------------------
+
+
+def _names_of_networks(begun: str) -> list[str]:
+    from jacobians.models.published import NETWORKS
+
+    return [name for name in NETWORKS if name.startswith(begun)]
+
+
+@app.command()
+def layers(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="FILE.onnx; a published network such as vgg16; or FILE.py:NAME, a PyTorch module, or what makes one.",
+            show_default=False,
+            autocompletion=_names_of_networks,
+        ),
+    ],
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DxHxW",
+            help="Shape of the image, planes first; by default that of the file or the paper, else 3x224x224.",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
+    ] = None,
+) -> None:
+    """List the convolutions of a model: their shapes, and what the Jacobian of each would cost as a matrix.
+
+    For each there are the shapes of its image, filters and responses; the nonzeros and bytes of ∂vec(S)/∂vec(X); and
+    whether it fits into the memory of this machine. The published networks are lenet-5, alexnet, vgg-16, resnet-50,
+    mobilenet-v2 and u-net. Nothing in an ONNX file is executed; a Python file is.
+
+    The exit status is 0 if the layers were listed, and 2 if the model or the arguments cannot be used.
+
+    Examples: `jacobians layers vgg16`, `jacobians layers model.onnx --image 3x64x64`,
+    `jacobians layers nets.py:Net --json layers.json`
+    """
+    from jacobians import models
+    from jacobians.models.survey import survey
+
+    _check_outputs(("--json", json_file), code=(model,))
+    shape = None if image is None else _sizes("--image", image)
+    try:
+        found = models.layers(_model(model), shape)
+    except ModuleNotFoundError as error:
+        _refuse(str(error))
+    if not found.geometries:
+        _refuse(f"there is no convolution in {model}; it has {', '.join(found.passed_over) or 'nothing'}")
+    with _progress("measuring layers") as progress:
+        surveyed = survey(found, progress)
+    out = Console(highlight=False)
+    coloured = out.is_terminal and not _terminal.ascii_alone
+    say = functools.partial(_print_survey, out, surveyed) if coloured else functools.partial(_print, surveyed)
+    _end(HOLDS, say, _json(json_file, surveyed.to_dict()))
+
+
+def _print_survey(out: Console, surveyed: Any) -> None:
+    from jacobians.models.survey import table
+
+    out.print(table(surveyed))
+    out.print(f"\n{surveyed.conclusion}", markup=False)
+
+
+def _model(model: str) -> Any:
+    """Return the module that FILE.py:NAME is or makes, and anything else as it is."""
+    from jacobians.audit.loading import load
+
+    where, _, name = model.rpartition(":")
+    if not where.endswith(".py"):
+        return model
+    found = load(where, name)
+    torch = sys.modules.get("torch")
+    if torch is not None and not isinstance(found, torch.nn.Module):
+        try:
+            found = found()
+        except Exception as error:  # of somebody else's code
+            _refuse(f"{model} cannot be called without arguments: {error}; name a module, or a function that makes one")
+    if torch is None or not isinstance(found, torch.nn.Module):
+        _refuse(f"{model} is no torch.nn.Module, and makes none")
+    return found
 
 
 # explore --------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Published networks, what a layer costs, and what no model is; without PyTorch and without onnx."""
 
+import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,8 @@ from jacobians.errors import DtypeError, ShapeError, TooLargeError
 from jacobians.matrices import layer_size
 from jacobians.models import ConvolutionLayer, layer, layers
 from jacobians.models.published import NETWORKS
+from jacobians.models.survey import Row, Survey
+from tests.test_cli import run
 
 
 def small_layer(dtype="float32"):
@@ -103,8 +107,8 @@ def test_layers_follow_each_other():
     """Where nothing lies between two convolutions, one reads the responses of the other."""
     geometries = layers("resnet-50").geometries
     assert geometries["conv2_1a"].responses == geometries["conv2_1b"].image
-    assert geometries["conv3_1_shortcut"].image == geometries["conv2_3c"].responses
-    assert geometries["conv3_1_shortcut"].responses == geometries["conv3_1c"].responses
+    assert geometries["conv3_1_proj"].image == geometries["conv2_3c"].responses
+    assert geometries["conv3_1_proj"].responses == geometries["conv3_1c"].responses
 
 
 def test_draws_are_he_s_and_depend_on_the_seed_and_the_layer_alone():
@@ -196,3 +200,67 @@ def test_a_geometry_of_a_module_reads_its_options():
 def test_what_has_no_geometry_is_refused(module, image, error, said):
     with pytest.raises(error, match=said):
         Geometry.of(module, image)
+
+
+# the command ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_lists_layers_and_writes_the_record(capsys, monkeypatch, tmp_path):
+    record = tmp_path / "layers.json"
+    status, out, err = run(capsys, monkeypatch, "layers", "lenet5", "--json", str(record))
+    assert (status, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert [line.split()[:4] for line in out.splitlines()[1:4]] == [
+        ["c1", "1×32×32", "6×1×5×5", "6×28×28"],
+        ["c3", "6×14×14", "16×6×5×5", "16×10×10"],
+        ["c5", "16×5×5", "120×16×5×5", "120×1×1"],
+    ]
+    written = json.loads(record.read_text("utf-8"))
+    assert [each["nonzeros"] for each in written["layers"]] == [117_600, 240_000, 48_000]
+    assert written["layers"][1]["filters"] == [16, 6, 5, 5]
+    assert all(each["fits"] and each["bias"] and each["seconds"] > 0 for each in written["layers"])
+    assert written["passed_over"] == {"subsampling": 2, "fully connected": 2}
+
+
+def test_the_page_shows_what_the_command_prints(capsys, monkeypatch):
+    """All but the last column, which is of the machine."""
+    page = (Path(__file__).parents[1] / "docs/how-to/models.md").read_text("utf-8")
+    shown = [line.split()[:-1] for line in page.splitlines() if line.startswith(("layer  ", "conv1_"))]
+    _, out, _ = run(capsys, monkeypatch, "layers", "vgg16")
+    assert [line.split()[:-1] for line in out.splitlines()[:3]] == shown
+    assert len(shown) == 3
+
+
+def test_what_does_not_fit_is_said_with_what_to_do(monkeypatch):
+    one = small_layer()
+    rows = [Row("fits", one.geometry, True, one.estimate())]
+    monkeypatch.setattr(layer, "available", lambda: 1000)
+    rows.append(Row("a layer with a name that is longer than its column", one.geometry, True, one.estimate()))
+    said = str(Survey(tuple(rows), {}))
+    assert [line.split()[-1] for line in said.splitlines() if "4×9×8" in line] == ["yes", "no"]
+    assert max(map(len, said.splitlines())) <= 80
+    assert "1 of 2" in said
+    assert "layer.operator()" in said
+    assert "rows=slice" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["vgg17"], "did you mean vgg-16?"),
+        (["no.onnx"], "no.onnx does not exist"),
+        (["no.py:Net"], "no.py does not exist"),
+        (["vgg16", "--image", "1x224x224"], "3 planes"),
+        (["vgg16", "--image", "3x8x8"], "vgg-16 takes no image"),
+        (["vgg16", "--image", "3,8,8"], "--image has '3,8,8'"),
+        (["vgg16", "--image", "0x8x8"], "image has shape (0, 8, 8)"),
+        (["vgg16", "--json", "no/folder/x.json"], "in a folder that does not exist"),
+        ([], "Missing argument"),
+    ],
+)
+def test_what_the_command_cannot_use_ends_with_one_line_and_status_2(capsys, monkeypatch, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, monkeypatch, "layers", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert not arguments or err.count("\n") == 1

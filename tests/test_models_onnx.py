@@ -1,5 +1,6 @@
 """Layers of ONNX files: of what PyTorch exports, of every option of Conv, and of files that are broken."""
 
+import re
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from jacobians import Geometry, convolve
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.models import layers
 from tests.oracle import assert_same
+from tests.test_cli import run
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed: pip install 'jacobians[onnx]'")
 from onnx.reference import ReferenceEvaluator  # noqa: E402
@@ -168,6 +170,7 @@ def test_what_was_inferred_for_an_open_shape_is_inferred_again(saved):
         ((1, 3, 6, 7), (3, 6, 8), r"image is \(3, 6, 8\), but the input 'X' of .* takes 3×6×7"),
         (("n", 3, "h", 7), (3, 6), r"takes 3×\?×7"),
         (("n", 3, "length"), None, r"takes 3×\?; give the shape of an image"),
+        (("n", "h", "w", 3), None, r"takes \?×\?×3; give the shape of an image"),
     ],
 )
 def test_an_image_that_a_file_does_not_take_is_refused(saved, shape, image, said):
@@ -355,6 +358,26 @@ def test_nothing_outside_of_the_folder_is_read(saved, tmp_path, how):
     inside.write_bytes(model.SerializeToString())
     with pytest.raises(ValueError, match="the array 'w'"):
         list(layers(inside))
+
+
+# the command ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_lists_the_layers_of_a_file(capsys, monkeypatch, saved):
+    file = saved([conv(), helper.make_node("Relu", ["S"], ["r"])], W, [image_of("n", 3, "h", "w")])
+    status, out, err = run(capsys, monkeypatch, "layers", str(file), "--image", "3x6x7")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1].split()[:4] == ["conv", "3×6×7", "2×3×2×2", "2×5×6"]
+    assert "Passed over: Relu" in out
+
+
+@pytest.mark.parametrize("name", ["an unknown operator before", "quantised filters", "filters that are an input"])
+def test_a_file_that_the_command_cannot_use_ends_with_one_line_and_status_2(capsys, monkeypatch, saved, name):
+    parts, _, said = FAULTS[name]
+    status, out, err = run(capsys, monkeypatch, "layers", str(saved(*parts, opsets=[OWN])))
+    assert (status, out) == (2, "")
+    assert re.search(said, err)
+    assert len(err.splitlines()) == 1
 
 
 # both ways ------------------------------------------------------------------------------------------------------------

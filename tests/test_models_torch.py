@@ -10,6 +10,7 @@ from jacobians import Geometry, convolve
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.models import layers
 from tests.oracle import assert_same
+from tests.test_cli import run
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed: pip install 'jacobians[torch]'")
 nn = torch.nn
@@ -193,6 +194,10 @@ def test_weights_without_numbers_give_geometries_and_no_layers():
 class Standardised(nn.Conv2d):
     """Weights that are not those it multiplies by: what a reader of its attributes gets wrong."""
 
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.inside = nn.Identity()
+
     def forward(self, X):
         return nn.functional.conv2d(X, self.weight - self.weight.mean(), self.bias)
 
@@ -211,9 +216,18 @@ def test_convolutions_that_cannot_be_read_are_passed_over_and_named():
     assert [layer.name for layer in found] == ["conv"]
     assert found.passed_over == {
         "Standardised with a forward pass of its own": 1,
+        "Identity": 1,
         "Conv2d that is not called": 1,
         "convolution that is called as a function": 2,
     }
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("compiled", [torch.jit.script, lambda model: torch.jit.trace(model, torch.zeros(1, 1, 6, 6))])
+def test_convolutions_of_a_compiled_module_are_passed_over_and_named(compiled):
+    found = layers(compiled(nn.Sequential(nn.Conv2d(1, 1, 2), nn.ConvTranspose2d(1, 1, 2))), (1, 6, 6))
+    assert found.geometries == {}
+    assert found.passed_over["convolution that is called as a function"] == 1
 
 
 def test_parametrised_weights_are_those_that_are_multiplied_by():
@@ -294,3 +308,40 @@ def test_a_published_network_has_the_geometries_of_the_same_network_in_pytorch(n
 def test_pytorch_is_not_needed_to_name_a_network(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert len(list(layers("lenet-5"))) == 3
+
+
+# the command ----------------------------------------------------------------------------------------------------------
+
+FILE = """
+import torch
+
+class Net(torch.nn.Sequential):
+    def __init__(self, planes=1):
+        super().__init__(torch.nn.Conv2d(planes, 2, 3), torch.nn.Flatten(), torch.nn.Linear(2 * 4 * 5, 3))
+
+net = Net(3)
+flat = torch.nn.Flatten()
+seven = lambda: 7
+def needs(planes): return Net(planes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["net", "--image", "3x6x7"], 0, "3×6×7"),
+        (["Net", "--image", "1x6x7"], 0, "Linear"),
+        (["net"], 2, "forward pass of Net fails on an image of shape (3, 224, 224)"),
+        (["flat"], 2, "there is no convolution in"),
+        (["seven"], 2, "is no torch.nn.Module"),
+        (["needs"], 2, "cannot be called without arguments"),
+        (["nets"], 2, "has no function 'nets'; did you mean Net?"),
+    ],
+)
+def test_the_command_reads_modules_of_python_files(capsys, monkeypatch, tmp_path, arguments, status, said):
+    (tmp_path / "nets.py").write_text(FILE)
+    name, *options = arguments
+    ended, out, err = run(capsys, monkeypatch, "layers", f"{tmp_path / 'nets.py'}:{name}", *options)
+    assert ended == status
+    assert said in out + err
+    assert len(err.splitlines()) == (status != 0)

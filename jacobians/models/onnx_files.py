@@ -134,14 +134,16 @@ def _close(path: Path, inputs: Sequence[Message], image: Shape | None) -> None:
         for _ in needed:
             axes.add()
     sizes = [axis.dim_value if axis.dim_value > 0 else None for axis in axes]
-    alike = len(sizes) == len(needed)
-    if image and not (alike and all(size in {None, each} for size, each in zip(sizes[1:], image, strict=True))):
-        raise ShapeError(f"image is {image}, but the input {first.name!r} of {path} takes {_written(sizes[1:])}")
-    if not alike and None in sizes[1:]:
-        raise ShapeError(f"the input {first.name!r} of {path} takes {_written(sizes[1:])}; give the shape of an image")
+    alike = len(sizes) == len(needed) and all(
+        size in {None, each} for size, each in zip(sizes[1:], needed[1:], strict=True)
+    )
+    if not alike and (image is not None or None in sizes[1:]):
+        given = "" if image is None else f"image is {image}, but "
+        cure = "; give the shape of an image" if image is None else ""
+        raise ShapeError(f"{given}the input {first.name!r} of {path} takes {_written(sizes[1:])}{cure}")
     named: dict[str, int] = {}
-    for axis, size, open_size in zip(axes, sizes, needed if alike else sizes, strict=True):
-        known = size or open_size or 1
+    for axis, size, from_image in zip(axes, sizes, needed if alike else sizes, strict=True):
+        known = size or from_image or 1
         named |= {axis.dim_param: known} if axis.dim_param else {}
         axis.dim_value = known
     for other in others:

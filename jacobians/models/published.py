@@ -78,7 +78,7 @@ def resnet_50(image: Shape) -> Convolutions:
                 yield name + part, geometry
                 image = geometry.responses
             if block == 1:
-                yield f"{name}_shortcut", _conv(entry, 4 * filters, 1, stride)
+                yield f"{name}_proj", _conv(entry, 4 * filters, 1, stride)
 
 
 def mobilenet_v2(image: Shape) -> Convolutions:
@@ -92,7 +92,7 @@ def mobilenet_v2(image: Shape) -> Convolutions:
             number, planes = number + 1, expansion * image[0]
             parts = [
                 ("expand", planes, 1, 1, 1),
-                ("depthwise", planes, 3, stride if repeat == 0 else 1, planes),
+                ("dwise", planes, 3, stride if repeat == 0 else 1, planes),
                 ("project", filters, 1, 1, 1),
             ]
             for part, outputs, taps, step, groups in parts[expansion == 1 :]:

@@ -54,7 +54,7 @@ def module(model: Module, image: Sequence[int]) -> Layers:
         Found(name, _geometry(each, name, shape), functools.partial(_weights, each, name))
         for name, each, shape in calls
     ]
-    passed_over = Counter(_word(each) for each in names if not list(each.children()) and not _is_convolution(each))
+    passed_over = Counter(filter(None, map(_word, names)))
     uncalled = [each for each in names if _is_convolution(each) and each not in {conv for _, conv, _ in calls}]
     passed_over += Counter(f"{type(each).__name__} that is not called" for each in uncalled)
     passed_over += Counter({"convolution that is called as a function": computed - len(calls)})
@@ -72,10 +72,12 @@ def _is_convolution(each: Module) -> bool:
 
 
 def _word(each: Module) -> str:
+    """Return what a layer is called that is passed over; empty for convolutions, and for what is made of layers."""
     import torch
 
-    derived = isinstance(each, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d)
-    return f"{type(each).__name__} with a forward pass of its own" if derived else type(each).__name__
+    if isinstance(each, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d):
+        return "" if _is_convolution(each) else f"{type(each).__name__} with a forward pass of its own"
+    return "" if list(each.children()) else type(each).__name__
 
 
 def _check_weights(each: Module, name: str) -> None:
@@ -105,11 +107,12 @@ def _called(model: Module, names: dict[Module, str], image: Sequence[int]) -> tu
     from torch.utils._python_dispatch import TorchDispatchMode
 
     calls, computed = list[Call](), list[Any]()
+    convolution = {torch.ops.aten.convolution.default, torch.ops.aten._convolution.default}  # noqa: SLF001  # the latter is what a traced module calls
 
     class Computed(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             del types
-            if operation is torch.ops.aten.convolution.default and not args[6]:  # not transposed
+            if operation in convolution and not args[6]:  # not transposed
                 computed.append(operation)
             return operation(*args, **(kwargs or {}))
 
@@ -163,4 +166,4 @@ def _array(tensor: Any, name: str) -> Array:
         raise ValueError(f"{name} is on the device meta, and has no numbers; load the model onto the CPU")
     plain = tensor.detach().cpu()
     narrow = plain.is_floating_point() and plain.element_size() < 4
-    return np.array(exact(name, (plain.float() if narrow else plain).numpy()))
+    return np.array(exact(name, (plain.float() if narrow else plain).numpy()), order="C")
