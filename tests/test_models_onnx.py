@@ -8,7 +8,7 @@ import pytest
 
 from jacobians import Geometry, convolve
 from jacobians.errors import DtypeError, ShapeError
-from jacobians.models import layers
+from jacobians.models import layers, onnx_files
 from tests.oracle import assert_same
 from tests.test_cli import run
 
@@ -126,6 +126,12 @@ def test_weights_keep_their_values_in_every_precision(saved, dtype):
     (layer,) = layers(saved([conv()], [helper.make_tensor("w", element, F.shape, (F / 7).ravel())], inputs))
     assert layer.F.dtype == (np.float64 if dtype == "float64" else np.float32)
     assert np.array_equal(layer.F, (F / 7).astype(wanted).astype(np.float64))
+
+
+def test_biases_may_be_a_constant_of_floats(saved):
+    nodes = [helper.make_node("Constant", [], ["b"], value_floats=[1.0, 2.0]), conv(weight="w,b")]
+    (layer,) = layers(saved(nodes, W))
+    assert layer.b.tolist() == [1, 2]
 
 
 def test_functions_of_a_file_are_written_out(saved):
@@ -268,13 +274,24 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_node(saved, name):
     assert "model.onnx" in str(raised.value)
 
 
-def test_a_file_that_contradicts_itself_is_refused(saved):
-    file = saved([conv()], W)
+@pytest.mark.parametrize("name", ["S", "a"])
+def test_a_file_that_says_other_shapes_than_it_computes_is_refused(saved, name):
+    nodes = [conv(S="a"), helper.make_node("Relu", ["a"], ["r"]), conv("next", "r", "v")]
+    file = saved(nodes, [*W, tensor("v", F[:, :2])])
     model = onnx.load_model(file)
-    model.graph.output[0].CopyFrom(image_of(1, 2, 9, 9, name="S"))
+    model.graph.value_info.append(image_of(1, 2, 9, 9, name=name))
     onnx.save_model(model, file)
-    with pytest.raises(ValueError, match=r"contradicts itself.*\(2, 5, 6\).*\(2, 9, 9\)"):
+    with pytest.raises(
+        ValueError,
+        match=rf"model.onnx contradicts itself: '{name}' is \(1, 2, \d, \d\), but the file says \(1, 2, 9, 9\)",
+    ):
         layers(file)
+
+
+def test_a_reader_that_pads_wrongly_is_noticed(saved, monkeypatch):
+    monkeypatch.setattr(onnx_files, "_same", lambda *sizes, upper: (0, 0))
+    with pytest.raises(ValueError, match=r"responses of shape \(2, 5, 6\), but onnx infers \(2, 6, 7\)"):
+        layers(saved([conv(**UPPER)], W))
 
 
 def cut(content, count):

@@ -83,7 +83,7 @@ def _onnx() -> Any:
 
 
 def _read(path: Path) -> Message:
-    """Parse a file, with functions of its own written out where they are called; weights beside it are left there."""
+    """Parse a file; weights beside it are left there."""
     onnx = _onnx()
     if not path.is_file():
         raise FileNotFoundError(
@@ -97,31 +97,40 @@ def _read(path: Path) -> Message:
         raise ValueError(
             f"{path} is no ONNX file, or is cut off: it has no {'graph' if model.opset_import else 'opset'}"
         )
-    return _without_functions(model) if model.functions else model
-
-
-def _without_functions(model: Message) -> Message:
-    """Write out the functions that a file has of its own where they are called."""
-    from onnx.inliner import inline_local_functions
-
-    return inline_local_functions(model)
+    return model
 
 
 def _inferred(path: Path, model: Message, image: Shape | None) -> Message:
     """Put the shape of the image where the file leaves it open, and infer the shapes behind it."""
-    onnx = _onnx()
     graph = model.graph
     held = {each.name for each in graph.initializer}
     inputs = [each for each in graph.input if each.name not in held and each.type.HasField("tensor_type")]
     if inputs:
         _close(path, inputs, image)
-    # What was inferred for an open shape says nothing about this one.
-    for values in (graph.value_info, graph.output):
-        for each in values:
-            if _shape(each) is None:
-                each.type.tensor_type.ClearField("shape")
+    # What the file says is taken where nothing can be inferred: it may be wrong, or be of another image.
+    declared, values = _shapes(graph), [_copied(each) for each in (*graph.value_info, *graph.output)]
+    del graph.value_info[:]
+    for each in graph.output:
+        each.type.tensor_type.ClearField("shape")
+    model = _infer(path, model)
+    shapes = _shapes(model.graph)
+    for name in declared.keys() & shapes:
+        if declared[name][1:] != shapes[name][1:]:
+            raise ValueError(
+                f"{path} contradicts itself: {name!r} is {shapes[name]}, but the file says {declared[name]}"
+            )
+    unknown = [each for each in values if each.name in declared.keys() - shapes]
+    model.graph.value_info.extend(unknown)
+    return _infer(path, model) if unknown else model
+
+
+def _infer(path: Path, model: Message) -> Message:
+    """Infer shapes, with the functions that a file has of its own written out where they are called."""
+    from onnx import inliner, shape_inference
+
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        whole = inliner.inline_local_functions(model) if model.functions else model
+        return shape_inference.infer_shapes(whole, data_prop=True)
     except Exception as error:  # of onnx, or of protobuf where a name is no text
         raise ValueError(f"the shapes in {path} cannot be inferred: {_first_line(error)}") from error
 
@@ -156,11 +165,22 @@ def _written(sizes: Sequence[int | None]) -> str:
     return "×".join("?" if size is None else str(size) for size in sizes)
 
 
+def _copied(value: Message) -> Message:
+    copy = type(value)()
+    copy.CopyFrom(value)
+    return copy
+
+
 def _shape(value: Message) -> Shape | None:
     """Return the shape of a tensor; None where an axis, or how many there are, is not known."""
     tensor = value.type.tensor_type
     sizes = tuple(axis.dim_value for axis in tensor.shape.dim)
     return sizes if tensor.HasField("shape") and all(size > 0 for size in sizes) else None
+
+
+def _shapes(graph: Message) -> dict[str, Shape]:
+    values = (*graph.input, *graph.value_info, *graph.output)
+    return {each.name: shape for each in values if (shape := _shape(each))}
 
 
 # the graph ------------------------------------------------------------------------------------------------------------
@@ -174,15 +194,14 @@ class _Graph:
         self.path = path
         self.nodes = list(graph.node)
         self.inputs = {each.name for each in graph.input}
-        values = (*graph.input, *graph.value_info, *graph.output)
-        self.shapes = {each.name: shape for each in values if (shape := _shape(each))}
+        self.shapes = _shapes(graph)
         self.by_output = {output: node for node in self.nodes for output in node.output}
         self.constants: dict[str, Message] = {each.name: each for each in graph.initializer}
-        for node in self.nodes:
+        for output, node in self.by_output.items():
             if _is(node, "Constant"):
-                self.constants |= {node.output[0]: _attributes(node).get("value")}
-            elif _is(node, "Identity") and node.input[0] in self.constants:
-                self.constants[node.output[0]] = self.constants[node.input[0]]
+                self.constants[output] = _constant(node)
+            elif _is(node, "Identity") and node.input and node.input[0] in self.constants:
+                self.constants[output] = self.constants[node.input[0]]
 
     @property
     def hidden(self) -> list[str]:
@@ -207,10 +226,7 @@ class _Graph:
             raise ShapeError(f"{where}: b has shape {tuple(bias.dims)}, but there are {filters.dims[0]} filters")
         inferred = self.shapes.get(node.output[0], (0, *geometry.responses))[1:]
         if inferred != geometry.responses:
-            raise ValueError(
-                f"{self.path} contradicts itself: by its options {_called(node)} has responses of shape "
-                f"{geometry.responses}, but the file says {inferred}"
-            )
+            raise ValueError(f"{where} has responses of shape {geometry.responses}, but onnx infers {inferred}")
         name = F.removesuffix(".weight") if F.endswith(".weight") else node.name or node.output[0]
         return Found(name, geometry, functools.partial(_both, filters, bias, self.path))
 
@@ -302,6 +318,15 @@ def _word(node: Message) -> str:
 
 def _attributes(node: Message) -> dict[str, Any]:
     return {each.name: _onnx().helper.get_attribute_value(each) for each in node.attribute}
+
+
+def _constant(node: Message) -> Message:
+    """Return the tensor of a Constant; None where it is another value, such as text."""
+    onnx, given = _onnx(), _attributes(node)
+    value, floats = given.get("value"), given.get("value_floats")
+    if isinstance(floats, list):
+        return onnx.helper.make_tensor(node.output[0], onnx.TensorProto.FLOAT, [len(floats)], floats)
+    return value if isinstance(value, onnx.TensorProto) else None
 
 
 def _nodes_inside(node: Message) -> Iterable[Message]:
