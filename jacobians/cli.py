@@ -14,7 +14,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from enum import StrEnum
@@ -493,7 +493,7 @@ def audit(
     from jacobians.audit.cases import Only
     from jacobians.audit.loading import load_both
 
-    _check_options(context, layer)
+    _check_options(context, layer, ONLY_FOR, "--layer ")
     code = () if command else (forward, backward)
     _check_outputs(("--json", json_file), ("--junit", junit_file), ("--write-test", test), code=code)
     _check_axes(axes)
@@ -589,12 +589,16 @@ def _print_audit(out: Console, said: str) -> None:
 Functions = tuple[Callable[..., Any] | None, Callable[..., Any] | None]
 
 
-def _check_options(context: typer.Context, layer: Audited) -> None:
+def _check_options(context: typer.Context, chosen: str, only_for: Mapping[str, Sequence[str]], what: str = "") -> None:
     for parameter in context.command.params:
-        name, layers = parameter.opts[0], ONLY_FOR.get(str(parameter.name), tuple(Audited))
-        source = context.get_parameter_source(str(parameter.name))
-        if layer not in layers and source is not None and source.name == "COMMANDLINE":
-            _refuse(f"{name} is for --layer {' and '.join(layers)}, not for {layer}; leave it out")
+        allowed = only_for.get(str(parameter.name), (chosen,))
+        if chosen not in allowed and _is_given(context, str(parameter.name)):
+            _refuse(f"{parameter.opts[0]} is for {what}{' and '.join(allowed)}, not for {chosen}; leave it out")
+
+
+def _is_given(context: typer.Context, parameter: str) -> bool:
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check_kind(named: dict[str, str | None], frameworks: dict[str, bool]) -> None:
@@ -1022,10 +1026,22 @@ def layers(
     Examples: `jacobians layers vgg16`, `jacobians layers model.onnx --image 3x64x64`,
     `jacobians layers nets.py:Net --json layers.json`
     """
-    from jacobians import models
     from jacobians.models.survey import survey
 
     _check_outputs(("--json", json_file), code=(model,))
+    found = _layers_of(model, image)
+    with _progress("measuring layers") as progress:
+        surveyed = survey(found, progress)
+    out = Console(highlight=False)
+    coloured = out.is_terminal and not _terminal.ascii_alone
+    say = functools.partial(_print_survey, out, surveyed) if coloured else functools.partial(_print, surveyed)
+    _end(HOLDS, say, _json(json_file, surveyed.to_dict()))
+
+
+def _layers_of(model: str, image: str | None) -> Any:
+    """Return the convolutions of a model, of which there is at least one."""
+    from jacobians import models
+
     shape = None if image is None else _sizes("--image", image)
     try:
         found = models.layers(_model(model), shape)
@@ -1033,12 +1049,15 @@ def layers(
         _refuse(str(error))
     if not found.geometries:
         _refuse(f"there is no convolution in {model}; it has {', '.join(found.passed_over) or 'nothing'}")
-    with _progress("measuring layers") as progress:
-        surveyed = survey(found, progress)
-    out = Console(highlight=False)
-    coloured = out.is_terminal and not _terminal.ascii_alone
-    say = functools.partial(_print_survey, out, surveyed) if coloured else functools.partial(_print, surveyed)
-    _end(HOLDS, say, _json(json_file, surveyed.to_dict()))
+    return found
+
+
+def _told(layers: Any, progress: Callable[[int, int], None] | None) -> Iterator[Any]:
+    """Yield layers, and tell how many of them are done with."""
+    for done, layer in enumerate(layers):
+        if progress is not None:
+            progress(done, len(layers.geometries))
+        yield layer
 
 
 def _print_survey(out: Console, surveyed: Any) -> None:
@@ -1101,7 +1120,23 @@ def explore(
 
 # plot -----------------------------------------------------------------------------------------------------------------
 
-PICTURES = ("filter_matrix", "image_matrix", "jacobian", "stack_matrix", "patch", "rotated_filter", "network")
+PICTURES = (
+    "filter_matrix",
+    "image_matrix",
+    "jacobian",
+    "stack_matrix",
+    "patch",
+    "rotated_filter",
+    "network",
+    "spectrum",
+)
+# The pictures that an option is for, where it is not for all.
+ONLY_FOR_PICTURES = {
+    "at": ("patch", "rotated-filter"),
+    "wrt": ("jacobian",),
+    "classes": ("network",),
+    **dict.fromkeys(("model", "k"), ("spectrum",)),
+}
 
 
 class Wrt(StrEnum):
@@ -1113,6 +1148,7 @@ class Wrt(StrEnum):
 
 @app.command()
 def plot(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="What to draw.", show_default=False, autocompletion=_names_of_pictures)],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.png|.svg", help="The file to write.", dir_okay=False)
@@ -1138,24 +1174,33 @@ def plot(
     ] = None,
     wrt: Annotated[Wrt, typer.Option(help="For jacobian: with respect to what.")] = Wrt.image,
     classes: Annotated[int, typer.Option(help="For network: the number of classes.")] = 10,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="For spectrum: the model, as `jacobians layers` takes it.", autocompletion=_names_of_networks
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="For spectrum: how many singular values of each layer.", min=1)] = 10,
 ) -> None:
-    """Draw the matrices of a layer, as PNG or SVG.
+    """Draw the matrices of a layer, or the singular values of a model's layers, as PNG or SVG.
 
     NAME is one of filter-matrix, image-matrix, jacobian (of the whole layer), stack-matrix, patch, rotated-filter,
-    network. The beginning of a name is enough.
+    network, spectrum. The beginning of a name is enough. The spectrum of a large network takes minutes.
 
     Examples: `jacobians plot filter-matrix -o filter.svg`,
     `jacobians plot patch --image 2x8x8 --filters 3x2x3x3 --stride 2 --padding 1 --at 5 -o patch.png`,
-    `jacobians plot network --image 3x32x32 --filters 6x3x5x5,10x6x3x3 -o network.svg`
+    `jacobians plot network --image 3x32x32 --filters 6x3x5x5,10x6x3x3 -o network.svg`,
+    `jacobians plot spectrum --model lenet-5 -o spectrum.svg`
     """
     plots = _plots()
     _check_outputs(("--output", output))
     if output.suffix.lower() not in plots.SUFFIXES:
         _refuse(f"--output is {output}; its name needs to end in {' or '.join(plots.SUFFIXES)}")
     (picture,) = _views(name, PICTURES)
-    if at is not None and picture not in {"patch", "rotated_filter"}:
-        _refuse(f"--at is for patch and rotated-filter; leave it out for {name}")
-    if picture == "network":
+    _check_options(context, picture.replace("_", "-"), ONLY_FOR_PICTURES)
+    if picture == "spectrum":
+        ax = _spectrum(plots, model, image if _is_given(context, "image") else None, k)
+    elif picture == "network":
         ax = plots.network(_network(image, filters, stride, padding, dilation, groups, classes))
     else:
         geometry = _geometry(image, filters, stride, padding, dilation, groups)
@@ -1171,6 +1216,14 @@ def plot(
     if said := _unwritten("--output", output, functools.partial(plots.save, ax, output)):
         _refuse(said)
     print(output)
+
+
+def _spectrum(plots: Any, model: str | None, image: str | None, k: int) -> Any:
+    if model is None:
+        _refuse("spectrum needs a model: jacobians plot spectrum --model lenet-5 -o spectrum.svg")
+    found = _layers_of(str(model), image)
+    with _progress("computing singular values") as progress:
+        return plots.spectrum(_told(found, progress), k=k)
 
 
 def _plots() -> Any:

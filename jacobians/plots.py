@@ -18,7 +18,7 @@ import io
 import math
 import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +27,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from jacobians import convolution, files, matrices, symbolic, writing
-from jacobians.arguments import instance, word
+from jacobians import convolution, files, matrices, spectra, symbolic, writing
+from jacobians.arguments import instance, integer, word
 from jacobians.colours import COLOURS, ramp
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, as_plane, check_geometry
+from jacobians.models import ConvolutionLayer
 from jacobians.network import Network
 from jacobians.sizes import check_entries
 
@@ -41,6 +42,7 @@ try:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize, to_rgba
     from matplotlib.figure import Figure, SubplotParams
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator
 except ModuleNotFoundError as error:
@@ -57,6 +59,7 @@ __all__ = [
     "patch",
     "rotated_filter",
     "save",
+    "spectrum",
     "stack_matrix",
 ]
 
@@ -812,6 +815,82 @@ def _draw_factor(ax: Axes, factor: Factor, x: float, y: float, tallest: float) -
 
 
 # files ----------------------------------------------------------------------------------------------------------------
+
+
+# singular values ------------------------------------------------------------------------------------------------------
+
+
+def spectrum(
+    layers: Iterable[ConvolutionLayer], *, k: int = 10, accuracy: float = 1e-3, ax: Axes | None = None
+) -> Axes:
+    """Draw the largest singular values of each layer's ∂vec(S)/∂vec(X), beside those of circular padding.
+
+    Parameters
+    ----------
+    layers : iterable of ConvolutionLayer
+        What `models.layers` returns, or a part of it; one layer is held at a time.
+    k : int
+        How many singular values of the layer as it is; fewer where it has fewer.
+    accuracy : float
+        That of `spectra.singular_values`.
+    ax : matplotlib.axes.Axes, optional
+        To draw on; by default axes of a figure of its own.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A column for each layer, with a logarithmic scale. Dots are the k largest singular values of the layer with its
+        zero padding. The line reaches from the smallest to the largest singular value of the same filters with circular
+        padding, and is thick between the quartiles; it is left out where the stride does not divide the image.
+
+    Raises
+    ------
+    TypeError
+        If a layer is not a ConvolutionLayer, or `ax` is not axes.
+    ValueError
+        If there are no layers, or k or `accuracy` is none of `singular_values`.
+    TooLargeError
+        As `singular_values` and `circular_singular_values`.
+
+    Examples
+    --------
+    >>> from jacobians.models import layers
+    >>> [text.get_text() for text in spectrum(layers("lenet-5"), k=2).get_xticklabels()]
+    ['c1', 'c3', 'c5']
+    """
+    k = integer("k", k, least=1)
+    columns = [_column(layer, k, accuracy) for layer in layers]
+    if not columns:
+        raise ValueError("layers is empty; it needs at least one ConvolutionLayer: models.layers(model) yields them")
+    ax = _axes(ax, min(max(4.5, 0.35 * len(columns) + 1.5), WIDEST), 4.0)
+    for x, (_, values, circular) in enumerate(columns):
+        if circular is not None:
+            low, *middle, high = np.quantile(circular, [0, 0.25, 0.75, 1])
+            ax.vlines(x, low, high, color=LINE, linewidth=1.5)
+            ax.vlines(x, *middle, color=FAINT, linewidth=3)
+        ax.plot([x] * len(values), values, ".", color=FRAME, markersize=5)
+    ax.set_yscale("log")
+    ax.set_xticks(range(len(columns)), [name for name, *_ in columns], rotation=90 if len(columns) > 5 else 0)
+    ax.set_ylabel("singular values of ∂vec(S)/∂vec(X)")
+    ax.legend(
+        [Line2D([], [], marker=".", linestyle="", color=FRAME), Line2D([], [], color=LINE)],
+        [f"zero padding, the {k} largest", "circular padding, smallest to largest; thick: quartiles"],
+        fontsize=FONT,
+        frameon=False,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+    )
+    return ax
+
+
+def _column(layer: ConvolutionLayer, k: int, accuracy: float) -> tuple[str, Array, Array | None]:
+    """Compute what stands in one column: the layer's name, its values, and those with circular padding."""
+    instance("layers", layer, ConvolutionLayer, "ConvolutionLayers: models.layers(model) yields them")
+    geometry = layer.geometry
+    most = min(geometry.filters[0] * geometry.positions, geometry.pixels)
+    values = spectra.singular_values(layer, min(k, most), accuracy=accuracy)
+    divided = not any(size % step for size, step in zip(geometry.image[1:], geometry.stride, strict=True))
+    return layer.name, np.array(values), spectra.circular_singular_values(layer) if divided else None
 
 
 def save(ax: Axes, file: str | Path) -> None:

@@ -15,8 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from jacobians import Geometry, ShapeError, convolution, matrices, network, plots, symbolic, writing
+from jacobians.models import ConvolutionLayer
 from jacobians.network import Network
+from jacobians.spectra import circular_singular_values, singular_values
 from tests import oracle
+from tests.strategies import distinct
 from tests.test_cli import run
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -453,6 +456,63 @@ def test_without_matplotlib_the_error_names_the_cure(tmp_path, capsys, monkeypat
     status, out, err = run(capsys, monkeypatch, "plot", "patch", "-o", str(tmp_path / "x.png"))
     assert (status, out) == (2, "")
     assert 'jacobians.plots needs matplotlib, but there is no module matplotlib: pip install "jacobians[plot]"' in err
+
+
+def test_a_spectrum_shows_the_values_of_each_layer():
+    """The second layer's stride does not divide its image, so that there is nothing circular to compare with."""
+    found = [
+        ConvolutionLayer(name, layer, distinct(layer.filters) % 11 - 4.0, None)
+        for name, layer in (("one", AWKWARD[1]), ("two", Geometry((2, 7, 6), (3, 2, 2, 3), stride=(3, 2))))
+    ]
+    ax = plots.spectrum(found, k=3)
+    dots = [line.get_ydata().tolist() for line in ax.lines]
+    assert dots == [list(singular_values(each, 3, accuracy=1e-3)) for each in found]
+    circular = circular_singular_values(found[0])
+    (whole,), (middle,) = [each.get_segments() for each in ax.collections]
+    assert whole[:, 1].tolist() == [circular.min(), circular.max()]
+    assert middle[:, 1].tolist() == np.quantile(circular, [0.25, 0.75]).tolist()
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["one", "two"]
+    assert ax.get_yscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "error", "facts"),
+    [
+        ([], {}, ValueError, ["layers is empty", "ConvolutionLayer"]),
+        ([LECTURE], {}, TypeError, ["layers", "Geometry", "ConvolutionLayer"]),
+        ([], {"k": 0}, ValueError, ["k is 0"]),
+    ],
+)
+def test_a_spectrum_of_nothing_is_refused(layers, options, error, facts):
+    with pytest.raises(error) as caught:
+        plots.spectrum(layers, **options)
+    assert [fact for fact in facts if fact not in str(caught.value)] == []
+
+
+def test_the_command_draws_the_spectrum_of_a_model(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "spectrum.svg"
+    arguments = ["--model", "lenet-5", "-k", "2", "--image", "1x8x8", "-o", str(file)]
+    status, out, err = run(capsys, monkeypatch, "plot", "spectrum", *arguments)
+    assert (status, out) == (2, "")
+    assert "image" in err
+    status, out, _ = run(capsys, monkeypatch, "plot", "spectrum", *arguments[:4], "-o", str(file))
+    assert (status, out.strip()) == (0, str(file))
+    assert b"<svg" in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (["spectrum"], ["--model"]),
+        (["patch", "--model", "lenet-5"], ["--model", "spectrum", "patch"]),
+        (["spectrum", "--model", "lenet-6"], ["lenet-6", "lenet-5"]),
+        (["jacobian", "--classes", "3"], ["--classes", "network", "jacobian"]),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments, facts, tmp_path, capsys, monkeypatch):
+    status, out, err = run(capsys, monkeypatch, "plot", *arguments, "-o", str(tmp_path / "x.svg"))
+    assert (status, out) == (2, "")
+    assert [fact for fact in facts if fact not in err] == []
 
 
 def test_help_has_examples(capsys, monkeypatch):

@@ -12,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from jacobians import Geometry, plots
+from jacobians.models import layers
 from jacobians.network import Network
 
 LECTURE = Geometry((1, 6, 6), (1, 1, 3, 3))
@@ -38,6 +39,7 @@ PICTURES: dict[str, Callable[[], Any]] = {
     "rotated-filter": lambda: plots.rotated_filter(LECTURE, pixel=14),
     "rotated-filter-corner": lambda: plots.rotated_filter(LECTURE, pixel=2),
     "network": lambda: plots.network(NETWORK),
+    "spectrum": lambda: plots.spectrum(layers("lenet-5")),
 }
 
 
