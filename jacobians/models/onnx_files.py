@@ -342,15 +342,25 @@ def _both(filters: Message, bias: Message | None, path: Path) -> tuple[Array, Ar
 
 
 def _array(tensor: Message, path: Path) -> Array:
-    """Read an array; onnx refuses to read what is outside of the file's folder."""
-    onnx = _onnx()
+    """Read an array, from the file or from one beside it."""
     what = f"the array {tensor.name!r} of {path}"
+    for each in tensor.external_data:
+        if each.key == "location" and not _is_inside(path.parent, each.value):
+            raise ValueError(f"{what} is at {shown(each.value)}, outside of the file's folder, where nothing is read")
     try:
-        array = onnx.numpy_helper.to_array(tensor, str(path.parent))
+        array = _onnx().numpy_helper.to_array(tensor, str(path.parent))
     except Exception as error:  # of onnx's checker, of the operating system, or of NumPy
         beside = " or the file beside it that it names" if tensor.external_data else ""
         raise ValueError(f"{what} cannot be read; it{beside} is broken or missing: {_first_line(error)}") from error
     return exact(what, array)
+
+
+def _is_inside(folder: Path, location: str) -> bool:
+    """Whether a path leads into a folder, when all links are followed; onnx looks at this, too, in some releases."""
+    try:
+        return (folder / location).resolve().is_relative_to(folder.resolve())
+    except (ValueError, OSError, RuntimeError):  # of a zero byte, of a loop
+        return False
 
 
 def _first_line(error: Exception) -> str:
