@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import LinearOperator
 
-from jacobians.arguments import entries, numeric
+from jacobians.arguments import entries, integer, numeric
 from jacobians.convolution import convolve, input_gradient
 from jacobians.errors import DtypeError, ShapeError, TooLargeError
 from jacobians.geometry import Geometry, check_geometry
@@ -39,6 +39,7 @@ from jacobians.pooling import (
     average_pool,
     average_pool_gradient,
     average_pool_jacobian,
+    check_pooling,
     chosen_by_windows,
     maximum_pool_jacobian,
     pooling_geometry,
@@ -172,6 +173,9 @@ class MaximumPool:
 
     geometry: Geometry
 
+    def __post_init__(self) -> None:
+        check_pooling(self.geometry)
+
     def responses(self, image: Shape) -> Shape:
         """Return geometry.responses."""
         return _same("the geometry", image, self.geometry.image, self.geometry.responses)
@@ -204,6 +208,9 @@ class AveragePool:
 
     geometry: Geometry
     counted: Any = None
+
+    def __post_init__(self) -> None:
+        check_pooling(self.geometry)
 
     def responses(self, image: Shape) -> Shape:
         """Return geometry.responses."""
@@ -549,6 +556,7 @@ class Chain:
             If a matrix is larger than `max_bytes`; the operator takes no such memory.
         """
         X = _image(X)
+        max_bytes = None if max_bytes is None else integer("max_bytes", max_bytes, least=0)
         try:
             return _product_of(self, X, max_bytes)
         except TooLargeError as error:
@@ -703,6 +711,8 @@ def _product_of(chain: Chain, X: Array, max_bytes: int | None) -> csr_array:
 def _matrix_of(layer: Layer, X: Array, max_bytes: int | None) -> csr_array:
     """Build a layer's Jacobian; integers as int64, because scipy multiplies int8 by int8 in int8."""
     matrix = _product_of(layer, X, max_bytes) if isinstance(layer, Chain) else layer.matrix(X, max_bytes)
+    needed = sum(each.nbytes for each in (matrix.data, matrix.indices, matrix.indptr))
+    check_bytes(f"its Jacobian, of shape {matrix.shape},", needed, "raise max_bytes", max_bytes)
     return csr_array(matrix.astype(np.int64 if matrix.dtype.kind in "iu" else matrix.dtype, copy=False))
 
 

@@ -166,7 +166,7 @@ def average_pool(X: npt.ArrayLike, geometry: Geometry, *, counted: Padding | Non
     >>> average_pool([[[1, 3, 5], [3, 5, 7]]], pooling_geometry((1, 2, 3), 2, stride=1))
     array([[[3., 5.]]])
     """
-    counts = _counts(geometry := _check_pooling(geometry), counted)
+    counts = _counts(geometry := check_pooling(geometry), counted)
     X = geometry.check_array("X", X, "image")
     return _divided(convolve(X, np.ones(geometry.filters, X.dtype), geometry), counts)
 
@@ -200,7 +200,7 @@ def average_pool_gradient(G: npt.ArrayLike, geometry: Geometry, *, counted: Padd
     array([[[1., 3., 2.],
             [1., 3., 2.]]])
     """
-    counts = _counts(geometry := _check_pooling(geometry), counted)
+    counts = _counts(geometry := check_pooling(geometry), counted)
     G = geometry.check_array("G", G, "responses")
     shares = _divided(G, counts)
     return input_gradient(shares, np.ones(geometry.filters, shares.dtype), geometry)
@@ -247,7 +247,7 @@ def average_pool_jacobian(
     array([[0.5, 0.5, 0. ],
            [0. , 0.5, 0.5]])
     """
-    counts = _counts(geometry := _check_pooling(geometry), counted)
+    counts = _counts(geometry := check_pooling(geometry), counted)
     found = any_dtype(dtype)
     if found is None or found.kind != "f":
         raise DtypeError(f"dtype is {dtype}; the shares 1/c need a floating-point dtype, such as float64")
@@ -336,7 +336,7 @@ def maximum_pool(X: npt.ArrayLike, geometry: Geometry) -> Array:
     >>> maximum_pool([[[1, 3, 5], [3, 9, 7]]], pooling_geometry((1, 2, 3), 2, stride=1))
     array([[[9, 9]]])
     """
-    X = _check_pooling(geometry).check_array("X", X, "image")
+    X = check_pooling(geometry).check_array("X", X, "image")
     return X.ravel()[chosen_by_windows(X, geometry).pixels]
 
 
@@ -373,7 +373,7 @@ def maximum_pool_jacobian(X: npt.ArrayLike, geometry: Geometry) -> csr_array:
     array([[0, 1, 0],
            [0, 1, 0]])
     """
-    X = _check_pooling(geometry).check_array("X", X, "image")
+    X = check_pooling(geometry).check_array("X", X, "image")
     pixels, values = _chosen_by_table(X, geometry)
     arrays = (values.astype(sparse_dtype("X", X.dtype)), pixels, np.arange(pixels.size + 1))
     return csr_array(arrays, shape=(pixels.size, geometry.pixels))
@@ -477,7 +477,26 @@ def scatter(G: Array, chosen: Chosen, geometry: Geometry) -> Array:
 # arguments ------------------------------------------------------------------------------------------------------------
 
 
-def _check_pooling(geometry: Geometry) -> Geometry:
+def check_pooling(geometry: object) -> Geometry:
+    """Return `geometry` if it is that of a pooling layer.
+
+    Parameters
+    ----------
+    geometry : object
+        What was given.
+
+    Returns
+    -------
+    Geometry
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is no geometry.
+    ShapeError
+        If it does not have one filter of one plane for each plane of the image.
+    """
     geometry = check_geometry(geometry)
     d = geometry.image[0]
     if geometry.filters[:2] == (d, 1) and geometry.groups == d:

@@ -1,12 +1,13 @@
 """Average and maximum pooling: values and Jacobians against literal loops; each check fails on wrong formulas."""
 
-import itertools
 import math
 import operator
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from jacobians import Geometry
@@ -21,7 +22,9 @@ from jacobians.pooling import (
     pooling_geometry,
     scatter,
 )
-from tests.oracle import assert_same
+from jacobians.testing import strategies
+from tests import oracle
+from tests.oracle import assert_same, pooled
 from tests.strategies import distinct
 
 DIFFERENT = "Arrays are not equal"
@@ -44,53 +47,6 @@ LAYERS = {
 layers = pytest.mark.parametrize(("image", "window", "options"), LAYERS.values(), ids=LAYERS)
 
 
-def pairs(value, axes):
-    """Padding as a pair per axis."""
-    return [(each, each) if isinstance(each, int) else each for each in (value if value else (0,) * axes)]
-
-
-def per_axis(value, axes):
-    return (value,) * axes if isinstance(value, int) else tuple(value)
-
-
-def window_starts(size, extent, step, before, after, ceil_mode):
-    """Where the windows of one axis begin; one more may end behind the padding, but not begin behind the image."""
-    starts = [-before]
-    while starts[-1] + step + extent <= size + after:
-        starts.append(starts[-1] + step)
-    uncovered = starts[-1] + extent < size + after
-    if ceil_mode and uncovered and starts[-1] + step < size:
-        starts.append(starts[-1] + step)
-    return starts
-
-
-def literal_windows(image, window, stride=None, padding=0, dilation=1, ceil_mode=False, counted=None):
-    """For each response the indices of its pixels, and how many of its places count."""
-    d, *sizes = image
-    axes = len(sizes)
-    window = tuple(sizes) if window is None else per_axis(window, axes)
-    stride = window if stride is None else per_axis(stride, axes)
-    dilation = per_axis(dilation, axes)
-    padding = pairs(per_axis(padding, axes), axes)
-    counted = padding if counted is None else pairs(per_axis(counted, axes), axes)
-    starts = [
-        window_starts(size, (k - 1) * gap + 1, step, *sides, ceil_mode)
-        for size, k, gap, step, sides in zip(sizes, window, dilation, stride, padding, strict=True)
-    ]
-    for plane in range(d):
-        for corner in itertools.product(*starts):
-            places = [
-                tuple(c + i * gap for c, i, gap in zip(corner, place, dilation, strict=True))
-                for place in itertools.product(*map(range, window))
-            ]
-            pixels = [(plane, *at) for at in places if all(0 <= y < size for y, size in zip(at, sizes, strict=True))]
-            count = sum(
-                all(-before <= y < size + after for y, size, (before, after) in zip(at, sizes, counted, strict=True))
-                for at in places
-            )
-            yield pixels, count
-
-
 def tied(image, dtype=np.int64):
     """Few different integers, of both signs, so that windows have several largest ones."""
     return np.random.default_rng(len(image)).integers(-2, 3, image).astype(dtype)
@@ -107,7 +63,7 @@ def basis_images(image):
 
 
 def literal_maximum(X, image, window, options):
-    return [max(int(X[pixel]) for pixel in pixels) for pixels, _ in literal_windows(image, window, **options)]
+    return [max(int(X[pixel]) for pixel in pixels) for pixels, _ in pooled(image, window, **options)]
 
 
 def check_maximum_pool(pool, jacobian, image, window, options):
@@ -136,6 +92,30 @@ def test_the_two_ways_to_choose_a_pixel_agree(image, window, options, dtype):
     assert chosen.values.dtype == matrix.dtype == maximum_pool(X, geometry).dtype == dtype
     G = distinct(geometry.responses, start=3)
     assert_same(scatter(G, chosen, geometry).ravel(), G.ravel() @ matrix.astype(int))
+
+
+def as_pooling(geometry):
+    """The same windows, on each plane by itself."""
+    d = geometry.image[0]
+    options = {name: getattr(geometry, name) for name in ("stride", "padding", "dilation")}
+    return Geometry(geometry.image, (d, 1, *geometry.filters[2:]), groups=d, **options)
+
+
+@given(strategies.geometries(max_planes=3, groups=1).map(as_pooling), st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_every_window_takes_its_first_largest_pixel(geometry, seed, most):
+    X = np.random.default_rng(seed).integers(-most, most + 1, geometry.image)
+    options = {name: getattr(geometry, name) for name in ("stride", "padding", "dilation")}
+    windows = [pixels for pixels, _ in pooled(geometry.image, geometry.filters[2:], **options)]
+    if not all(windows):
+        for build in (maximum_pool_jacobian, chosen_by_windows):
+            with pytest.raises(ShapeError, match="lies wholly in padding"):
+                build(X, geometry)
+        return
+    # max takes the first of equals, and pixels are in vec order.
+    chosen = [oracle.vec(max(pixels, key=lambda pixel: X[pixel]), X.shape) for pixels in windows]
+    assert_same(maximum_pool_jacobian(X, geometry).indices, chosen)
+    assert_same(chosen_by_windows(X, geometry).pixels.ravel(), chosen)
+    assert_same(maximum_pool(X, geometry).ravel(), X.ravel()[chosen])
 
 
 def placed(X, geometry, choose):
@@ -216,7 +196,7 @@ def test_nan_is_not_hidden():
 
 
 def literal_average(X, image, window, options, counted):
-    found = literal_windows(image, window, **options, counted=counted)
+    found = pooled(image, window, **options, counted=counted)
     return [Fraction(sum(int(X[pixel]) for pixel in pixels), count) for pixels, count in found]
 
 
