@@ -405,7 +405,7 @@ class Sum:
     def _of_each(self, ask: Callable[[Layer], T]) -> list[T]:
         answers = []
         for k, branch in enumerate(self.branches):
-            with _named("branches", k, branch):
+            with _at(f"branches[{k}]", branch):
                 answers.append(ask(branch))
         return answers
 
@@ -506,7 +506,7 @@ class Chain:
             As a call.
         """
         for k, layer in enumerate(self.layers):
-            with _named("layers", k, layer):
+            with _at(f"layers[{k}]", layer):
                 image = layer.responses(image)
         return image
 
@@ -616,7 +616,7 @@ class Chain:
         self.responses(X.shape)
         value, rights, lefts = X, [], []
         for k, layer in enumerate(self.layers):
-            with _named("layers", k, layer):
+            with _at(f"layers[{k}]", layer):
                 value, right, left = layer.products(value)
             rights.append(right)
             lefts.append(left)
@@ -696,11 +696,11 @@ def _product_of(chain: Chain, X: Array, max_bytes: int | None) -> csr_array:
     chain.responses(X.shape)
     nodes = [X]
     for k, layer in enumerate(chain.layers):
-        with _named("layers", k, layer):
+        with _at(f"layers[{k}]", layer):
             nodes.append(layer.products(nodes[-1]).value)
     product: csr_array | None = None
     for k, layer in reversed(list(enumerate(chain.layers))):
-        with _named("layers", k, layer):
+        with _at(f"layers[{k}]", layer):
             factor = _matrix_of(layer, nodes[k], max_bytes)
             product = factor if product is None else _multiply(product, factor, max_bytes)
     product = csr_array((_identity(X) if product is None else product).astype(nodes[-1].dtype, copy=False))
@@ -737,12 +737,12 @@ def _identity(X: Array) -> csr_array:
 
 
 @contextlib.contextmanager
-def _named(name: str, k: int, layer: Layer) -> Iterator[None]:
+def _at(place: str, layer: object) -> Iterator[None]:
     """Say in which layer an error arose."""
     try:
         yield
     except (ShapeError, DtypeError, OverflowError, TooLargeError, ValueError) as error:
-        raise type(error)(f"{name}[{k}], {type(layer).__name__}: {error}") from None
+        raise type(error)(f"{place}, {type(layer).__name__}: {error}") from None
 
 
 def _layers(name: str, layers: object) -> tuple[Layer, ...]:
@@ -792,7 +792,9 @@ def _read(part: Any, image: Shape, path: str, blocks: Mapping[type, Callable[[An
     from torch import nn
 
     if isinstance(part, tuple):
-        return [Sum([Chain(_read(each, image, f"{path}[{k}]", blocks)) for k, each in enumerate(part)])]
+        branches = [Chain(_read(each, image, f"{path}[{k}]", blocks)) for k, each in enumerate(part)]
+        with _at(path, part):
+            return _fitting([Sum(branches)], image)
     if type(part) in blocks:
         return _read(blocks[type(part)](part), image, path, blocks)
     if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
@@ -831,15 +833,20 @@ def _read_layer(module: Any, image: Shape, path: str) -> list[Layer]:
         # A class that inherits from a layer and computes something else is another layer.
         if any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds):
             _check_hooks(module, path)
-            try:
-                return reader(module, image)
-            except (ShapeError, DtypeError, ValueError) as error:
-                raise type(error)(f"{path}, {type(module).__name__}: {error}") from None
+            with _at(path, module):
+                return _fitting(reader(module, image), image)
     known = ", ".join(kind.__name__ for kind in itertools.chain((nn.Sequential,), *readers.values()))
     raise TypeError(
         f"{path} is a {type(module).__name__}, which has no explicit Jacobian here; it needs one of {known}: give "
         "blocks={…}, which says how the class is made of these"
     )
+
+
+def _fitting(layers: list[Layer], image: Shape) -> list[Layer]:
+    """Return layers that fit an image."""
+    for layer in layers:
+        layer.responses(image)
+    return layers
 
 
 def _check_hooks(module: Any, path: str) -> None:
