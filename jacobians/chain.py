@@ -797,7 +797,7 @@ def _read(part: Any, image: Shape, path: str, blocks: Mapping[type, Callable[[An
             return _fitting([Sum(branches)], image)
     if type(part) in blocks:
         return _read(blocks[type(part)](part), image, path, blocks)
-    if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
+    if isinstance(part, nn.Sequential) and _computes_as(part, nn.Sequential):
         _check_hooks(part, path)
         inside = [(f"{path}.{name}", each) for name, each in part.named_children()]
     elif isinstance(part, list):
@@ -831,7 +831,7 @@ def _read_layer(module: Any, image: Shape, path: str) -> list[Layer]:
     }
     for reader, kinds in readers.items():
         # A class that inherits from a layer and computes something else is another layer.
-        if any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds):
+        if any(isinstance(module, kind) and _computes_as(module, kind) for kind in kinds):
             _check_hooks(module, path)
             with _at(path, module):
                 return _fitting(reader(module, image), image)
@@ -849,6 +849,12 @@ def _fitting(layers: list[Layer], image: Shape) -> list[Layer]:
     return layers
 
 
+def _computes_as(module: Any, kind: Any) -> bool:
+    """Whether a class that may inherit from a kind of layer has no forward pass of its own."""
+    names = ("forward", "_conv_forward")
+    return all(getattr(type(module), name, None) is getattr(kind, name, None) for name in names)
+
+
 def _check_hooks(module: Any, path: str) -> None:
     if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  # PyTorch has no public way to ask
         raise ValueError(
@@ -863,16 +869,15 @@ def _check_option(name: str, value: object, *allowed: object) -> None:
 
 
 def _numbers(tensor: Any) -> Any:
-    """Return a copy of a tensor's entries as an array; None as None."""
-    return None if tensor is None else np.array(tensor.detach().cpu().numpy())
+    """Return a copy of a tensor's entries, half precision as float32 with the same values; None as None."""
+    if tensor is None:
+        return None
+    tensor = tensor.detach().cpu()
+    return np.array((tensor.float() if tensor.is_floating_point() and tensor.itemsize == 2 else tensor).numpy())
 
 
 def _read_convolution(module: Any, image: Shape) -> list[Layer]:
-    _check_option("padding_mode", module.padding_mode, "zeros")
-    F = _numbers(module.weight)
-    names = ("stride", "padding", "dilation", "groups")
-    geometry = Geometry(image, F.shape, **{name: getattr(module, name) for name in names})
-    return [Convolution(F, geometry, _numbers(module.bias))]
+    return [Convolution(_numbers(module.weight), Geometry.of(module, image), _numbers(module.bias))]
 
 
 def _read_maximum_pool(module: Any, image: Shape) -> list[Layer]:

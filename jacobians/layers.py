@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 
 from jacobians.arguments import any_dtype, entries, integer, numeric, real, shown, unmasked
 from jacobians.errors import DtypeError, ShapeError
+from jacobians.geometry import check_shape
 from jacobians.matrices import SPARSE_DTYPES
 from jacobians.sizes import check_bytes
 
@@ -211,7 +212,7 @@ def batch_norm_jacobian(
     >>> batch_norm_jacobian((2, 1, 2), [3, 0], [6, 1], eps=1).diagonal()
     array([3., 3., 1., 1.])
     """
-    shape = tuple(integer(f"image[{axis}]", size, least=1) for axis, size in enumerate(image))
+    shape = check_shape("image", image, "(d, *spatial)")
     if not shape:
         raise ShapeError("image is (); it needs (d, *spatial), planes first: X.shape")
     deviation, weight = _deviation_and_weight(shape, variance, weight, eps)

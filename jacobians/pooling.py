@@ -22,7 +22,7 @@ from scipy.sparse import csr_array
 from jacobians.arguments import any_dtype, flag
 from jacobians.convolution import convolve, input_gradient
 from jacobians.errors import DtypeError, ShapeError
-from jacobians.geometry import Geometry, check_geometry, is_list
+from jacobians.geometry import Geometry, check_geometry, check_shape, is_list
 from jacobians.layers import sparse_dtype
 from jacobians.matrices import jacobian_wrt_image
 from jacobians.sizes import check_bytes, check_int64
@@ -93,8 +93,9 @@ def pooling_geometry(
     >>> pooling_geometry((3, 6, 8)).responses
     (3, 1, 1)
     """
-    if not is_list(image) or len(image := tuple(image)) < 2:
-        raise ShapeError(f"image is {image!r}; it needs (d, *spatial) with at least one spatial axis: X.shape")
+    image = check_shape("image", image, "(d, *spatial)")
+    if len(image) < 2:
+        raise ShapeError(f"image has shape {image}; it needs (d, *spatial) with at least one spatial axis: X.shape")
     d, *sizes = image
     window = sizes if window is None else window
     sides: tuple[Any, ...] = tuple(window) if is_list(window) else (window,) * len(sizes)

@@ -267,6 +267,14 @@ def test_float32_stays_float32_and_weights_are_copies():
     assert chain.matrix(X).dtype == np.float32
 
 
+def test_half_precision_becomes_float32():
+    for dtype in (torch.float16, torch.bfloat16):
+        module = integer_weights(nn.Conv2d(1, 1, 2), 0)
+        chain = Chain.of(copy.deepcopy(module).to(dtype), (1, 2, 2))
+        assert chain.layers[0].F.dtype == np.float32
+        assert_same(chain.layers[0].F, module.weight.detach().numpy())
+
+
 def test_the_options_of_the_layers():
     chain = Chain.of(
         [nn.Conv2d(4, 4, 3, stride=2, padding=1, dilation=2, groups=2), nn.AvgPool2d(2, padding=1)], (4, 9, 8)
@@ -292,6 +300,13 @@ class Halved(nn.ReLU):
         return super().forward(x) / 2
 
 
+class Rotated(nn.Conv2d):
+    """The same below its forward pass."""
+
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight.flip(2, 3), bias)
+
+
 class Twice(nn.Sequential):
     """A Sequential by inheritance, but not by what it computes."""
 
@@ -314,6 +329,7 @@ ERRORS = [
     ),
     (lambda: [nn.ReLU(), 5], TypeError, r"^module\[1\] is a int"),
     (Halved, TypeError, r"^module is a Halved"),
+    (lambda: Rotated(1, 1, 2), TypeError, r"^module is a Rotated"),
     (lambda: Twice(nn.ReLU()), TypeError, r"^module is a Twice"),
     (lambda: ([Block(3, 3)], []), TypeError, r"^module\[0\]\[0\] is a Block"),
     (hooked, ValueError, r"^module, ReLU, has forward hooks"),
@@ -324,7 +340,7 @@ ERRORS = [
     ),
     (nn.Dropout, ValueError, r"^module, Dropout: training is True; it needs False"),
     (lambda: nn.BatchNorm2d(1, track_running_stats=False).eval(), ValueError, r"track_running_stats is False"),
-    (lambda: CONV, ValueError, r"^module, Conv2d: padding_mode is 'reflect'; it needs 'zeros'"),
+    (lambda: CONV, ValueError, r"^module, Conv2d: module pads with padding_mode 'reflect'"),
     (lambda: nn.Conv2d(2, 1, 3), ShapeError, r"^module, Conv2d: .*image has 1 plane"),
     (lambda: nn.AvgPool2d(2, divisor_override=3), ValueError, r"divisor_override is 3; it needs None"),
     (lambda: nn.MaxPool2d(2, return_indices=True), ValueError, r"return_indices is True"),

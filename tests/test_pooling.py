@@ -332,7 +332,7 @@ def test_a_window_is_a_filter_for_each_plane():
 
 PLANE = pooling_geometry((2, 4, 4), 2)
 ERRORS = [
-    (lambda: pooling_geometry((4,), 2), ShapeError, r"image is \(4,\); it needs \(d, \*spatial\)"),
+    (lambda: pooling_geometry((4,), 2), ShapeError, r"image has shape \(4,\); it needs \(d, \*spatial\)"),
     (lambda: pooling_geometry(4, 2), ShapeError, r"image is 4; it needs"),
     (lambda: pooling_geometry((1, 3, 3), 4), ShapeError, r"a window of \(4, 4\) on an image of \(1, 3, 3\) .*pad by 1"),
     (lambda: pooling_geometry((1, 3, 3), (2, 2, 2)), ShapeError, r"a window of \(2, 2, 2\) on an image"),
