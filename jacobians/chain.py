@@ -23,7 +23,7 @@ from scipy.sparse.linalg import LinearOperator
 from jacobians.arguments import entries, integer, numeric
 from jacobians.convolution import convolve, input_gradient
 from jacobians.errors import DtypeError, ShapeError, TooLargeError
-from jacobians.geometry import Geometry, check_geometry
+from jacobians.geometry import Geometry, check_geometry, check_shape
 from jacobians.layers import (
     batch_norm,
     batch_norm_jacobian,
@@ -36,6 +36,7 @@ from jacobians.layers import (
 )
 from jacobians.matrices import jacobian_wrt_image
 from jacobians.pooling import (
+    Padding,
     average_pool,
     average_pool_gradient,
     average_pool_jacobian,
@@ -202,12 +203,12 @@ class AveragePool:
     ----------
     geometry : Geometry
         Of `jacobians.pooling.pooling_geometry`.
-    counted : optional
+    counted : int, sequence of int, sequence of pairs of int, optional
         How much of the padding counts as zeros of the mean, as of `jacobians.pooling.average_pool`.
     """
 
     geometry: Geometry
-    counted: Any = None
+    counted: Padding | None = None
 
     def __post_init__(self) -> None:
         check_pooling(self.geometry)
@@ -608,7 +609,7 @@ class Chain:
         A residual block ``relu(conv2(relu(conv1(x))) + x)`` is read with
         ``blocks={Block: lambda block: [([block.conv1, block.relu, block.conv2], []), block.relu]}``.
         """
-        return cls(_read(module, tuple(image), "module", blocks or {}))
+        return cls(_read(module, check_shape("image", image, "(d, *spatial)"), "module", blocks or {}))
 
     def products(self, X: Array) -> Products:
         """Compute s, and the products with the Jacobian at X, layer by layer."""
@@ -749,9 +750,9 @@ def _layers(name: str, layers: object) -> tuple[Layer, ...]:
     given = entries(name, layers, "a list of layers, such as [Convolution(F, geometry), ReLU()]")
     for k, layer in enumerate(given):
         if isinstance(layer, type) or not isinstance(layer, Layer):
-            what = f"the class {layer.__name__}" if isinstance(layer, type) else f"a {type(layer).__name__}"
+            what = f"is the class {layer.__name__}" if isinstance(layer, type) else f"has type {type(layer).__name__}"
             raise TypeError(
-                f"{name}[{k}] is {what}; it needs a layer of jacobians.chain, such as ReLU(): Chain.of reads modules "
+                f"{name}[{k}] {what}; it needs a layer of jacobians.chain, such as ReLU(): Chain.of reads modules "
                 "of PyTorch"
             )
     return tuple(given)
@@ -798,7 +799,7 @@ def _read(part: Any, image: Shape, path: str, blocks: Mapping[type, Callable[[An
     if type(part) in blocks:
         return _read(blocks[type(part)](part), image, path, blocks)
     if isinstance(part, nn.Sequential) and _computes_as(part, nn.Sequential):
-        _check_hooks(part, path)
+        _check_module(part, path)
         inside = [(f"{path}.{name}", each) for name, each in part.named_children()]
     elif isinstance(part, list):
         inside = [(f"{path}[{k}]", each) for k, each in enumerate(part)]
@@ -832,12 +833,12 @@ def _read_layer(module: Any, image: Shape, path: str) -> list[Layer]:
     for reader, kinds in readers.items():
         # A class that inherits from a layer and computes something else is another layer.
         if any(isinstance(module, kind) and _computes_as(module, kind) for kind in kinds):
-            _check_hooks(module, path)
+            _check_module(module, path)
             with _at(path, module):
                 return _fitting(reader(module, image), image)
     known = ", ".join(kind.__name__ for kind in itertools.chain((nn.Sequential,), *readers.values()))
     raise TypeError(
-        f"{path} is a {type(module).__name__}, which has no explicit Jacobian here; it needs one of {known}: give "
+        f"{path} has type {type(module).__name__}, of which no Jacobian is known; it needs one of {known}: give "
         "blocks={…}, which says how the class is made of these"
     )
 
@@ -855,7 +856,12 @@ def _computes_as(module: Any, kind: Any) -> bool:
     return all(getattr(type(module), name, None) is getattr(kind, name, None) for name in names)
 
 
-def _check_hooks(module: Any, path: str) -> None:
+def _check_module(module: Any, path: str) -> None:
+    """Refuse a module that has no weights yet, and one that computes something else by its hooks."""
+    from torch.nn.parameter import is_lazy
+
+    if any(map(is_lazy, module.parameters(recurse=False))):
+        raise ValueError(f"{path}, {type(module).__name__}, has no weights yet; call the model once on an image")
     if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  # PyTorch has no public way to ask
         raise ValueError(
             f"{path}, {type(module).__name__}, has forward hooks, which may change what it computes; it needs none: "
@@ -877,7 +883,8 @@ def _numbers(tensor: Any) -> Any:
 
 
 def _read_convolution(module: Any, image: Shape) -> list[Layer]:
-    return [Convolution(_numbers(module.weight), Geometry.of(module, image), _numbers(module.bias))]
+    geometry = Geometry.of(module, image)
+    return [Convolution(_numbers(module.weight), geometry, _numbers(module.bias))]
 
 
 def _read_maximum_pool(module: Any, image: Shape) -> list[Layer]:

@@ -266,7 +266,7 @@ def _divided(sums: Array, counts: IntArray) -> Array:
 
 def _counts(geometry: Geometry, counted: Padding | None) -> IntArray:
     """How many places of each window count, for each position of a plane."""
-    sides = geometry.padding if counted is None else _padding("counted", counted, geometry)
+    sides = _counted(counted, geometry)
     rest = []
     for axis, (has, counts) in enumerate(zip(geometry.padding, sides, strict=True)):
         rest.append(tuple(given - taken for given, taken in zip(has, counts, strict=True)))
@@ -283,12 +283,16 @@ def _counts(geometry: Geometry, counted: Padding | None) -> IntArray:
     return np.asarray(math.prod(np.ix_(*by_axis)), dtype=np.int64)
 
 
-def _padding(name: str, padding: Padding, geometry: Geometry) -> tuple[tuple[int, int], ...]:
-    """Return padding as a pair per axis."""
+def _counted(counted: Any, geometry: Geometry) -> tuple[tuple[int, int], ...]:
+    """Return the padding that counts as a pair per axis."""
+    if counted is None:
+        return geometry.padding
+    if isinstance(counted, str):
+        raise ShapeError(f"counted is {counted!r}; it needs integers, in the forms of a Geometry's padding")
     try:
-        return Geometry(geometry.image, (1, geometry.image[0], *(1,) * geometry.spatial_ndim), padding=padding).padding
+        return Geometry(geometry.image, (1, geometry.image[0], *(1,) * geometry.spatial_ndim), padding=counted).padding
     except ShapeError as error:
-        raise ShapeError(str(error).replace("padding", name, 1)) from None
+        raise ShapeError(str(error).replace("padding", "counted")) from None
 
 
 # maximum --------------------------------------------------------------------------------------------------------------

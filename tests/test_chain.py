@@ -494,7 +494,7 @@ ERRORS = [
     (lambda: CHAIN.operator(np.ones((1, 3, 3))) @ np.full(9, 1j), DtypeError, r"v has dtype complex128"),
     (lambda: CHAIN.matrix(np.ones((1, 3, 3)), max_bytes="all"), ShapeError, r"max_bytes is 'all'"),
     (lambda: Chain([Convolution]), TypeError, r"layers\[0\] is the class Convolution; it needs a layer"),
-    (lambda: Chain([ReLU(), 5]), TypeError, r"layers\[1\] is a int; it needs a layer"),
+    (lambda: Chain([ReLU(), 5]), TypeError, r"layers\[1\] has type int; it needs a layer"),
     (lambda: Chain(5), TypeError, r"layers is 5; it needs a list of layers"),
     (lambda: Sum([]), ShapeError, r"branches is empty"),
     (lambda: Chain([Sum([Chain([]), Flatten()])])([[1]]), ShapeError, r"branches\[1\] has responses \(1,\) .*\(1, 1\)"),

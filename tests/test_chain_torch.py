@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jacobians.chain import AveragePool, Chain, Convolution, Sum
-from jacobians.errors import ShapeError
+from jacobians.errors import DtypeError, ShapeError
 from jacobians.evidence.exact import exact_limit
 from tests.oracle import assert_same
 
@@ -325,13 +325,13 @@ ERRORS = [
     (
         lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.GELU())),
         TypeError,
-        r"^module\.1\.0 is a GELU.*Conv2d.*blocks=",
+        r"^module\.1\.0 has type GELU.*Conv2d.*blocks=",
     ),
-    (lambda: [nn.ReLU(), 5], TypeError, r"^module\[1\] is a int"),
-    (Halved, TypeError, r"^module is a Halved"),
-    (lambda: Rotated(1, 1, 2), TypeError, r"^module is a Rotated"),
-    (lambda: Twice(nn.ReLU()), TypeError, r"^module is a Twice"),
-    (lambda: ([Block(3, 3)], []), TypeError, r"^module\[0\]\[0\] is a Block"),
+    (lambda: [nn.ReLU(), 5], TypeError, r"^module\[1\] has type int"),
+    (Halved, TypeError, r"^module has type Halved"),
+    (lambda: Rotated(1, 1, 2), TypeError, r"^module has type Rotated"),
+    (lambda: Twice(nn.ReLU()), TypeError, r"^module has type Twice"),
+    (lambda: ([Block(3, 3)], []), TypeError, r"^module\[0\]\[0\] has type Block"),
     (hooked, ValueError, r"^module, ReLU, has forward hooks"),
     (
         lambda: nn.Sequential(nn.BatchNorm2d(1)),
@@ -342,6 +342,9 @@ ERRORS = [
     (lambda: nn.BatchNorm2d(1, track_running_stats=False).eval(), ValueError, r"track_running_stats is False"),
     (lambda: CONV, ValueError, r"^module, Conv2d: module pads with padding_mode 'reflect'"),
     (lambda: nn.Conv2d(2, 1, 3), ShapeError, r"^module, Conv2d: .*image has 1 plane"),
+    (lambda: nn.Conv2d(1, 1, 3, dtype=torch.complex64), DtypeError, r"^module, Conv2d: F has dtype complex64"),
+    (lambda: nn.LazyConv2d(1, 3), ValueError, r"^module, LazyConv2d, has no weights yet; call"),
+    (lambda: nn.LazyLinear(1), ValueError, r"^module, LazyLinear, has no weights yet"),
     (lambda: nn.AvgPool2d(2, divisor_override=3), ValueError, r"divisor_override is 3; it needs None"),
     (lambda: nn.MaxPool2d(2, return_indices=True), ValueError, r"return_indices is True"),
     (lambda: nn.AdaptiveAvgPool2d(3), ShapeError, r"output_size is 3 but the image has shape \(1, 4, 4\)"),

@@ -347,6 +347,8 @@ ERRORS = [
     (lambda: average_pool_jacobian(PLANE, max_bytes=10), TooLargeError, r"may take"),
     (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=1), ShapeError, r"counted is \(1, 1\) .* at most"),
     (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=-1), ShapeError, r"counted is -1"),
+    (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted="same"), ShapeError, r"counted is 'same'; it needs"),
+    (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=(0, 0, 0)), ShapeError, r"counted has 3 entries"),
     (lambda: average_pool_gradient(np.ones((2, 4, 4)), PLANE), ShapeError, r"G has shape \(2, 4, 4\)"),
 ]
 
