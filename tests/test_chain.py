@@ -354,6 +354,77 @@ def test_a_wrong_matrix_is_caught_and_is_not_in_the_operator(cases, name, kind, 
         check_matrix(changed, *rest)
 
 
+# ----------------------------------------------------------------------------------------------- with kinks, any chain
+
+
+def drawn_windows(generator, image):
+    """Sizes of windows that fit, and options; no window lies wholly in padding."""
+    window = [int(generator.integers(1, min(3, size) + 1)) for size in image[1:]]
+    padding = [tuple(int(generator.integers(0, size)) for _ in range(2)) for size in window]
+    return window, {"stride": [int(generator.integers(1, 3)) for _ in window], "padding": padding}
+
+
+def drawn_layer(generator, image):
+    window, options = drawn_windows(generator, image)
+    kinds = ("convolution", "relu", "maximum", "sum")
+    match generator.choice(kinds):
+        case "convolution":
+            geometry = Geometry(image, (int(generator.integers(1, 4)), image[0], *window), **options)
+            return Convolution(generator.integers(-1, 2, geometry.filters), geometry)
+        case "maximum":
+            return MaximumPool(pooling_geometry(image, window, **options))
+        case "sum":
+            same = Geometry(image, (image[0], 1, *window), padding="same", groups=image[0])
+            return Sum([Chain([Convolution(generator.integers(-1, 2, same.filters), same), ReLU()]), Chain([])])
+    return ReLU()
+
+
+def drawn_chain(seed):
+    generator = np.random.default_rng(seed)
+    image = (2, *(int(size) for size in generator.integers(2, 6, 1 + seed % 3)))
+    chain = Chain([])
+    for _ in range(4):
+        chain = Chain([*chain.layers, drawn_layer(generator, chain.responses(image))])
+    m = math.prod(chain.responses(image))
+    chain = Chain([*chain.layers, Flatten(), FullyConnected(generator.integers(-2, 3, (3, m)))])
+    return chain, generator.integers(-1, 2, image)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_both_forms_are_equal_where_responses_are_zero_and_maxima_are_tied(seed):
+    chain, X = drawn_chain(seed)
+    J = chain.matrix(X)
+    operator = chain.operator(X)
+    assert_same(operator @ np.eye(X.size, dtype=int), J.toarray())
+    assert_same([row @ operator for row in np.eye(3, dtype=int)], J.toarray())
+
+
+def last_of_equals(layer, X):
+    return maximum_pool_jacobian(X * X.size + np.arange(X.size).reshape(X.shape), layer.geometry)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [(MaximumPool, last_of_equals), (ReLU, lambda layer, X: relu_jacobian(np.where(X == 0, 1, X)))],
+    ids=["last of equals", "≥ for >"],
+)
+def test_another_choice_at_a_kink_is_caught(kind, wrong):
+    caught = 0
+    for seed in range(30):
+        chain, X = drawn_chain(seed)
+        changed = with_wrong(chain, kind, matrix=wrong)
+        caught += not np.array_equal(changed.operator(X) @ np.eye(X.size, dtype=int), changed.matrix(X).toarray())
+    assert caught >= 3
+
+
+def test_the_drawn_chains_are_not_degenerate():
+    drawn = [drawn_chain(seed) for seed in range(30)]
+    assert sum(chain.matrix(X).count_nonzero() > 0 for chain, X in drawn) > 20
+    assert {type(layer) for chain, _ in drawn for layer in chain.layers} == {
+        Convolution, ReLU, MaximumPool, Sum, Flatten, FullyConnected
+    }  # fmt: skip
+
+
 # ------------------------------------------------------------------------------------------- softmax, dtypes, operators
 
 
