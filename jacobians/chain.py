@@ -598,6 +598,8 @@ class Chain:
         ------
         TypeError
             If a module is not supported, with its path in the model.
+        ModuleNotFoundError
+            If PyTorch is not installed.
         ValueError
             If a module has an option that is not supported, or is in training mode and so does not compute the same of
             an image twice.
@@ -653,8 +655,9 @@ class ChainJacobian(LinearOperator):
 
     def __repr__(self) -> str:
         rows, columns = self.shape
-        kinds = " → ".join(type(layer).__name__ for layer in self.chain.layers) or "the identity"
-        return f"<{rows}×{columns} {type(self).__name__} of {self.dtype}: {kinds}>"
+        kinds = [type(layer).__name__ for layer in self.chain.layers] or ["the identity"]
+        kinds[4:-4] = ["…"] if len(kinds) > 9 else kinds[4:-4]
+        return f"<{rows}×{columns} {type(self).__name__} of {self.dtype}: {' → '.join(kinds)}>"
 
     def matrix(self, max_bytes: int | None = None) -> csr_array:
         """Build the matrix, as `Chain.matrix` does.
@@ -788,10 +791,19 @@ def _largest(numbers: Array | csr_array) -> int:
 # from PyTorch ---------------------------------------------------------------------------------------------------------
 
 
+def _torch_nn() -> Any:
+    try:
+        from torch import nn
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "PyTorch's modules need torch: pip install 'jacobians[torch]'", name="torch"
+        ) from error
+    return nn
+
+
 def _read(part: Any, image: Shape, path: str, blocks: Mapping[type, Callable[[Any], Any]]) -> list[Layer]:
     """Read a module, a list of modules one after the other, or a tuple of branches that are added."""
-    from torch import nn
-
+    nn = _torch_nn()
     if isinstance(part, tuple):
         branches = [Chain(_read(each, image, f"{path}[{k}]", blocks)) for k, each in enumerate(part)]
         with _at(path, part):
@@ -815,8 +827,7 @@ def _read(part: Any, image: Shape, path: str, blocks: Mapping[type, Callable[[An
 
 def _read_layer(module: Any, image: Shape, path: str) -> list[Layer]:
     """Read a single layer; none where it leaves an image as it is."""
-    from torch import nn
-
+    nn = _torch_nn()
     readers: dict[Callable[[Any, Shape], list[Layer]], tuple[Any, ...]] = {
         _read_convolution: (nn.Conv1d, nn.Conv2d, nn.Conv3d),
         _read_maximum_pool: (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
@@ -858,9 +869,7 @@ def _computes_as(module: Any, kind: Any) -> bool:
 
 def _check_module(module: Any, path: str) -> None:
     """Refuse a module that has no weights yet, and one that computes something else by its hooks."""
-    from torch.nn.parameter import is_lazy
-
-    if any(map(is_lazy, module.parameters(recurse=False))):
+    if any(map(_torch_nn().parameter.is_lazy, module.parameters(recurse=False))):
         raise ValueError(f"{path}, {type(module).__name__}, has no weights yet; call the model once on an image")
     if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  # PyTorch has no public way to ask
         raise ValueError(

@@ -1,6 +1,7 @@
 """Chains of layers: both forms of the Jacobian against a definition by literal loops; each fails on wrong layers."""
 
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -504,7 +505,8 @@ def test_the_operator_is_one_of_scipy():
     assert_same(operator.H @ np.eye(5), J.T)
     assert_same((2 * operator) @ np.eye(24), 2 * J)
     assert "5×24" in repr(operator)
-    assert "Convolution → BatchNorm → ReLU" in repr(operator)
+    assert "Convolution → BatchNorm → ReLU → MaximumPool → … → Flatten" in repr(operator)
+    assert "ReLU → ReLU → Flatten>" in repr(Chain([*[ReLU()] * 8, Flatten()]).operator(X))
     assert svds(operator, k=1, v0=np.ones(5), return_singular_vectors=False).shape == (1,)
 
 
@@ -585,6 +587,12 @@ ERRORS = [
     (lambda: Chain([BatchNorm([1], [-1])])([1]), ValueError, r"layers\[0\], BatchNorm: variance\[0\]"),
     (lambda: Chain([ReLU()]).matrix(np.ones(3, np.float16)), DtypeError, r"layers\[0\], ReLU: S has dtype float16"),
 ]
+
+
+def test_modules_are_read_with_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jacobians\[torch\]'"):
+        Chain.of([], (1, 2, 2))
 
 
 @pytest.mark.parametrize(("call", "error", "text"), ERRORS, ids=[text for *_, text in ERRORS])
