@@ -21,7 +21,7 @@ from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import LinearOperator
 
 from jacobians.arguments import entries, integer, numeric
-from jacobians.convolution import convolve, input_gradient
+from jacobians.convolution import convolve
 from jacobians.errors import DtypeError, ShapeError, TooLargeError
 from jacobians.geometry import Geometry, check_geometry, check_shape
 from jacobians.layers import (
@@ -35,14 +35,16 @@ from jacobians.layers import (
     softmax_jacobian,
 )
 from jacobians.matrices import jacobian_wrt_image
+from jacobians.operators import layer_operator
 from jacobians.pooling import (
     Padding,
     average_pool,
-    average_pool_gradient,
     average_pool_jacobian,
     check_pooling,
     chosen_by_windows,
+    divided,
     maximum_pool_jacobian,
+    place_counts,
     pooling_geometry,
     scatter,
 )
@@ -66,6 +68,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+# Entries of what a layer computes of columns that are multiplied at once.
+BLOCK_ENTRIES = 1 << 22
 T = TypeVar("T")
 
 
@@ -77,9 +81,11 @@ class Products(NamedTuple):
     value : ndarray
         The responses.
     right : callable
-        An array of the image's shape to one of the responses' shape: J v, which autograd calls jvp.
+        V of shape (X.size, k) to J V of shape (value.size, k): of each column v the product J v, which autograd calls
+        jvp.
     left : callable
-        An array of the responses' shape to one of the image's shape: vᵀ J, which autograd calls vjp.
+        G of shape (value.size, k) to Jᵀ G of shape (X.size, k): of each column g the product gᵀ J, which autograd calls
+        vjp.
     """
 
     value: Array
@@ -132,12 +138,9 @@ class Convolution:
         return _same("the geometry", image, self.geometry.image, self.geometry.responses)
 
     def products(self, X: Array) -> Products:
-        """Convolve X, a direction, and with the rotated filters an upstream gradient (L20)."""
-        return Products(
-            convolve(X, self.F, self.geometry, bias=self.b),
-            lambda V: convolve(V, self.F, self.geometry),
-            lambda G: input_gradient(G, self.F, self.geometry),
-        )
+        """Convolve X, directions, and with the rotated filters upstream gradients (L20)."""
+        operator = layer_operator(self.F, self.geometry)
+        return Products(convolve(X, self.F, self.geometry, bias=self.b), operator.matmat, operator.rmatmat)
 
     def matrix(self, X: Array, max_bytes: int | None = None) -> csr_array:
         """Build ∂vec(S)/∂vec(X) (L15), which does not depend on X."""
@@ -153,8 +156,8 @@ class ReLU:
         return image
 
     def products(self, X: Array) -> Products:
-        """Keep what is positive in X of a direction or an upstream gradient (L6)."""
-        kept = np.where(np.isnan(X), X, X > 0).astype(X.dtype)
+        """Keep of directions and of upstream gradients what is positive in X (L6)."""
+        kept = np.where(np.isnan(X), X, X > 0).astype(X.dtype).reshape(-1, 1)
         return Products(relu(X), lambda V: V * kept, lambda G: G * kept)
 
     def matrix(self, X: Array, max_bytes: int | None = None) -> csr_array:
@@ -182,11 +185,11 @@ class MaximumPool:
         return _same("the geometry", image, self.geometry.image, self.geometry.responses)
 
     def products(self, X: Array) -> Products:
-        """Choose the largest pixel of each window of X, and take those of a direction."""
+        """Choose the largest pixel of each window of X, and take the same pixels of directions."""
         chosen = chosen_by_windows(X, self.geometry)
         return Products(
             X.ravel()[chosen.pixels],
-            lambda V: V.ravel()[chosen.pixels] * chosen.values,
+            lambda V: V[chosen.pixels.ravel()] * chosen.values.reshape(-1, 1),
             lambda G: scatter(G, chosen, self.geometry),
         )
 
@@ -218,11 +221,14 @@ class AveragePool:
         return _same("the geometry", image, self.geometry.image, self.geometry.responses)
 
     def products(self, X: Array) -> Products:
-        """Average X, a direction, and share out an upstream gradient, by convolution with ones."""
+        """Average X and directions, and share out upstream gradients, by convolution with ones."""
+        counts = place_counts(self.geometry, self.counted)
+        by_row = np.broadcast_to(counts, self.geometry.responses).reshape(-1, 1)
+        sums = layer_operator(np.ones(self.geometry.filters, np.int8), self.geometry)
         return Products(
             average_pool(X, self.geometry, counted=self.counted),
-            lambda V: average_pool(V, self.geometry, counted=self.counted),
-            lambda G: average_pool_gradient(G, self.geometry, counted=self.counted),
+            lambda V: divided(sums.matmat(V), by_row),
+            lambda G: sums.rmatmat(divided(G, by_row)),
         )
 
     def matrix(self, X: Array, max_bytes: int | None = None) -> csr_array:
@@ -257,10 +263,12 @@ class BatchNorm:
         return _same("mean", image, (*planes, *image[1:]), image)
 
     def products(self, X: Array) -> Products:
-        """Normalise X; a direction and an upstream gradient are scaled alike, without mean and bias."""
+        """Normalise X; directions and upstream gradients are scaled alike, without mean and bias."""
+        d = len(X)
 
         def scale(V: Array) -> Array:
-            return batch_norm(V, np.zeros(len(V), np.int8), self.variance, self.weight, eps=self.eps)
+            planes = batch_norm(V.reshape(d, -1), np.zeros(d, np.int8), self.variance, self.weight, eps=self.eps)
+            return planes.reshape(V.shape)
 
         value = batch_norm(X, self.mean, self.variance, self.weight, self.bias, eps=self.eps)
         return Products(value, scale, scale)
@@ -279,8 +287,8 @@ class Flatten:
         return (math.prod(image),)
 
     def products(self, X: Array) -> Products:
-        """Flatten X and a direction, and reshape an upstream gradient to X."""
-        return Products(X.ravel(), np.ravel, lambda G: G.reshape(X.shape))
+        """Flatten X; directions and upstream gradients are in vec order already."""
+        return Products(X.ravel(), lambda V: V, lambda G: G)
 
     def matrix(self, X: Array, max_bytes: int | None = None) -> csr_array:
         """Build the identity."""
@@ -313,13 +321,10 @@ class FullyConnected:
         return (C,)
 
     def products(self, X: Array) -> Products:
-        """Multiply by W from the left, and by an upstream gradient from the left of W (L5)."""
-        W = np.asarray(self.W)
-        return Products(
-            fully_connected(W, X, self.b),
-            lambda V: fully_connected(W, V),
-            lambda G: fully_connected(W.T, G).reshape(X.shape),
-        )
+        """Multiply by W, as the convolution of an image of one pixel with m planes (L5)."""
+        W = np.asarray(self.W)[:, :, None]
+        operator = layer_operator(W, Geometry((X.size, 1), W.shape))
+        return Products(fully_connected(self.W, X, self.b), operator.matmat, operator.rmatmat)
 
     def matrix(self, X: Array, max_bytes: int | None = None) -> csr_array:
         """Return W as a sparse array, which does not depend on X (L5)."""
@@ -344,7 +349,7 @@ class Softmax:
         p = softmax(X)
 
         def multiply(V: Array) -> Array:
-            return np.asarray(p * V - p * (p @ V))
+            return np.asarray(p[:, None] * V - np.outer(p, p @ V))
 
         return Products(p, multiply, multiply)
 
@@ -651,6 +656,8 @@ class ChainJacobian(LinearOperator):
         X = _image(X).copy()
         self.chain, self._X = chain, X
         self.value, self._right, self._left = chain.products(X)
+        shapes = itertools.accumulate(chain.layers, lambda image, layer: layer.responses(image), initial=X.shape)
+        self._step = max(1, BLOCK_ENTRIES // max(map(math.prod, shapes)))
         super().__init__(self.value.dtype, (self.value.size, X.size))  # type: ignore[call-arg]  # the stubs know only how functions make one
 
     def __repr__(self) -> str:
@@ -679,11 +686,22 @@ class ChainJacobian(LinearOperator):
         """
         return self.chain.matrix(self._X, max_bytes)
 
-    def _matvec(self, v: Array) -> Array:
-        return self._right(_image(v, "v").reshape(self._X.shape)).ravel()
+    def _matmat(self, V: Array) -> Array:
+        return self._in_blocks(self._right, _image(V, "V"))
 
-    def _rmatvec(self, v: Array) -> Array:
-        return self._left(_image(v, "v").reshape(self.value.shape)).ravel()
+    def _rmatmat(self, G: Array) -> Array:
+        return self._in_blocks(self._left, _image(G, "G"))
+
+    def _matvec(self, v: Array) -> Array:
+        return self._matmat(v.reshape(-1, 1)).ravel()
+
+    def _rmatvec(self, g: Array) -> Array:
+        return self._rmatmat(g.reshape(-1, 1)).ravel()
+
+    def _in_blocks(self, product: Callable[[Array], Array], columns: Array) -> Array:
+        """Multiply so many columns at a time that what the layers make of them stays in bounds."""
+        starts = range(0, max(columns.shape[1], 1), self._step)
+        return np.concatenate([product(columns[:, first : first + self._step]) for first in starts], axis=1)
 
 
 def _composed(functions: Sequence[Callable[[Array], Array]]) -> Callable[[Array], Array]:

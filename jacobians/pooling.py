@@ -4,8 +4,8 @@ A pooling layer has the geometry of a depthwise convolution, one filter for each
 place ``c`` of the window reads for response ``r``. An average weighs the pixels of a row of P by one over their number;
 a maximum takes one pixel of each row.
 
-As for a convolution there are two forms, which are evidence for each other: the values, and the products with the
-Jacobians, come from windows over padded arrays, and the matrices from the pixel table.
+As for a convolution there are two forms, which are evidence for each other: the values, and which pixel is the largest,
+come from windows over padded arrays, and the matrices from the pixel table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from jacobians.arguments import any_dtype, flag
-from jacobians.convolution import convolve, input_gradient
+from jacobians.convolution import convolve
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry, check_shape, is_list
 from jacobians.layers import sparse_dtype
@@ -29,7 +29,6 @@ from jacobians.sizes import check_bytes, check_int64
 
 __all__ = [
     "average_pool",
-    "average_pool_gradient",
     "average_pool_jacobian",
     "maximum_pool",
     "maximum_pool_jacobian",
@@ -167,44 +166,9 @@ def average_pool(X: npt.ArrayLike, geometry: Geometry, *, counted: Padding | Non
     >>> average_pool([[[1, 3, 5], [3, 5, 7]]], pooling_geometry((1, 2, 3), 2, stride=1))
     array([[[3., 5.]]])
     """
-    counts = _counts(geometry := check_pooling(geometry), counted)
+    counts = place_counts(geometry := check_pooling(geometry), counted)
     X = geometry.check_array("X", X, "image")
-    return _divided(convolve(X, np.ones(geometry.filters, X.dtype), geometry), counts)
-
-
-def average_pool_gradient(G: npt.ArrayLike, geometry: Geometry, *, counted: Padding | None = None) -> Array:
-    """Pull an upstream gradient back through average pooling, by convolution.
-
-    Parameters
-    ----------
-    G : array_like, shape geometry.responses
-        The upstream gradient ∂l/∂Y.
-    geometry : Geometry
-        The layer, of `pooling_geometry`.
-    counted
-        As of `average_pool`.
-
-    Returns
-    -------
-    ndarray, shape geometry.image
-        ∂l/∂X: each pixel gets ``G[k, l, m] / c`` from every window that it lies in. float64 for integers, otherwise the
-        dtype of G.
-
-    Raises
-    ------
-    ShapeError, DtypeError, TooLargeError
-        As `average_pool`.
-
-    Examples
-    --------
-    >>> average_pool_gradient([[[4, 8]]], pooling_geometry((1, 2, 3), 2, stride=1))
-    array([[[1., 3., 2.],
-            [1., 3., 2.]]])
-    """
-    counts = _counts(geometry := check_pooling(geometry), counted)
-    G = geometry.check_array("G", G, "responses")
-    shares = _divided(G, counts)
-    return input_gradient(shares, np.ones(geometry.filters, shares.dtype), geometry)
+    return divided(convolve(X, np.ones(geometry.filters, X.dtype), geometry), counts)
 
 
 def average_pool_jacobian(
@@ -248,24 +212,55 @@ def average_pool_jacobian(
     array([[0.5, 0.5, 0. ],
            [0. , 0.5, 0.5]])
     """
-    counts = _counts(geometry := check_pooling(geometry), counted)
+    counts = place_counts(geometry := check_pooling(geometry), counted)
     found = any_dtype(dtype)
     if found is None or found.kind != "f":
         raise DtypeError(f"dtype is {dtype}; the shares 1/c need a floating-point dtype, such as float64")
     ones = np.ones(geometry.filters, sparse_dtype("the Jacobian", found))
     matrix = jacobian_wrt_image(ones, geometry, max_bytes=max_bytes)
     divisors = np.broadcast_to(counts, geometry.responses).ravel()
-    matrix.data = _divided(matrix.data, np.repeat(divisors, np.diff(matrix.indptr)))
+    matrix.data = divided(matrix.data, np.repeat(divisors, np.diff(matrix.indptr)))
     return matrix
 
 
-def _divided(sums: Array, counts: IntArray) -> Array:
-    """Divide by counts, in float64 at least, and round once to the dtype of the sums; that is float64 for integers."""
+def divided(sums: Array, counts: IntArray) -> Array:
+    """Divide by counts, in float64 at least, and round once to the dtype of the sums.
+
+    Parameters
+    ----------
+    sums : ndarray
+        What is shared out.
+    counts : ndarray of int64, of a shape that broadcasts to that of the sums
+        By how many.
+
+    Returns
+    -------
+    ndarray, shape and dtype of the sums
+        float64 for integers.
+    """
     return np.asarray((sums / counts).astype(sums.dtype if sums.dtype.kind == "f" else np.float64, copy=False))
 
 
-def _counts(geometry: Geometry, counted: Padding | None) -> IntArray:
-    """How many places of each window count, for each position of a plane."""
+def place_counts(geometry: Geometry, counted: Padding | None = None) -> IntArray:
+    """Return how many places of each window count.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The layer, of `pooling_geometry`.
+    counted
+        As of `average_pool`.
+
+    Returns
+    -------
+    ndarray of int64, shape geometry.responses[1:]
+        c, for each position of a plane.
+
+    Raises
+    ------
+    ShapeError
+        As `average_pool`.
+    """
     sides = _counted(counted, geometry)
     rest = []
     for axis, (has, counts) in enumerate(zip(geometry.padding, sides, strict=True)):
@@ -449,12 +444,12 @@ def _derivatives(largest: Array) -> Array:
 
 
 def scatter(G: Array, chosen: Chosen, geometry: Geometry) -> Array:
-    """Give each entry of an upstream gradient to the pixel that its window has chosen.
+    """Give each entry of upstream gradients to the pixel that its window has chosen.
 
     Parameters
     ----------
-    G : ndarray, shape geometry.responses
-        The upstream gradient ∂l/∂Y.
+    G : ndarray, shape (d · positions, k)
+        k upstream gradients vec(∂l/∂Y), as columns.
     chosen : Chosen
         Of `chosen_by_windows`.
     geometry : Geometry
@@ -462,21 +457,22 @@ def scatter(G: Array, chosen: Chosen, geometry: Geometry) -> Array:
 
     Returns
     -------
-    ndarray, shape geometry.image
-        ∂l/∂X: a pixel gets the sum over the windows that have chosen it.
+    ndarray, shape (pixels, k)
+        vec(∂l/∂X), as columns: a pixel gets the sum over the windows that have chosen it.
 
     Raises
     ------
     OverflowError
         If integers are so large that a sum may leave int64.
     """
-    shares = G * chosen.values
+    shares = G * chosen.values.reshape(-1, 1)
     if shares.dtype.kind in "iu":
-        largest = max(abs(int(shares.max())), abs(int(shares.min())))
+        largest = max(abs(int(shares.max(initial=0))), abs(int(shares.min(initial=0))))
         check_int64("the gradient of a pixel in several windows", largest * geometry.taps)
-    gradient = np.zeros(geometry.pixels, shares.dtype)
-    np.add.at(gradient, chosen.pixels.ravel(), shares.ravel())
-    return gradient.reshape(geometry.image)
+    gradients = np.zeros((G.shape[1], geometry.pixels), shares.dtype)
+    for gradient, share in zip(gradients, shares.T, strict=True):
+        np.add.at(gradient, chosen.pixels.ravel(), share)
+    return gradients.T
 
 
 # arguments ------------------------------------------------------------------------------------------------------------

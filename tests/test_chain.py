@@ -27,7 +27,6 @@ from jacobians.layers import batch_norm as batch_norm_of
 from jacobians.layers import batch_norm_jacobian, relu_jacobian
 from jacobians.network import Network
 from jacobians.pooling import (
-    average_pool_gradient,
     average_pool_jacobian,
     chosen_by_windows,
     maximum_pool,
@@ -268,10 +267,19 @@ class Wrong:
 
     def products(self, X):
         right = self.layer.products(X)
-        return right._replace(**self.other_products(self.layer, X)) if self.other_products else right
+        if not self.other_products:
+            return right
+        shapes = {"right": X.shape, "left": right.value.shape}
+        other = self.other_products(self.layer, X)
+        return right._replace(**{side: column_by_column(other[side], shapes[side]) for side in other})
 
     def matrix(self, X, max_bytes=None):
         return self.other_matrix(self.layer, X) if self.other_matrix else self.layer.matrix(X)
+
+
+def column_by_column(function, shape):
+    """A product of columns from one of arrays."""
+    return lambda columns: np.stack([np.ravel(function(column.reshape(shape))) for column in columns.T], axis=1)
 
 
 def with_wrong(layer, kind, **wrong):
@@ -309,7 +317,7 @@ WRONG_PRODUCTS = {
     "all padding counts": (
         "signal",
         AveragePool,
-        lambda of, X: {"left": lambda G: average_pool_gradient(G, of.geometry)},
+        lambda of, X: {"left": lambda G: AveragePool(of.geometry).products(X).left(G.reshape(-1, 1))},
     ),
     "mean and bias in J v": (
         "resnet",
@@ -323,8 +331,12 @@ WRONG_PRODUCTS = {
     ),
     "bias of the scores in J v": ("vgg", FullyConnected, lambda of, X: {"right": lambda V: of.W @ V.ravel() + of.b}),
     "rows first": ("vgg", Flatten, lambda of, X: {"left": lambda G: G.reshape(X.shape[::-1]).T}),
-    "one branch": ("resnet", Sum, lambda of, X: {"left": of.branches[0].products(X).left}),
-    "the other branch": ("resnet", Sum, lambda of, X: {"right": of.branches[1].products(X).right}),
+    "one branch": ("resnet", Sum, lambda of, X: {"left": lambda G: of.branches[0].products(X).left(G.reshape(-1, 1))}),
+    "the other branch": (
+        "resnet",
+        Sum,
+        lambda of, X: {"right": lambda V: of.branches[1].products(X).right(V.reshape(-1, 1))},
+    ),
 }
 WRONG_MATRICES = {
     "rotated": ("vgg", Convolution, lambda of, X: jacobian_wrt_image(rot180(of.F), of.geometry)),
@@ -511,6 +523,17 @@ def test_the_operator_is_one_of_scipy():
     assert svds(operator, k=1, v0=np.ones(5), return_singular_vectors=False).shape == (1,)
 
 
+def test_columns_are_multiplied_in_blocks(monkeypatch):
+    X = integers(IMAGES["resnet"], 0, 100)
+    J = Chain(resnet()).matrix(X).toarray()
+    # The widest of the responses has 40 entries.
+    monkeypatch.setattr("jacobians.chain.BLOCK_ENTRIES", 3 * 40)
+    operator = Chain(resnet()).operator(X)
+    V, G = distinct((J.shape[1], 7)), distinct((J.shape[0], 3))
+    assert_same(operator @ V, J @ V)
+    assert_same(operator.T @ G, J.T @ G)
+
+
 def test_an_operator_keeps_the_image_that_it_was_made_at():
     X = integers(IMAGES["vgg"], 0, 100)
     operator = Chain(vgg()).operator(X)
@@ -565,7 +588,7 @@ ERRORS = [
     (lambda: Chain(LAYERS[1:])(np.ones((2, 2, 3))), ShapeError, r"layers\[1\], FullyConnected: W has shape \(3, 8\)"),
     (lambda: Chain([ReLU(), CHAIN])([1]), ShapeError, r"layers\[1\], Chain: layers\[0\], Convolution: the image"),
     (lambda: CHAIN(np.ones((1, 3, 3), bool)), DtypeError, r"X has dtype bool"),
-    (lambda: CHAIN.operator(np.ones((1, 3, 3))) @ np.full(9, 1j), DtypeError, r"v has dtype complex128"),
+    (lambda: CHAIN.operator(np.ones((1, 3, 3))) @ np.full(9, 1j), DtypeError, r"V has dtype complex128"),
     (lambda: CHAIN.matrix(np.ones((1, 3, 3)), max_bytes="all"), ShapeError, r"max_bytes is 'all'"),
     (lambda: Chain([Convolution]), TypeError, r"layers\[0\] is the class Convolution; it needs a layer"),
     (lambda: Chain([ReLU(), 5]), TypeError, r"layers\[1\] has type int; it needs a layer"),
