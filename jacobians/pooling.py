@@ -212,7 +212,7 @@ def average_pool_jacobian(
     array([[0.5, 0.5, 0. ],
            [0. , 0.5, 0.5]])
     """
-    counts = place_counts(geometry := check_pooling(geometry), counted)
+    counts = _counts_by_table(geometry := check_pooling(geometry), counted)
     found = any_dtype(dtype)
     if found is None or found.kind != "f":
         raise DtypeError(f"dtype is {dtype}; the shares 1/c need a floating-point dtype, such as float64")
@@ -242,7 +242,7 @@ def divided(sums: Array, counts: IntArray) -> Array:
 
 
 def place_counts(geometry: Geometry, counted: Padding | None = None) -> IntArray:
-    """Return how many places of each window count.
+    """Return how many places of each window count, by convolution of ones with ones.
 
     Parameters
     ----------
@@ -261,6 +261,19 @@ def place_counts(geometry: Geometry, counted: Padding | None = None) -> IntArray
     ShapeError
         As `average_pool`.
     """
+    layer = _counting_layer(geometry, counted)
+    return np.asarray(convolve(np.ones(layer.image, np.int8), np.ones(layer.filters, np.int8), layer)[0])
+
+
+def _counts_by_table(geometry: Geometry, counted: Padding | None) -> IntArray:
+    """Count the same by the reach of the pixel table: axis by axis, how many places of each window lie in the image."""
+    layer = _counting_layer(geometry, counted)
+    by_axis = (np.subtract(*reversed(layer.axis_reach(axis))) for axis in range(layer.spatial_ndim))
+    return np.asarray(math.prod(np.ix_(*by_axis)), dtype=np.int64)
+
+
+def _counting_layer(geometry: Geometry, counted: Padding | None) -> Geometry:
+    """Return the layer with the same windows on one plane, whose pixels are the places that count."""
     sides = _counted(counted, geometry)
     rest = []
     for axis, (has, counts) in enumerate(zip(geometry.padding, sides, strict=True)):
@@ -269,13 +282,11 @@ def place_counts(geometry: Geometry, counted: Padding | None = None) -> IntArray
             raise ShapeError(
                 f"counted is {counts} on spatial axis {axis} but the padding is {has}; it needs at most the padding"
             )
-    # What counts is the image of another layer with the same windows, and only the rest is padding there.
     sizes = [size + sum(counts) for size, counts in zip(geometry.image[1:], sides, strict=True)]
-    options: dict[str, Any] = {"stride": geometry.stride, "dilation": geometry.dilation, "groups": geometry.groups}
-    among = Geometry((geometry.image[0], *sizes), geometry.filters, padding=rest, **options)
-    _check_no_empty_window(among)
-    by_axis = (np.subtract(*reversed(among.axis_reach(axis))) for axis in range(among.spatial_ndim))
-    return np.asarray(math.prod(np.ix_(*by_axis)), dtype=np.int64)
+    options: dict[str, Any] = {"stride": geometry.stride, "dilation": geometry.dilation}
+    layer = Geometry((1, *sizes), (1, 1, *geometry.filters[2:]), padding=rest, **options)
+    _check_no_empty_window(layer)
+    return layer
 
 
 def _counted(counted: Any, geometry: Geometry) -> tuple[tuple[int, int], ...]:

@@ -230,6 +230,19 @@ def test_average_pool_and_its_jacobian(image, window, options, counted):
     check_average_pool(**RIGHT, image=image, window=window, options=options, counted=given)
 
 
+@pytest.mark.parametrize(("counts", "wrong"), [("place_counts", "value"), ("_counts_by_table", "matrix")])
+def test_the_values_and_the_matrix_count_places_in_two_ways(monkeypatch, counts, wrong):
+    """Where one count is wrong, the other is right: a mean of ones is 1, and so is the share in a window of one pixel."""
+    image, window, options = LAYERS["before and after differ"]
+    geometry = pooling_geometry(image, window, **options)
+    monkeypatch.setattr(f"jacobians.pooling.{counts}", lambda geometry, counted: np.array(geometry.taps))
+    right = {
+        "value": (average_pool(np.ones(image), geometry, counted=0) == 1).all(),
+        "matrix": average_pool_jacobian(geometry, counted=0).max() == 1,
+    }
+    assert [name for name in right if not right[name]] == [wrong]
+
+
 def test_all_padding_counts_unless_it_is_said():
     geometry = pooling_geometry((1, 3, 3), 2, padding=((1, 0), (0, 0)), ceil_mode=True)
     assert_same(average_pool_jacobian(geometry).data, [0.25] * 9)
