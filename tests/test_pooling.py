@@ -232,7 +232,7 @@ def test_average_pool_and_its_jacobian(image, window, options, counted):
 
 @pytest.mark.parametrize(("counts", "wrong"), [("place_counts", "value"), ("_counts_by_table", "matrix")])
 def test_the_values_and_the_matrix_count_places_in_two_ways(monkeypatch, counts, wrong):
-    """Where one count is wrong, the other is right: a mean of ones is 1, and so is the share in a window of one pixel."""
+    """Where one is wrong, the other is right: a mean of ones is 1, and so is the share in a window of one pixel."""
     image, window, options = LAYERS["before and after differ"]
     geometry = pooling_geometry(image, window, **options)
     monkeypatch.setattr(f"jacobians.pooling.{counts}", lambda geometry, counted: np.array(geometry.taps))
