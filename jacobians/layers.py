@@ -1,4 +1,6 @@
-"""The layers around the convolutions, each with its Jacobian: ReLU, fully connected, softmax, cross-entropy, L2.
+"""The layers around the convolutions, each with its Jacobian: ReLU, batch normalisation, fully connected, softmax.
+
+Cross-entropy and the L2 term have their gradients here, too; pooling is in `jacobians.pooling`.
 
 A Jacobian has a row per entry of vec(output) and a column per entry of vec(input). ∂l/∂s and the like are row vectors,
 arrays of one axis, so that a chain of Jacobians is read from the loss backwards:
@@ -8,7 +10,7 @@ arrays of one axis, so that a chain of Jacobians is read from the loss backwards
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,13 @@ from scipy.sparse import csr_array
 
 from jacobians.arguments import any_dtype, entries, integer, numeric, real, shown, unmasked
 from jacobians.errors import DtypeError, ShapeError
+from jacobians.geometry import check_shape
 from jacobians.matrices import SPARSE_DTYPES
 from jacobians.sizes import check_bytes
 
 __all__ = [
+    "batch_norm",
+    "batch_norm_jacobian",
     "cross_entropy",
     "cross_entropy_gradient",
     "cross_entropy_jacobian",
@@ -103,8 +108,143 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
     S = numeric("S", S)
     _check_memory("diag(Ind(vec(S) > 0))", (3, S.size), np.dtype(np.int64))
     S = S.ravel()
-    held = np.where(np.isnan(S), S, S > 0).astype(_sparse_dtype("S", S.dtype))
-    return csr_array((held, np.arange(S.size), np.arange(S.size + 1)), shape=(S.size, S.size))
+    return diagonal(np.where(np.isnan(S), S, S > 0).astype(sparse_dtype("S", S.dtype)))
+
+
+# batch normalisation --------------------------------------------------------------------------------------------------
+
+
+def batch_norm(
+    X: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    bias: npt.ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+) -> Array:
+    """Normalise every plane by the mean and variance that training has left: batch normalisation in inference mode.
+
+    Parameters
+    ----------
+    X : array_like, shape (d, *spatial)
+        The image; a vector is d planes of one entry.
+    mean, variance : array_like, shape (d,)
+        Running statistics, one per plane.
+    weight, bias : array_like, shape (d,), optional
+        γ and β, one per plane; by default 1 and 0.
+    eps : float
+        ε, added to the variance; not negative.
+
+    Returns
+    -------
+    ndarray, shape of X
+        ``Y[k, y, x] = (X[k, y, x] − mean[k]) / √(variance[k] + ε) · weight[k] + bias[k]``. float64 for integers,
+        otherwise the dtype that NumPy gives to the operands.
+
+    Raises
+    ------
+    ShapeError
+        If X has no planes, or a statistic or parameter has not one entry per plane.
+    DtypeError
+        If entries are neither integers nor real floating-point numbers.
+    ValueError
+        If `eps` is negative or not finite, or ``variance + eps`` is not positive.
+
+    Notes
+    -----
+    Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
+    ICML 2015, algorithm 2. In training mode every entry depends on the whole mini-batch, which is another layer.
+
+    Examples
+    --------
+    >>> batch_norm([[[1, 5]], [[2, 3]]], [1, 2], [3, 0], [6, 1], [0, 10], eps=1)
+    array([[[ 0., 12.]],
+    <BLANKLINE>
+           [[10., 11.]]])
+    """
+    X = numeric("X", X)
+    if not X.ndim or not X.size:
+        raise ShapeError(f"X has shape {X.shape}; it needs (d, *spatial), planes first and none of them empty")
+    deviation, weight = _deviation_and_weight(X.shape, variance, weight, eps)
+    mean = _per_plane("mean", mean, X.shape)
+    bias = _per_plane("bias", np.zeros(len(X), np.int8) if bias is None else bias, X.shape)
+    dtype = np.result_type(X, mean, deviation, weight, bias)
+    X, mean, deviation, weight, bias = (each.astype(dtype, copy=False) for each in (X, mean, deviation, weight, bias))
+    return np.asarray((X - mean) / deviation * weight + bias)
+
+
+def batch_norm_jacobian(
+    image: Sequence[int], variance: npt.ArrayLike, weight: npt.ArrayLike | None = None, *, eps: float = 1e-5
+) -> csr_array:
+    """Build ∂vec(Y)/∂vec(X) of batch normalisation in inference mode, which is diagonal.
+
+    Parameters
+    ----------
+    image : sequence of int
+        ``X.shape = (d, *spatial)``.
+    variance : array_like, shape (d,)
+        Running variance, one per plane.
+    weight : array_like, shape (d,), optional
+        γ, one per plane; by default 1.
+    eps : float
+        ε, added to the variance; not negative.
+
+    Returns
+    -------
+    csr_array, shape (X.size, X.size)
+        Entry ``[r, r]`` is ``weight[k] / √(variance[k] + ε)`` for the plane ``k`` that r lies in. The dtype is that of
+        the parameters, float64 for integers. A weight of 0 is stored as such.
+
+    Raises
+    ------
+    ShapeError
+        As `batch_norm`.
+    DtypeError
+        As `batch_norm`, and if scipy.sparse has no arrays of the result's dtype.
+    ValueError
+        As `batch_norm`.
+    TooLargeError
+        If it does not fit into memory.
+
+    Examples
+    --------
+    >>> batch_norm_jacobian((2, 1, 2), [3, 0], [6, 1], eps=1).diagonal()
+    array([3., 3., 1., 1.])
+    """
+    shape = check_shape("image", image, "(d, *spatial)")
+    if not shape:
+        raise ShapeError("image is (); it needs (d, *spatial), planes first: X.shape")
+    deviation, weight = _deviation_and_weight(shape, variance, weight, eps)
+    dtype = sparse_dtype("the Jacobian", np.result_type(deviation, weight))
+    _check_memory("∂vec(Y)/∂vec(X)", (3, math.prod(shape)), np.dtype(np.int64))
+    scale = weight.astype(dtype) / deviation.astype(dtype)
+    return diagonal(np.broadcast_to(scale, shape).ravel())
+
+
+def _deviation_and_weight(
+    shape: tuple[int, ...], variance: npt.ArrayLike, weight: npt.ArrayLike | None, eps: float
+) -> tuple[Array, Array]:
+    """Return √(variance + ε) and γ, one per plane, with an axis for each axis of the image."""
+    variance = _per_plane("variance", variance, shape)
+    weight = _per_plane("weight", np.ones(shape[0], np.int8) if weight is None else weight, shape)
+    squares = variance + check_strength("eps", eps)
+    wrong = np.flatnonzero(~(squares > 0))
+    if wrong.size:
+        raise ValueError(
+            f"variance[{wrong[0]}] + eps is {squares.ravel()[wrong[0]]}; it needs to be positive, for its root divides "
+            "the plane: look for NaN or a variance below 0, or take a positive eps"
+        )
+    return np.sqrt(squares), weight
+
+
+def _per_plane(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    array = numeric(name, value)
+    if array.shape == shape[:1]:
+        return array.reshape(-1, *(1,) * (len(shape) - 1))
+    raise ShapeError(
+        f"{name} has shape {array.shape} but X has shape {shape}; {name} needs {shape[:1]}, one entry per plane"
+    )
 
 
 # fully connected ------------------------------------------------------------------------------------------------------
@@ -218,7 +358,7 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
            [0, 0, 0, 5, 6, 7]])
     """
     h, C = numeric("h", h).ravel(), check_classes(classes)
-    h = h.astype(_sparse_dtype("h", h.dtype))
+    h = h.astype(sparse_dtype("h", h.dtype))
     if not h.size:
         raise ShapeError("h has no entries; it needs at least one: give it H, the input of the layer")
     _check_memory("∂s/∂vec(W)", (2, C * h.size), np.dtype(np.int64))
@@ -258,8 +398,7 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
     """
     C = check_classes(classes)
     _check_memory("∂s/∂b", (3, C), np.dtype(np.int64))
-    ones = np.ones(C, _sparse_dtype("the Jacobian", dtype))
-    return csr_array((ones, np.arange(C), np.arange(C + 1)), shape=(C, C))
+    return diagonal(np.ones(C, sparse_dtype("the Jacobian", dtype)))
 
 
 # softmax and cross-entropy --------------------------------------------------------------------------------------------
@@ -565,6 +704,11 @@ def check_strength(name: str, strength: float) -> float:
     raise ValueError(f"{name} is {shown(strength)}; it needs a finite number of at least 0: 0 for no L2 term")
 
 
+def diagonal(held: Array) -> csr_array:
+    """Store a whole diagonal, its zeros included, so that the pattern depends on the shape alone."""
+    return csr_array((held, np.arange(held.size), np.arange(held.size + 1)), shape=(held.size, held.size))
+
+
 def _check_memory(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     cure = "take fewer entries at a time"
     check_bytes(f"{what} with its parts, of shape {shape},", math.prod(shape) * dtype.itemsize, cure)
@@ -652,7 +796,7 @@ def _log_sum_exp(a: Array) -> Any:
     return largest if largest == -np.inf else largest + np.log(np.exp(a - largest).sum())
 
 
-def _sparse_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+def sparse_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     """Return `dtype` in the machine's byte order, the only one that scipy.sparse computes in."""
     found = any_dtype(dtype)
     if found is not None and found.char in SPARSE_DTYPES:

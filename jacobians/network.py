@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.arguments import instance, numeric, real, seed_of, shown, word
+from jacobians.chain import Chain, ChainJacobian, Convolution, FullyConnected, Layer, ReLU
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometries
@@ -282,6 +283,53 @@ class Network:
         nodes = self._check_trace(trace)
         gradients = self._backward(parameters, nodes, upstream[None], by, image=True)
         return gradients | {"X": gradients["X"][0]}
+
+    def chain(self, parameters: Mapping[str, npt.ArrayLike]) -> Chain:
+        """Return the chain of layers from the image to the scores s, with these parameters.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like
+            All parameters, of the shapes in `shapes`.
+
+        Returns
+        -------
+        Chain
+            Convolution and ReLU for each layer, then fully connected.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            As `trace`.
+        """
+        parameters = self._check_parameters(parameters)
+        layers: list[Layer] = []
+        for k, layer in enumerate(self.layers, start=1):
+            layers += [Convolution(parameters[f"F{k}"], layer, parameters[f"b{k}"]), ReLU()]
+        return Chain([*layers, FullyConnected(parameters["W"], parameters["b"])])
+
+    def jacobian(self, parameters: Mapping[str, npt.ArrayLike], X: npt.ArrayLike) -> ChainJacobian:
+        """Return ∂s/∂vec(X) at an image: what every score changes by, pixel by pixel (L13 … L16).
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like
+            All parameters, of the shapes in `shapes`.
+        X : array_like, shape layers[0].image
+            The image.
+
+        Returns
+        -------
+        ChainJacobian, shape (classes, pixels)
+            An operator, which multiplies by convolutions; ``.matrix()`` multiplies the explicit Jacobians
+            ``W · diag(Ind(vec(S2) > 0)) · ∂vec(S2)/∂vec(X1) · …`` out.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            As `trace`.
+        """
+        return self.chain(parameters).operator(self.layers[0].check_array("X", X, "image"))
 
     # mini-batches -----------------------------------------------------------------------------------------------------
 
