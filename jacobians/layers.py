@@ -1,6 +1,6 @@
 """The layers around the convolutions, each with its Jacobian: ReLU, batch normalisation, fully connected, softmax.
 
-Cross-entropy and the L2 term have their gradients here, too; pooling is in `jacobians.pooling`.
+Cross-entropy and the ℓ₂ penalty have their gradients here, too; pooling is in `jacobians.pooling`.
 
 A Jacobian has a row per entry of vec(output) and a column per entry of vec(input). ∂l/∂s and the like are row vectors,
 arrays of one axis, so that a chain of Jacobians is read from the loss backwards:
@@ -65,7 +65,7 @@ def relu(S: npt.ArrayLike) -> Array:
     DtypeError
         If entries are neither integers nor real floating-point numbers.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -88,15 +88,15 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
     Returns
     -------
     csr_array, shape (S.size, S.size), dtype of S
-        Entry ``[r, r]`` is 1 where ``vec(S)[r] > 0`` and 0 elsewhere, at ``S = 0`` too; NaN where S is NaN. The whole
-        diagonal is stored, so that the pattern depends on the shape alone.
+        Entry ``[r, r]`` is 1 where ``vec(S)[r] > 0`` and 0 elsewhere, also at ``S = 0``; it is NaN where S is NaN. The
+        whole diagonal is stored, so that the pattern depends on the shape alone.
 
     Raises
     ------
     DtypeError
         If scipy.sparse has no arrays of S's dtype, or entries are neither integers nor real floating-point numbers.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -285,7 +285,7 @@ def fully_connected(W: npt.ArrayLike, h: npt.ArrayLike, b: npt.ArrayLike | None 
     if h.size != W.shape[1]:
         raise ShapeError(
             f"h has {h.size} entries but W has shape {W.shape}, which needs {W.shape[1]}: "
-            "a column of W per entry of vec(H)"
+            "W has a column for each entry of vec(H)"
         )
     b = np.zeros(len(W), np.int8) if b is None else numeric("b", b)
     if b.shape != W.shape[:1]:
@@ -339,8 +339,8 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
     Returns
     -------
     csr_array, shape (C, C·m), dtype of h
-        A row per class, a column per entry of vec(W). Entry ``[c, c·m + j]`` is ``h[j]``. An h that is 0 is stored as
-        such, so that the pattern depends on the shape alone.
+        A row per class, a column per entry of vec(W). Entry ``[c, c·m + j]`` is ``h[j]``. Entries of h that are 0
+        are stored as well, so that the pattern depends on the shape alone.
 
     Raises
     ------
@@ -349,7 +349,7 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
     DtypeError
         If scipy.sparse has no arrays of h's dtype, or entries are neither integers nor real floating-point numbers.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -374,7 +374,7 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
     classes : int
         C, the number of entries of b.
     dtype : dtype
-        Of the ones.
+        Dtype of the ones.
 
     Returns
     -------
@@ -388,7 +388,7 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
     DtypeError
         If scipy.sparse has no arrays of that dtype.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -421,14 +421,14 @@ def softmax(s: npt.ArrayLike) -> Array:
     Raises
     ------
     ShapeError
-        If s is not a vector: a mini-batch is a softmax per image, not one over all of its scores.
+        If s is not a vector. For a mini-batch, call it for each image: softmax does not run over several images.
     DtypeError
         If entries are neither integers nor real floating-point numbers.
 
     Notes
     -----
-    A score of −∞ has the probability 0. Where there is no limit the probabilities are NaN, all of them: if a score is
-    NaN or +∞, or all are −∞.
+    A score of −∞ has the probability 0. If a score is NaN or +∞, or all scores are −∞, softmax has no limit, and all
+    probabilities are NaN.
 
     Examples
     --------
@@ -463,7 +463,7 @@ def softmax_jacobian(p: npt.ArrayLike) -> Array:
     DtypeError
         If entries are neither numbers nor symbols.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -485,7 +485,7 @@ def cross_entropy_jacobian(p: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     p : array_like, shape (C,)
         The probabilities: numbers, or symbols in an array of dtype object.
     y : array_like, shape (C,)
-        One-hot: 1 at the image's class, 0 elsewhere. Numbers or symbols.
+        The label, one-hot: 1 at the class of the image, 0 elsewhere. Numbers or symbols.
 
     Returns
     -------
@@ -501,7 +501,7 @@ def cross_entropy_jacobian(p: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     ValueError
         If y cannot be a label.
     ZeroDivisionError
-        If yᵀp is 0, as it is where the probability of the class has underflowed.
+        If yᵀp is 0, for example because the probability of the class has underflowed.
 
     Examples
     --------
@@ -527,13 +527,13 @@ def cross_entropy(s: npt.ArrayLike, y: npt.ArrayLike) -> float:
     s : array_like, shape (C,)
         The scores.
     y : array_like, shape (C,)
-        One-hot; any nonnegative weights that are not all 0 are taken as the formula says.
+        The label, one-hot. Other nonnegative weights that are not all 0 are allowed, and enter the formula as they are.
 
     Returns
     -------
     float
-        ``log Σ_j exp(s[j]) − log Σ_j y[j] exp(s[j])``, computed without overflow and without a logarithm of 0, and to
-        full relative precision also where the probability is almost 1.
+        ``log Σ_j exp(s[j]) − log Σ_j y[j] exp(s[j])``, computed without overflow and without a logarithm of 0, and with
+        full relative precision even if the probability is almost 1.
 
     Raises
     ------
@@ -546,7 +546,7 @@ def cross_entropy(s: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Notes
     -----
-    NaN where `softmax` is NaN; +∞ where the scores of all of y's classes are −∞.
+    The loss is NaN if `softmax` is NaN, and +∞ if the scores of all classes of y are −∞.
 
     Examples
     --------
@@ -571,23 +571,23 @@ def cross_entropy_gradient(s: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     s : array_like, shape (C,)
         The scores.
     y : array_like, shape (C,)
-        One-hot; any nonnegative weights that are not all 0 are taken as the formula says.
+        The label, one-hot. Other nonnegative weights that are not all 0 are allowed, and enter the formula as they are.
 
     Returns
     -------
     ndarray, shape (C,)
         The row vector ``p[c] − y[c] p[c] / Σ_j y[j] p[j]``, which is ``p[c] − y[c]`` for one-hot y. The second term is
-        a softmax over the classes of y alone, so that it exists where yᵀp underflows. float64 for integers, otherwise
+        a softmax over the classes of y alone, so that it exists even if yᵀp underflows. float64 for integers, otherwise
         the dtype of s.
 
     Raises
     ------
     ShapeError, DtypeError, ValueError
-        As `cross_entropy`.
+        As in `cross_entropy`.
 
     Notes
     -----
-    NaN where `softmax` is NaN, and where the loss is infinite, which leaves nothing to differentiate.
+    The gradient is NaN if `softmax` is NaN, and if the loss is infinite and has no derivative.
 
     Examples
     --------
@@ -606,7 +606,7 @@ def cross_entropy_gradient(s: npt.ArrayLike, y: npt.ArrayLike) -> Array:
 
 
 def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
-    """Compute the L2 term λ Σ‖·‖² of the training cost (L3).
+    """Compute the ℓ₂ penalty λ Σ‖·‖² of the training cost (L3).
 
     Parameters
     ----------
@@ -623,7 +623,7 @@ def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
     Raises
     ------
     TypeError
-        If `weights` is no list, or a single array, whose rows would be taken for the arrays.
+        If `weights` is not a list, or is a single array, whose rows would be mistaken for the arrays.
     DtypeError
         If entries are neither integers nor real floating-point numbers.
     ValueError
@@ -644,7 +644,7 @@ def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
 
 
 def l2_gradient(weight: npt.ArrayLike, strength: float) -> Array:
-    """Compute the gradient 2λ·weight of the L2 term with respect to one array (L22).
+    """Compute the gradient 2λ·weight of the ℓ₂ penalty with respect to one array (L22).
 
     Parameters
     ----------
@@ -701,7 +701,7 @@ def check_strength(name: str, strength: float) -> float:
     number = real(strength)
     if math.isfinite(number) and number >= 0:
         return number
-    raise ValueError(f"{name} is {shown(strength)}; it needs a finite number of at least 0: 0 for no L2 term")
+    raise ValueError(f"{name} is {shown(strength)}; it needs a finite number of at least 0: 0 for no penalty")
 
 
 def diagonal(held: Array) -> csr_array:

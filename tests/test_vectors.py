@@ -354,7 +354,7 @@ def test_the_consumer_in_javascript_passes_right_code_and_names_the_mistake(foun
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ([{"padding": "same"}], ValueError, "padding is 'same'; test vectors need it in numbers"),
+        ([{"padding": "same"}], ValueError, "padding is 'same'; test vectors need numbers"),
         ([{"stride": 0}], ShapeError, "stride is 0; it needs an integer of at least 1"),
     ],
 )

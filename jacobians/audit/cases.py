@@ -266,10 +266,14 @@ class Case(Layer):
         return max(geometry.taps + 1, self.images * geometry.positions, to_image)
 
     def __str__(self) -> str:
-        """Return the sizes and options in words."""
+        """Return the shapes of X, with its axis of images, and F, and the options in words."""
+        return self.text((self.images, *self.geometry.image))
+
+    def text(self, X: Sequence[int]) -> str:
+        """Return the same with another shape for X."""
         g = self.geometry
-        image = "×".join(map(str, g.image if self.images == 1 else (self.images, *g.image)))
-        return f"X {image}, F {'×'.join(map(str, g.filters))}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
+        image, filters = ("×".join(map(str, shape)) for shape in (X, g.filters))
+        return f"X {image}, F {filters}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
 
 
 def _words(

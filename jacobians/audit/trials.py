@@ -190,15 +190,16 @@ def _updated(program: Program, name: str, own: str) -> tuple[Program, str]:
     value = line.partition(" = ")[2]
     if "=1" not in "".join((*program.make[:1], program.pull)) and ", 1" not in program.pull:
         raise CallError(
-            f"backward changes layer{own} and keeps no gradient, so that ∂l/∂{letter} is read off the change, which "
-            "needs the learning rate: give backward or the constructor a parameter lr"
+            f"backward changes layer{own} and keeps no gradient. An audit then computes ∂l/∂{letter} from the "
+            "change, for which "
+            "it needs to set the learning rate: give backward or the constructor a parameter lr"
         )
     make = tuple(f"layer{own} = np.array({value})" if each == line else each for each in program.make)
     dtype = program.asked.options.dtype
     if dtype in {"float16", "bfloat16"}:
         raise CallError(
-            f"backward changes layer{own} and keeps no gradient; in {dtype} the change is rounded, so that ∂l/∂F "
-            "cannot be read off it: audit it in float32 or float64"
+            f"backward changes layer{own} and keeps no gradient. In {dtype} the change is rounded, so that ∂l/∂F "
+            "cannot be computed from it: audit the layer in float32 or float64"
         )
     return dataclasses.replace(program, make=make, updates=True), f"({value} - layer{own})"
 
@@ -206,6 +207,7 @@ def _updated(program: Program, name: str, own: str) -> tuple[Program, str]:
 def _without(name: str, places: Places) -> Program:
     changed = ", ".join(f"{text} {shape}" for text, shape in places) or "nothing"
     raise CallError(
-        f"after backward, ∂l/∂{name[1:]} is nowhere: no attribute that it changed has the shape of the weights; it "
+        f"∂l/∂{name[1:]} was not found after backward: no attribute that backward changed has the shape of the "
+        "weights; it "
         f"returned or changed {changed}"
     )

@@ -78,7 +78,9 @@ class Convolution(ByFormula):
     transforms: ClassVar[bool] = True
     by_function: ClassVar[bool] = False
     legal: ClassVar[str] = "a legal layer"
-    otherwise: ClassVar[str] = ", or say for which it is: --square, --odd, --taps or --one-plane (in Python: where=)"
+    otherwise: ClassVar[str] = (
+        ", or say which layers it is for: --square, --odd, --taps or --one-plane (in Python: where=)"
+    )
     named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
 
     @property
@@ -235,7 +237,7 @@ class Convolution(ByFormula):
             "taps of a plane": ("k·l", math.prod(g.filters[2:])),
             "responses": ("h'·w'", g.positions),
             "taps of a filter": ("d·k·l", g.taps),
-            "left-over rows or columns (a tail)": ("the tail", max(g.tail)),
+            "rows or columns in the tail": ("the tail", max(g.tail)),
         }
         spatial = PLANE if g.spatial_ndim == 2 else SPATIAL
         for k, (axis, size, tap, out, extent, padding) in enumerate(spatial[: g.spatial_ndim]):
