@@ -104,7 +104,7 @@ def singular_values(
     whole = math.prod(A.shape) <= DENSE_ENTRIES or k == min(A.shape)
     if whole:
         check_bytes(f"the decomposition of a matrix of shape {A.shape}", 3 * math.prod(A.shape) * 8, cure)
-        U, values, V = np.linalg.svd(A @ np.eye(A.shape[1], dtype=A.dtype), full_matrices=False)
+        U, values, V = np.linalg.svd(_dense(A), full_matrices=False)
     else:
         check_bytes(f"{k} singular vectors of a matrix of shape {A.shape}", 4 * k * sum(A.shape) * 8, cure)
         U, values, V = svds(A, k, tol=accuracy, rng=np.random.default_rng(seed_of(seed)))
@@ -207,6 +207,12 @@ def _operator(layer: object) -> LinearOperator:
     if isinstance(A, LayerOperator) and A.dtype not in (np.float32, np.float64):
         return layer_operator(A.operand.astype(np.float64), A.geometry)
     return A
+
+
+def _dense(A: LinearOperator) -> Array:
+    """Multiply by the basis of the smaller side."""
+    rows, columns = A.shape
+    return A @ np.eye(columns, dtype=A.dtype) if columns <= rows else (A.T @ np.eye(rows, dtype=A.dtype)).T
 
 
 def _with_errors(A: LinearOperator, U: Array, values: Array, V: Array) -> list[SingularValue]:

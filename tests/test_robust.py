@@ -683,7 +683,7 @@ def test_little_memory_is_told_of_in_one_line():
     command = ["bash", "-c", f'ulimit -v {3 << 20}; exec "$@"', "-", sys.executable, "-c", code, "build"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"jacobians: a matrix of shape .* GiB but may take [0-2]\.\d* GiB; build .*\n", done.stderr)
+    assert re.fullmatch(r"jacobians: a matrix of shape .* GiB but may take [0-2]\.\d* GiB; multiply .*\n", done.stderr)
 
 
 def test_memory_that_runs_out_unforeseen_is_told_of_in_one_line():
