@@ -532,9 +532,9 @@ CIRCUMSTANCES = {
     "d ≠ n": lambda X, F, S: len(F) != X.shape[1],
     "N ≠ n": lambda X, F, S: len(F) != len(X),
     "there are several taps of a plane": lambda X, F, S: F[0, 0].size > 1,
-    "k·l = 1, of taps of a plane": lambda X, F, S: F[0, 0].size == 1,
+    "the number of taps of a plane (k·l) is 1": lambda X, F, S: F[0, 0].size == 1,
     "there are several responses": lambda X, F, S: S[0, 0].size > 1,
-    "h'·w' = 1, of responses": lambda X, F, S: S[0, 0].size == 1,
+    "the number of responses (h'·w') is 1": lambda X, F, S: S[0, 0].size == 1,
     "there are 9 columns of responses or more": lambda X, F, S: S.shape[3] >= 9,
     "k > l": lambda X, F, S: F.shape[2] > F.shape[3],
 }
