@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from jacobians import _interrupt  # noqa: F401  # before all that takes time
+from jacobians._version import __version__ as __version__
 from jacobians.audit import (
     AuditReport,
     audit,
@@ -22,7 +23,7 @@ from jacobians.matrices import (
     jacobian_wrt_image,
     stack_matrix,
 )
-from jacobians.verify import Report, verify
+from jacobians.verify import NetworkReport, Report, verify, verify_network
 
 __all__ = [
     "AuditError",
@@ -30,6 +31,7 @@ __all__ = [
     "CallError",
     "DtypeError",
     "Geometry",
+    "NetworkReport",
     "Report",
     "ShapeError",
     "TooLargeError",
@@ -50,9 +52,9 @@ __all__ = [
     "rot180",
     "stack_matrix",
     "verify",
+    "verify_network",
     "zero_pad",
 ]
-__version__ = "0.1.0"
 
 # Loaded when they are first asked for: they need sympy or matplotlib, which take longer to load than everything else.
 _LATER = (

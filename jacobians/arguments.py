@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -15,6 +16,7 @@ from jacobians.errors import DtypeError, ShapeError, nearest
 
 __all__ = [
     "any_dtype",
+    "bytes_of",
     "dtype_name",
     "entries",
     "flag",
@@ -31,6 +33,8 @@ __all__ = [
 NUMERIC_KINDS = "iuf"
 # Characters of a value in a message.
 MOST_SHOWN = 120
+# Of memory.
+UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
 def shown(value: object) -> str:
@@ -174,6 +178,40 @@ def integer(name: str, value: object, *, least: int | None = None, most: int | N
     if (least is not None and number < least) or (most is not None and number > most):
         raise ShapeError(f"{name} is {number}; it needs {needs}")
     return number
+
+
+def bytes_of(name: str, value: object) -> int:
+    """Return an amount of memory in bytes.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : int or str
+        Bytes, or a number with a unit: ``"4GiB"``, ``"512 MB"``.
+
+    Returns
+    -------
+    int
+        Bytes, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> bytes_of("memory", "1.5GiB"), bytes_of("memory", "512 MB"), bytes_of("memory", 4096)
+    (1610612736, 512000000, 4096)
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    said = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?b)", value.strip().casefold()) if isinstance(value, str) else None
+    amount = int(float(said[1]) * UNITS[said[2]]) if said else 0
+    if not amount:
+        raise ValueError(f"{name} is {shown(value)}; it needs a number with a unit, such as 4GiB or 512MB")
+    return amount
 
 
 def flag(name: str, value: object) -> bool:

@@ -5,6 +5,7 @@ It is the only place that prints.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -28,7 +29,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jacobians import files, signs, workers
-from jacobians.errors import CallError, DtypeError, Interrupted, ShapeError, nearest
+from jacobians.arguments import bytes_of
+from jacobians.errors import CallError, DtypeError, Interrupted, ShapeError, StoppedError, nearest
 from jacobians.geometry import Geometry
 
 __all__ = ["app", "main"]
@@ -38,6 +40,8 @@ HOLDS, FAILS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 MOST_JOBS, MOST_AXES = 16, 3
 # Seconds for one call of code that somebody else has written.
 TIMEOUT = 60.0
+# Seconds for a cluster to answer, and as many for its workers.
+ANSWER = 4.0
 
 
 class _Commands(typer.core.TyperGroup):
@@ -140,9 +144,9 @@ def _json(file: Path | None, record: dict[str, Any]) -> Output:
     return "--json", file, json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
-def _end(status: int, say: Callable[[], None], *outputs: Output) -> None:
+def _end(status: int, say: Callable[[], None], *outputs: Output, stopped: str = "") -> None:
     """Say what was found out, then write the files, whatever becomes of either, and end with the status."""
-    lost: list[str] = []
+    lost = [stopped] if stopped else []
     try:
         say()
         print(end="", flush=True)
@@ -238,6 +242,36 @@ def verify(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of processes; by default one for each core.", show_default=False)
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Share the work out to the Dask cluster whose scheduler is there."),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.onnx",
+            help="Verify every convolution of a network at true size instead: vgg-16, resnet-50 …, or an ONNX file.",
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="DxHxW", help="With --network: shape of its input, if it is not what the model says."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="With --network: what each process may take for a block, such as 512MiB; 1GiB by default.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --network: write a line to FILE for every block that is done; go on from it if it is there.",
+            dir_okay=False,
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the record to FILE as JSON.", dir_okay=False)
     ] = None,
@@ -246,48 +280,79 @@ def verify(
 
     They are the equations of one lecture on convolution layers. The table that is printed has all of them.
 
+    With --network, the explicit matrices of every convolution of a network are built at true size, in blocks, and held
+    against the convolution forms: S, ∂l/∂F, ∂l/∂X and ∂l/∂b, exactly.
+
     The exit status is 0 if all hold, 1 if one does not, 2 if the arguments cannot be used or a file cannot be written,
     and 130 after Ctrl-C. Ctrl-C prints what was checked until then; the JSON record then has ok = false and says how
     much is left.
 
     Examples: `jacobians verify --quick`, `jacobians verify --only L18,L20 --seed 7`,
-    `jacobians verify --json record.json`
+    `jacobians verify --json record.json`, `jacobians verify --network vgg-16 --resume vgg.jsonl`
     """
     import jacobians
+    from jacobians.verify import MEMORY, verify_network
 
-    _check_outputs(("--json", json_file))
-    only = None if identities is None else [name.strip() for name in identities.split(",")]
+    _check_outputs(("--json", json_file), ("--resume", resume))
+    of_equations = {"--full": full, "--quick": quick, "--only": identities}
+    of_network = {"--image": image, "--memory": memory, "--resume": resume}
+    for option, given in (of_equations if network else of_network).items():
+        if given:
+            _refuse(f"{option} is for a run {'without' if network else 'with'} --network; leave it out")
     if full and quick:
         _refuse("--full and --quick are both given; choose one of them")
+    if dask and jobs:
+        _refuse("--jobs and --dask are both given; a cluster has as many processes as it was started with")
     cores = os.cpu_count() or 1
     if jobs is not None and jobs > MOST_JOBS * cores:
         _refuse(f"--jobs is {jobs}; it needs at most {MOST_JOBS * cores}, as there are {cores} cores")
+    amount = MEMORY if memory is None else bytes_of("--memory", memory)
+    shape = None if image is None else _sizes("--image", image)
     out = Console(highlight=False)
 
     def checked() -> Any:
-        with _executor(jobs or cores) as executor, _progress("checking layers") as progress:
-            return jacobians.verify(
-                identities=only, seed=seed, executor=executor, full=full, quick=quick, progress=progress
-            )
+        with (
+            _dask(dask) if dask else _executor(jobs or cores) as executor,
+            _progress("checking layers") as progress,
+        ):
+            run: dict[str, Any] = {"seed": seed, "executor": executor, "progress": progress}
+            if network:
+                return verify_network(network, shape, memory=amount, resume=resume, **run)
+            only = None if identities is None else [name.strip() for name in identities.split(",")]
+            return jacobians.verify(identities=only, full=full, quick=quick, **run)
 
+    stopped = ""
     try:
         report, status = _until_interrupted(checked)
+    except StoppedError as stop:
+        report, stopped = stop.report, _as_options(str(stop))
+        status = FAILS if report.stories else UNUSABLE
     except ValueError as error:
-        _refuse(str(error).replace("identities", "--only", 1))
+        _refuse(_as_options(str(error)))
     coloured = out.is_terminal and not _terminal.ascii_alone
     say = functools.partial(_print_report, out, report) if coloured else functools.partial(_print, report)
-    _end(status, say, _json(json_file, report.to_dict()))
+    _end(status, say, _json(json_file, report.to_dict()), stopped=stopped)
+
+
+# What the command line calls the arguments that a message may begin with.
+ARGUMENTS = {"identities": "--only", "resume": "--resume", "model": "--network", "image": "--image"}
+
+
+def _as_options(message: str) -> str:
+    """Name options in a message as the command line does."""
+    name, space, rest = message.partition(" ")
+    return ARGUMENTS.get(name, name) + space + rest
 
 
 def _print_report(out: Console, report: Any) -> None:
-    from jacobians.verify.report import LEGEND, table
+    from jacobians.verify.report import table
 
     out.print(table(report))
-    out.print(f"\n{LEGEND}", markup=False, style="dim")
-    for row in report.rows:
-        if row.failure:
-            out.print(f"[bold red]✗ {row.id} does not hold:[/] ", end="")
-            out.print(f"{row.formula}\n{row.failure}\n", markup=False)
+    out.print(f"\n{report.legend}", markup=False, style="dim")
+    for told in report.stories:
+        first, _, rest = told.partition("\n")
+        out.print(first, markup=False, style="bold red")
+        out.print(f"{rest}\n", markup=False)
     out.print(report.conclusion, markup=False, style="bold" if report.ok else "bold red")
 
 
@@ -298,6 +363,25 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
         return
     with workers.Pool(jobs, _print_bytes) as executor:
         yield executor
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Executor]:
+    """Connect to a cluster, which puts its tasks to other workers where one dies."""
+    try:
+        from distributed import Client
+        from distributed.comm import get_address_host_port
+    except ModuleNotFoundError:
+        _refuse("--dask needs distributed, which is not installed: pip install 'jacobians[dask]'")
+    with contextlib.ExitStack() as stack:
+        try:
+            get_address_host_port(address)  # before there is a client that no one could close
+            client = stack.enter_context(Client(address, timeout=ANSWER, set_as_default=False))
+            client.wait_for_workers(1, timeout=ANSWER)
+        except (OSError, ValueError, TypeError) as error:
+            why = "no worker is there" if isinstance(error, TimeoutError) and "workers" in str(error) else str(error)
+            _refuse(f"--dask is {address}, which does not answer: {why}")
+        yield client.get_executor()
 
 
 def _print_bytes(printed: bytes) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "DtypeError",
     "Interrupted",
     "ShapeError",
+    "StoppedError",
     "TooLargeError",
     "VerificationError",
     "nearest",
@@ -42,6 +43,14 @@ class CallError(TypeError):
 
 class Interrupted(KeyboardInterrupt):
     """A Ctrl-C while something was checked; its `report` is of what was found out until then."""
+
+    def __init__(self, message: str, report: Any) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class StoppedError(RuntimeError):
+    """An end before all was checked, such as on a full disk; its `report` is of what was found out until then."""
 
     def __init__(self, message: str, report: Any) -> None:
         super().__init__(message)

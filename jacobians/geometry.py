@@ -531,10 +531,11 @@ class Geometry(notebook.Shown):
 
     def __repr__(self) -> str:
         """Return the shortest call that makes this geometry."""
-        return f"Geometry({', '.join([str(self.image), str(self.filters), *self._options])})"
+        return f"Geometry({', '.join([str(self.image), str(self.filters), *self.options])})"
 
     @property
-    def _options(self) -> list[str]:
+    def options(self) -> list[str]:
+        """What of stride, padding, dilation and groups is not the default, as the call writes it."""
         options = []
         if set(self.stride) != {1}:
             options.append(f"stride={_shortest(self.stride)}")
@@ -559,9 +560,7 @@ class Geometry(notebook.Shown):
             "∂vec(S)/∂vec(X)": (self.filters[0] * t, self.pixels),
         }
         rows = [(name, " × ".join(map(str, shape))) for name, shape in shapes.items()]
-        return notebook.table(
-            ("", "shape"), [*rows, *([("options", ", ".join(self._options))] if self._options else [])]
-        )
+        return notebook.table(("", "shape"), [*rows, *([("options", ", ".join(self.options))] if self.options else [])])
 
     def _shortest_padding(self) -> str:
         if all(before == after for before, after in self.padding):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jacobians.errors import TooLargeError
 
-__all__ = ["available", "check_bytes", "check_entries", "check_int64"]
+__all__ = ["amount", "available", "check_bytes", "check_entries", "check_int64"]
 
 # Below this size a look at the machine's free memory costs more than it saves.
 UNCHECKED_BYTES = 1 << 20
@@ -88,6 +88,28 @@ def check_int64(what: str, bound: int) -> None:
             f"{what} may reach {bound}, above 2⁶³ − 1, the largest number of int64; make the integers smaller, or use "
             "float64"
         )
+
+
+def amount(size: float) -> str:
+    """Write bytes with a unit.
+
+    Parameters
+    ----------
+    size : float
+        Bytes.
+
+    Returns
+    -------
+    str
+        In MiB, or in GiB from 1 GiB on.
+
+    Examples
+    --------
+    >>> amount(4.5e6), amount(3 << 30)
+    ('4.29 MiB', '3 GiB')
+    """
+    unit, name = (2**30, "GiB") if size >= 2**30 else (2**20, "MiB")
+    return f"{size / unit:.3g} {name}"
 
 
 def available() -> int:

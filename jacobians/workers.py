@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -23,12 +25,14 @@ from typing import Any
 if sys.platform == "linux":
     import fcntl
 
-__all__ = ["Pool", "Worker"]
+__all__ = ["Pool", "Worker", "completed"]
 
 SPAWN = multiprocessing.get_context("spawn")
 # Seconds between two looks at whether a process that does not answer is there at all, and for its last words.
 LOOK, LAST_WORDS = 1.0, 1.0
 READ = 4096
+# How often a piece of work is tried whose process dies: it may be at fault itself.
+TRIES = 3
 # What keeps the linear algebra of a process that starts from taking the cores of the others.
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"
 
@@ -76,39 +80,110 @@ class Worker:
 
 
 class Pool(Executor):
-    """Processes of one thread for pieces of work, which end at once where the pool is left, by an exception, too."""
+    """Processes of one thread for pieces of work, which end at once where the pool is left, by an exception, too.
+
+    A process that dies costs its piece of work another try, in a new process.
+    """
 
     def __init__(self, jobs: int, output: Callable[[bytes], None]) -> None:
+        self._output = output
+        self._pieces: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._lock, self._ended = threading.Lock(), False
         with _one_thread():
             self._workers = [Worker(_work, output=output) for _ in range(jobs)]
+        self._threads = [threading.Thread(target=self._serve, args=(place,), daemon=True) for place in range(jobs)]
+        for thread in self._threads:
+            thread.start()
 
-    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **_: Any) -> Iterator[Any]:
-        """Call a function in the processes; yield what it returns in the order of what it is given."""
-        pieces = enumerate(zip(*iterables, strict=False))
-        idle, busy = list(self._workers), dict[Worker, int]()
-        results, expected = dict[int, Any](), 0
-        while True:
-            while idle and (piece := next(pieces, None)):
-                number, given = piece
-                busy[idle[-1]] = number
-                idle.pop().send((fn, given))
-            if not busy:
-                return
-            done = multiprocessing.connection.wait([worker.connection for worker in busy])
-            for worker in [each for each in busy if each.connection in done]:
-                results[busy.pop(worker)] = worker.receive(None)
-                idle.append(worker)
-            while expected in results:
-                error, result = results.pop(expected)
-                expected += 1
-                if error is not None:
-                    raise error
-                yield result
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function in one of the processes."""
+        if self._ended:
+            raise RuntimeError("the processes have ended, and take no more work")
+        future: Future[Any] = Future()
+        self._pieces.put((future, functools.partial(fn, *args, **kwargs)))
+        return future
 
     def shutdown(self, *_: Any, **__: Any) -> None:
-        """End the processes."""
-        for worker in self._workers:
-            worker.end()
+        """End the processes; what they have not done yet fails."""
+        with self._lock:
+            self._ended = True
+            for worker in self._workers:
+                worker.end()
+        for _thread in self._threads:
+            self._pieces.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, place: int) -> None:
+        """Give the pieces of work to the process at one place, one after the other."""
+        while piece := self._pieces.get():
+            future, task = piece
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                error, result = self._answer(place, task)
+            except Exception as lost:  # such as what cannot be sent to another process
+                error, result = lost, None
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def _answer(self, place: int, task: Callable[[], Any]) -> tuple[Exception | None, Any]:
+        for _ in range(TRIES):
+            try:
+                self._workers[place].send(task)
+                answer: tuple[Exception | None, Any] = self._workers[place].receive(None)
+            except (EOFError, ConnectionError):
+                self._replace(place)
+            else:
+                return answer
+        raise BrokenExecutor(
+            f"a process ended at each of {TRIES} tries of one piece of work, as where the memory is used up"
+        )
+
+    def _replace(self, place: int) -> None:
+        with self._lock:
+            if self._ended:
+                raise BrokenExecutor("the processes were ended before all work was done")
+            self._workers[place].end()
+            with _one_thread():
+                self._workers[place] = Worker(_work, output=self._output)
+
+
+def completed(
+    executor: Executor | None, function: Callable[[Any], Any], pieces: Sequence[Any]
+) -> Iterator[tuple[int, Any]]:
+    """Call a function for each of some pieces of work, in whichever order an executor does them.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor or None
+        Runs the calls; None makes them here.
+    function : callable
+        Of one piece.
+    pieces : sequence
+        What it is called with.
+
+    Yields
+    ------
+    number : int
+        Of the piece.
+    result : object
+        What the function returned, as soon as it is known.
+    """
+    if executor is None:
+        yield from enumerate(map(function, pieces))
+        return
+    numbers: dict[Future[Any], int] = {}
+    try:
+        for number, piece in enumerate(pieces):
+            numbers[executor.submit(function, piece)] = number
+        for future in as_completed(numbers):
+            yield numbers[future], future.result()
+    finally:
+        for future in numbers:
+            future.cancel()
 
 
 # Those that may still run; multiprocessing only asks them to end, and then waits for them.
@@ -203,9 +278,9 @@ def _serve(prints: Connection, target: Callable[..., None], *args: Any) -> None:
 def _work(connection: Connection) -> None:
     with contextlib.suppress(EOFError):
         while True:
-            function, given = connection.recv()
+            task = connection.recv()
             try:
-                answer: tuple[Any, Any] = None, function(*given)
+                answer: tuple[Any, Any] = None, task()
             except Exception as error:  # it is raised where the result is waited for
                 error.add_note(traceback.format_exc())
                 answer = error, None

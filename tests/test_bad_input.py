@@ -778,6 +778,7 @@ FUNCTIONS = {
     jacobians.image_matrix: {"X": X_TINY, "geometry": TINY, "group": 0, "rows": None, "max_bytes": None},
     jacobians.stack_matrix: {"i": 0, "geometry": TINY, "dtype": "float64"},
     jacobians.verify: {"geometries": [TINY], "identities": ["L21"], "seed": 0, "full": False, "executor": None},
+    jacobians.verify_network: {"network": {"conv": TINY}, "seed": 0, "executor": None, "memory": 2**30},
     jacobians.audit_relu: {"backward": relu_backward, "dtype": "float64", "seed": 0},
     TINY.axis_reach: {"axis": 0, "positions": range(1)},
     TINY.axis_entries: {"axis": 0, "positions": range(1)},

@@ -12,12 +12,14 @@ from jacobians import notebook
 from jacobians.errors import VerificationError
 from jacobians.geometry import Geometry
 
-__all__ = ["KINDS", "Evidence", "Failure", "Outcome", "Report", "Row", "table"]
+__all__ = ["KINDS", "Evidence", "Failure", "LayerRow", "NetworkReport", "Outcome", "Report", "Row", "table"]
 
 Evidence = Literal["symbolic", "every size", "exact", "bound"]
 KINDS = ("symbolic", "every size", "exact", "bound")
 HEADER = ("id", "equation", *KINDS, "worst", "verdict")
-WIDTH = 80
+WIDTH, WIDE = 80, 100
+SIGNS = {"holds": "✓ ", "FAILS": "✗ "}
+STYLES = {"holds": "green", "FAILS": "bold red"}
 LEGEND = """\
 symbolic    comparisons of polynomials, which hold for all real numbers
 every size  strides, dilations and groups at which a proof covers all sizes
@@ -234,16 +236,21 @@ class Report(notebook.Shown):
 
     def __str__(self) -> str:
         """Return the table, what its columns count, the failures, and last what the whole is worth."""
-        return "\n".join([_text(table(self)), LEGEND, *(f"{told}\n" for told in self._failures), self.conclusion])
+        return "\n".join([_text(table(self)), self.legend, *(f"{told}\n" for told in self.stories), self.conclusion])
 
     def _repr_html_(self) -> str:
-        signs = {"holds": "✓ ", "FAILS": "✗ "}
-        rows = [[*_cells(row, can_prove=self.can_prove), signs.get(row.verdict, "") + row.verdict] for row in self.rows]
-        stories = [*self._failures, ("✓ " if self.ok else "✗ ") + self.conclusion]
+        rows = [[*_cells(row, can_prove=self.can_prove), SIGNS.get(row.verdict, "") + row.verdict] for row in self.rows]
+        stories = [*self.stories, ("✓ " if self.ok else "✗ ") + self.conclusion]
         return notebook.table(HEADER, rows) + "".join(map(notebook.story, stories))
 
     @property
-    def _failures(self) -> list[str]:
+    def legend(self) -> str:
+        """What the columns of the table count."""
+        return LEGEND
+
+    @property
+    def stories(self) -> list[str]:
+        """What is wrong, in some lines for each failure."""
         return [f"✗ {row.id} does not hold: {row.formula}\n{row.failure}" for row in self.rows if row.failure]
 
     @property
@@ -283,17 +290,217 @@ class Report(notebook.Shown):
         return " ".join(said)
 
 
-def table(report: Report) -> Any:
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
+    """What is known of one layer at true size.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The layers that have this geometry: they are one statement.
+    geometry : Geometry
+        Their shapes and options.
+    nonzeros : int
+        Of ∂vec(S)/∂vec(X), whose every entry is part of a product that was compared.
+    counts : dict of str to int
+        Arrays compared by ``==``, by what they are: S, ∂l/∂F, ∂l/∂X, ∂l/∂b.
+    done, blocks : int
+        Blocks of work that were checked, of how many.
+    failures : tuple of Failure
+        For each of S, ∂l/∂F, ∂l/∂X, ∂l/∂b that does not hold, where it fails first.
+    """
+
+    names: tuple[str, ...]
+    geometry: Geometry
+    nonzeros: int
+    counts: dict[str, int]
+    done: int
+    blocks: int
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Name of the first of the layers, and how many more there are."""
+        first, *more = self.names
+        return f"{first} and {len(more)} more" if more else first
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of it was checked and holds."""
+        return not self.failures and self.done == self.blocks > 0
+
+    @property
+    def verdict(self) -> str:
+        """Holds, FAILS, how much of it was checked, or not checked."""
+        if self.failures or self.ok:
+            return "FAILS" if self.failures else "holds"
+        return f"{self.done} of {self.blocks} blocks" if self.done else "not checked"
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkReport(notebook.Shown):
+    """The record of a verification of layers at true size.
+
+    Attributes
+    ----------
+    rows : tuple of LayerRow
+        One per geometry, in the network's order.
+    seed : int
+        Of the draws.
+    layers : int
+        How many layers the network has; some may have the same geometry.
+    miss : Fraction
+        Bound of the probability that wrong multilinear forms, or wrong matrices, pass all comparisons.
+    """
+
+    rows: tuple[LayerRow, ...]
+    seed: int
+    layers: int
+    miss: Fraction
+
+    @property
+    def ok(self) -> bool:
+        """Whether every layer was checked and holds, and there was one; for reading. Use `check` to act on it."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    @property
+    def left(self) -> int:
+        """Blocks of work that were not done."""
+        return sum(row.blocks - row.done for row in self.rows)
+
+    def check(self) -> NetworkReport:
+        """Raise if anything does not hold.
+
+        Returns
+        -------
+        NetworkReport
+            This report, if every layer was checked and holds.
+
+        Raises
+        ------
+        VerificationError
+            With the whole text otherwise.
+        """
+        if not self.ok:
+            raise VerificationError(str(self))
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, for machines.
+
+        Returns
+        -------
+        dict
+            ``ok``, ``seed``, ``log2_miss_probability`` (None where nothing was compared), ``left`` and ``layers``: per
+            geometry ``names``, ``geometry``, ``verdict``, ``nonzeros``, ``counts``, ``blocks``, ``done`` and
+            ``failures``.
+        """
+        return {
+            "ok": self.ok,
+            "seed": self.seed,
+            "log2_miss_probability": _log2(self.miss) if self.miss else None,
+            "left": self.left,
+            "layers": [
+                {
+                    "names": list(row.names),
+                    "geometry": repr(row.geometry),
+                    "verdict": row.verdict,
+                    "nonzeros": row.nonzeros,
+                    "counts": row.counts,
+                    "blocks": row.blocks,
+                    "done": row.done,
+                    "failures": [{**dataclasses.asdict(each), "geometry": repr(row.geometry)} for each in row.failures],
+                }
+                for row in self.rows
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the table, the failures, and last what the whole is worth."""
+        return "\n".join(
+            [_text(table(self), WIDE), self.legend, *(f"{told}\n" for told in self.stories), self.conclusion]
+        )
+
+    def _repr_html_(self) -> str:
+        stories = [*self.stories, ("✓ " if self.ok else "✗ ") + self.conclusion]
+        rows = [[*cells[:-1], SIGNS.get(cells[-1], "") + cells[-1]] for cells in map(_layer_cells, self.rows)]
+        return notebook.table(LAYER_HEADER, rows) + "".join(map(notebook.story, stories))
+
+    @property
+    def legend(self) -> str:
+        """What the columns of the table count."""
+        return LAYER_LEGEND
+
+    @property
+    def stories(self) -> list[str]:
+        """What is wrong, in some lines for each failure."""
+        return [f"✗ {row.id} does not hold\n{failure}" for row in self.rows for failure in row.failures]
+
+    @property
+    def conclusion(self) -> str:
+        """The last sentences."""
+        failed = [row.id for row in self.rows if row.failures]
+        if not self.rows:
+            return "Nothing was checked: there is no convolution layer."
+        if failed:
+            said = f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
+        else:
+            said = self._held
+        return f"Ended early, with {self.left} blocks not done. So far: {said}" if self.left else said
+
+    @property
+    def _held(self) -> str:
+        held = [row for row in self.rows if row.ok]
+        if not held:
+            return "no layer was checked completely."
+        counted = "1 geometry holds" if len(held) == 1 else f"{len(held)} geometries hold"
+        compared = sum(sum(row.counts.values()) for row in held)
+        of = "1 layer" if self.layers == 1 else f"{self.layers} layers"
+        built = f"{sum(row.nonzeros for row in held):.3g} nonzeros"
+        return (
+            f"{counted} at true size, of {of}: {built}, and {compared} comparisons by == of S, ∂l/∂F, "
+            f"∂l/∂X and ∂l/∂b (seed {self.seed}). "
+            "The probability that a wrong form or matrix passed every comparison is at most "
+            f"2^{math.ceil(_log2(self.miss))}, if what was run computes multilinear forms."
+        )
+
+
+LAYER_LEGEND = """\
+nonzeros  of ∂vec(S)/∂vec(X), all of them built and multiplied
+"""
+LAYER_HEADER = ("layer", "image", "filters", "options", "nonzeros", "verdict")
+
+
+def _layer_cells(row: LayerRow) -> list[str]:
+    sizes = ["×".join(map(str, shape)) for shape in (row.geometry.image, row.geometry.filters)]
+    return [row.id, *sizes, ", ".join(row.geometry.options) or "–", f"{row.nonzeros:.2e}", row.verdict]
+
+
+def _layer_table(report: NetworkReport) -> Any:
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in LAYER_HEADER:
+        grid.add_column(header, justify="right" if header == "nonzeros" else "left", overflow="fold")
+    for row in report.rows:
+        *cells, verdict = _layer_cells(row)
+        grid.add_row(*cells, f"[{STYLES.get(verdict, 'yellow')}]{verdict}[/]")
+    return grid
+
+
+def table(report: Report | NetworkReport) -> Any:
     """Return the report's table for `rich`, which the command line prints in colour; long equations are wrapped."""
     from rich.table import Table
 
+    if isinstance(report, NetworkReport):
+        return _layer_table(report)
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in HEADER:
         numbers = header in {*KINDS, "worst"}
         width = max(map(len, header.split())) if numbers else None
         grid.add_column(header, justify="right" if numbers else "left", min_width=width, max_width=width)
     for row in report.rows:
-        style = {"holds": "green", "FAILS": "bold red"}.get(row.verdict, "yellow")
+        style = STYLES.get(row.verdict, "yellow")
         grid.add_row(*_cells(row, can_prove=report.can_prove), f"[{style}]{row.verdict}[/]")
     return grid
 
@@ -304,12 +511,12 @@ def _cells(row: Row, *, can_prove: bool) -> list[str]:
     return [row.id, row.formula, *counts, "–" if row.worst is None else _share(row.worst)]
 
 
-def _text(renderable: Any) -> str:
+def _text(renderable: Any, width: int = WIDTH) -> str:
     from io import StringIO
 
     from rich.console import Console
 
-    page = Console(file=StringIO(), width=WIDTH, color_system=None, highlight=False)
+    page = Console(file=StringIO(), width=width, color_system=None, highlight=False)
     page.print(renderable)
     printed: str = page.file.getvalue()  # type: ignore[attr-defined]  # the file is the StringIO above
     return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
