@@ -332,6 +332,8 @@ def _plain(X: npt.ArrayLike, F: npt.ArrayLike) -> Geometry:
 
 
 def _pad(X: Array, geometry: Geometry) -> Array:
+    if not any(map(any, geometry.padding)):
+        return X
     _check_memory("the padded image", (len(X), *geometry.padded), X.dtype)
     return np.pad(X, ((0, 0), *geometry.padding))
 

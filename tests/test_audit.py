@@ -229,6 +229,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize(("forward", "backward", "said", "numbers"), WRONG, ids=[row[2] for row in WRONG])
 def test_wrong_code_is_found_on_a_case_with_few_numbers(forward, backward, said, numbers) -> None:
     report = audit(forward, backward)

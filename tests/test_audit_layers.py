@@ -351,6 +351,7 @@ WRONG_SCORES = {
 }
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("title", WRONG_SCORES)
 def test_wrong_scores_are_found(title):
     report = audit_fully_connected(WRONG_SCORES[title], seed=3)
@@ -446,6 +447,7 @@ GRADIENTS = [
 ]
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize(("at", "title", "change"), GRADIENTS, ids=[f"{at} {title}" for at, title, _ in GRADIENTS])
 def test_wrong_gradients_are_found(at, title, change):
     report = audit_fully_connected(None, spoiled(at, change), seed=5)
@@ -461,6 +463,7 @@ def test_products_that_do_not_fit_together_are_named_where_they_do():
     assert first_line(report).startswith("✗ ∂l/∂H has shape (1, 1), not (1, 1, 1, 1)")
 
 
+@pytest.mark.usefixtures("unread")
 def test_w_transposed_in_the_gradient_of_h():
     def transposed(W, H, g):
         return (g @ W.T).reshape(H.shape) if W.shape[0] == W.shape[1] else (g @ W).reshape(H.shape)
