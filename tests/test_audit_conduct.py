@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from jacobians import Geometry, ShapeError, audit
 from jacobians.audit.layouts import with_layout
-from tests.convolutions import Fft, Im2col, Layer
+from tests.convolutions import Im2col, Layer
 
 PLAIN = Im2col()
 
@@ -286,12 +286,6 @@ def test_real_numbers_of_right_code_are_within_the_bound(dtype, seed):
     layer = (Layer if dtype == "bfloat16" else Im2col)(**options)
     few = [Geometry((4, 9, 11), (3, 4, 3, 2), **options), Geometry((2, 5, 7), (2, 2, 2, 3), **options)]
     assert audit(layer.forward, layer.backward, dtype=dtype, seed=seed, geometries=few, **options).ok
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_an_fft_in_a_wider_dtype_is_right_at_all_layers(dtype):
-    layer = Fft()
-    assert audit(layer.forward, layer.backward, dtype=dtype).ok
 
 
 def winograd(X, F):
