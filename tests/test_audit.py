@@ -754,6 +754,7 @@ def test_state() -> None:
     assert [finding.title for finding in audit(reused).findings] == ["is overwritten by a later call"]
 
 
+@pytest.mark.usefixtures("unread")
 def test_what_the_first_numbers_happen_to_miss_is_no_state() -> None:
     """One filter's tap is added twice: half precision misses that at one layer more often than not."""
 

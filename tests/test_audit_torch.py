@@ -108,8 +108,7 @@ def test_conv2d_is_right_at_all_layers(dtype):
     assert report.notes == ()
 
 
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("ndim", "bias"), [(1, True), (2, False), (2, True), (3, False)])
 def test_a_module_is_audited_with_any_shapes_and_not_changed(ndim, bias):
     options = {"stride": 2, "padding": 1, "groups": 2}
     module = MODULES[ndim](2, 4, 3, bias=bias, **options)
