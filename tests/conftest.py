@@ -1,11 +1,34 @@
-"""Hypothesis profiles; HYPOTHESIS_PROFILE=ci or =thorough searches longer. One thread for each library's small sums."""
+"""Hypothesis profiles; HYPOTHESIS_PROFILE=ci or =thorough searches longer. What makes thousands of small tests fast."""
 
+import gc
 import os
+
+import pytest
 
 # Read when NumPy and PyTorch are loaded. On layers as small as these, threads only wait for each other.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+# JAX compiles for every shape, of which each is called a few times.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+from jacobians.audit.formulas import ByFormula  # noqa: E402
 from jacobians.testing import register_profiles  # noqa: E402
 
 register_profiles()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Keep the garbage collector away from what is loaded here, which stays to the end."""
+    gc.disable()
+    found = yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return found
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Let audits read no formulas, which takes most of their time, where the fact is that wrong code is found."""
+    monkeypatch.setattr(ByFormula, "explain", lambda *_: None)

@@ -1,11 +1,15 @@
 """Geometries and arrays for the tests that need the same ones each time: awkward on purpose, with distinct entries."""
 
 import math
+import os
 from itertools import product
 
 import numpy as np
 
 from jacobians import Geometry
+
+# Of audits of right code, none of which may find anything; `make sweep` takes more for convolutions.
+SEEDS = range(100 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 30)
 
 
 def distinct(shape, *, start=-5, dtype=np.int64):

@@ -25,6 +25,7 @@ from jacobians.evidence import exact
 from jacobians.testing import assert_convolution, option_pairs
 from tests import crashing
 from tests.convolutions import Fft, Layer
+from tests.strategies import SEEDS
 
 PLAIN = Layer()
 STRIDED = {"stride": (2, 3), "padding": ((1, 2), (0, 1))}
@@ -37,8 +38,9 @@ def first_line(report) -> str:
 # right code passes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", option_pairs(), ids=str)
-def test_a_right_convolution_passes_with_every_pair_of_options(options) -> None:
+# Each stride with each padding, and every other one with groups.
+@pytest.mark.parametrize("options", [option_pairs()[2 * at + at % 2] for at in range(9)], ids=str)
+def test_a_right_convolution_passes_at_all_layers_with_every_option(options) -> None:
     layer = Layer(**options)
     report = audit(layer.forward, layer.backward, **options, seed=11)
     assert report.check().findings == ()
@@ -47,8 +49,8 @@ def test_a_right_convolution_passes_with_every_pair_of_options(options) -> None:
     assert report.notes == ()
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_no_false_alarm_with_a_hundred_seeds(seed) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_false_alarm_with_many_seeds(seed) -> None:
     options = option_pairs()[seed % 18]
     layer, few = Layer(**options), [Geometry((2, 6, 5), (2, 2 // options["groups"], 2, 2), **options)]
     assert audit(layer.forward, layer.backward, **options, seed=seed, geometries=few).ok
@@ -80,10 +82,10 @@ def by_fft(X, F):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_the_fft_is_inexact_and_passes_within_the_bound(dtype) -> None:
-    report = audit(by_fft, dtype=dtype)
+    layer = Fft()
+    report = audit(layer.forward, layer.backward, dtype=dtype)
     assert report.ok
-    (note,) = report.notes
-    assert note.startswith("S is inexact on integers but within the rounding bound")
+    assert any(note.startswith("S is inexact on integers but within the rounding bound") for note in report.notes)
     assert report.log2_miss < -20
 
 
@@ -108,11 +110,11 @@ def by_winograd(X, F):
     return S.reshape(*S.shape[:3], -1).astype(X.dtype)
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_fast_algorithms_pass_with_a_hundred_seeds(seed) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fast_algorithms_pass_with_many_seeds(seed) -> None:
     few = [Geometry((2, 4, 6), (2, 2, 2, 3)), Geometry((1, 3, 34), (1, 1, 1, 3))]
     function = (by_fft, by_overlap_add, by_winograd)[seed % 3]
-    dtype = "float32" if seed % 20 == 0 else "float64"
+    dtype = "float32" if seed % 10 == 0 else "float64"
     report = audit(function, dtype=dtype, seed=seed, geometries=few)
     assert report.ok, str(report)
 
@@ -230,6 +232,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize(("forward", "backward", "said", "numbers"), WRONG, ids=[row[2] for row in WRONG])
 def test_wrong_code_is_found_on_a_case_with_few_numbers(forward, backward, said, numbers) -> None:
     report = audit(forward, backward)
@@ -756,6 +759,7 @@ def test_state() -> None:
     assert [finding.title for finding in audit(reused).findings] == ["is overwritten by a later call"]
 
 
+@pytest.mark.usefixtures("unread")
 def test_what_the_first_numbers_happen_to_miss_is_no_state() -> None:
     """One filter's tap is added twice: half precision misses that at one layer more often than not."""
 

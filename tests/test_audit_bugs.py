@@ -276,21 +276,17 @@ def numbers_of(finding, options):
     return math.prod(X) + math.prod(F) + X[0] * F[0] * math.prod(responses)
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.said.split()[0]} {bug.name}")
 def test_bug_is_found_named_and_small(bug) -> None:
     report = audit(bug.forward, bug.backward, bias=bug.bias, **bug.options)
     finding = report.findings[0]
     about, said = bug.said.split(" ", 1)
     assert finding.about == about, str(report)
-    # Formulas have names of their own; what else is wrong is said in these words.
+    # Formulas have names of their own (test_audit_table.py); what else is wrong is said in these words.
     if not said.startswith(("is wrong: ", "is wrong, ", "has shape ")) or "mod" in said:
         assert finding.title.startswith(said), str(report)
     assert len({each.about for each in report.findings}) == 1, str(report)
     assert finding.cure or finding.known
     # What depends on other calls is shown where these were made.
     assert finding.kind in {"state", "in place"} or numbers_of(finding, bug.options) <= bug.numbers + 8, str(report)
-
-
-def test_a_race_is_not_taken_for_a_formula_or_rounding() -> None:
-    backward = next(bug.backward for bug in BUGS if bug.name == "race")
-    assert audit(None, backward).findings[0].title == "differs from call to call"

@@ -1,12 +1,13 @@
 """JAX through the adapter, in every dtype; on few layers, because JAX compiles for every shape."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import pytest
 
-from jacobians import DtypeError, Geometry, audit, convolve, filter_gradient, input_gradient
+from jacobians import DtypeError, Geometry, convolve, filter_gradient, input_gradient
 from jacobians.audit.frameworks import from_jax
-from jacobians.testing import assert_convolution, option_pairs
 from tests.test_false_alarms import assert_silent, audits
 
 jax = pytest.importorskip("jax", reason="the jax extra is not installed: pip install 'jacobians[jax]'")
@@ -25,15 +26,6 @@ def convolution(*, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), gro
         return S if b is None else S + b.reshape(1, -1, *(1,) * len(stride))
 
     return call
-
-
-def layers(options, ndim=2):
-    """Two layers with several of everything, one of them with a tail."""
-    planes = 2 // options["groups"]
-    return [
-        Geometry((2, *(9, 8, 7)[-ndim:]), (4, planes, *(3, 2, 3)[-ndim:]), **options),
-        Geometry((2, *(6, 8, 10)[-ndim:]), (2, planes, *(2, 3, 1)[-ndim:]), **options),
-    ]
 
 
 # what goes in and out -------------------------------------------------------------------------------------------------
@@ -86,45 +78,15 @@ def test_the_gradient_is_of_the_upstream_gradient(jit):
     assert np.array_equal(db, G.sum(axis=(0, 2, 3)))
 
 
-# audits ---------------------------------------------------------------------------------------------------------------
+# audits; one of wrong code is in docs/how-to/audit-jax.md -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("options", "dtype"), [*zip(option_pairs()[1::5], DTYPES, strict=True)], ids=str)
-def test_a_convolution_is_right_in_every_dtype(options, dtype):
-    functions = from_jax(jax.jit(convolution(**options)), bias=True)
-    report = assert_convolution(*functions, bias=True, dtype=dtype, geometries=layers(options), **options)
-    assert report.audited == ("S", "∂l/∂X", "∂l/∂F", "∂l/∂b")
-
-
-@pytest.mark.parametrize("options", option_pairs()[::3], ids=str)
-def test_a_convolution_is_right_with_many_pairs_of_options(options):
-    few = layers(options)[:1]
-    assert assert_convolution(*from_jax(convolution(**options)), dtype="float32", geometries=few, **options).ok
-
-
-@pytest.mark.parametrize("ndim", [1, 3])
-def test_one_and_three_spatial_axes_are_right(ndim):
-    options = option_pairs(ndim)[9]
-    few = layers(options, ndim)
-    assert assert_convolution(*from_jax(convolution(**options)), spatial_ndim=ndim, geometries=few, **options).ok
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_no_false_alarm(seed):
-    options = option_pairs()[7]
-    functions = from_jax(jax.jit(convolution(**options)))
-    report = assert_convolution(*functions, dtype=DTYPES[seed % 4], seed=seed, geometries=layers(options), **options)
-    assert report.notes == ()
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "dtype", "seed"), audits(["jax1", "jax2", "jax3"], (0, 4, 8, 9, 10)), ids=str
-)
-def test_no_false_alarm_of_jax_with_all_options(name, options, dtype, seed):
+@pytest.mark.parametrize(("name", "options", "dtype", "seed"), audits(["jax1", "jax2", "jax3"], (0, 4, 8, 10)), ids=str)
+def test_no_false_alarm_of_jax_in_every_dtype_and_number_of_axes(name, options, dtype, seed):
     assert_silent(name, options, dtype, seed)
 
 
-def test_a_wrong_custom_gradient_is_named():
+def test_the_gradient_is_the_custom_one_and_wrong_where_that_is():
     right = convolution()
 
     @jax.custom_vjp
@@ -137,17 +99,21 @@ def test_a_wrong_custom_gradient_is_named():
         return gradients(G)
 
     wrong.defvjp(lambda X, F: (right(X, F), (X, F)), pull_back)
-    report = audit(*from_jax(wrong), geometries=[Geometry((1, 1, 3), (1, 1, 1, 2)), Geometry((2, 3, 4), (3, 2, 2, 2))])
-    assert str(report).startswith("✗ ∂l/∂X is wrong")
-    assert [finding.about for finding in report.findings] == ["∂l/∂X"]
+    X, F, G = (np.arange(1.0, 1 + math.prod(shape)).reshape(shape) for shape in ((2, 3, 4), (3, 2, 2, 2), (3, 2, 3)))
+    dX, dF = from_jax(wrong)[1](X[None], F, G[None])
+    geometry = Geometry(X.shape, F.shape)
+    assert np.array_equal(dX[0], input_gradient(G, F[:, :, ::-1, ::-1], geometry))
+    assert not np.array_equal(dX[0], input_gradient(G, F, geometry))
+    assert np.array_equal(dF, filter_gradient(X, G, geometry))
 
 
-def test_a_gradient_that_is_cut_off_is_found():
+def test_a_gradient_that_is_cut_off_is_zero():
     def cut(X, F):
         return convolution()(X, jax.lax.stop_gradient(F))
 
-    report = audit(*from_jax(cut), dtype="float32", geometries=[Geometry((2, 3, 4), (3, 2, 2, 2))])
-    assert {finding.about for finding in report.findings} == {"∂l/∂F"}
+    dX, dF = from_jax(cut)[1](np.ones((1, 2, 3, 4)), np.ones((3, 2, 2, 2)), np.ones((1, 3, 2, 3)))
+    assert np.all(dX > 0)
+    assert not np.any(dF)
 
 
 # errors ---------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from jacobians.testing import assert_convolution, option_pairs
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed: pip install 'jacobians[torch]'")
 
-CONVOLUTIONS = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
 MODULES = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
 DTYPES = ["float64", "float32", "float16", "bfloat16"]
 
@@ -33,13 +32,13 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def padded(ndim, options):
+def padded(options):
     """A convolution that also pads unevenly, which PyTorch's own does not."""
     zeros = [amount for pair in reversed(options["padding"]) for amount in pair]
     others = {name: value for name, value in options.items() if name != "padding"}
 
     def call(X, F, b=None):
-        return CONVOLUTIONS[ndim](torch.nn.functional.pad(X, zeros), F, b, **others)
+        return torch.nn.functional.conv2d(torch.nn.functional.pad(X, zeros), F, b, **others)
 
     return call
 
@@ -98,38 +97,18 @@ def test_the_gradient_is_of_the_upstream_gradient_and_leaves_its_inputs_alone():
 # right code passes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", option_pairs()[1::9], ids=str)
-def test_conv2d_is_right_in_every_dtype(options, dtype):
-    report = assert_convolution(
-        *from_torch(padded(2, options), dtype=dtype, bias=True), bias=True, dtype=dtype, **options
-    )
+# In every dtype, number of axes and pair of options, at two layers each: tests/test_false_alarms.py.
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_conv2d_is_right_at_all_layers(dtype):
+    options = option_pairs()[10]
+    report = assert_convolution(*from_torch(padded(options), dtype=dtype, bias=True), bias=True, dtype=dtype, **options)
     assert report.audited == ("S", "∂l/∂X", "∂l/∂F", "∂l/∂b")
-
-
-@pytest.mark.parametrize("options", option_pairs(), ids=str)
-def test_conv2d_is_right_with_every_pair_of_options(options):
-    assert assert_convolution(*from_torch(padded(2, options)), seed=5, **options).ok
-
-
-@pytest.mark.parametrize("ndim", [1, 3])
-@pytest.mark.parametrize("number", [0, 3, 8])
-def test_conv1d_and_conv3d_are_right(ndim, number):
-    options = option_pairs(ndim)[number]
-    assert assert_convolution(*from_torch(padded(ndim, options)), spatial_ndim=ndim, seed=number, **options).ok
-
-
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_no_false_alarm(seed, dtype):
-    options = option_pairs()[4 * seed + 1]
-    few = [Geometry((2, 9, 8), (4, 2 // options["groups"], 2, 3), **options)]
-    report = assert_convolution(*from_torch(padded(2, options)), dtype=dtype, seed=seed, geometries=few, **options)
     assert report.notes == ()
 
 
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("ndim", "bias"), [(1, True), (2, False), (2, True), (3, False)])
 def test_a_module_is_audited_with_any_shapes_and_not_changed(ndim, bias):
     options = {"stride": 2, "padding": 1, "groups": 2}
     module = MODULES[ndim](2, 4, 3, bias=bias, **options)
@@ -177,6 +156,7 @@ def function_with(turn_filter=False, lose=None, scale=1, change=None):
     return Convolution
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_a_wrong_backward_of_an_autograd_function_is_named(dtype):
     report = audit(*from_torch(function_with(turn_filter=True).apply), dtype=dtype)
@@ -185,6 +165,7 @@ def test_a_wrong_backward_of_an_autograd_function_is_named(dtype):
     assert audit(*from_torch(function_with().apply), dtype=dtype).check().ok
 
 
+@pytest.mark.usefixtures("unread")
 def test_a_wrong_factor_is_found():
     with pytest.raises(AuditError, match=r"^✗ ∂l/∂X is wrong"):
         audit(*from_torch(function_with(scale=2).apply)).check()

@@ -343,6 +343,7 @@ def same_lower(X, F):
     return forward_of(np.pad(X, ((0, 0), (0, 0), *((k // 2, (k - 1) // 2) for k in F.shape[2:]))), F)
 
 
+@pytest.mark.usefixtures("unread")
 def test_same_as_tensorflow_has_it_at_any_stride():
     assert audit(lambda X, F: tensorflow_same(X, F, 2), stride=2, padding="same-tf").check().ok
     shapes = [Geometry(*each, stride=2) for each in SIZES]

@@ -221,7 +221,6 @@ def test_read_writes_latex(capsys, monkeypatch, boxes) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("relu", "it is a ReLU, max(0, ·), of S"),
         ("broken", "no attribute 'nope' (broken, line 15: `return X.nope`)"),
         ("dies", "the process ended"),
     ],

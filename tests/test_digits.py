@@ -20,17 +20,17 @@ digits = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(digits)
 
 LAYERS = {"one layer": digits.ONE_LAYER, "two layers": digits.TWO_LAYERS}
-# Measured: 0.049 and 0.026 with the right gradient; with wrong ones 0.050 (rotation left out) and more.
-LARGEST_COST = {"one layer": 0.06, "two layers": 0.035}
+# Measured: 0.113 and 0.078 with the right gradient; 0.141 and 0.120 with the wrong ones.
+LARGEST_COST = {"one layer": 0.125, "two layers": 0.095}
 
 
 def check_training(name):
     X, classes, X_held_out, classes_held_out = digits.digits(seed=0)
     labels = np.eye(digits.CLASSES)[classes]
     network = Network(LAYERS[name], digits.CLASSES, l2=1e-4)
-    parameters = digits.descend(network, X, labels, epochs=8)
+    parameters = digits.descend(network, X, labels, epochs=3)
     accuracy = np.mean(network.predict(parameters, X_held_out) == classes_held_out)
-    assert accuracy >= 0.95, "accuracy"
+    assert accuracy >= 0.9, "accuracy"
     assert network.cost(parameters, X, labels) <= LARGEST_COST[name], "cost"
 
 

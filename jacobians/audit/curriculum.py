@@ -7,6 +7,7 @@ chosen here so that every circumstance in which convolution code is known to fai
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -164,9 +165,13 @@ def _axes(pattern: tuple[int, ...], options: Options) -> tuple[int, ...]:
     return (last,) if count == 1 else (first, *(between,) * (count - 2), last)
 
 
-@functools.lru_cache(maxsize=16)
 def small_cases(options: Options) -> list[Case]:
     """Return small layers: up to two images, planes and filters, three taps on two axes, images from one pixel on."""
+    return _small_cases(dataclasses.replace(options, bias=False, dtype="float64", updates=False))
+
+
+@functools.lru_cache(maxsize=64)
+def _small_cases(options: Options) -> list[Case]:
     axes = options.spatial_ndim
     taps = [_spread(each, axes) for each in itertools.product(range(1, 4), repeat=min(axes, 2))]
     sizes = [_spread(each, axes) for each in itertools.product(range(1, 8), repeat=min(axes, 2)) if sum(each) <= 9]

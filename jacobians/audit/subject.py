@@ -241,9 +241,11 @@ def about_arguments(raised: str) -> bool:
 
 def printable(text: str) -> str:
     """Escape what a terminal would obey, and XML and JSON cannot hold."""
-    return "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii") for each in text
-    )
+    return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
 
 
 def _result(value: Any, label: str, changed: tuple[str, ...], most: int) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ class Order:
     letters: str
     part: str
 
-    @property
+    @functools.cached_property
     def axes(self) -> list[str]:
         """The letters of each axis, several where it is flattened."""
         return [axis.strip("()") for axis in re.findall(r"\(\w+\)|\w", self.part)]

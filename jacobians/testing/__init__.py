@@ -79,8 +79,10 @@ def assert_convolution(
     Examples
     --------
     >>> import numpy as np
-    >>> from jacobians import convolve
-    >>> assert_convolution(lambda X, F: np.stack([convolve(x, F) for x in X])).ok
+    >>> from numpy.lib.stride_tricks import sliding_window_view
+    >>> def forward(X, F):
+    ...     return np.einsum("ndhwkl,idkl->nihw", sliding_window_view(X, F.shape[2:], axis=(2, 3)), F)
+    >>> assert_convolution(forward).ok
     True
     """
     __tracebackhide__ = True

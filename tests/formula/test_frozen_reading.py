@@ -1,6 +1,6 @@
 """The frozen wrong formulas, read from their small layers, predict their larger ones.
 
-All of them: ``FROZEN=all pytest tests/formula/test_frozen_reading.py``; else every twelfth.
+All of them with HYPOTHESIS_PROFILE=thorough; else every twenty-fourth.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.formula import frozen
 from tests.zoo import Layer as Drawn
 
 THEORIES = frozen.theories()
-SOME = range(len(THEORIES)) if os.environ.get("FROZEN") == "all" else range(0, len(THEORIES), 12)
+SOME = range(0, len(THEORIES), 1 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 24)
 LEAST_SHARE = 0.85
 
 

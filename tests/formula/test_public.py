@@ -1,5 +1,6 @@
 """Functions of which nothing is known: their formula, and which convolution they are, or why they are none."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -54,6 +55,11 @@ def wrapped(X, F):
     return conv(np.pad(X, ((0, 0), (0, 0), (0, k - 1), (0, l - 1)), mode="wrap"), F)
 
 
+@functools.cache
+def read_once(function):
+    return read(function)
+
+
 SOME = {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 2)}
 
 
@@ -76,7 +82,7 @@ SOME = {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 2)}
     ],
 )
 def test_a_convolution_is_named_by_its_options(function, facts):
-    found = read(function)
+    found = read_once(function)
     assert found.is_convolution
     assert {name: getattr(found, name) for name in facts} == facts
     assert found.layers >= 20
@@ -128,7 +134,7 @@ def test_the_formula_gives_what_the_function_gives_at_a_layer_it_was_not_read_at
     generator = np.random.default_rng(7)
     X, F = generator.integers(-9, 9, (2, 3, 37, 29)), generator.integers(-9, 9, (4, 3, 6, 4))
     given = F.swapaxes(0, 1) if function is transposed else F
-    found = read(function)
+    found = read_once(function)
     np.testing.assert_array_equal(found.responses(X, F), function(X, given))
     assert not np.array_equal(found.responses(X, F), found.responses(X, F[:, :, ::-1]))
 
@@ -145,7 +151,7 @@ def test_the_formula_gives_what_the_function_gives_at_a_layer_it_was_not_read_at
     ],
 )
 def test_another_relation_is_no_convolution_and_what_differs_is_said(function, difference):
-    found = read(function)
+    found = read_once(function)
     assert not found.is_convolution
     assert len(found.differences) == 1
     assert difference in found.differences[0]
@@ -181,7 +187,6 @@ def random():
         (relu, r"it is a ReLU, max\(0, ·\), of S\[i, l, m\] = .* y = l \+ a − 1"),
         (leaky, r"a leaky ReLU, with slope 0\.125 "),
         (lambda X, F: np.abs(conv(X, F)), "the absolute value"),
-        (lambda X, F: np.maximum(X, 0), r"it is a ReLU, max\(0, ·\), of S"),
         (lambda X, F: conv(X, F) ** 2, "not linear in X: scaling X by 2 does not double the result"),
         (lambda X, F: conv(X, F**3), "not linear in F: scaling F by 2 does not double the result"),
         (lambda X, F: np.sort(conv(X, F)), r"S\(X₁ \+ X₂\) ≠ S\(X₁\) \+ S\(X₂\)"),
