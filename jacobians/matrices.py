@@ -21,7 +21,6 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from jacobians import _blocks
-from jacobians._blocks import Stripe
 from jacobians.arguments import any_dtype, integer, shown
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry
@@ -45,6 +44,17 @@ FILLED_ENTRIES = 1 << 14
 
 
 # the two fillings of the pixel table, for entries of any dtype --------------------------------------------------------
+
+
+class Stripe(NamedTuple):
+    """Rows ``start … stop − 1`` of the t rows that belong to one filter."""
+
+    filter: int
+    group: int
+    start: int
+    stop: int
+    column: int
+    """Column at which the stripe's columns begin."""
 
 
 class Entries(NamedTuple):
@@ -157,20 +167,17 @@ def layer_size(geometry: Geometry, dtype: np.dtype[Any], rows: slice | None = No
     Size
         Of exactly the arrays that are built.
     """
-    start, stop = _row_range(rows, geometry.filters[0] * geometry.positions)
-    whole = rows is None
-    nonzeros = geometry.nonzeros if whole else _blocks.count(geometry, stripes(geometry, rows, columns=0))
-    return _size((stop - start, geometry.pixels), nonzeros, dtype)
+    of_layer = _row_range(rows, geometry.filters[0] * geometry.positions)
+    return _size((len(of_layer), geometry.pixels), _blocks.count(geometry, of_layer), dtype)
 
 
-def stripes(geometry: Geometry, rows: slice | None, columns: int) -> list[Stripe]:
+def stripes(geometry: Geometry, rows: range, columns: int) -> list[Stripe]:
     """Cut rows of a whole layer's Jacobian into stripes, one per filter, each `columns` further right."""
-    n, t = geometry.filters[0], geometry.positions
-    start, stop = _row_range(rows, n * t)
+    t = geometry.positions
     return [
-        Stripe(i, geometry.group_of(i), max(start - i * t, 0), min(stop - i * t, t), column=i * columns)
-        for i in range(start // t, -(-stop // t))
-        if start < stop
+        Stripe(i, geometry.group_of(i), max(rows.start - i * t, 0), min(rows.stop - i * t, t), column=i * columns)
+        for i in range(rows.start // t, -(-rows.stop // t))
+        if rows
     ]
 
 
@@ -234,8 +241,8 @@ def image_matrix(
     geometry = check_geometry(geometry)
     X = _sparse(geometry.check_array("X", X, "image"), "X")
     group = geometry.check_index("group", group, geometry.groups)
-    start, stop = _row_range(rows, geometry.positions)
-    return _matrix_of_pixels(X, geometry, [Stripe(0, group, start, stop, column=0)], geometry.taps, max_bytes)
+    of_group = _rows_of_filter(geometry.filters_of(group).start, rows, geometry)
+    return _matrix_of_pixels(X, geometry, of_group, 0, geometry.taps, max_bytes)
 
 
 def filter_matrix(
@@ -278,8 +285,8 @@ def filter_matrix(
     geometry = check_geometry(geometry)
     F_i = _sparse(geometry.check_array("F_i", F_i, "filter"), "F_i")
     group = geometry.check_index("group", group, geometry.groups)
-    start, stop = _row_range(rows, geometry.positions)
-    return _matrix_of_taps(F_i[None], geometry, [Stripe(0, group, start, stop, column=0)], max_bytes)
+    of_group = _rows_of_filter(geometry.filters_of(group).start, rows, geometry)
+    return _matrix_of_taps(np.broadcast_to(F_i, geometry.filters), geometry, of_group, max_bytes)
 
 
 def stack_matrix(
@@ -326,9 +333,9 @@ def stack_matrix(
     geometry = check_geometry(geometry)
     n, t = geometry.filters[0], geometry.positions
     i = geometry.check_index("i", i, n)
-    start, stop = _row_range(rows, n * t)
-    ones = range(max(start, i * t), max(start, min(stop, (i + 1) * t)))
-    return _ones(ones, lambda r: r - i * t, (start, stop), t, _ones_dtype(dtype), max_bytes)
+    of_layer = _row_range(rows, n * t)
+    ones = range(max(of_layer.start, i * t), max(of_layer.start, min(of_layer.stop, (i + 1) * t)))
+    return _ones(ones, lambda r: r - i * t, of_layer, t, _ones_dtype(dtype), max_bytes)
 
 
 def jacobian_wrt_image(
@@ -369,7 +376,7 @@ def jacobian_wrt_image(
     """
     geometry = check_geometry(geometry)
     F = _sparse(geometry.check_array("F", F, "filters"), "F")
-    return _matrix_of_taps(F, geometry, stripes(geometry, rows, columns=0), max_bytes)
+    return _matrix_of_taps(F, geometry, _row_range(rows, geometry.filters[0] * geometry.positions), max_bytes)
 
 
 def jacobian_wrt_filters(
@@ -410,8 +417,8 @@ def jacobian_wrt_filters(
     """
     geometry = check_geometry(geometry)
     X = _sparse(geometry.check_array("X", X, "image"), "X")
-    columns = geometry.filters[0] * geometry.taps
-    return _matrix_of_pixels(X, geometry, stripes(geometry, rows, columns=geometry.taps), columns, max_bytes)
+    of_layer, width = _row_range(rows, geometry.filters[0] * geometry.positions), geometry.filters[0] * geometry.taps
+    return _matrix_of_pixels(X, geometry, of_layer, geometry.taps, width, max_bytes)
 
 
 def jacobian_wrt_bias(
@@ -454,69 +461,75 @@ def jacobian_wrt_bias(
     """
     geometry = check_geometry(geometry)
     n, t = geometry.filters[0], geometry.positions
-    start, stop = _row_range(rows, n * t)
-    ones = range(start, stop)
-    return _ones(ones, lambda r: r // t, (start, stop), n, _ones_dtype(dtype), max_bytes)
+    of_layer = _row_range(rows, n * t)
+    return _ones(of_layer, lambda r: r // t, of_layer, n, _ones_dtype(dtype), max_bytes)
 
 
 # from entries to a sparse array ---------------------------------------------------------------------------------------
 
 
 def _matrix_of_pixels(
-    X: Array, geometry: Geometry, stripes: Sequence[Stripe], columns: int, max_bytes: int | None
+    X: Array, geometry: Geometry, rows: range, columns: int, width: int, max_bytes: int | None
 ) -> csr_array:
     def fill(stripe: Stripe) -> Entries:
         return pixel_entries(X, geometry, stripe.group, slice(stripe.start, stripe.stop))
+
+    def write(entries: int, index: np.dtype[Any]) -> _blocks.Parts:
+        return _blocks.write_pixels(X, geometry, rows, columns, entries, index)
 
     if not X.flags.c_contiguous:
         what = f"a copy of X, of shape {X.shape} and strides {X.strides},"
         check_bytes(what, X.nbytes, "build the matrix of a part of the image")
     operator = "operators.filter_operator(X, geometry)"
-    return _matrix(fill, _blocks.write_pixels, X, geometry, stripes, columns, max_bytes, operator)
+    return _matrix(fill, write, geometry, rows, columns, (len(rows), width), X.dtype, max_bytes, operator)
 
 
-def _matrix_of_taps(F: Array, geometry: Geometry, stripes: Sequence[Stripe], max_bytes: int | None) -> csr_array:
+def _matrix_of_taps(F: Array, geometry: Geometry, rows: range, max_bytes: int | None) -> csr_array:
     def fill(stripe: Stripe) -> Entries:
         return tap_entries(F[stripe.filter], geometry, stripe.group, slice(stripe.start, stripe.stop))
 
+    def write(entries: int, index: np.dtype[Any]) -> _blocks.Parts:
+        return _blocks.write_taps(F, geometry, rows, entries, index)
+
     operator = "operators.layer_operator(F, geometry)"
-    return _matrix(fill, _blocks.write_taps, F, geometry, stripes, geometry.pixels, max_bytes, operator)
+    return _matrix(fill, write, geometry, rows, 0, (len(rows), geometry.pixels), F.dtype, max_bytes, operator)
 
 
 def _matrix(
     fill: Callable[[Stripe], Entries],
-    write: Callable[[Array, Geometry, Sequence[Stripe], int, np.dtype[Any]], _blocks.Parts],
-    operand: Array,
+    write: Callable[[int, np.dtype[Any]], _blocks.Parts],
     geometry: Geometry,
-    stripes: Sequence[Stripe],
+    rows: range,
     columns: int,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
     max_bytes: int | None,
     operator: str,
 ) -> csr_array:
     """Fill the table where it is small, and write blocks where it is not."""
     instead = f"multiply with {operator}, which needs no matrix; or "
-    shape = (sum(stripe.stop - stripe.start for stripe in stripes), columns)
-    if max(shape[0], geometry.positions) * geometry.taps <= FILLED_ENTRIES:
-        r, c, values = stacked(list(map(fill, stripes)), stripes, operand.dtype)
-        index = _checked_index(shape, len(values), operand.dtype, max_bytes, instead)
-        return _csr(values, c, np.searchsorted(r, np.arange(shape[0] + 1)), shape, index)
-    count = _blocks.count(geometry, stripes)
-    index = _checked_index(shape, count, operand.dtype, max_bytes, instead)
-    return _csr(*write(operand, geometry, stripes, count, index), shape, index)
+    if max(len(rows), geometry.positions) * geometry.taps <= FILLED_ENTRIES:
+        each = stripes(geometry, rows, columns)
+        r, c, values = stacked(list(map(fill, each)), each, dtype)
+        index = _checked_index(shape, len(values), dtype, max_bytes, instead)
+        return _csr(values, c, np.searchsorted(r, np.arange(len(rows) + 1)), shape, index)
+    entries = _blocks.count(geometry, rows)
+    index = _checked_index(shape, entries, dtype, max_bytes, instead)
+    return _csr(*write(entries, index), shape, index)
 
 
 def _ones(
     ones: range,
     column: Callable[[Array], Array],
-    rows: tuple[int, int],
+    rows: range,
     width: int,
     dtype: np.dtype[Any],
     max_bytes: int | None,
 ) -> csr_array:
     """Place a 1 in each of some rows that follow each other, in the column that a row's number gives (L7, L21)."""
-    shape = (rows[1] - rows[0], width)
+    shape = (len(rows), width)
     index = _checked_index(shape, len(ones), dtype, max_bytes)
-    indptr = np.clip(np.arange(rows[0], rows[1] + 1) - ones.start, 0, len(ones))
+    indptr = np.clip(np.arange(rows.start, rows.stop + 1) - ones.start, 0, len(ones))
     return _csr(np.ones(len(ones), dtype), column(np.arange(ones.start, ones.stop)), indptr, shape, index)
 
 
@@ -530,16 +543,21 @@ def _csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int], ind
 # arguments and sizes --------------------------------------------------------------------------------------------------
 
 
-def _row_range(rows: slice | None, count: int) -> tuple[int, int]:
+def _row_range(rows: slice | None, count: int) -> range:
     if rows is None:
-        return 0, count
+        return range(count)
     try:
         start, stop, step = rows.indices(count)
     except (AttributeError, TypeError):
         step = 0
     if step != 1:
         raise ShapeError(f"rows is {shown(rows)}; it needs a slice of step 1 into the {count} rows, like slice(0, 100)")
-    return start, max(start, stop)
+    return range(start, max(start, stop))
+
+
+def _rows_of_filter(i: int, rows: slice | None, geometry: Geometry) -> range:
+    of_filter, before = _row_range(rows, geometry.positions), i * geometry.positions
+    return range(before + of_filter.start, before + of_filter.stop)
 
 
 def _sparse(array: Array, name: str) -> Array:

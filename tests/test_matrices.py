@@ -1,6 +1,8 @@
 """The matrix forms against dense matrices written entry by entry, and their format as sparse arrays."""
 
 import re
+import threading
+import time
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -36,10 +38,12 @@ RICH = Geometry((4, 5, 7), (4, 2, 2, 3), stride=(2, 1), padding=((0, 1), (2, 0))
 
 
 @contextmanager
-def written_in_blocks():
-    """Write matrices of any size as large ones are written."""
+def written_in_blocks(**constants):
+    """Write matrices of any size as large ones are written, with other limits of what is written at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matrices, "FILLED_ENTRIES", 0)
+        for name, value in constants.items():
+            patch.setattr(_blocks, name, value)
         yield
 
 
@@ -348,11 +352,22 @@ FILLINGS = {
 }
 
 
-def assert_blocks_are_the_filling(name, *given, **rows):
+# How much is written at once, by how many threads, and from how many lines of a window on they are copied tap by tap.
+PIECES = st.fixed_dictionaries(
+    {
+        "PIECE_ENTRIES": st.sampled_from([1, 60, 1000]),
+        "PATTERN_ENTRIES": st.sampled_from([1, 10, 30]),
+        "PATTERN_BYTES": st.sampled_from([16, 100, 1000]),
+        "MANY_LINES": st.sampled_from([1, 1000]),
+    }
+)
+
+
+def assert_blocks_are_the_filling(name, *given, rows, **constants):
     """The same three arrays in the same dtypes, by the two lines that define the matrices and by blocks."""
-    filled = FILLINGS[name](*given, **rows)
-    with written_in_blocks():
-        written = FILLINGS[name](*given, **rows)
+    filled = FILLINGS[name](*given, rows=rows)
+    with written_in_blocks(**constants):
+        written = FILLINGS[name](*given, rows=rows)
     assert filled.shape == written.shape
     for part in ("data", "indices", "indptr"):
         one, other = getattr(filled, part), getattr(written, part)
@@ -367,10 +382,10 @@ def test_blocks_are_the_two_fillings_of_the_pixel_table(name, data, geometry, dt
     X, F = (abs(A).astype(dtype) for A in strategies.layer(geometry)[:2])
     group, bound = data.draw(st.integers(0, geometry.groups - 1)), geometry.filters[0] * geometry.positions + 1
     rows = data.draw(st.none() | st.builds(slice, *[st.none() | st.integers(-bound, bound)] * 2))
-    assert_blocks_are_the_filling(name, geometry, X, F, group, rows=rows)
+    assert_blocks_are_the_filling(name, geometry, X, F, group, rows=rows, **data.draw(PIECES))
 
 
-tap_entries, pixel_entries, first_pixel = matrices.tap_entries, matrices.pixel_entries, _blocks._Table.pixel
+tap_entries, pixel_entries, blocks_of = matrices.tap_entries, matrices.pixel_entries, _blocks._Layer.blocks
 WRONG_FILLINGS = {
     "taps in another order": ("filter_matrix", matrices, "tap_entries", lambda F, *a: tap_entries(F[..., ::-1], *a)),
     "taps counted where they read a pixel": (
@@ -393,9 +408,9 @@ WRONG_FILLINGS = {
     ),
     "blocks one pixel further": (
         "filter_matrix",
-        _blocks._Table,
-        "pixel",
-        lambda table, block, group: first_pixel(table, block, group) + 1,
+        _blocks._Layer,
+        "blocks",
+        lambda *rows: (block._replace(pixel=block.pixel + 1) for block in blocks_of(*rows)),
     ),
 }
 
@@ -413,19 +428,31 @@ def test_a_wrong_filling_is_not_what_the_blocks_write(mistake, monkeypatch):
 # ----------------------------------------------------------------------------------------------- large layers, threads
 
 
-def test_blocks_threads_and_patterns_do_not_show(monkeypatch):
-    """Large layers are written by two threads, in blocks whose patterns are cut short; the seams must not be seen."""
-    geometries = [Geometry((2, 23), (2, 2, 3), stride=2, padding=4), RICH, AWKWARD["four axes"]]
-    for geometry in geometries:
-        X, F, _ = strategies.layer(geometry)
-        whole = jacobian_wrt_image(F, geometry).toarray(), jacobian_wrt_filters(X, geometry).toarray()
-        for entries in (1, 20, 50):
-            monkeypatch.setattr(_blocks, "PATTERN_ENTRIES", entries)
-            monkeypatch.setattr(_blocks, "THREADED_ENTRIES", 0)
-            monkeypatch.setattr(_blocks, "PIECE_ENTRIES", entries)
-            with written_in_blocks():
-                oracle.assert_same(jacobian_wrt_image(F, geometry).toarray(), whole[0])
-                oracle.assert_same(jacobian_wrt_filters(X, geometry).toarray(), whole[1])
+@pytest.mark.parametrize("entries", [1, 20, 50])
+@pytest.mark.parametrize("lines", [1, 1000])
+def test_threads_and_pieces_do_not_show(entries, lines):
+    """Large layers are written by two threads, in pieces and patterns of limited size; the seams must not be seen."""
+    limits = {"PIECE_ENTRIES": 5 * entries, "PATTERN_ENTRIES": entries, "PATTERN_BYTES": 16 * entries}
+    for geometry in (Geometry((2, 23), (2, 2, 3), stride=2, padding=4), RICH, AWKWARD["four axes"]):
+        operands = (*strategies.layer(geometry)[:2], 0)
+        for name in ("jacobian_wrt_image", "jacobian_wrt_filters"):
+            assert_blocks_are_the_filling(
+                name, geometry, *operands, rows=None, THREADED_ENTRIES=0, MANY_LINES=lines, **limits
+            )
+
+
+def test_what_a_thread_raises_is_raised(monkeypatch):
+    strided, main = _blocks._strided, threading.get_ident()
+
+    def fails(*args):
+        if threading.get_ident() != main:
+            raise MemoryError("none left")
+        time.sleep(0.001)
+        return strided(*args)
+
+    monkeypatch.setattr(_blocks, "_strided", fails)
+    with written_in_blocks(THREADED_ENTRIES=0, PIECE_ENTRIES=1), pytest.raises(MemoryError, match="none left"):
+        image_matrix(np.ones((1, 20, 20)), Geometry((1, 20, 20), (1, 1, 2, 2)))
 
 
 @pytest.mark.parametrize(
@@ -433,6 +460,7 @@ def test_blocks_threads_and_patterns_do_not_show(monkeypatch):
     [
         Geometry((2, 220, 201), (1, 2, 6, 5), padding=((5, 2), (0, 3)), stride=(1, 2), dilation=(1, 2)),
         Geometry((1, 50_000), (1, 1, 25), padding=7),
+        Geometry((40, 61, 57), (1, 40, 3, 3), padding=1, dilation=(1, 2)),
     ],
     ids=repr,
 )

@@ -88,7 +88,7 @@ def jacobian_wrt_filters(X: Array, geometry: Geometry) -> Any:
     if not X.dtype.hasobject:
         return matrices.jacobian_wrt_filters(X, geometry)
     n, t, taps = geometry.filters[0], geometry.positions, geometry.taps
-    stripes = matrices.stripes(geometry, None, columns=taps)
+    stripes = matrices.stripes(geometry, range(n * t), columns=taps)
     maps = [matrices.pixel_entries(X, geometry, stripe.group) for stripe in stripes]
     return symbolic.dense(matrices.stacked(maps, stripes, X.dtype), (n * t, n * taps))
 
