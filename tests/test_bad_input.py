@@ -335,7 +335,7 @@ SMALL = (np.ones((1, 1, 3)), np.ones((1, 1, 1, 1)), Geometry((1, 1, 3), (1, 1, 1
 @pytest.mark.parametrize("taken", LAYERS)
 def test_other_layers_refuse_masked_arrays_too(taken):
     name, call = LAYERS[taken]
-    with says(errors.DtypeError, f"{name} is a masked array, …"):
+    with says(errors.DtypeError, f"{name} is a masked array; …"):
         call(MASKED)
 
 
