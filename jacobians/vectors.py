@@ -259,7 +259,7 @@ def _kind(each: Mistake) -> str:
 
 def _described(kind: str) -> dict[str, str]:
     atom = ATOMS[kind.partition("/")[2]]
-    return {"what": atom.plain, "where": atom.cure}
+    return {"what": atom.plain, "where": atom.cured()}
 
 
 # the fewest -----------------------------------------------------------------------------------------------------------

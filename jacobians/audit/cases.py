@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag, integer
 from jacobians.errors import ShapeError
+from jacobians.formula.layouts import Order, parse, standard
 from jacobians.formula.structure import Layer
 from jacobians.geometry import Geometry
 
@@ -102,6 +104,8 @@ class Options:
     only: Only | None = None
     # Whether ∂l/∂F is the difference of the filters before and after an update, which is exact on integers alone.
     updates: bool = False
+    # The order of the axes of X, F and S in the code, as a layout; empty where planes come first.
+    layout: str = ""
 
     def __str__(self) -> str:
         """Return the options in words."""
@@ -109,6 +113,13 @@ class Options:
         rule = self.rule if isinstance(self.rule, str) else "by a function"
         others = _words(self.stride, rule if self.padding is None else self.padding, self.dilation, self.groups)
         return ", ".join([axes, others, *(["bias"] if self.bias else []), self.dtype])
+
+    @functools.cached_property
+    def orders(self) -> dict[str, Order]:
+        """The axes of X, F and S, and of the arrays that are like them; none where planes come first."""
+        of = parse(self.layout) if self.layout else {}
+        like = {"X": "X", "F": "F", "S": "S", "G": "S", "dX": "X", "dF": "F"}
+        return {name: of[letter] for name, letter in like.items() if of}
 
     @property
     def name(self) -> str:
@@ -266,10 +277,19 @@ class Case(Layer):
         return max(geometry.taps + 1, self.images * geometry.positions, to_image)
 
     def __str__(self) -> str:
-        """Return the sizes and options in words."""
-        g = self.geometry
-        image = "×".join(map(str, g.image if self.images == 1 else (self.images, *g.image)))
-        return f"X {image}, F {'×'.join(map(str, g.filters))}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
+        """Return the sizes, planes first, and options in words."""
+        return self.written(parse(standard(self.geometry.spatial_ndim)))
+
+    def written(self, orders: Mapping[str, Order]) -> str:
+        """Return the sizes of X and F, in the order of their axes in a layout, and options in words."""
+        g, (X, F) = self.geometry, ("".join(orders[name].axes) for name in "XF")
+        spatial = [each for each in F if each not in "OI"]
+        sizes = dict(zip(("N", "C", *sorted(spatial)), (self.images, *g.image), strict=True))
+        taps = dict(zip(("O", "I", *sorted(spatial)), g.filters, strict=True))
+        first = "N" * (self.images > 1 and "N" not in X)
+        image = "×".join(str(sizes[each]) for each in first + X if each != "N" or self.images > 1)
+        filters = "×".join(str(taps[each]) for each in F)
+        return f"X {image}, F {filters}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
 
 
 def _words(

@@ -262,6 +262,18 @@ class Layer:
         """Write the right and the computed entry in symbols, where they are known."""
         return None
 
+    def laid(self, case: Any, name: str, array: Array) -> Array:
+        """Return an array or a result of a case with its axes in the order in which the code has them."""
+        return array
+
+    def turned(self, case: Any, name: str) -> str:
+        """Return what is written behind an array, in Python, for its axes to be in that order."""
+        return ""
+
+    def adapted(self, case: Any, side: str) -> str:
+        """Return Python that makes a function take arrays as they are written for a case; empty where it does."""
+        return ""
+
     # smaller cases --------------------------------------------------------------------------------------------------
 
     def smaller(self, case: Any) -> Iterator[Any]:

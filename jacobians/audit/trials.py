@@ -13,10 +13,10 @@ from jacobians.audit import sums
 from jacobians.audit.attributes import leaf, turned, walked
 from jacobians.audit.cases import Case
 from jacobians.audit.numbers import ConvolutionProbe, integers
-from jacobians.audit.programs import Asked, Called, Program, compiled, standard
+from jacobians.audit.programs import Asked, Called, Program, compiled
 from jacobians.audit.subject import told
 from jacobians.errors import CallError, ShapeError
-from jacobians.formula.layouts import parse
+from jacobians.formula.layouts import parse, standard
 
 __all__ = ["RIGHT", "completed", "first", "space_of", "telling", "tried"]
 

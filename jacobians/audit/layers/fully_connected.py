@@ -82,6 +82,7 @@ class FullyConnected(Convolution):
 
     unit: ClassVar[str] = "mini-batch"
     anchor: ClassVar[str] = "fully-connected"
+    is_general: ClassVar[bool] = False
     verb: ClassVar[str] = "computed"
     labels: ClassVar[dict[str, str]] = {"s": "s", "dW": "∂l/∂W", "dH": "∂l/∂H", "db": "∂l/∂b"}
     batched: ClassVar[str] = "Hg"
