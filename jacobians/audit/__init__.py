@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -23,7 +24,7 @@ from jacobians.audit.layouts import with_layout
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.programs import Wanted
 from jacobians.audit.report import AuditReport, Finding
-from jacobians.audit.run import audited
+from jacobians.audit.run import Progress, audited
 from jacobians.errors import Interrupted
 from jacobians.geometry import Geometry
 
@@ -61,6 +62,7 @@ def audit(
     framework: str = "",
     where: Callable[[Geometry], bool] | Only | None = None,
     options: Iterable[Mapping[str, Any]] | None = None,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Hold somebody's convolution against the explicit matrices, and say what is wrong with it.
 
@@ -99,6 +101,8 @@ def audit(
     options : iterable of dict, optional
         stride, padding, dilation and groups of several audits, of which there is one report. What is alike is said
         once, with s, δ and p in formulas.
+    progress : callable, optional
+        Called with the number of calls that were made and of those that right code takes, after each call.
 
     Returns
     -------
@@ -144,18 +148,31 @@ def audit(
     if not several:
         raise TypeError("options is empty; give a dictionary of options for each audit, or leave it out")
     parts = []
-    for each in several:
+    for at, each in enumerate(several):
         wanted = Wanted(
             **each, spatial_ndim=spatial_ndim, bias=bias, dtype=dtype, layout=layout, framework=framework, only=only
         )
         found = prepared(forward, backward, wanted)
         layer = Convolution(found.options.dtype, found.options)
-        report = audited(layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes)
+        told = progress and functools.partial(_of_several, progress, at, len(several))
+        report = audited(
+            layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes, progress=told
+        )
         parts.append((found.options, report))
     return parts[0][1] if options is None else combined(parts)
 
 
-def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64", seed: int = 0) -> AuditReport:
+def _of_several(progress: Progress, at: int, of: int, done: int, total: int) -> None:
+    progress(at * total + done, of * total)
+
+
+def audit_relu(
+    backward: Callable[..., Any],
+    *,
+    dtype: npt.DTypeLike = "float64",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AuditReport:
     """Hold the backward pass of somebody's ReLU against L6, and say what is wrong with it, as `audit` does.
 
     Parameters
@@ -163,7 +180,7 @@ def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64"
     backward : callable
         ``backward(S, G) -> dS`` on NumPy arrays of one shape, with one axis or more; S went into the ReLU and G is the
         upstream gradient ∂l/∂H.
-    dtype, seed
+    dtype, seed, progress
         As of `audit`.
 
     Returns
@@ -181,7 +198,7 @@ def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64"
     >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
     ✗ ∂l/∂S is wrong: ≥ is used where > is needed
     """
-    return audited(Relu(dtype_name(dtype, DTYPES)), {"backward": backward}, seed)
+    return audited(Relu(dtype_name(dtype, DTYPES)), {"backward": backward}, seed, progress=progress)
 
 
 def audit_fully_connected(
@@ -191,6 +208,7 @@ def audit_fully_connected(
     bias: bool = True,
     dtype: npt.DTypeLike = "float64",
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Hold somebody's fully connected layer against L3 and L5, and say what is wrong with it, as `audit` does.
 
@@ -202,7 +220,7 @@ def audit_fully_connected(
     backward : callable, optional
         ``backward(W, H, [b,] g) -> (dW, dH[, db])`` with g of the shape of s. Gradients are sums over the mini-batch: a
         mean belongs to the loss, and reaches them through g.
-    bias, dtype, seed
+    bias, dtype, seed, progress
         As of `audit`.
 
     Returns
@@ -222,7 +240,8 @@ def audit_fully_connected(
     >>> print(str(report).splitlines()[0])
     ✗ s is wrong: H is written in another order of axes, (n, x, y, k)
     """
-    return audited(fully_connected(dtype, bias=bias), {"forward": forward, "backward": backward}, seed)
+    functions = {"forward": forward, "backward": backward}
+    return audited(fully_connected(dtype, bias=bias), functions, seed, progress=progress)
 
 
 def audit_softmax_cross_entropy(
@@ -232,6 +251,7 @@ def audit_softmax_cross_entropy(
     mean: bool = True,
     dtype: npt.DTypeLike = "float64",
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Hold somebody's softmax with cross-entropy against L3 and L4, and say what is wrong with it, as `audit` does.
 
@@ -246,7 +266,7 @@ def audit_softmax_cross_entropy(
         Whether the loss is the mean over the mini-batch; otherwise it is the sum.
     dtype : dtype
         Of the arrays: float64 or float32.
-    seed : int
+    seed, progress
         As of `audit`.
 
     Returns
@@ -267,4 +287,4 @@ def audit_softmax_cross_entropy(
     ✗ ∂l/∂s is wrong: it is not divided by the number of images
     """
     layer = Softmax(dtype_name(dtype, SOFTMAX_DTYPES), mean=flag("mean", mean))
-    return audited(layer, {"backward": backward, "forward": forward}, seed)
+    return audited(layer, {"backward": backward, "forward": forward}, seed, progress=progress)

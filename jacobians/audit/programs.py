@@ -66,6 +66,13 @@ class Wanted:
     layout: str | None = None
     framework: str = ""
     only: Only | None = None
+    # Whether options that nobody said are left to the code, where it has them by default.
+    leaves_defaults: bool = False
+
+    def leaves(self, role: str, default: Any) -> bool:
+        """Whether an option is left to the code."""
+        left = self.leaves_defaults and getattr(self, role, "said") is None
+        return left and default not in {None, inspect.Parameter.empty}
 
     def options(self, found: Mapping[str, Any], *, bias: bool) -> Options:
         """Return the options: those that were found, unless they contradict what was asked for, or the usual ones."""
@@ -232,7 +239,9 @@ class Asked:
     rate: str = "1"
 
     def filled(self, role: str, default: Any) -> str | None:
-        """Return Python for what a parameter is for."""
+        """Return Python for what a parameter is for; None where that is left out."""
+        if self.wanted.leaves(role, default):
+            return None
         _, of_taps = SIZES[self.options.spatial_ndim]
         several = f"({', '.join(of_taps)}{',' * (len(of_taps) == 1)})"
         known = {
