@@ -444,7 +444,7 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     if raised.startswith(NO_EXCEPTION):
         missing = f"is missing: {side} {raised}" if raised.startswith("returned") else f"is missing: {raised}"
         title = raised if layer.by_function and raised.startswith("returned") else missing
-    legal = "", f"This {unit} is legal; make the code take it{layer.otherwise}."
+    legal = "", f"This {unit} is legal; make the code take it."
     cause, cure = layer.raised.get(raised.partition(":")[0], legal)
     known = tuple(where(wrong, of.every))
     if len(wrong) == len(of.every) > 1:

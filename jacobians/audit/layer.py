@@ -136,10 +136,9 @@ class Layer:
     widens: ClassVar[bool] = False
     # Whether fast algorithms, which mix all entries of an axis, are in use.
     transforms: ClassVar[bool] = False
-    # Whether what is raised is said of a function, not of a result; what is legal; what else can be done.
+    # Whether what is raised is said of a function, not of a result; what is legal.
     by_function: ClassVar[bool] = True
     legal: ClassVar[str] = "legal input"
-    otherwise: ClassVar[str] = ""
     # Cause and cure of known exceptions.
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {}
 

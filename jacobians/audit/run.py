@@ -24,6 +24,7 @@ from jacobians.audit.conduct.not_a_number import not_a_number
 from jacobians.audit.conduct.state import seldom, state
 from jacobians.audit.curriculum import affordable
 from jacobians.audit.explain import explained
+from jacobians.audit.flags import proposed
 from jacobians.audit.layer import REAL, Layer
 from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
@@ -97,7 +98,8 @@ def _audited(
     if run.broken and not findings:
         raise AssertionError(f"{sorted(run.broken)} are wrong, and no finding says so: please report this")
     miss = None if findings and (run.broken or run.slipped) else worst
-    return _report(run, findings, (*left_out, *_notes(run, miss, exact=not findings)), miss)
+    notes = (*left_out, *_notes(run, miss, exact=not findings), *proposed(run, findings))
+    return _report(run, findings, notes, miss)
 
 
 def _found(run: Run, executor: Executor | None, findings: list[Finding]) -> Fraction | None:

@@ -83,7 +83,6 @@ class Convolution(ByFormula):
     transforms: ClassVar[bool] = True
     by_function: ClassVar[bool] = False
     legal: ClassVar[str] = "a legal layer"
-    otherwise: ClassVar[str] = ", or say for which it is: --square, --odd, --taps or --one-plane (in Python: where=)"
     named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
 
     @property

@@ -90,7 +90,6 @@ class FullyConnected(Convolution):
     transforms: ClassVar[bool] = False
     by_function: ClassVar[bool] = True
     legal: ClassVar[str] = "legal input"
-    otherwise: ClassVar[str] = ""
     named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {"ValueError": ("", SHAPES)}
     notation: ClassVar[dict[str, str]] = {
