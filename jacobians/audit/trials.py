@@ -167,7 +167,7 @@ def _placed(program: Program, places: Places, shapes: Mapping[str, tuple[int, ..
         if fit:
             found[name] = fit[0]
         elif updates:
-            program, text = _updated(program, name, own, rates)
+            program, text = _updated(program, own, rates)
             found[name] = text
         else:
             named_so = [text for text, _ in places if own and _likely(text, own) > 1]
@@ -196,7 +196,7 @@ def _likely(text: str, own: str) -> int:
     return ("grad" in text.lower() or name.startswith("d")) + (weight in name) * bool(weight)
 
 
-def _updated(program: Program, name: str, own: str, rates: Sequence[str]) -> tuple[Program, str]:
+def _updated(program: Program, own: str, rates: Sequence[str]) -> tuple[Program, str]:
     """Read a gradient off the update of a weight, at a learning rate of 1 where the code has one."""
     line = next(line for line in program.make if line.startswith(f"layer{own} = "))
     value = line.partition(" = ")[2]
