@@ -51,7 +51,7 @@ def bound(functions: Mapping[str, Any], wanted: Wanted) -> Bound:
     CallError
         If the code cannot be called, with what an audit expects and what was found.
     """
-    if wanted.framework or module_of(functions["forward"]) is not None:
+    if wanted.framework or module_of(functions["forward"]) is not None or _is_module_class(functions["forward"]):
         return _in_layout(_of_framework(functions["forward"], wanted), wanted.layout)
     adapters = [adapter_of(each) for each in functions.values()]
     layout = wanted.layout or next((each.layout for each in adapters if each is not None), "")
@@ -229,7 +229,7 @@ def _of_framework(forward: Any, wanted: Wanted) -> Bound:
     """Make functions of NumPy arrays of one of a framework, with the options that a module has."""
     framework = wanted.framework or "torch"
     owner = module_of(forward)
-    if framework == "torch" and isinstance(forward, type) and _is_module_class(forward):
+    if framework == "torch" and _is_module_class(forward):
         return _module_class(forward, wanted)
     found = {} if owner is None else options_of(owner)
     bias = wanted.bias
@@ -245,9 +245,9 @@ def _of_framework(forward: Any, wanted: Wanted) -> Bound:
     return Bound(dict(zip(("forward", "backward"), pair, strict=True)), options_)
 
 
-def _is_module_class(function: type) -> bool:
+def _is_module_class(function: Any) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and issubclass(function, torch.nn.Module)
+    return torch is not None and isinstance(function, type) and issubclass(function, torch.nn.Module)
 
 
 def _module_class(owner: Any, wanted: Wanted) -> Bound:

@@ -40,8 +40,8 @@ def proposed(run: Run, findings: Sequence[Finding]) -> Iterator[str]:
     for flag in sorted(kept, key=lambda flag: -len(fits[flag])):
         if _holds(run, flag.only):
             yield (
-                f"{flag.text} leaves {counted(len(fits[flag]), 'layer', 'layers')} of the {len(tried)} that were tried "
-                f"and the code is right there: if it is for such layers alone, audit it with {flag.text} "
+                f"{flag.text} leaves {counted(len(fits[flag]), 'layer', 'layers')} of the {len(tried)} that were tried"
+                f", and the code is right there: if it is for such layers alone, audit it with {flag.text} "
                 "(in Python: where=)"
             )
             return
