@@ -774,6 +774,7 @@ def read(
         code, layout = prepared(*functions, dataclasses.replace(wanted, layout=layout)), None
     options: dict[str, Any] = {"spatial_ndim": axes, "bias": code.options.bias, "dtype": dtype}
     options |= {"layout": layout, "groups": groups}
+    record: dict[str, Any]
     try:
         with _progress("calling the code") as progress:
             found = blackbox.read(_readable(code, progress), **options)

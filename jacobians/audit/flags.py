@@ -54,8 +54,9 @@ class _Flag(NamedTuple):
 
 def _holds(run: Run, only: Only) -> bool:
     """Whether the code is right at a few other layers that a flag leaves, too."""
-    options = dataclasses.replace(run.layer.options, only=only.joined(run.layer.options.only))
-    layer = dataclasses.replace(run.layer, options=options)
+    layer: Any = run.layer
+    options = dataclasses.replace(layer.options, only=only.joined(layer.options.only))
+    layer = dataclasses.replace(layer, options=options)
     probes = (layer.draw(case, run.seed) for case in layer.few(layer.curriculum()))
     return not any(run.is_wrong(each) for probe in probes for each in run.compared(probe))
 
@@ -68,5 +69,5 @@ def _flags(tried: Sequence[Any]) -> Iterator[_Flag]:
         yield _Flag(f"--taps {'x'.join(map(str, taps))}", Only(taps=taps))
 
 
-def _has_taps(case: Any) -> bool:
+def _has_taps(case: Case) -> bool:
     return math.prod(case.geometry.filters[2:]) > 1
