@@ -13,6 +13,7 @@ from jacobians.audit.attributes import options_of, sizes_of
 from jacobians.audit.cases import Only
 from jacobians.audit.conventions import CONVENTIONS, is_class_or_layer, is_factory, is_plain, of_function
 from jacobians.audit.frameworks import in_framework, module_of
+from jacobians.audit.keras_layers import is_keras, of_keras
 from jacobians.audit.layouts import adapter_of, check_functions, with_layout
 from jacobians.audit.loading import Method, as_method
 from jacobians.audit.parameters import FORMS, called, fixed, parameters_of, role_of
@@ -51,6 +52,8 @@ def bound(functions: Mapping[str, Any], wanted: Wanted) -> Bound:
     CallError
         If the code cannot be called, with what an audit expects and what was found.
     """
+    if is_keras(functions["forward"]):
+        return _in_layout(*of_keras(functions["forward"], wanted))
     if wanted.framework or module_of(functions["forward"]) is not None or _is_module_class(functions["forward"]):
         return _in_layout(_of_framework(functions["forward"], wanted), wanted.layout)
     adapters = [adapter_of(each) for each in functions.values()]
