@@ -55,7 +55,19 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Loaded when they are first asked for: they need sympy or matplotlib, which take longer to load than everything else.
-_LATER = ("layers", "models", "network", "operators", "plots", "spectra", "symbolic", "testing", "vectors")
+_LATER = (
+    "chain",
+    "layers",
+    "models",
+    "network",
+    "operators",
+    "plots",
+    "pooling",
+    "spectra",
+    "symbolic",
+    "testing",
+    "vectors",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -317,7 +317,7 @@ def numeric(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:
     if result.dtype.kind in NUMERIC_KINDS:
         return result
     cures = {
-        "c": f"the formulas are linear in it: pass {name}.real and {name}.imag, one at a time",
+        "c": f"the formulas are linear in {name}: pass {name}.real and {name}.imag, one after the other",
         "b": f"say which integers you mean: {name}.astype('int8')",
         "O": f"convert it: {name}.astype('float64'), or use jacobians.symbolic for symbols",
     }
@@ -351,8 +351,9 @@ def unmasked(name: str, array: npt.ArrayLike) -> npt.NDArray[Any]:
     """
     if _has_mask(array):
         raise DtypeError(
-            f"{name} is a masked array, and the formulas have no entries left out; it needs a number everywhere: "
-            f"{name}.filled(0), or {name}.data for what is under the mask"
+            f"{name} is a masked array; it needs a number in every entry: pass {name}.filled(0), or {name}.data to "
+            "use the "
+            "numbers under the mask"
         )
     try:
         return np.asarray(array)

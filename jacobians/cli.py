@@ -41,7 +41,7 @@ TIMEOUT = 60.0
 
 
 class _Commands(typer.core.TyperGroup):
-    """The commands; for an option that there is none of, the nearest one is suggested."""
+    """The commands; if an option does not exist, the nearest one is suggested."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -127,7 +127,7 @@ def _until_interrupted(checked: Callable[[], Any]) -> tuple[Any, int]:
     except Interrupted as stop:
         return stop.report, INTERRUPTED
     except KeyboardInterrupt:
-        print("Interrupted before anything was found out; no file was written.")
+        print("Interrupted before there was a result; no file was written.")
         sys.exit(INTERRUPTED)
     return report, HOLDS if report.ok else FAILS
 
@@ -149,11 +149,11 @@ def _end(status: int, say: Callable[[], None], *outputs: Output) -> None:
     except OSError as error:
         _print_no_more()
         if not isinstance(error, BrokenPipeError):  # who reads it has seen enough
-            lost.append(f"what was found out cannot be printed: {error.strerror}")
+            lost.append(f"the report cannot be printed: {error.strerror}")
     asked = [(option, file, functools.partial(files.write, file, text)) for option, file, text in outputs if file]
     lost += [said for option, file, write in asked if (said := _unwritten(option, file, write))]
     for said in lost:
-        verdict = "; the exit status is 1 all the same, for what was found wrong" if status == FAILS else ""
+        verdict = "; the exit status is still 1, because something is wrong" if status == FAILS else ""
         print(f"jacobians: {said}{verdict}", file=sys.stderr)
     sys.exit(UNUSABLE if lost and status == HOLDS else status)
 
@@ -186,7 +186,7 @@ def _every_command(
         bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Explicit Jacobians of convolution layers: shown with symbols, proved, and held against other code."""
+    """Explicit Jacobians of convolution layers: shown with symbols, proved, and compared with other code."""
     del version
 
 
@@ -404,8 +404,9 @@ def audit(
         list[str] | None,
         typer.Option(
             metavar="S[,S] …",
-            help="Passed to the code if it takes one; else say which stride the code has. 1 by default. `1,2` is one "
-            "per axis, `1 2` audits both.",
+            help="Stride, by default 1. It is passed to code that takes a stride; "
+            "otherwise, it says which stride the code "
+            "has. `1,2` is one per axis, `1 2` audits both.",
         ),
     ] = None,
     padding: Annotated[
@@ -427,11 +428,15 @@ def audit(
         bool | None,
         typer.Option(
             "--bias/--no-bias",
-            help="Whether the code takes a bias and returns its gradient; by default this is found out.",
+            help="Whether the code takes a bias and returns its gradient; by default, the audit finds out.",
         ),
     ] = None,
     dtype: Annotated[
-        str, typer.Option(help="float64, float32, float16, bfloat16, int64 or int32.", autocompletion=_names_of_dtypes)
+        str,
+        typer.Option(
+            help="Dtype of the arrays: float64, float32, float16, bfloat16, int64 or int32.",
+            autocompletion=_names_of_dtypes,
+        ),
     ] = "float64",
     layer: Annotated[Audited, typer.Option(help="Which layer the code computes.")] = Audited.convolution,
     total: Annotated[
@@ -444,13 +449,13 @@ def audit(
         ),
     ] = None,
     taps: Annotated[
-        str | None, typer.Option(metavar="KxL", help="The code is for filters of this size alone, like 3x3.")
+        str | None, typer.Option(metavar="KxL", help="The code is for filters of this size only, like 3x3.")
     ] = None,
     square: Annotated[
-        bool, typer.Option("--square", help="The code is for filters and images as wide as high alone.")
+        bool, typer.Option("--square", help="The code is for square filters and square images only.")
     ] = False,
-    odd: Annotated[bool, typer.Option("--odd", help="The code is for filters of odd sizes alone.")] = False,
-    one_plane: Annotated[bool, typer.Option("--one-plane", help="The code is for images of one plane alone.")] = False,
+    odd: Annotated[bool, typer.Option("--odd", help="The code is for filters of odd sizes only.")] = False,
+    one_plane: Annotated[bool, typer.Option("--one-plane", help="The code is for images of one plane only.")] = False,
     torch: Annotated[bool, typer.Option("--torch", help="FORWARD is a PyTorch function or module.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="FORWARD is a JAX function.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
@@ -561,7 +566,7 @@ def _combinations(
     some = [each for each in found if each["stride"] in {None, 1} or each["padding"] != "same"]
     if len(some) in {0, len(found)}:
         return found, []
-    return some, ["padding same has a meaning at stride 1 alone; its combinations with other strides were left out"]
+    return some, ["padding same is defined for stride 1 only; its combinations with other strides were left out"]
 
 
 def _written_test(
@@ -615,7 +620,7 @@ def _check_kind(named: dict[str, str | None], frameworks: dict[str, bool]) -> No
         _refuse(f"{' and '.join(named)} are both given; leave one of them out, and give a backward pass by --backward")
     given = [option for option, value in frameworks.items() if value]
     if len(given) > 1:
-        _refuse("--torch and --jax are both given; a function is of one of them")
+        _refuse("--torch and --jax are both given; choose one of them")
     if given and named["--command"]:
         _refuse(f"--command is a program of its own; leave {given[0]} out")
 
@@ -633,9 +638,11 @@ def _programs(command: str, backward: str | None, options: dict[str, Any], *, bi
 
 def _framework(torch: bool, jax: bool, forward: str, backward: str | None = None) -> str:
     if torch and jax:
-        _refuse("--torch and --jax are both given; a function is of one of them")
+        _refuse("--torch and --jax are both given; choose one of them")
     if (torch or jax) and (backward is not None or forward.endswith(":-")):
-        _refuse("--backward is for NumPy code; of --torch and --jax functions the gradient is what autograd gives")
+        _refuse(
+            "--backward is for NumPy code; with --torch or --jax, autograd computes the gradient: leave --backward out"
+        )
     return "torch" if torch else "jax" if jax else ""
 
 
@@ -675,7 +682,10 @@ def _audit_other(
         return jacobians.audit_softmax_cross_entropy(backward, forward, mean=not total, **of)
     passes = [each for each in (forward, backward) if each is not None]
     if len(passes) > 1:
-        _refuse("--backward is given besides a function; --layer relu audits the backward pass alone: name that one")
+        _refuse(
+            "two functions are given, but --layer relu audits only a backward pass: name that one, and leave "
+            "--backward out"
+        )
     return jacobians.audit_relu(passes[0], **of)
 
 
@@ -833,7 +843,7 @@ def explain(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="What the line see: of a finding names, or a word; a list of all if left out.",
+            help="The name in the line see: of a finding, or a word to look for; without it, all names are listed.",
             show_default=False,
             autocompletion=_names_of_explanations,
         ),
@@ -854,21 +864,24 @@ def explain(
 @app.command()
 def vectors(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.", dir_okay=False)
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.", dir_okay=False)
     ] = Path("conv-vectors.json"),
     axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
-    stride: Annotated[str | None, typer.Option(metavar="S[,S]", help="One, or one per axis.")] = None,
+    stride: Annotated[str | None, typer.Option(metavar="S[,S]", help="One number, or one for each axis.")] = None,
     padding: Annotated[
-        str | None, typer.Option(metavar="P[,P]", help="One, one per axis, before:after per axis, same or same-lower.")
+        str | None,
+        typer.Option(
+            metavar="P[,P]", help="One number, one for each axis, before:after for each axis, same or same-lower."
+        ),
     ] = None,
-    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One, or one per axis.")] = None,
-    groups: Annotated[int | None, typer.Option(help="Groups of planes.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One number, or one for each axis.")] = None,
+    groups: Annotated[int | None, typer.Option(help="Number of groups of planes and filters.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
     schema: Annotated[bool, typer.Option("--schema", help="Write the JSON schema of the file instead.")] = False,
 ) -> None:
-    """Write test vectors for code in any language: layers in integers, the right results, and what each one catches.
+    """Write test vectors for code in any language: layers in integers, the right results, and the mistakes they catch.
 
-    By default there are nine groups of options; with options, there are the cases for these alone.
+    By default, the file has cases for nine combinations of options. If you give options, it has cases for these only.
 
     Examples: `jacobians vectors -o conv-vectors.json`, `jacobians vectors --stride 2 --padding 1 -o strided.json`
     """
@@ -1139,8 +1152,8 @@ def explore(
 ) -> None:
     """Write an HTML page in which a layer and its two Jacobian matrices move; it needs no network and no server.
 
-    Its lessons lead from two taps to the rotation of the filter. Your layer is shown at first if you give one, and
-    stride, padding and dilation can be changed on the page, too.
+    Its lessons lead from two taps to the rotation of the filter. If you give a layer, the page begins with it. Stride,
+    padding and dilation can also be changed on the page.
 
     Examples: `jacobians explore`, `jacobians explore --image 5x7 --filter 2x3 --stride 2 -o strided.html`,
     `jacobians explore --image 4x3x4 --filters 4x2x2x2 --groups 2`
@@ -1206,7 +1219,7 @@ def plot(
     i: Index = 0,
     at: Annotated[
         int | None,
-        typer.Option(help="Which row (of patch) or pixel (of rotated-filter) to draw, counted from 0.", min=0),
+        typer.Option(help="Which row (for patch) or pixel (for rotated-filter) to draw, counted from 0.", min=0),
     ] = None,
     wrt: Annotated[Wrt, typer.Option(help="For jacobian: with respect to what.")] = Wrt.image,
     classes: Annotated[int, typer.Option(help="For network: the number of classes.")] = 10,

@@ -4,7 +4,7 @@ Nothing here uses the pixel table or a matrix. That is why it is evidence if thi
 agree. What deep learning calls convolution does not rotate the filter (L1).
 
 Stride and dilation are exchanged in the backward pass: a window that moves by the stride in the forward pass has taps
-that lie a stride apart in the backward pass, and the other way round (docs/learn/beyond.md).
+that lie a stride apart in the backward pass, and the other way round.
 """
 
 from __future__ import annotations

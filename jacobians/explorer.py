@@ -1,4 +1,4 @@
-"""The explorer: one HTML file in which the reader points at the matrices of a layer and watches them at work.
+"""The explorer: one HTML file in which readers point at the matrices of a layer and watch what they compute.
 
 Every index that the page shows is written into it here, for every stride, padding and dilation that it offers: which
 entry lies where, and which entries are multiplied. Its script (in page/) looks up, multiplies and sums, and knows
@@ -53,26 +53,28 @@ Array = npt.NDArray[Any]
 
 
 def explore(geometry: Geometry | None = None) -> str:
-    """Write the page in which X, F, S, G, M_X^im and M_F^filter of a layer are pointed at, and move.
+    """Return a page that shows X, F, S, G, M_X^im and M_F^filter of a layer, entry by entry and in motion.
 
     Parameters
     ----------
     geometry : Geometry, optional
-        The layer that is shown at first, of one or two spatial axes; by default the lecture's, 6×6 and 3×3. Its stride,
-        padding and dilation are offered beside strides 1, 2, 3, paddings 0, 1, 2 and dilations 1, 2; combinations in
-        which the filter does not fit, or that are too large, are not. The layers of the lessons are in every page.
+        The layer that the page shows first, with one or two spatial axes; by default the layer of the lecture, with a
+        6×6 image and a 3×3 filter. The page offers its stride, padding and dilation, besides strides 1, 2, 3, paddings
+        0, 1, 2 and dilations 1, 2, but no combinations that are too large or in which the filter does not fit. The
+        layers of the lessons are in every page.
 
     Returns
     -------
     str
-        An HTML document that fetches nothing (L1, L8, L10, L12, L14 and L16 … L18, as an interactive page).
+        An HTML document that loads nothing from the network (L1, L8, L10, L12, L14 and L16 … L18, as an interactive
+        page).
 
     Raises
     ------
     ShapeError
         If there are more than two spatial axes.
     TooLargeError
-        If ∂vec(S)/∂vec(X) has too many entries to be looked at.
+        If ∂vec(S)/∂vec(X) has too many entries to show.
 
     Examples
     --------
@@ -106,8 +108,8 @@ def record(geometry: Geometry | None = None) -> dict[str, Any]:
 def _check(geometry: Geometry) -> None:
     if geometry.spatial_ndim > 2:
         raise ShapeError(
-            f"geometry has {geometry.spatial_ndim} spatial axes but the explorer shows planes as tables; it needs 1 or "
-            "2: of a volume, explore one slice, Geometry((d, height, width), (n, d, taps, taps))"
+            f"geometry has {geometry.spatial_ndim} spatial axes but the explorer shows planes as tables and needs 1 or "
+            "2; explore one slice of a volume: Geometry((d, height, width), (n, d, taps, taps))"
         )
     what = f"∂vec(S)/∂vec(X) of {geometry!r}"
     cure = "take a smaller image, of at most 11×11 pixels in all planes, or build it with jacobians.jacobian_wrt_image"

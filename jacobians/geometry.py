@@ -66,7 +66,7 @@ class Geometry(notebook.Shown):
     -----
     On one spatial axis, response ``l`` reads with tap ``i`` the pixel ``l·stride − before + i·dilation``; outside the
     image it reads a zero of the padding. The pixel table of the layer is the sum over the axes of these offsets
-    (L8 and L14, with the options of docs/learn/beyond.md).
+    (L8 and L14, with options as on the page "Stride, padding, dilation and groups" of the guide).
 
     Examples
     --------
@@ -235,25 +235,25 @@ class Geometry(notebook.Shown):
 
     @property
     def planes_per_group(self) -> int:
-        """Planes that one filter sees, ``d / groups``."""
+        """Planes that one filter reads, ``d / groups``."""
         return self.filters[1]
 
     @property
     def filters_per_group(self) -> int:
-        """Filters that see the same planes, ``n / groups``."""
+        """Filters that read the same planes, ``n / groups``."""
         return self.filters[0] // self.groups
 
     def group_of(self, i: int) -> int:
-        """Group whose planes filter `i` sees; filters are counted from 0."""
+        """Group whose planes filter `i` reads; filters are counted from 0."""
         return self.check_index("i", i, self.filters[0]) // self.filters_per_group
 
     def planes_of(self, group: int) -> slice:
-        """Slice of the image's planes that `group` sees."""
+        """Slice of the image's planes that `group` reads."""
         group = self.check_index("group", group, self.groups)
         return slice(group * self.planes_per_group, (group + 1) * self.planes_per_group)
 
     def filters_of(self, group: int) -> slice:
-        """Slice of the filters that see the planes of `group`."""
+        """Slice of the filters that read the planes of `group`."""
         group = self.check_index("group", group, self.groups)
         return slice(group * self.filters_per_group, (group + 1) * self.filters_per_group)
 
@@ -307,7 +307,7 @@ class Geometry(notebook.Shown):
         IndexError, TooLargeError
             As `axis_table`.
         ShapeError
-            If `positions` is no range of step 1.
+            If `positions` is not a range of step 1.
         """
         axis = self.check_index("axis", axis, self.spatial_ndim)
         size, taps, step = self.image[1 + axis], self.filters[2 + axis], self.dilation[axis]
@@ -368,7 +368,7 @@ class Geometry(notebook.Shown):
 
         Notes
         -----
-        For looking at and for small layers: the builders of `jacobians.matrices` never hold this table.
+        This table is for looking at and for small layers; the functions of `jacobians.matrices` never hold all of it.
         """
         group = self.check_index("group", group, self.groups)
         self._check_table(self.positions, self.taps)
@@ -612,7 +612,7 @@ def check_geometries(geometries: object, name: str = "geometries") -> list[Geome
     Raises
     ------
     TypeError
-        If it is nothing that has entries, or one of them is no geometry.
+        If `geometries` has no entries, or an entry is not a Geometry.
     """
     given = entries(name, geometries, "a list of Geometry, such as [Geometry(…)]")
     return [check_geometry(geometry, f"{name}[{number}]") for number, geometry in enumerate(given)]

@@ -1,4 +1,6 @@
-"""The layers around the convolutions, each with its Jacobian: ReLU, fully connected, softmax, cross-entropy, L2.
+"""The layers around the convolutions, each with its Jacobian: ReLU, batch normalisation, fully connected, softmax.
+
+Cross-entropy and the ℓ₂ penalty have their gradients here, too; pooling is in `jacobians.pooling`.
 
 A Jacobian has a row per entry of vec(output) and a column per entry of vec(input). ∂l/∂s and the like are row vectors,
 arrays of one axis, so that a chain of Jacobians is read from the loss backwards:
@@ -8,7 +10,7 @@ arrays of one axis, so that a chain of Jacobians is read from the loss backwards
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,13 @@ from scipy.sparse import csr_array
 
 from jacobians.arguments import any_dtype, entries, integer, numeric, real, shown, unmasked
 from jacobians.errors import DtypeError, ShapeError
+from jacobians.geometry import check_shape
 from jacobians.matrices import SPARSE_DTYPES
 from jacobians.sizes import check_bytes
 
 __all__ = [
+    "batch_norm",
+    "batch_norm_jacobian",
     "cross_entropy",
     "cross_entropy_gradient",
     "cross_entropy_jacobian",
@@ -60,7 +65,7 @@ def relu(S: npt.ArrayLike) -> Array:
     DtypeError
         If entries are neither integers nor real floating-point numbers.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -83,15 +88,15 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
     Returns
     -------
     csr_array, shape (S.size, S.size), dtype of S
-        Entry ``[r, r]`` is 1 where ``vec(S)[r] > 0`` and 0 elsewhere, at ``S = 0`` too; NaN where S is NaN. The whole
-        diagonal is stored, so that the pattern depends on the shape alone.
+        Entry ``[r, r]`` is 1 where ``vec(S)[r] > 0`` and 0 elsewhere, also at ``S = 0``; it is NaN where S is NaN. The
+        whole diagonal is stored, so that the pattern depends on the shape alone.
 
     Raises
     ------
     DtypeError
         If scipy.sparse has no arrays of S's dtype, or entries are neither integers nor real floating-point numbers.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -103,8 +108,143 @@ def relu_jacobian(S: npt.ArrayLike) -> csr_array:
     S = numeric("S", S)
     _check_memory("diag(Ind(vec(S) > 0))", (3, S.size), np.dtype(np.int64))
     S = S.ravel()
-    held = np.where(np.isnan(S), S, S > 0).astype(_sparse_dtype("S", S.dtype))
-    return csr_array((held, np.arange(S.size), np.arange(S.size + 1)), shape=(S.size, S.size))
+    return diagonal(np.where(np.isnan(S), S, S > 0).astype(sparse_dtype("S", S.dtype)))
+
+
+# batch normalisation --------------------------------------------------------------------------------------------------
+
+
+def batch_norm(
+    X: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    weight: npt.ArrayLike | None = None,
+    bias: npt.ArrayLike | None = None,
+    *,
+    eps: float = 1e-5,
+) -> Array:
+    """Normalise every plane by the mean and variance that training has left: batch normalisation in inference mode.
+
+    Parameters
+    ----------
+    X : array_like, shape (d, *spatial)
+        The image; a vector is d planes of one entry.
+    mean, variance : array_like, shape (d,)
+        Running statistics, one per plane.
+    weight, bias : array_like, shape (d,), optional
+        γ and β, one per plane; by default 1 and 0.
+    eps : float
+        ε, added to the variance; not negative.
+
+    Returns
+    -------
+    ndarray, shape of X
+        ``Y[k, y, x] = (X[k, y, x] − mean[k]) / √(variance[k] + ε) · weight[k] + bias[k]``. float64 for integers,
+        otherwise the dtype that NumPy gives to the operands.
+
+    Raises
+    ------
+    ShapeError
+        If X has no planes, or a statistic or parameter has not one entry per plane.
+    DtypeError
+        If entries are neither integers nor real floating-point numbers.
+    ValueError
+        If `eps` is negative or not finite, or ``variance + eps`` is not positive.
+
+    Notes
+    -----
+    Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
+    ICML 2015, algorithm 2. In training mode every entry depends on the whole mini-batch, which is another layer.
+
+    Examples
+    --------
+    >>> batch_norm([[[1, 5]], [[2, 3]]], [1, 2], [3, 0], [6, 1], [0, 10], eps=1)
+    array([[[ 0., 12.]],
+    <BLANKLINE>
+           [[10., 11.]]])
+    """
+    X = numeric("X", X)
+    if not X.ndim or not X.size:
+        raise ShapeError(f"X has shape {X.shape}; it needs (d, *spatial), planes first and none of them empty")
+    deviation, weight = _deviation_and_weight(X.shape, variance, weight, eps)
+    mean = _per_plane("mean", mean, X.shape)
+    bias = _per_plane("bias", np.zeros(len(X), np.int8) if bias is None else bias, X.shape)
+    dtype = np.result_type(X, mean, deviation, weight, bias)
+    X, mean, deviation, weight, bias = (each.astype(dtype, copy=False) for each in (X, mean, deviation, weight, bias))
+    return np.asarray((X - mean) / deviation * weight + bias)
+
+
+def batch_norm_jacobian(
+    image: Sequence[int], variance: npt.ArrayLike, weight: npt.ArrayLike | None = None, *, eps: float = 1e-5
+) -> csr_array:
+    """Build ∂vec(Y)/∂vec(X) of batch normalisation in inference mode, which is diagonal.
+
+    Parameters
+    ----------
+    image : sequence of int
+        ``X.shape = (d, *spatial)``.
+    variance : array_like, shape (d,)
+        Running variance, one per plane.
+    weight : array_like, shape (d,), optional
+        γ, one per plane; by default 1.
+    eps : float
+        ε, added to the variance; not negative.
+
+    Returns
+    -------
+    csr_array, shape (X.size, X.size)
+        Entry ``[r, r]`` is ``weight[k] / √(variance[k] + ε)`` for the plane ``k`` that r lies in. The dtype is that of
+        the parameters, float64 for integers. A weight of 0 is stored as such.
+
+    Raises
+    ------
+    ShapeError
+        As `batch_norm`.
+    DtypeError
+        As `batch_norm`, and if scipy.sparse has no arrays of the result's dtype.
+    ValueError
+        As `batch_norm`.
+    TooLargeError
+        If it does not fit into memory.
+
+    Examples
+    --------
+    >>> batch_norm_jacobian((2, 1, 2), [3, 0], [6, 1], eps=1).diagonal()
+    array([3., 3., 1., 1.])
+    """
+    shape = check_shape("image", image, "(d, *spatial)")
+    if not shape:
+        raise ShapeError("image is (); it needs (d, *spatial), planes first: X.shape")
+    deviation, weight = _deviation_and_weight(shape, variance, weight, eps)
+    dtype = sparse_dtype("the Jacobian", np.result_type(deviation, weight))
+    _check_memory("∂vec(Y)/∂vec(X)", (3, math.prod(shape)), np.dtype(np.int64))
+    scale = weight.astype(dtype) / deviation.astype(dtype)
+    return diagonal(np.broadcast_to(scale, shape).ravel())
+
+
+def _deviation_and_weight(
+    shape: tuple[int, ...], variance: npt.ArrayLike, weight: npt.ArrayLike | None, eps: float
+) -> tuple[Array, Array]:
+    """Return √(variance + ε) and γ, one per plane, with an axis for each axis of the image."""
+    variance = _per_plane("variance", variance, shape)
+    weight = _per_plane("weight", np.ones(shape[0], np.int8) if weight is None else weight, shape)
+    squares = variance + check_strength("eps", eps)
+    wrong = np.flatnonzero(~(squares > 0))
+    if wrong.size:
+        raise ValueError(
+            f"variance[{wrong[0]}] + eps is {squares.ravel()[wrong[0]]}; it needs to be positive, for its root divides "
+            "the plane: look for NaN or a variance below 0, or take a positive eps"
+        )
+    return np.sqrt(squares), weight
+
+
+def _per_plane(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    array = numeric(name, value)
+    if array.shape == shape[:1]:
+        return array.reshape(-1, *(1,) * (len(shape) - 1))
+    raise ShapeError(
+        f"{name} has shape {array.shape} but X has shape {shape}; {name} needs {shape[:1]}, one entry per plane"
+    )
 
 
 # fully connected ------------------------------------------------------------------------------------------------------
@@ -145,7 +285,7 @@ def fully_connected(W: npt.ArrayLike, h: npt.ArrayLike, b: npt.ArrayLike | None 
     if h.size != W.shape[1]:
         raise ShapeError(
             f"h has {h.size} entries but W has shape {W.shape}, which needs {W.shape[1]}: "
-            "a column of W per entry of vec(H)"
+            "W has a column for each entry of vec(H)"
         )
     b = np.zeros(len(W), np.int8) if b is None else numeric("b", b)
     if b.shape != W.shape[:1]:
@@ -199,8 +339,8 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
     Returns
     -------
     csr_array, shape (C, C·m), dtype of h
-        A row per class, a column per entry of vec(W). Entry ``[c, c·m + j]`` is ``h[j]``. An h that is 0 is stored as
-        such, so that the pattern depends on the shape alone.
+        A row per class, a column per entry of vec(W). Entry ``[c, c·m + j]`` is ``h[j]``. Entries of h that are 0
+        are stored as well, so that the pattern depends on the shape alone.
 
     Raises
     ------
@@ -209,7 +349,7 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
     DtypeError
         If scipy.sparse has no arrays of h's dtype, or entries are neither integers nor real floating-point numbers.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -218,7 +358,7 @@ def fully_connected_jacobian_wrt_weights(h: npt.ArrayLike, classes: int) -> csr_
            [0, 0, 0, 5, 6, 7]])
     """
     h, C = numeric("h", h).ravel(), check_classes(classes)
-    h = h.astype(_sparse_dtype("h", h.dtype))
+    h = h.astype(sparse_dtype("h", h.dtype))
     if not h.size:
         raise ShapeError("h has no entries; it needs at least one: give it H, the input of the layer")
     _check_memory("∂s/∂vec(W)", (2, C * h.size), np.dtype(np.int64))
@@ -234,7 +374,7 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
     classes : int
         C, the number of entries of b.
     dtype : dtype
-        Of the ones.
+        Dtype of the ones.
 
     Returns
     -------
@@ -248,7 +388,7 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
     DtypeError
         If scipy.sparse has no arrays of that dtype.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -258,8 +398,7 @@ def fully_connected_jacobian_wrt_bias(classes: int, *, dtype: npt.DTypeLike = np
     """
     C = check_classes(classes)
     _check_memory("∂s/∂b", (3, C), np.dtype(np.int64))
-    ones = np.ones(C, _sparse_dtype("the Jacobian", dtype))
-    return csr_array((ones, np.arange(C), np.arange(C + 1)), shape=(C, C))
+    return diagonal(np.ones(C, sparse_dtype("the Jacobian", dtype)))
 
 
 # softmax and cross-entropy --------------------------------------------------------------------------------------------
@@ -282,14 +421,14 @@ def softmax(s: npt.ArrayLike) -> Array:
     Raises
     ------
     ShapeError
-        If s is not a vector: a mini-batch is a softmax per image, not one over all of its scores.
+        If s is not a vector. For a mini-batch, call it for each image: softmax does not run over several images.
     DtypeError
         If entries are neither integers nor real floating-point numbers.
 
     Notes
     -----
-    A score of −∞ has the probability 0. Where there is no limit the probabilities are NaN, all of them: if a score is
-    NaN or +∞, or all are −∞.
+    A score of −∞ has the probability 0. If a score is NaN or +∞, or all scores are −∞, softmax has no limit, and all
+    probabilities are NaN.
 
     Examples
     --------
@@ -324,7 +463,7 @@ def softmax_jacobian(p: npt.ArrayLike) -> Array:
     DtypeError
         If entries are neither numbers nor symbols.
     TooLargeError
-        If it does not fit into memory.
+        If the result does not fit into memory.
 
     Examples
     --------
@@ -346,7 +485,7 @@ def cross_entropy_jacobian(p: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     p : array_like, shape (C,)
         The probabilities: numbers, or symbols in an array of dtype object.
     y : array_like, shape (C,)
-        One-hot: 1 at the image's class, 0 elsewhere. Numbers or symbols.
+        The label, one-hot: 1 at the class of the image, 0 elsewhere. Numbers or symbols.
 
     Returns
     -------
@@ -362,7 +501,7 @@ def cross_entropy_jacobian(p: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     ValueError
         If y cannot be a label.
     ZeroDivisionError
-        If yᵀp is 0, as it is where the probability of the class has underflowed.
+        If yᵀp is 0, for example because the probability of the class has underflowed.
 
     Examples
     --------
@@ -388,13 +527,13 @@ def cross_entropy(s: npt.ArrayLike, y: npt.ArrayLike) -> float:
     s : array_like, shape (C,)
         The scores.
     y : array_like, shape (C,)
-        One-hot; any nonnegative weights that are not all 0 are taken as the formula says.
+        The label, one-hot. Other nonnegative weights that are not all 0 are allowed, and enter the formula as they are.
 
     Returns
     -------
     float
-        ``log Σ_j exp(s[j]) − log Σ_j y[j] exp(s[j])``, computed without overflow and without a logarithm of 0, and to
-        full relative precision also where the probability is almost 1.
+        ``log Σ_j exp(s[j]) − log Σ_j y[j] exp(s[j])``, computed without overflow and without a logarithm of 0, and with
+        full relative precision even if the probability is almost 1.
 
     Raises
     ------
@@ -407,7 +546,7 @@ def cross_entropy(s: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Notes
     -----
-    NaN where `softmax` is NaN; +∞ where the scores of all of y's classes are −∞.
+    The loss is NaN if `softmax` is NaN, and +∞ if the scores of all classes of y are −∞.
 
     Examples
     --------
@@ -432,23 +571,23 @@ def cross_entropy_gradient(s: npt.ArrayLike, y: npt.ArrayLike) -> Array:
     s : array_like, shape (C,)
         The scores.
     y : array_like, shape (C,)
-        One-hot; any nonnegative weights that are not all 0 are taken as the formula says.
+        The label, one-hot. Other nonnegative weights that are not all 0 are allowed, and enter the formula as they are.
 
     Returns
     -------
     ndarray, shape (C,)
         The row vector ``p[c] − y[c] p[c] / Σ_j y[j] p[j]``, which is ``p[c] − y[c]`` for one-hot y. The second term is
-        a softmax over the classes of y alone, so that it exists where yᵀp underflows. float64 for integers, otherwise
+        a softmax over the classes of y alone, so that it exists even if yᵀp underflows. float64 for integers, otherwise
         the dtype of s.
 
     Raises
     ------
     ShapeError, DtypeError, ValueError
-        As `cross_entropy`.
+        As in `cross_entropy`.
 
     Notes
     -----
-    NaN where `softmax` is NaN, and where the loss is infinite, which leaves nothing to differentiate.
+    The gradient is NaN if `softmax` is NaN, and if the loss is infinite and has no derivative.
 
     Examples
     --------
@@ -467,7 +606,7 @@ def cross_entropy_gradient(s: npt.ArrayLike, y: npt.ArrayLike) -> Array:
 
 
 def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
-    """Compute the L2 term λ Σ‖·‖² of the training cost (L3).
+    """Compute the ℓ₂ penalty λ Σ‖·‖² of the training cost (L3).
 
     Parameters
     ----------
@@ -484,7 +623,7 @@ def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
     Raises
     ------
     TypeError
-        If `weights` is no list, or a single array, whose rows would be taken for the arrays.
+        If `weights` is not a list, or is a single array, whose rows would be mistaken for the arrays.
     DtypeError
         If entries are neither integers nor real floating-point numbers.
     ValueError
@@ -505,7 +644,7 @@ def l2_penalty(weights: Iterable[npt.ArrayLike], strength: float) -> float:
 
 
 def l2_gradient(weight: npt.ArrayLike, strength: float) -> Array:
-    """Compute the gradient 2λ·weight of the L2 term with respect to one array (L22).
+    """Compute the gradient 2λ·weight of the ℓ₂ penalty with respect to one array (L22).
 
     Parameters
     ----------
@@ -562,7 +701,12 @@ def check_strength(name: str, strength: float) -> float:
     number = real(strength)
     if math.isfinite(number) and number >= 0:
         return number
-    raise ValueError(f"{name} is {shown(strength)}; it needs a finite number of at least 0: 0 for no L2 term")
+    raise ValueError(f"{name} is {shown(strength)}; it needs a finite number of at least 0: 0 for no penalty")
+
+
+def diagonal(held: Array) -> csr_array:
+    """Store a whole diagonal, its zeros included, so that the pattern depends on the shape alone."""
+    return csr_array((held, np.arange(held.size), np.arange(held.size + 1)), shape=(held.size, held.size))
 
 
 def _check_memory(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -652,7 +796,7 @@ def _log_sum_exp(a: Array) -> Any:
     return largest if largest == -np.inf else largest + np.log(np.exp(a - largest).sum())
 
 
-def _sparse_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+def sparse_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     """Return `dtype` in the machine's byte order, the only one that scipy.sparse computes in."""
     found = any_dtype(dtype)
     if found is not None and found.char in SPARSE_DTYPES:

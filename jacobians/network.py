@@ -1,10 +1,10 @@
-"""The lecture's networks: convolutions with ReLU, then fully connected, softmax and cross-entropy (L3, L13, L23).
+"""The networks of the lecture: convolutions with ReLU, then fully connected, softmax and cross-entropy (L3, L13, L23).
 
 The same gradients are computed in two ways: by the chain of explicit Jacobians, a row vector times one matrix after the
 other from the loss backwards, and by convolutions. The two ways share the forward pass and ∂l/∂s, and nothing else.
 
-A mini-batch is taken as one more spatial axis, along which the filters have a single tap: the Jacobian of that layer
-with respect to its filters holds the rows of all images, and one product sums the images' gradients.
+A mini-batch is treated as one more spatial axis, along which the filters have a single tap: the Jacobian of that layer
+with respect to its filters has the rows of all images, and one product sums the gradients of the images.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.arguments import instance, numeric, real, seed_of, shown, word
+from jacobians.chain import Chain, ChainJacobian, Convolution, FullyConnected, Layer, ReLU
 from jacobians.convolution import bias_gradient, convolve, filter_gradient, input_gradient
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometries
@@ -52,11 +53,12 @@ class Network:
     Parameters
     ----------
     layers : sequence of Geometry
-        One per convolution layer, from the image on; the image of each is the responses of the one before.
+        One for each convolution layer, beginning at the image. The image of each layer is the responses of the layer
+        before.
     classes : int
         C, the number of scores.
     l2 : float
-        λ, the strength of the L2 term on the weights (F1, F2, …, W; not on the biases).
+        λ, the weight of the ℓ₂ penalty on the weights F1, F2, …, W, but not on the biases.
 
     Attributes
     ----------
@@ -112,34 +114,35 @@ class Network:
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """Names of the parameters that the L2 term is on: all but the biases."""
+        """Names of the parameters with an ℓ₂ penalty: all but the biases."""
         return (*(f"F{k}" for k in range(1, len(self.layers) + 1)), "W")
 
     @property
     def biases(self) -> tuple[str, ...]:
-        """Names of the other parameters, each beside its weight."""
+        """Names of the biases, in the order of their weights."""
         return (*(f"b{k}" for k in range(1, len(self.layers) + 1)), "b")
 
     def parameters(self, seed: int) -> dict[str, Array]:
-        """Draw parameters to begin with.
+        """Draw initial parameters.
 
         Parameters
         ----------
         seed : int
-            Of numpy's generator; the same seed draws the same parameters.
+            Seed of the random numbers; the same seed draws the same parameters.
 
         Returns
         -------
         dict of ndarray of float64
-            Weights from the normal distribution of variance 2/m, with m the entries that one output is summed from (He
-            et al., ICCV 2015). Biases uniformly from ±1/√m, not 0, so that a form that forgets them is noticed.
+            Weights have the normal distribution of variance 2/m, where m is the number of entries that one output sums
+            (He et al., ICCV 2015). Biases are uniform between −1/√m and 1/√m and not 0, so that code which ignores
+            them is noticed.
 
         Raises
         ------
         ValueError
-            If the seed is no integer of at least 0.
+            If the seed is not an integer of at least 0.
         TooLargeError
-            If they do not fit into memory.
+            If the parameters do not fit into memory.
         """
         generator = np.random.default_rng(seed_of(seed))
         count = sum(map(math.prod, self.shapes.values()))
@@ -163,13 +166,13 @@ class Network:
         X : array_like, shape layers[0].image
             The image.
         y : array_like, shape (classes,)
-            Its class, one-hot.
+            The label of the image, one-hot.
 
         Returns
         -------
         dict of str to ndarray, and "l" to float
             In order: ``"X0"``, ``"S1"``, ``"X1"``, …, ``"s"``, ``"p"``, ``"l"``. ``Sk = X(k−1) ∗ Fk + bk``,
-            ``Xk = max(0, Sk)``, ``s = W vec(Xk) + b``, ``p = softmax(s)``, ``l = −log(yᵀp)`` without the L2 term.
+            ``Xk = max(0, Sk)``, ``s = W vec(Xk) + b``, ``p = softmax(s)``, ``l = −log(yᵀp)`` without the ℓ₂ penalty.
 
         Raises
         ------
@@ -197,19 +200,19 @@ class Network:
         X : array_like, shape layers[0].image
             The image.
         y : array_like, shape (classes,)
-            Its class, one-hot.
+            The label of the image, one-hot.
 
         Returns
         -------
         dict of ndarray
-            ∂l/∂ of every parameter and of the image, as ``"X"``, each of the shape of what it belongs to; without the
-            L2 term. For two layers ``∂l/∂vec(F1) = ∂l/∂s · W · diag(Ind(vec(S2) > 0)) · ∂vec(S2)/∂vec(X1) ·
+            The gradient with respect to every parameter and, as ``"X"``, to the image, each of the same shape; without
+            the ℓ₂ penalty. For two layers ``∂l/∂vec(F1) = ∂l/∂s · W · diag(Ind(vec(S2) > 0)) · ∂vec(S2)/∂vec(X1) ·
             diag(Ind(vec(S1) > 0)) · ∂vec(S1)/∂vec(F1)``, multiplied from the left.
 
         Raises
         ------
         ShapeError, DtypeError, ValueError
-            As `trace`.
+            As in `trace`.
         """
         nodes = self.trace(parameters, X, y)
         return self.pull_back(parameters, nodes, cross_entropy_gradient(nodes["s"], y), by="jacobians")
@@ -226,17 +229,17 @@ class Network:
         X : array_like, shape layers[0].image
             The image.
         y : array_like, shape (classes,)
-            Its class, one-hot.
+            The label of the image, one-hot.
 
         Returns
         -------
         dict of ndarray
-            As `gradients_by_jacobians`.
+            As in `gradients_by_jacobians`.
 
         Raises
         ------
         ShapeError, DtypeError, ValueError
-            As `trace`.
+            As in `trace`.
         """
         nodes = self.trace(parameters, X, y)
         return self.pull_back(parameters, nodes, cross_entropy_gradient(nodes["s"], y), by="convolutions")
@@ -248,32 +251,32 @@ class Network:
         upstream: npt.ArrayLike,
         by: Form = "jacobians",
     ) -> dict[str, Array]:
-        """Pull ∂l/∂s back through the network, for one image and any loss on the scores.
+        """Propagate ∂l/∂s back through the network, for one image and any loss of the scores.
 
         Parameters
         ----------
         parameters : mapping of str to array_like
             The parameters of the trace.
         trace : mapping
-            What `trace` returned: ``"X0"``, ``"S1"``, ``"X1"``, … are used.
+            The result of `trace`, of which ``"X0"``, ``"S1"``, ``"X1"``, … are used.
         upstream : array_like, shape (classes,)
             The row vector ∂l/∂s.
         by : {"jacobians", "convolutions"}
-            Which form of the gradients.
+            How the gradients are computed.
 
         Returns
         -------
         dict of ndarray
-            As `gradients_by_jacobians`.
+            As in `gradients_by_jacobians`.
 
         Raises
         ------
         ShapeError
-            As `trace`, and if `upstream` has another shape.
+            As in `trace`, and if `upstream` has another shape.
         DtypeError
-            As `trace`.
+            As in `trace`.
         ValueError
-            If `by` is another word.
+            If `by` is neither of these.
         """
         parameters = self._check_parameters(parameters)
         upstream = numeric("upstream", upstream)
@@ -282,6 +285,53 @@ class Network:
         nodes = self._check_trace(trace)
         gradients = self._backward(parameters, nodes, upstream[None], by, image=True)
         return gradients | {"X": gradients["X"][0]}
+
+    def chain(self, parameters: Mapping[str, npt.ArrayLike]) -> Chain:
+        """Return the chain of layers from the image to the scores s, with these parameters.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like
+            All parameters, of the shapes in `shapes`.
+
+        Returns
+        -------
+        Chain
+            Convolution and ReLU for each layer, then fully connected.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            As `trace`.
+        """
+        parameters = self._check_parameters(parameters)
+        layers: list[Layer] = []
+        for k, layer in enumerate(self.layers, start=1):
+            layers += [Convolution(parameters[f"F{k}"], layer, parameters[f"b{k}"]), ReLU()]
+        return Chain([*layers, FullyConnected(parameters["W"], parameters["b"])])
+
+    def jacobian(self, parameters: Mapping[str, npt.ArrayLike], X: npt.ArrayLike) -> ChainJacobian:
+        """Return ∂s/∂vec(X) at an image: what every score changes by, pixel by pixel (L13 … L16).
+
+        Parameters
+        ----------
+        parameters : mapping of str to array_like
+            All parameters, of the shapes in `shapes`.
+        X : array_like, shape layers[0].image
+            The image.
+
+        Returns
+        -------
+        ChainJacobian, shape (classes, pixels)
+            An operator, which multiplies by convolutions; ``.matrix()`` multiplies the explicit Jacobians
+            ``W · diag(Ind(vec(S2) > 0)) · ∂vec(S2)/∂vec(X1) · …`` out.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            As `trace`.
+        """
+        return self.chain(parameters).operator(self.layers[0].check_array("X", X, "image"))
 
     # mini-batches -----------------------------------------------------------------------------------------------------
 
@@ -295,7 +345,7 @@ class Network:
         images : array_like, shape (N, *layers[0].image)
             The images.
         labels : array_like, shape (N, classes)
-            A one-hot row per image.
+            The labels: a one-hot row per image.
 
         Returns
         -------
@@ -305,7 +355,7 @@ class Network:
         Raises
         ------
         ShapeError, DtypeError, ValueError
-            As `trace`.
+            As in `trace`.
         """
         parameters = self._check_parameters(parameters)
         images, labels = self._check_batch(images, labels)
@@ -330,9 +380,9 @@ class Network:
         images : array_like, shape (N, *layers[0].image)
             The images.
         labels : array_like, shape (N, classes)
-            A one-hot row per image.
+            The labels: a one-hot row per image.
         by : {"jacobians", "convolutions"}
-            Which form of the gradients.
+            How the gradients are computed.
 
         Returns
         -------
@@ -342,7 +392,7 @@ class Network:
         Raises
         ------
         ShapeError, DtypeError, ValueError
-            As `trace`, and ValueError if `by` is another word.
+            As in `trace`, and ValueError if `by` is neither of these.
         """
         parameters = self._check_parameters(parameters)
         images, labels = self._check_batch(images, labels)
@@ -368,7 +418,7 @@ class Network:
         images : array_like, shape (N, *layers[0].image)
             The images.
         labels : array_like, shape (N, classes)
-            A one-hot row per image.
+            The labels: a one-hot row per image.
         rate : float
             The learning rate, positive.
 
@@ -380,13 +430,13 @@ class Network:
         Raises
         ------
         ShapeError, DtypeError
-            As `trace`.
+            As in `trace`.
         ValueError
-            As `trace`, and if `rate` is not positive and finite.
+            As in `trace`, and if `rate` is not positive and finite.
         """
         if not 0 < real(rate) < math.inf:
             raise ValueError(
-                f"rate is {shown(rate)}; it needs a positive finite number: the gradient is subtracted already"
+                f"rate is {shown(rate)}; it needs a positive finite number, because the gradient is subtracted"
             )
         parameters = self._check_parameters(parameters)
         gradients = self.batch_gradients(parameters, images, labels)
@@ -410,9 +460,9 @@ class Network:
         Raises
         ------
         ShapeError, DtypeError
-            As `trace`.
+            As in `trace`.
         ValueError
-            If a score is NaN, which no comparison would show.
+            If a score is NaN: then no class has the largest score.
         """
         parameters = self._check_parameters(parameters)
         scores = self._forward(parameters, self._check_images(images))["s"]
@@ -421,7 +471,7 @@ class Network:
             raise ValueError(
                 f"the scores of images[{undefined[0]}] are {scores[undefined[0]].tolist()}, and of {undefined.size} of "
                 f"{len(scores)} images are NaN; predict needs numbers: look for NaN in the images and parameters, and "
-                "where training diverged take a smaller rate"
+                "use a smaller learning rate if training diverged"
             )
         return np.asarray(np.argmax(scores, axis=1))
 

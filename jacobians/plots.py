@@ -147,13 +147,13 @@ def image_matrix(geometry: Geometry, *, group: int = 0, ax: Axes | None = None) 
     group : int
         Group of planes, counted from 0.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
         A row per response, a column per tap; the same colour is the same pixel. Cells are empty where a tap reads
-        padding. Lines part the rows of the image and of the filter, thicker lines their planes.
+        padding. Thin lines separate the rows of the image and of the filter, thicker lines their planes.
 
     Raises
     ------
@@ -191,14 +191,14 @@ def filter_matrix(geometry: Geometry, *, i: int = 0, ax: Axes | None = None) -> 
     i : int
         Filter, counted from 0.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        A row per response, a column per pixel; the same colour is the same tap. Lines part the rows of the image and
-        of the response map, thicker lines the planes: the matrix is doubly block Toeplitz where stride is 1 and there
-        is no padding.
+        A row per response, a column per pixel; the same colour is the same tap. Thin lines separate the rows of the
+        image and of the response map, thicker lines the planes. With stride 1 and without padding, the matrix is doubly
+        block Toeplitz.
 
     Raises
     ------
@@ -234,20 +234,20 @@ def jacobian(geometry: Geometry, *, wrt: Literal["image", "filters"] = "image", 
     geometry : Geometry
         The layer, of any number of spatial axes.
     wrt : {"image", "filters"}
-        With respect to what: ∂vec(S)/∂vec(X), coloured by taps, or ∂vec(S)/∂vec(F), coloured by pixels.
+        "image" draws ∂vec(S)/∂vec(X), coloured by taps; "filters" draws ∂vec(S)/∂vec(F), coloured by pixels.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        A row per entry of vec(S), and a column per pixel of X or per tap of all filters. The thickest lines part the
-        filters' rows.
+        A row per entry of vec(S), and a column per pixel of X or per tap of all filters. The thickest lines separate
+        the rows of different filters.
 
     Raises
     ------
     ValueError
-        If `wrt` is another word.
+        If `wrt` is neither of these.
 
     Examples
     --------
@@ -287,7 +287,7 @@ def stack_matrix(i: int, geometry: Geometry, *, ax: Axes | None = None) -> Axes:
     geometry : Geometry
         The layer, of any number of spatial axes.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
@@ -491,17 +491,17 @@ def patch(geometry: Geometry, *, i: int = 0, row: int | None = None, ax: Axes | 
     geometry : Geometry
         The layer, of one or two spatial axes.
     i : int
-        Filter, counted from 0; it sees the planes of its group.
+        Filter, counted from 0; it reads the planes of its group.
     row : int, optional
         Row of M_X^im, which is a response counted from 0; by default one in the middle.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The padded planes of X that the filter sees, in them the patch in red, and below them the row, with 0 where a
-        tap reads padding.
+        The padded planes of X that the filter reads, with the patch in red; below them the row, with 0 where a tap
+        reads padding.
 
     Raises
     ------
@@ -578,7 +578,7 @@ def _row_of_image_matrix(geometry: Geometry, group: int, row: int) -> Array:
 
 
 def rotated_filter(geometry: Geometry, *, i: int = 0, pixel: int | None = None, ax: Axes | None = None) -> Axes:
-    """Draw F^rot180 on G^zero-pad where it makes one entry of ∂l/∂X (L17, L18).
+    """Draw F^rot180 on G^zero-pad, at the place that gives one entry of ∂l/∂X (L17, L18).
 
     Parameters
     ----------
@@ -587,24 +587,24 @@ def rotated_filter(geometry: Geometry, *, i: int = 0, pixel: int | None = None, 
     i : int
         Filter, counted from 0.
     pixel : int, optional
-        Entry of ∂l/∂X, counted from 0 in vec order; by default one in the middle of a plane that the filter sees.
+        Entry of ∂l/∂X, counted from 0 in vec order; by default one in the middle of a plane that the filter reads.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
         G_i^zero-pad with the filter rotated by 180° on it, framed in red; beside it the filter's plane as it is and
-        rotated, each tap in the colour that it has in `filter_matrix`. The title is the entry as the product
-        vec(G_i) M_Fi^filter has it; the frame holds its terms. Where several filters see the pixel, both are the part
-        of filter `i`.
+        rotated, each tap in the colour that it has in `filter_matrix`. The title writes the entry as in the product
+        vec(G_i) M_Fi^filter; the frame holds its terms. If several filters read the pixel, both show the part of filter
+        `i`.
 
     Raises
     ------
     ShapeError
         If the planes have more than two axes.
     IndexError
-        If there is no such filter or pixel, or the filter does not see the pixel.
+        If there is no such filter or pixel, or the filter does not read the pixel.
 
     Examples
     --------
@@ -643,7 +643,7 @@ def _pixel(flat: Geometry, i: int, pixel: int | None) -> tuple[int, int, tuple[i
     plane, *place = np.unravel_index(flat.check_index("pixel", pixel, flat.pixels), flat.image)
     if plane not in planes:
         raise IndexError(
-            f"pixel {pixel} lies in plane {plane}, which filter {i} of {flat!r} does not see; it needs a pixel from "
+            f"pixel {pixel} lies in plane {plane}, which filter {i} of {flat!r} does not read; it needs a pixel from "
             f"{planes[0] * size} to {(planes[-1] + 1) * size - 1}, or another i"
         )
     return pixel, int(plane) - planes[0], tuple(int(at) + p for at, (p, _) in zip(place, flat.padding, strict=True))
@@ -701,7 +701,7 @@ def network(model: Network, *, parameter: str = "F1", ax: Axes | None = None) ->
     parameter : str
         One of ``model.shapes``: ``"F1"``, ``"b1"``, …, ``"W"``, ``"b"``.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a figure of its own.
+        Where to draw; by default in a new figure.
 
     Returns
     -------
@@ -894,21 +894,21 @@ def _column(layer: ConvolutionLayer, k: int, accuracy: float) -> tuple[str, Arra
 
 
 def save(ax: Axes, file: str | Path) -> None:
-    """Write the figure of `ax` to a file; the same picture is the same bytes.
+    """Write the figure of `ax` to a file; the same picture gives the same bytes.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-        What a function of this module returned.
+        The axes that a function of this module returned.
     file : str or Path
         Its name ends in .png or .svg.
 
     Raises
     ------
     ValueError
-        If it does not.
+        If the name of the file has another ending.
     OSError
-        If the file cannot be written; one that was there stays as it was.
+        If the file cannot be written; an existing file stays as it was.
 
     Examples
     --------
@@ -1027,8 +1027,8 @@ def _flat(geometry: Geometry) -> Geometry:
     geometry = check_geometry(geometry)
     if geometry.spatial_ndim > 2:
         raise ShapeError(
-            f"geometry has {geometry.spatial_ndim} spatial axes, whose planes do not lie on paper; this picture needs "
-            "one or two: image_matrix, filter_matrix, jacobian and stack_matrix draw any number"
+            f"geometry has {geometry.spatial_ndim} spatial axes; this picture needs one or two, so that planes "
+            "can be drawn: image_matrix, filter_matrix, jacobian and stack_matrix draw any number"
         )
     return as_plane(geometry)
 

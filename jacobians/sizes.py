@@ -1,4 +1,4 @@
-"""What is too large, refused before it is made: entries that somebody is to look at, and bytes of memory."""
+"""What is too large, refused before it is made: entries to look at, bytes of memory, and integers of 64 bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jacobians.errors import TooLargeError
 
-__all__ = ["available", "check_bytes", "check_entries"]
+__all__ = ["available", "check_bytes", "check_entries", "check_int64"]
 
 # Below this size a look at the machine's free memory costs more than it saves.
 UNCHECKED_BYTES = 1 << 20
@@ -66,6 +66,28 @@ def check_bytes(what: str, needed: int, cure: str, most: int | None = None) -> N
         most = available()
     if needed > most:
         raise TooLargeError(f"{what} needs {needed / 2**30:.3g} GiB but may take {most / 2**30:.3g} GiB; {cure}")
+
+
+def check_int64(what: str, bound: int) -> None:
+    """Refuse integers that int64 may not hold.
+
+    Parameters
+    ----------
+    what : str
+        What is summed.
+    bound : int
+        Magnitude that no partial sum exceeds.
+
+    Raises
+    ------
+    OverflowError
+        If it is above 2⁶³ − 1.
+    """
+    if bound >= 2**63:
+        raise OverflowError(
+            f"{what} may reach {bound}, above 2⁶³ − 1, the largest number of int64; make the integers smaller, or use "
+            "float64"
+        )
 
 
 def available() -> int:

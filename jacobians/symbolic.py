@@ -351,7 +351,7 @@ def rot180(geometry: Geometry, *, i: int = 0) -> tuple[sympy.Matrix, ...]:
 def _matrix(plane: Array) -> sympy.Matrix:
     if plane.ndim > 2:
         raise ShapeError(
-            f"geometry has {plane.ndim} spatial axes, whose planes are no matrices; it needs one or two to be written: "
+            f"geometry has {plane.ndim} spatial axes, whose planes are not matrices; only one or two can be written: "
             "use jacobians.zero_pad and jacobians.rot180 on arrays"
         )
     return Matrix(np.atleast_2d(plane))

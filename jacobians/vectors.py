@@ -1,7 +1,7 @@
-"""Test vectors: layers in integers with their right results, for code in any language, and which mistakes each catches.
+"""Test vectors for code in any language: layers in integers, the right results, and the mistakes that they catch.
 
-As Wycheproof publishes them for cryptography: every case is there for mistakes that no case before it shows. Which
-mistakes those are is computed: wrong formulas are made of the right ones, and evaluated at every case.
+Wycheproof publishes such vectors for cryptography. Every case is there because it shows mistakes that no earlier case
+shows. These mistakes are computed: wrong formulas are made from the right ones, and evaluated at every case.
 """
 
 from __future__ import annotations
@@ -82,35 +82,36 @@ def vectors(
     Parameters
     ----------
     options : iterable of dict, optional
-        stride, padding, dilation and groups, as `Geometry` takes them; one group of cases each. By default nine, in
-        which every two values of two options meet.
+        stride, padding, dilation and groups, as `Geometry` takes them. There is one group of cases for each. By
+        default, there are nine groups, in which every two values of two options occur together.
     spatial_ndim : int
         Number of spatial axes.
     seed : int
-        Of all draws.
+        Seed of the random numbers.
     progress : callable, optional
-        Called with how many groups are done, and of how many.
+        ``progress(done, total)`` is called with the number of groups that are done and of all groups.
 
     Returns
     -------
     dict
-        Plain values, as the schema says: ``cases`` with ``geometry``, the integers ``X``, ``F``, ``b`` and ``G``, what
-        is right, ``S``, ``dX``, ``dF`` and ``db``, and what each ``catches``; ``groups`` of cases with the same
-        options; ``smallest``, the fewest cases that catch all mistakes; and ``mistakes``, which says what their names
-        mean.
+        Plain values, as in the schema. ``cases`` have a ``geometry``, the integers ``X``, ``F``, ``b`` and ``G``, the
+        right results ``S``, ``dX``, ``dF`` and ``db``, and the mistakes that each ``catches``. ``groups`` lists the
+        cases with the same options, ``smallest`` the fewest cases that catch all mistakes, and ``mistakes`` explains
+        the names of the mistakes.
 
     Raises
     ------
     ShapeError
-        If options make no convolution, or `spatial_ndim` is none of 1, 2 and 3.
+        If options do not describe a convolution, or `spatial_ndim` is not 1, 2 or 3.
     ValueError
-        If padding depends on the image, as "same-tf" does, or the seed is no integer of at least 0.
+        If padding depends on the image, as "same-tf" does, or the seed is not an integer of at least 0.
 
     Notes
     -----
-    What is right comes from the explicit matrices, in integers. A case catches a wrong formula if its result, or the
-    shape of it, is another one there. In each group, a case is there if it catches one that no case before it does.
-    Every sum is exact in float16, float32 and float64: its partial sums are integers below 2¹¹ in any order.
+    The right results are computed in integers, from the explicit matrices. A case catches a wrong formula if this gives
+    another result, or a result of another shape. In each group, a case is kept if it catches a mistake that no earlier
+    case catches. Every sum is exact in float16, float32 and float64: its partial sums are integers below 2¹¹ in any
+    order.
 
     Examples
     --------
@@ -321,17 +322,17 @@ def _cover(rows: Array, preferred: Array) -> list[int]:
 
 
 def text(found: Mapping[str, Any]) -> str:
-    """Write test vectors as JSON, one case a line.
+    """Write test vectors as JSON, with one case per line.
 
     Parameters
     ----------
     found : dict
-        What `vectors` returns.
+        The result of `vectors`.
 
     Returns
     -------
     str
-        The whole file.
+        The content of the file.
     """
 
     def lines(name: str) -> str:
@@ -344,11 +345,11 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def schema() -> str:
-    """Return the JSON schema of the file, which ships with the package.
+    """Return the JSON schema of the file, which is part of the package.
 
     Returns
     -------
     str
-        JSON.
+        The schema, as JSON.
     """
     return resources.files("jacobians").joinpath(SCHEMA).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The literal triple sum of L1, generalised to every option, and what follows from it: the oracle of the tests.
+"""The literal triple sum of L1, generalised to every option, what follows from it, pooling: the oracle of the tests.
 
 Plain loops over indices, written from the lecture's equations alone. Nothing here knows `Geometry` or its pixel table.
 """
@@ -101,6 +101,56 @@ def jacobian_wrt_filters(X, **layer):
 def reads(**layer):
     """How many products L1 sums that are not with padding: the nonzeros of either whole-layer Jacobian."""
     return sum(1 for _ in products(**layer))
+
+
+# pooling --------------------------------------------------------------------------------------------------------------
+
+
+def pairs(value, axes):
+    """Padding as a pair per axis."""
+    return [(each, each) if isinstance(each, int) else each for each in (value if value else (0,) * axes)]
+
+
+def per_axis(value, axes):
+    return (value,) * axes if isinstance(value, int) else tuple(value)
+
+
+def window_starts(size, extent, step, before, after, ceil_mode):
+    """Where the windows of one axis begin; one more may end behind the padding, but not begin behind the image."""
+    starts = [-before]
+    while starts[-1] + step + extent <= size + after:
+        starts.append(starts[-1] + step)
+    uncovered = starts[-1] + extent < size + after
+    if ceil_mode and uncovered and starts[-1] + step < size:
+        starts.append(starts[-1] + step)
+    return starts
+
+
+def pooled(image, window, stride=None, padding=0, dilation=1, ceil_mode=False, counted=None):
+    """For each response the indices of its pixels, and how many of its places count."""
+    d, *sizes = image
+    axes = len(sizes)
+    window = tuple(sizes) if window is None else per_axis(window, axes)
+    stride = window if stride is None else per_axis(stride, axes)
+    dilation = per_axis(dilation, axes)
+    padding = pairs(per_axis(padding, axes), axes)
+    counted = padding if counted is None else pairs(per_axis(counted, axes), axes)
+    starts = [
+        window_starts(size, (k - 1) * gap + 1, step, *sides, ceil_mode)
+        for size, k, gap, step, sides in zip(sizes, window, dilation, stride, padding, strict=True)
+    ]
+    for plane in range(d):
+        for corner in product(*starts):
+            places = [
+                tuple(c + i * gap for c, i, gap in zip(corner, place, dilation, strict=True))
+                for place in product(*map(range, window))
+            ]
+            pixels = [(plane, *at) for at in places if all(0 <= y < size for y, size in zip(at, sizes, strict=True))]
+            count = sum(
+                all(-before <= y < size + after for y, size, (before, after) in zip(at, sizes, counted, strict=True))
+                for at in places
+            )
+            yield pixels, count
 
 
 def assert_same(actual, expected):

@@ -161,14 +161,14 @@ BUGS = [
     ),
     on_filters(
         "stride ↔ dilation",
-        "is wrong: stride and dilation are exchanged",
+        "is wrong: stride and dilation are swapped",
         9,
         lambda r, X, F, G, l: gathered(X, F, G, (0, 0), ONE, TWO),
         stride=2,
     ),
     on_responses(
         "stride ↔ dilation",
-        "has shape (1, 1, 1, 1), not (1, 1, 1, 2): stride and dilation are exchanged",
+        "has shape (1, 1, 1, 1), not (1, 1, 1, 2): stride and dilation are swapped",
         9,
         with_stride({"dilation": 1, "stride": 2}),
         dilation=2,
@@ -235,7 +235,7 @@ BUGS = [
     on_image("twice", "is wrong: it is twice what it should be", 5, lambda r, X, F, G, l: 2 * r[0]),
     on_responses(
         "remainder of 4",
-        "is wrong: what remains of the columns of S after blocks of 4 stays 0",
+        "is wrong: the columns of S that are left over after blocks of 4 stay 0",
         11,
         left_out(4, lambda S, first: 0),
     ),

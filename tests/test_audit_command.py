@@ -206,7 +206,7 @@ def test_a_thread_may_call(in_c):
         (["--command", "true {case}", "--torch"], "--command is a program of its own; leave --torch out"),
         (["--command", "-"], "for the backward pass alone; it needs --backward"),
         (["--command", "./conv"], "the forward command is './conv'; it needs {case}"),
-        (["--command", "no-such-program {case}"], "there is no program 'no-such-program'"),
+        (["--command", "no-such-program {case}"], "no program 'no-such-program' can be run"),
         (["--command", "true '{case}"], "cannot be split into words"),
         (["--command", "true {case}", "--layer", "relu"], "--command is for --layer convolution"),
     ],

@@ -153,7 +153,7 @@ def test_a_backward_pass_that_uses_what_the_forward_pass_saved():
 
     finding = first(forward, lambda X, F, G: PLAIN.backward(saved["X"], F, G))
     assert finding.about == "∂l/∂F"
-    assert finding.title == "depends on the call of forward before"
+    assert finding.title == "depends on the last call of forward"
     whole = audit(forward, lambda X, F, G: PLAIN.backward((forward(X, F), saved["X"])[1], F, G))
     assert whole.ok
 
@@ -179,7 +179,7 @@ def test_a_cache_of_filters_by_their_shape():
     def forward(X, F):
         return PLAIN.forward(X, known.setdefault(F.shape, F.copy()))
 
-    assert first(forward).title.startswith("depends on the calls before: it is right for the first numbers of a size")
+    assert first(forward).title.startswith("depends on earlier calls: it is right for the first numbers of a size")
 
 
 def test_inputs_that_are_changed_at_few_layers_only():
@@ -430,13 +430,13 @@ LAYER = Geometry((1, 5, 6), (1, 1, 2, 3))
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"stride": 2, "geometries": [LAYER]}, ShapeError, r"geometries\[0\] has stride \(1, 1\), but the audit is of"),
+        ({"stride": 2, "geometries": [LAYER]}, ShapeError, r"geometries\[0\] has stride \(1, 1\), but the audit has"),
         (
             {"padding": 1, "geometries": [LAYER]},
             ShapeError,
-            "has padding .* but the audit is of padding",
+            "has padding .* but the audit has padding",
         ),
-        ({"padding": "same", "geometries": [LAYER]}, ShapeError, "but the audit is of padding same"),
+        ({"padding": "same", "geometries": [LAYER]}, ShapeError, "but the audit has padding same"),
         ({"spatial_ndim": 1, "geometries": [LAYER]}, ShapeError, r"geometries\[0\] has spatial_ndim 2, but"),
         ({"geometries": LAYER}, TypeError, r"geometries is .*; it needs a list of Geometry"),
         ({"geometries": 3}, TypeError, r"geometries is 3; it needs a list of Geometry"),

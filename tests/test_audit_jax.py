@@ -179,8 +179,7 @@ def test_integers_have_no_gradient():
 
 def test_a_bias_that_is_not_announced_is_refused():
     pattern = (
-        "^3 arrays were given, but from_jax was told bias=False, which needs 2: X, F; give from_jax and audit the same "
-        "bias$"
+        "^3 arrays were given, but from_jax has bias=False and needs 2: X, F; give from_jax and audit the same bias$"
     )
     with pytest.raises(TypeError, match=pattern):
         from_jax(lambda X, F: X * F)[0](ONES, ONES, ONES)

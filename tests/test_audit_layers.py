@@ -68,21 +68,21 @@ def later(S):
 WRONG_RELUS = {
     "≥ is used where > is needed": lambda S, G: G * (S >= 0),
     "the mask is missing": lambda S, G: G * (np.maximum(S, 0) >= 0),
-    "the mask is of G, not of S": lambda S, G: G * (G > 0),
-    "the mask is of both S and G": lambda S, G: G * ((S > 0) & (G > 0)),
+    "the mask is computed from G, not from S": lambda S, G: G * (G > 0),
+    "the mask is computed from both S and G": lambda S, G: G * ((S > 0) & (G > 0)),
     "its sign is wrong": lambda S, G: -G * (S > 0),
     "the mask is inverted: S < 0": lambda S, G: G * (S < 0),
     "the mask is inverted: S ≤ 0": lambda S, G: G * (S <= 0),
     "the mask is S ≠ 0": lambda S, G: G * (S != 0),
     "the mask itself is returned, without G": lambda S, G: (S > 0).astype(S.dtype),
     "the mask itself is returned, without G, and ≥ is used where > is needed": lambda S, G: (S >= 0).astype(S.dtype),
-    "it is the ReLU itself": lambda S, G: np.maximum(S, 0),
+    "the ReLU itself is returned": lambda S, G: np.maximum(S, 0),
     "G is multiplied by H": lambda S, G: G * np.maximum(S, 0),
     "G is multiplied by S": lambda S, G: G * S,
     "it is 0 everywhere": lambda S, G: G * 0,
     "the mask is 0 < S < 6": lambda S, G: G * ((S > 0) & (S < 6)),
     "S is compared with a number above 0": lambda S, G: G * (S > 1e-2),
-    "the mask is of another array, neither S nor G": lambda S, G: G * (later(S) > 0),
+    "the mask is computed from another array, neither S nor G": lambda S, G: G * (later(S) > 0),
     "half of the gradient passes where S is 0": lambda S, G: G * np.heaviside(S, 0.5),
     "the slope is 0.01 where S ≤ 0": lambda S, G: np.where(S > 0, G, 0.01 * G),
     "the slope is 0.1 where S ≤ 0": lambda S, G: G * np.where(S > 0, 1, 0.1),
@@ -110,8 +110,10 @@ def test_the_smallest_case_of_a_relu_in_symbols():
     assert finding.case.startswith("S = [[0]], G = [[")
     assert finding.entries == ("dS1: expected 0   got g1",)
     assert finding.formula == "∂l/∂S = 1·G where S = 0, 1·G where S > 0, 0 elsewhere"
-    assert audit_relu(WRONG_RELUS["the mask is of G, not of S"]).findings[0].entries == ("dS1: expected 0   got g1",)
-    assert audit_relu(WRONG_RELUS["it is the ReLU itself"]).findings[0].entries == ("dS1: expected g1   got S1",)
+    assert audit_relu(WRONG_RELUS["the mask is computed from G, not from S"]).findings[0].entries == (
+        "dS1: expected 0   got g1",
+    )
+    assert audit_relu(WRONG_RELUS["the ReLU itself is returned"]).findings[0].entries == ("dS1: expected g1   got S1",)
     inverted = audit_relu(WRONG_RELUS["the mask is inverted: S < 0"]).findings[0]
     assert inverted.entries in {("dS1: expected 0   got g1",), ("dS1: expected g1   got 0",)}
 
@@ -125,13 +127,13 @@ def test_a_wrong_relu_is_named_in_every_dtype(dtype):
 def test_masks_that_no_theory_knows():
     report = audit_relu(lambda S, G: G * np.clip(S, 0, 1))
     assert first_line(report) == "✗ ∂l/∂S is wrong, and its formula could not be read"
-    assert "  observed: it is wrong for scores next to 0 alone" in str(report).splitlines()
+    assert "  observed: the result is wrong only for scores next to 0" in str(report).splitlines()
     three = audit_relu(lambda S, G: 3 * G * (S > 0)).findings[0]
     assert three.title == "is wrong: it is 3 times what it should be"
     assert three.formula == "∂l/∂S = 3·G where S > 0, 0 elsewhere"
     assert three.right == "∂l/∂S = 1·G where S > 0, 0 elsewhere"
     turned = audit_relu(lambda S, G: (G * (S > 0)).ravel()[::-1].reshape(S.shape))
-    assert "  observed: it holds the right numbers in other places: a permutation" in str(turned).splitlines()
+    assert any("it is a permutation" in line for line in str(turned).splitlines())
 
 
 # behaviour ------------------------------------------------------------------------------------------------------------
@@ -607,7 +609,7 @@ def test_right_softmaxes_pass_with_a_hundred_seeds(seed):
     assert report.audited == ("∂l/∂s", "l")
     (note,) = report.notes
     assert "inexact but within the rounding bound" in note
-    assert float(note.split()[-3]) <= 1
+    assert float(re.search(r"the largest error is (\S+) of", note)[1]) <= 1
 
 
 def test_the_sum_over_the_mini_batch():
@@ -652,12 +654,12 @@ WRONG_GRADIENTS = {
     "−y is missing": lambda s, y: probabilities(s) / len(s),
     "the Jacobian of softmax lacks −ppᵀ": lambda s, y: -y / len(s),
     "only the diagonal p(1 − p) of the Jacobian of softmax is used": lambda s, y: y * (probabilities(s) - 1) / len(s),
-    "p(1 − p) is multiplied on once more": lambda s, y: gradient(s, y) * probabilities(s) * (1 - probabilities(s)),
+    "it is multiplied by p(1 − p) once more": lambda s, y: gradient(s, y) * probabilities(s) * (1 - probabilities(s)),
     "the derivative of the logarithm is missing": lambda s, y: gradient(s, y) * of_class(s, y),
     "the scores are used where probabilities are needed": lambda s, y: (s - y) / len(s),
     "softmax runs over the whole mini-batch": scaled(whole),
     "softmax runs over the images, not over the classes": scaled(over_images),
-    "softmax is taken twice": scaled(lambda s: probabilities(probabilities(s))),
+    "softmax is applied twice": scaled(lambda s: probabilities(probabilities(s))),
     "exponentials are divided by the sums of other images": scaled(unkept),
     "all N × N pairs of an image and a label are summed": lambda s, y: (
         (len(s) * probabilities(s) - y.sum(axis=0)) / len(s)
@@ -763,7 +765,7 @@ WRONG_LOSSES = {
     "y is missing: all classes are summed": lambda s, y: stable(s, y).sum() / len(s),
     "softmax runs over the whole mini-batch": lambda s, y: by_scores(s, y, None),
     "softmax runs over the images, not over the classes": lambda s, y: by_scores(s, y, 0),
-    "softmax is taken twice": lambda s, y: loss(probabilities(s), y),
+    "softmax is applied twice": lambda s, y: loss(probabilities(s), y),
     "all N × N pairs of an image and a label are summed": lambda s, y: (stable(s, y) @ y.T).sum() / len(s),
     "it is not divided by the number of images": lambda s, y: loss(s, y) * len(s),
     "it is divided by the number of images twice": lambda s, y: loss(s, y) / len(s),
@@ -776,15 +778,15 @@ WRONG_LOSSES = {
     "probabilities are clipped to 1e-12 … 1": lambda s, y: -np.log(likelihoods(s, y).clip(1e-12)).mean(),
 }
 LOST_LOSSES = {
-    "the logarithm is taken of a probability of 0": lambda s, y: -np.log(likelihoods(s, y)).mean(),
+    "the logarithm of a probability of 0 is taken": lambda s, y: -np.log(likelihoods(s, y)).mean(),
     "exp overflows for large scores": lambda s, y: (np.log(np.exp(s).sum(axis=1)) - (s * y).sum(axis=1)).mean(),
     "the maximum is taken over the whole mini-batch": lambda s, y: (
         np.log(np.exp(s - s.max()).sum(axis=1)) - ((s - s.max()) * y).sum(axis=1)
     ).mean(),
-    "exp overflows for large scores, and the logarithm is taken of a probability of 0": lambda s, y: (
+    "exp overflows for large scores, and the logarithm of a probability of 0 is taken": lambda s, y: (
         -np.log(likelihoods(s, y, 0)).mean()
     ),
-    "the maximum is taken over the whole mini-batch, and the logarithm is taken of a probability of 0": lambda s, y: (
+    "the maximum is taken over the whole mini-batch, and the logarithm of a probability of 0 is taken": lambda s, y: (
         -np.log(likelihoods(s, y, s.max())).mean()
     ),
 }
@@ -809,7 +811,7 @@ def test_zero_times_the_logarithm_of_zero_is_named():
         return -(y * np.log(probabilities(s))).sum() / len(s)
 
     report = audit_softmax_cross_entropy(None, multiplied)
-    assert first_line(report) == "✗ l is not a number: the logarithm is taken of a probability of 0"
+    assert first_line(report) == "✗ l is not a number: the logarithm of a probability of 0 is taken"
 
 
 def test_the_smallest_case_of_softmax_in_symbols():

@@ -7,7 +7,7 @@ from scipy.special import log_softmax, softmax
 from jacobians.audit import audit_fully_connected, audit_relu, audit_softmax_cross_entropy
 from tests.test_audit_reproduce import printed
 
-INTEGERS = "is right for integers, and wrong for other numbers"
+INTEGERS = "is right for integers and wrong for other numbers"
 DIGITS = (
     "is rounded to integers",
     "is rounded in its last digits",
@@ -196,8 +196,8 @@ def in_place(S, G):
     return G
 
 
-BY_SHAPE = "depends on the calls before: it is right for the first numbers of a size and wrong for the next"
-BY_SUM = "is the result of the call before, whose numbers came in another order"
+BY_SHAPE = "depends on earlier calls: it is right for the first numbers of a size and wrong for the next"
+BY_SUM = "is the result of the call before, whose numbers were the same in another order"
 # The first of the findings, the audit, and the wrong functions of a new instance.
 STATE = {
     "buffer": ("is overwritten by a later call", audit_relu, ("buffer",)),
@@ -212,12 +212,12 @@ STATE = {
     "weights added up": (
         "is added to the result of the call before", audit_fully_connected, (None, "weights_added_up"),
     ),
-    "saved": ("depends on the call of forward before", audit_fully_connected, ("saving", "of_saved")),
+    "saved": ("depends on the last call of forward", audit_fully_connected, ("saving", "of_saved")),
     "loss by shape": (BY_SHAPE, audit_softmax_cross_entropy, (None, "loss_by_shape")),
     "gradients added up": (
         "is added to the result of the call before", audit_softmax_cross_entropy, ("gradients_added_up",),
     ),
-    "saved p": ("depends on the call of forward before", audit_softmax_cross_entropy, ("of_p", "saving_p")),
+    "saved p": ("depends on the last call of forward", audit_softmax_cross_entropy, ("of_p", "saving_p")),
 }  # fmt: skip
 RIGHT = {
     audit_relu: {"backward": relu},
@@ -270,7 +270,7 @@ def test_state_is_named_in_other_dtypes(case, dtype):
 @pytest.mark.parametrize("seed", range(20))
 def test_a_formula_that_is_wrong_for_some_numbers_is_not_called_state(seed):
     both = audit_relu(lambda S, G: G * ((S > 0) & (G > 0)), seed=seed)
-    assert [each.title for each in both.findings] == ["is wrong: the mask is of both S and G"]
+    assert [each.title for each in both.findings] == ["is wrong: the mask is computed from both S and G"]
     cut = audit_fully_connected(lambda W, H, b: np.maximum(forward(W, H, b), -9), seed=seed)
     assert [each.kind for each in cut.findings] == ["range"]
 

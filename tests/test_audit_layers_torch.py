@@ -166,7 +166,7 @@ WRONG_LOSSES = {
     "softmax runs over the images, not over the classes": lambda s, y: functional.nll_loss(
         functional.log_softmax(s, dim=0), y.argmax(dim=1)
     ),
-    "softmax is taken twice": lambda s, y: functional.cross_entropy(functional.softmax(s, dim=1), y),
+    "softmax is applied twice": lambda s, y: functional.cross_entropy(functional.softmax(s, dim=1), y),
 }
 
 

@@ -211,7 +211,7 @@ def test_layers_that_are_left_out_are_said(monkeypatch):
     report = audit(Im2col().forward)
     left_out = len(curriculum.curriculum(options_of("float64"))) - report.check().layers
     assert left_out > 1
-    said = f"{left_out} layers were left out: these options make them too large to try all in minutes"
+    said = f"{left_out} layers were left out: with these options, they would take minutes"
     assert report.notes == (said,)
     few = [Geometry((2, 30, 31), (3, 2, 3, 3))]
     assert audit(Im2col().forward, geometries=few).notes == ()
@@ -220,9 +220,9 @@ def test_layers_that_are_left_out_are_said(monkeypatch):
 @pytest.mark.parametrize(("dtype", "spatial_ndim"), [("float64", 3), ("float16", 2)])
 def test_options_that_make_all_layers_too_large_are_refused(dtype, spatial_ndim):
     pattern = (
-        f"^{spatial_ndim} spatial axes, stride 1, padding 300, {dtype} makes layers with several planes and filters "
-        "too large to audit in minutes; audit the code with less padding, smaller steps or a wider dtype, or take the "
-        "time with geometries of your own$"
+        f"^with {spatial_ndim} spatial axes, stride 1, padding 300, {dtype}, layers with several planes and filters "
+        "are too large to audit in minutes; audit the code with less padding, smaller steps or a wider dtype, or give "
+        "geometries of your own$"
     )
     with pytest.raises(ShapeError, match=pattern):
         audit(Im2col(padding=300).forward, padding=300, dtype=dtype, spatial_ndim=spatial_ndim)

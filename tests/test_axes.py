@@ -151,8 +151,8 @@ def test_cures_name_the_axes_of_the_layout(findings):
 
 
 def test_the_smallest_case_and_shapes_have_the_axes_of_the_layout(findings):
-    assert findings["rotation"].case.startswith("X 1×2×1, F 1×2×1×1")
-    assert findings["order"].case.startswith("X 1×2×2, F 1×2×2×1")
+    assert findings["rotation"].case.startswith("X 1×1×2×1, F 1×2×1×1")
+    assert findings["order"].case.startswith("X 1×1×2×2, F 1×2×2×1")
     assert "has shape (1, 1, 1, 1), not (1, 1, 2, 1)" in findings["shape"].title
 
 

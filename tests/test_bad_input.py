@@ -285,7 +285,7 @@ DTYPES = {
     "str": ("U9", "convert it: {name}.astype('float64')"),
     "bytes": ("S9", "convert it: {name}.astype('float64')"),
     "bool": (bool, "say which integers you mean: {name}.astype('int8')"),
-    "complex": (complex, "the formulas are linear in it: pass {name}.real and {name}.imag, one at a time"),
+    "complex": (complex, "the formulas are linear in {name}: pass {name}.real and {name}.imag, one after the other"),
 }
 
 
@@ -303,7 +303,7 @@ def test_entries_that_are_not_real_numbers_are_refused_with_their_cure(taken, dt
 def test_masked_arrays_are_refused_with_their_cure(taken):
     name, shape, call = TAKES[taken]
     masked = np.ma.masked_array(distinct(shape), distinct(shape) % 2 == 0)
-    text = f"{name} is a masked array, …: {name}.filled(0), or {name}.data for what is under the mask"
+    text = f"{name} is a masked array; …: pass {name}.filled(0), or {name}.data to use the numbers under the mask"
     for given in (masked, list(masked)):
         with says(errors.DtypeError, text):
             call(given)

@@ -97,7 +97,7 @@ def test_words_for_the_padding_where_the_default_is_one():
 def test_padding_that_depends_on_the_filter_is_passed_as_a_number():
     report = audit(by_name, padding="same")
     assert report.check().ok
-    assert any("same padding before and after" in note for note in report.notes)
+    assert any("equal padding before and after" in note for note in report.notes)
 
 
 def test_a_dilation_of_which_0_is_the_default_counts_the_gaps():
@@ -111,7 +111,7 @@ def test_what_partial_has_fixed_is_found_and_a_contradiction_is_no_verdict():
     report = audit(functools.partial(by_name, stride=2), padding=1)
     assert report.ok
     assert "stride 2, padding 1" in report.options
-    with pytest.raises(CallError, match=r"^stride is 1, but the code that is audited has stride 2"):
+    with pytest.raises(CallError, match=r"^stride is 1, but the code under audit has stride 2"):
         audit(functools.partial(by_name, stride=2), stride=1)
 
 
@@ -127,7 +127,7 @@ def test_a_bias_is_found_by_the_number_of_arrays():
     assert "bias" in few(forward).check().options
     with pytest.raises(CallError, match="--bias"):
         audit(forward, bias=False)
-    with pytest.raises(CallError, match="takes 2 arrays, but an audit has 3"):
+    with pytest.raises(CallError, match="takes 2 arrays, but an audit gives it 3"):
         audit(lambda X, F: X, bias=True)
 
 
@@ -215,7 +215,7 @@ class Decaying(Updating):
 def test_a_gradient_is_read_off_the_update_at_a_rate_of_1():
     report = few(Updating)
     assert report.check().ok
-    assert any("read off the update" in note for note in report.notes)
+    assert any("computed from the update" in note for note in report.notes)
     assert [each.about for each in few(Decaying).findings][-1] == "∂l/∂F"
 
 
@@ -259,7 +259,7 @@ def test_the_rate_of_an_update_is_an_attribute_or_1(monkeypatch):
 def test_an_update_that_is_not_exact_is_no_verdict():
     with pytest.raises(CallError, match="learning rate"):
         few(Unknown)
-    with pytest.raises(CallError, match="audit it in float32 or float64"):
+    with pytest.raises(CallError, match="in float32 or float64"):
         few(Updating, dtype="float16")
 
 
@@ -312,11 +312,11 @@ class Raising(Attributes):
 @pytest.mark.parametrize(
     ("functions", "said"),
     [
-        ((lambda X: X,), "takes 1 arrays, but an audit has 2 to give: X, F"),
+        ((lambda X: X,), "takes 1 array, but an audit gives it 2: X, F"),
         ((lambda X, F, a, c, d: X,), "takes 5 arrays"),
-        ((by_name, lambda G: G), "takes 1 arrays, but an audit has 3"),
+        ((by_name, lambda G: G), "takes 1 array, but an audit gives it 3"),
         ((lambda *arrays: by_name(*arrays, None, None, None),), "every call of forward fails: TypeError"),
-        ((NeedsMore,), "nothing is known to give for `activation` of NeedsMore(in_channels, activation)"),
+        ((NeedsMore,), "what to give for the parameter `activation` of NeedsMore(in_channels, activation)"),
         ((Raising,), "has no attribute 'nope'"),
     ],
 )

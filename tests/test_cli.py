@@ -351,7 +351,12 @@ def layers(tmp_path):
     [
         ("relu", ["--layer", "relu", "--dtype", "float16"], 0, "✓ ∂l/∂S is right: ReLU, float16"),
         ("-", ["--layer", "relu", "--backward", "relu"], 0, "✓ ∂l/∂S is right: ReLU, float64"),
-        ("relu_of_g", ["--layer", "relu", "--seed", "2"], 1, "✗ ∂l/∂S is wrong: the mask is of G, not of S"),
+        (
+            "relu_of_g",
+            ["--layer", "relu", "--seed", "2"],
+            1,
+            "✗ ∂l/∂S is wrong: the mask is computed from G, not from S",
+        ),
         ("forward", ["--layer", "fully-connected", "--backward", "backward"], 0, "✓ s, ∂l/∂W, ∂l/∂H are right"),
         ("forward_bias", ["--layer", "fully-connected", "--bias"], 1, "✗ s is wrong: the sign of the bias is wrong"),
         ("loss", ["--layer", "softmax"], 0, "✓ l is right: softmax with cross-entropy, mean over the mini-batch"),
@@ -378,7 +383,7 @@ def test_audit_of_other_layers(capsys, monkeypatch, layers, name, options, statu
         (["--layer", "softmax", "--layout", "NC"], "--layout is for --layer convolution"),
         (["--layer", "relu", "--bias"], "--bias is for --layer convolution and fully-connected, not for relu; leave"),
         (["--sum"], "--sum is for --layer softmax, not for convolution; leave it out"),
-        (["--layer", "relu", "--backward", "relu"], "--backward is given besides a function; --layer relu audits the"),
+        (["--layer", "relu", "--backward", "relu"], "--layer relu audits only a backward pass"),
         (["--layer", "softmax", "--dtype", "int32"], "dtype is 'int32'; it needs one of float64, float32"),
         (["--layer", "pooling"], "'pooling' is not one of"),
     ],
@@ -399,7 +404,7 @@ def test_the_backward_pass_alone_needs_a_backward_pass(capsys, monkeypatch, laye
     ("arguments", "said"),
     [
         (["nowhere.py:forward"], "nowhere.py does not exist; name a Python file"),
-        (["no.such.module:forward"], "no.such.module does not exist: neither a Python file"),
+        (["no.such.module:forward"], "no.such.module does not exist; name a Python file"),
         (["forward"], "FORWARD is 'forward'; it needs a file and a function in it, like conv.py:forward"),
         (["CODE:forwrd"], "has no function 'forwrd'; did you mean forward?"),
         (["CODE:forward", "--torch", "--jax"], "--torch and --jax are both given"),
@@ -461,7 +466,7 @@ def test_a_modules_options_are_its_own(capsys, monkeypatch, modules, name, optio
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("strided", ["--stride", "1"], "stride is 1, but the code that is audited has stride (2, 2)"),
+        ("strided", ["--stride", "1"], "stride is 1, but the code under audit has stride (2, 2)"),
         ("strided", ["--bias"], "forward is a Conv2d with parameters weight; with bias=True it needs exactly"),
         ("depthwise", ["--no-bias"], "forward is a Conv2d with parameters weight, bias; with bias=False it needs"),
     ],

@@ -427,7 +427,7 @@ def test_without_islpy_the_report_says_what_is_missing_and_how_to_get_it(monkeyp
     report = verify([cases.EXAMPLE], identities=["L4", "L18"])
     assert report.check().ok
     assert [row.counts["every size"] for row in report.rows] == [0, 0]
-    assert report.conclusion.endswith("since islpy is not installed: pip install 'jacobians[prove]'")
+    assert report.conclusion.endswith("because islpy is not installed: pip install 'jacobians[prove]'")
     lines = {line.split()[0]: line for line in str(report).splitlines() if line}
     assert " islpy " not in lines["L4"]
     assert " islpy " in lines["L18"]

@@ -199,7 +199,7 @@ def test_the_page_is_small_and_names_no_address():
     ("geometry", "error", "said"),
     [
         (Geometry((1, 12, 12), (1, 1, 3, 3)), TooLargeError, r"100 × 144 = 14400 entries.* take a smaller image"),
-        (Geometry((1, 6, 6, 6), (1, 1, 3, 3, 3)), ShapeError, r"geometry has 3 spatial axes .* it needs 1 or 2"),
+        (Geometry((1, 6, 6, 6), (1, 1, 3, 3, 3)), ShapeError, r"geometry has 3 spatial axes .* needs 1 or 2"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(geometry, error, said):

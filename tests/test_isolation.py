@@ -47,7 +47,7 @@ def test_a_process_that_always_ends_is_not_started_forever():
     assert str(report).startswith("✗ S is missing: the process ended with exit status 3")
     (finding,) = report.findings
     assert finding.wrong == finding.tried < MOST[ENDED] < len(MANY)
-    assert f"it was not tried at {len(MANY) - finding.tried} other layers" in finding.known[-1]
+    assert f"not called at {len(MANY) - finding.tried} other layers" in finding.known[-1]
 
 
 def test_what_is_observed_besides_values_is_observed_there_too():
@@ -96,9 +96,7 @@ def test_what_cannot_be_sent_or_does_not_load_is_refused():
         ChildProcessError, match=r"^the code under audit does not load: the process ended with SIGABRT$"
     ):
         isolated(crashing.dying_while_loading)
-    with pytest.raises(
-        TypeError, match="2 arrays were given to what runs in another process; call the function itself"
-    ):
+    with pytest.raises(TypeError, match="2 arrays were given to a function that runs in another process"):
         isolated(crashing.right)[0](np.ones(1), np.ones(1))
 
 
@@ -118,7 +116,7 @@ def test_what_loading_raises_and_cannot_be_sent_is_said_in_words(load, text):
 
 def test_a_process_that_does_not_load_again_loses_no_report(tmp_path):
     report = audit(*isolated(functools.partial(crashing.loading_once, tmp_path / "loaded")), geometries=MANY)
-    ended = "the process ended with signal 40, and a new one does not load the code: ValueError: no device any more"
+    ended = "the process ended with signal 40, and a new process cannot load the code: ValueError: no device any more"
     assert report.findings[0].title == f"is missing: {ended}"
 
 
@@ -140,7 +138,7 @@ def test_a_process_that_dies_between_calls_is_told_of_by_the_next_call_and_loses
 
 def test_a_result_that_cannot_be_sent_is_a_finding():
     finding = audit(*isolated(crashing.unsendable), geometries=FEW).findings[0]
-    assert finding.title.startswith("is missing: forward returned what cannot be sent from its process: ")
+    assert finding.title.startswith("is missing: forward returned an object that cannot be sent from its process: ")
     assert "lambda" in finding.title
 
 

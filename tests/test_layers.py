@@ -12,6 +12,8 @@ from jacobians import layers
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.evidence.exact import gamma
 from jacobians.layers import (
+    batch_norm,
+    batch_norm_jacobian,
     cross_entropy,
     cross_entropy_gradient,
     cross_entropy_jacobian,
@@ -90,6 +92,96 @@ def test_a_wrong_relu_jacobian_is_caught(wrong):
 
 def test_relu_jacobian_is_nan_where_the_response_is():
     assert_same(relu_jacobian([1.0, NAN, -1.0]).diagonal(), [1, NAN, 0])
+
+
+# ------------------------------------------------------------------------------------------------- batch normalisation
+
+# variance + ε are squares of powers of 2: nothing is rounded.
+PLANES = distinct((3, 2, 4))
+STATISTICS = {"mean": [3, -4, 1], "variance": [0, 3, 15], "weight": [5, -2, 0], "bias": [7, 100, -1]}
+EPS = 1
+
+
+def check_batch_norm(forward, jacobian):
+    """Against fractions, and the Jacobian against the function, which is affine: its columns are differences."""
+    given = {**STATISTICS, "eps": EPS}
+
+    def literal(X):
+        result = np.zeros(X.shape)
+        for k, y, x in np.ndindex(*X.shape):
+            deviation = math.isqrt(STATISTICS["variance"][k] + EPS)
+            share = Fraction(int(X[k, y, x]) - STATISTICS["mean"][k], deviation)
+            result[k, y, x] = share * STATISTICS["weight"][k] + STATISTICS["bias"][k]
+        return result
+
+    assert_same(forward(PLANES, **given), literal(PLANES))
+    matrix = jacobian(PLANES.shape, STATISTICS["variance"], STATISTICS["weight"], eps=EPS).toarray()
+    for c, index in enumerate(np.ndindex(*PLANES.shape)):
+        moved = PLANES.copy()
+        moved[index] += 1
+        assert_same(matrix[:, c], (literal(moved) - literal(PLANES)).ravel())
+
+
+def test_batch_norm():
+    check_batch_norm(batch_norm, batch_norm_jacobian)
+    check_batch_norm(batch_norm, scaled())
+    assert batch_norm_jacobian(PLANES.shape, STATISTICS["variance"], STATISTICS["weight"], eps=EPS).nnz == PLANES.size
+    assert_same(batch_norm([4, 6], [0, 0], [3, 0], eps=EPS), [2, 6])
+    assert_same(batch_norm_jacobian((2,), [3, 0], eps=EPS).toarray(), [[0.5, 0], [0, 1]])
+
+
+def test_batch_norm_keeps_the_dtype():
+    given = [np.ones(3, np.float32)] * 4
+    assert batch_norm(PLANES.astype(np.float32), *given).dtype == np.float32
+    assert batch_norm(PLANES, *given).dtype == batch_norm(PLANES, [0] * 3, [1] * 3).dtype == np.float64
+    assert batch_norm_jacobian(PLANES.shape, *given[:2]).dtype == np.float32
+    assert batch_norm_jacobian(PLANES.shape, [1, 1, 1]).dtype == np.float64
+
+
+def scaled(power=Fraction(1, 2), *, per=0, eps=EPS):
+    def jacobian(image, variance, weight, *, eps=eps):
+        scale = np.array(weight) / (np.array(variance) + eps) ** float(power)
+        return from_diagonal(np.broadcast_to(np.resize(scale, image[per]).reshape([-1, *[1] * (2 - per)]), image))
+
+    return jacobian
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"jacobian": scaled(1)},
+        {"jacobian": scaled(0)},
+        {"jacobian": scaled(per=2)},
+        {"jacobian": lambda image, variance, weight, *, eps: batch_norm_jacobian(image, variance, eps=eps)},
+        {"jacobian": lambda image, variance, weight, *, eps: batch_norm_jacobian(image, variance, weight, eps=eps + 3)},
+        {
+            "jacobian": lambda image, *given, eps: from_diagonal(
+                np.abs(batch_norm_jacobian(image, *given, eps=eps).diagonal())
+            )
+        },
+        {"forward": lambda X, mean, variance, weight, bias, *, eps: batch_norm(X, mean, variance, weight, eps=eps)},
+        {
+            "forward": lambda X, mean, variance, weight, bias, *, eps: batch_norm(
+                X, bias, variance, weight, mean, eps=eps
+            )
+        },
+        {"forward": lambda X, *, mean, **given: batch_norm(X, X.mean(axis=(1, 2)), **given)},
+    ],
+    ids=[
+        "variance for deviation",
+        "no division",
+        "per column",
+        "without weight",
+        "another ε",
+        "sign lost",
+        "without bias",
+        "mean and bias exchanged",
+        "the image's own mean",
+    ],
+)
+def test_a_wrong_batch_norm_is_caught(wrong):
+    with pytest.raises(AssertionError, match=DIFFERENT):
+        check_batch_norm(**{"forward": batch_norm, "jacobian": batch_norm_jacobian} | wrong)
 
 
 # ----------------------------------------------------------------------------------------------------- fully connected
@@ -441,6 +533,18 @@ ERRORS = [
     (lambda: relu([1j]), DtypeError, r"S has dtype complex128, .* pass S\.real and S\.imag"),
     (lambda: relu_jacobian(np.ones(2, np.float16)), DtypeError, r"S has dtype float16, .* use float32"),
     (lambda: relu_jacobian(["a"]), DtypeError, r"S has dtype <U1"),
+    (lambda: batch_norm(1, [1], [1]), ShapeError, r"X has shape \(\); it needs \(d, \*spatial\)"),
+    (
+        lambda: batch_norm(H, [1], [1, 1]),
+        ShapeError,
+        r"mean has shape \(1,\) but X has shape \(2, 3, 4\); mean needs \(2,\)",
+    ),
+    (lambda: batch_norm(H, [1, 1], [1, 1], eps=-1), ValueError, r"eps is -1; it needs a finite number of at least 0"),
+    (lambda: batch_norm(H, [1, 1], [1, 0], eps=0), ValueError, r"variance\[1\] \+ eps is 0.*needs to be positive"),
+    (lambda: batch_norm(H, [1, 1], [NAN, 1]), ValueError, r"variance\[0\] \+ eps is nan"),
+    (lambda: batch_norm_jacobian((), [1]), ShapeError, r"image is \(\)"),
+    (lambda: batch_norm_jacobian((1, 0), [1]), ShapeError, r"image has shape \(1, 0\)"),
+    (lambda: batch_norm_jacobian((1, 2), np.ones(1, np.float16)), DtypeError, r"the Jacobian has dtype float16"),
     (lambda: fully_connected([1, 2], [1, 2]), ShapeError, r"W has shape \(2,\); it needs \(C, m\), a row per class"),
     (lambda: fully_connected([[[1, 2]]], [1, 2]), ShapeError, r"W has shape \(1, 1, 2\); it needs \(C, m\)"),
     (lambda: softmax(5.0), ShapeError, r"has shape \(\); .*np\.ravel\("),

@@ -355,7 +355,7 @@ def test_no_picture_needs_pyplot():
 @pytest.mark.parametrize(
     ("draw", "error", "said"),
     [
-        (lambda: plots.patch(SOLID), ShapeError, r"geometry has 3 spatial axes, .* one or two: image_matrix, filter"),
+        (lambda: plots.patch(SOLID), ShapeError, r"geometry has 3 spatial axes; .*: image_matrix, filter"),
         (lambda: plots.rotated_filter(SOLID), ShapeError, "geometry has 3 spatial axes"),
         (lambda: plots.filter_matrix((1, 6, 6)), TypeError, "geometry has type tuple; it needs a Geometry"),
         (lambda: plots.filter_matrix(LECTURE, i=1), IndexError, r"i is 1 but .* has 1 of them"),
@@ -366,7 +366,7 @@ def test_no_picture_needs_pyplot():
         (
             lambda: plots.rotated_filter(AWKWARD[3], i=0, pixel=79),
             IndexError,
-            r"pixel 79 lies in plane 3, which filter 0 of .* does not see; it needs a pixel from 0 to 39, or another i",
+            r"pixel 79 lies in plane 3, which filter 0 of .* does not read; .* a pixel from 0 to 39, or another i",
         ),
         (lambda: plots.jacobian(LECTURE, wrt="bias"), ValueError, "wrt is 'bias'; it needs one of image, filters"),
         (lambda: plots.network(NET, parameter="F3"), ValueError, "parameter is 'F3'; .* one of F1, b1, F2, b2, W"),

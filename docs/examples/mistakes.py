@@ -230,7 +230,7 @@ def _words(function: Callable[..., Any]) -> str:
 
 @of_forward()
 def true_convolution(X: Array, F: Array, layer: Layer) -> Array:
-    """The forward pass flips the filter."""
+    """The forward pass rotates the filter."""
     return forward(X, turned(F), layer)
 
 
@@ -548,7 +548,7 @@ def tail_in_front(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ..
 
 @of_backward(DILATED)
 def gradient_without_dilation(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
-    """∂l/∂X: the turned filter is not dilated."""
+    """∂l/∂X: the rotated filter is not dilated."""
     k, l = F.shape[2:]
     near = np.zeros((*F.shape[:2], (k - 1) * 2 + 1, (l - 1) * 2 + 1), F.dtype)
     near[:, :, :k, :l] = F
@@ -639,7 +639,7 @@ def wrong_order(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]
 
 @of_backward()
 def turned_filter_gradient(X: Array, F: Array, G: Array, layer: Layer) -> tuple[Array, ...]:
-    """∂l/∂F: turned by 180°, as the filter of ∂l/∂X is."""
+    """∂l/∂F: rotated by 180°, as the filter of ∂l/∂X is."""
     dX, dF = backward(X, F, G, layer)
     return dX, turned(dF)
 
@@ -735,7 +735,7 @@ def backward_of_true_convolution(X: Array, F: Array, G: Array, layer: Layer) -> 
 
 
 MISTAKES["true_convolution_throughout"] = Mistake(
-    "The forward pass flips the filter, and the backward pass is derived from it",
+    "The forward pass rotates the filter, and the backward pass is derived from it",
     PLAIN,
     true_convolution,
     backward_of_true_convolution,

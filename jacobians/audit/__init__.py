@@ -1,4 +1,4 @@
-"""`audit()`: whether somebody else's convolution is right, and if it is not, which formula it is."""
+"""`audit()` checks whether a convolution is right; if it is not, it says which formula the code computes instead."""
 
 from __future__ import annotations
 
@@ -64,75 +64,79 @@ def audit(
     options: Iterable[Mapping[str, Any]] | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Hold somebody's convolution against the explicit matrices, and say what is wrong with it.
+    """Compare a convolution and its gradients with the explicit matrices, and say what is wrong with them.
 
     Parameters
     ----------
     forward : callable or None
         ``forward(X, F[, b]) -> S`` on NumPy arrays with a leading batch axis: X (N, d, *spatial),
-        F (n, d/groups, *taps), b (n,), S (N, n, *out). None audits the backward pass alone. It may also return
-        ``(S, cache)``, or be a class or an object with ``forward(X)`` and ``backward(G)``, or a PyTorch module.
+        F (n, d/groups, *taps), b (n,), S (N, n, *out). It may also return ``(S, cache)``. Instead of a function, give
+        a class or an object with ``forward(X)`` and ``backward(G)``, or a PyTorch module. None audits the backward pass
+        alone.
     backward : callable, optional
-        ``backward(X, F, [b,] G) -> (dX, dF[, db])`` with G of the shape of S, or ``backward(G, cache)``.
+        ``backward(X, F, [b,] G) -> (dX, dF[, db])``, where G, the upstream gradient, has the shape of S; or
+        ``backward(G, cache)``.
     stride, padding, dilation, groups
-        Passed to code that has parameters for them; else what the code was fixed to, as `Geometry` takes them. By
-        default those of a module or an object, or 1, 0, 1 and 1. `padding` may also be "same-lower", "same-tf"
-        (TensorFlow's SAME at any stride), or a function ``padding(image, taps)`` that returns the zeros of every axis.
+        The options of the layer, as `Geometry` takes them. If the code has parameters of these names, they are passed
+        to it; otherwise, say here which options the code has. The default is the options of the module or object, or
+        stride 1, padding 0, dilation 1 and groups 1. `padding` may also be "same-lower", "same-tf" (TensorFlow's SAME
+        at any stride), or a function ``padding(image, taps)`` that returns the zeros of every axis.
     spatial_ndim : int
         Number of spatial axes.
     bias : bool, optional
-        Whether the functions take a bias and return its gradient; by default it is found out.
+        Whether the functions take a bias and return its gradient. By default, the audit finds out.
     dtype : dtype
-        Of the arrays: float64, float32, float16, bfloat16, int64 or int32, by name, or as NumPy has it.
+        The dtype of the arrays: float64, float32, float16, bfloat16, int64 or int32, as a name or a NumPy dtype.
     geometries : iterable of Geometry, optional
-        The layers to try, with two images each, and with the options above; by default a curriculum of small, awkward
-        ones, without those that these options make so large that the audit would take minutes.
+        The layers to try, with the options above, each with two images. By default, the audit tries small layers of
+        many different shapes, and leaves out those that would take minutes with these options.
     seed : int
-        Of all draws.
+        The seed of all random draws.
     executor : concurrent.futures.Executor, optional
-        Where to run the layers: a ThreadPoolExecutor, for code that may be called from several threads at once; none of
-        processes, whose memory an audit does not see. By default in this thread.
+        A ThreadPoolExecutor that calls the code, if it may be called from several threads at once. An executor of
+        processes is refused, because an audit cannot see their memory. By default, this thread calls the code.
     layout : str, optional
-        The order of the axes of X, F and S, such as "NHWC,HWIO->NHWC"; by default planes first.
+        The order of the axes of X, F and S, such as "NHWC,HWIO->NHWC" (see `with_layout`). By default, planes come
+        first.
     framework : str
-        "torch" or "jax" for functions and classes of these; modules are known as such.
+        "torch" or "jax" for functions and classes of these frameworks. PyTorch modules are recognised without it.
     where : callable, optional
-        ``where(geometry)`` says for which layers the code is: others are not tried.
+        ``where(geometry)`` returns whether the code is meant for a layer; other layers are not tried.
     options : iterable of dict, optional
-        stride, padding, dilation and groups of several audits, of which there is one report. What is alike is said
-        once, with s, δ and p in formulas.
+        Several combinations of stride, padding, dilation and groups. Each is audited, and there is one report, in which
+        formulas that are alike are written once, with s, δ and p for the numbers.
     progress : callable, optional
-        Called with the number of calls that were made and of those that right code takes, after each call.
+        Called after each call of the code with the number of calls so far, and the number that right code takes.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is and on what evidence; ``report.check()`` raises where something is wrong.
+        What is wrong; or, if nothing is, the evidence for that. ``report.check()`` raises if something is wrong.
 
     Raises
     ------
     ShapeError
-        If the options make no convolution, or only layers too large to try, or those of a geometry or of a layout are
-        others.
+        If the options do not describe a convolution, if all layers are too large to try, or if a geometry or the layout
+        contradicts the options.
     CallError
-        If the code cannot be called, or an option contradicts what it has; it is a TypeError.
+        If the code cannot be called, or an option contradicts an option of the code. It is a TypeError.
     TypeError
-        If there is nothing to call, `geometries` or `executor` is none that it can use, or `bias` is no bool.
+        If there is nothing to call, if `geometries` or `executor` cannot be used, or if `bias` is not a bool.
     DtypeError
         If the dtype is not one of those above.
     TooLargeError
         If one of `geometries` does not fit into memory.
     ValueError
-        If the seed is no integer of at least 0.
+        If the seed is not an integer of at least 0.
     Interrupted
-        At a Ctrl-C, with the report of what was found until then; it is a KeyboardInterrupt.
+        At Ctrl-C, with the report of what was found until then. It is a KeyboardInterrupt.
 
     Notes
     -----
-    Layouts in memory, NaN, repeated calls and what is changed in place are observed besides the results.
+    Besides the results, an audit checks memory layouts, NaN, repeated calls, and changes of the arguments in place.
 
-    The functions are called in this process, and may take for ever, or end it; code that may do so is called in another
-    one with a time limit, by ``audit(*isolated(load, timeout=60))``.
+    The functions are called in this process. If they may crash or hang, call them in another process with a time limit:
+    ``audit(*isolated(load, timeout=60))``.
 
     Examples
     --------
@@ -173,25 +177,25 @@ def audit_relu(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Hold the backward pass of somebody's ReLU against L6, and say what is wrong with it, as `audit` does.
+    """Compare the backward pass of a ReLU with L6, and say what is wrong with it, as `audit` does.
 
     Parameters
     ----------
     backward : callable
-        ``backward(S, G) -> dS`` on NumPy arrays of one shape, with one axis or more; S went into the ReLU and G is the
-        upstream gradient ∂l/∂H.
+        ``backward(S, G) -> dS`` on NumPy arrays of the same shape, with one axis or more. S is the input of the ReLU,
+        and G the upstream gradient ∂l/∂H.
     dtype, seed, progress
-        As of `audit`.
+        As in `audit`.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is. It raises as `audit` does.
+        What is wrong, or that nothing is wrong. The function raises the same errors as `audit`.
 
     Notes
     -----
-    ∂l/∂S = G where S > 0 and 0 elsewhere, at S = 0 too. Arrays hold negative, zero and positive entries; numbers are
-    integers, so that the comparison is exact; one case has other numbers.
+    ∂l/∂S = G where S > 0, and 0 elsewhere, also at S = 0. The arrays hold negative, zero and positive entries. They are
+    integers, so that the comparison is exact, except for one case with other numbers.
 
     Examples
     --------
@@ -210,35 +214,35 @@ def audit_fully_connected(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Hold somebody's fully connected layer against L3 and L5, and say what is wrong with it, as `audit` does.
+    """Compare a fully connected layer with L3 and L5, and say what is wrong with it, as `audit` does.
 
     Parameters
     ----------
     forward : callable or None
-        ``forward(W, H[, b]) -> s`` on NumPy arrays: W (C, m), H (N, d, h, w) with d·h·w = m, which the code flattens
-        itself, planes first, b (C,), s (N, C). None audits the backward pass alone.
+        ``forward(W, H[, b]) -> s`` on NumPy arrays: W (C, m), H (N, d, h, w) with d·h·w = m, b (C,), s (N, C). The code
+        flattens H itself, planes first. None audits the backward pass alone.
     backward : callable, optional
-        ``backward(W, H, [b,] g) -> (dW, dH[, db])`` with g of the shape of s. Gradients are sums over the mini-batch: a
-        mean belongs to the loss, and reaches them through g.
+        ``backward(W, H, [b,] g) -> (dW, dH[, db])``, where g has the shape of s. Gradients are sums over the
+        mini-batch; a mean belongs to the loss, and its factor 1/N is already in g.
     bias, dtype, seed, progress
-        As of `audit`.
+        As in `audit`.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is. It raises as `audit` does.
+        What is wrong, or that nothing is wrong. The function raises the same errors as `audit`.
 
     Notes
     -----
-    Numbers are integers of which no sum rounds, so that the comparison is exact; there are enough draws that a wrong
-    bilinear form passes a size with probability 2⁻⁶⁰ at most. Real numbers may be off by the rounding bound of direct
-    sums.
+    The numbers are integers so small that no sum rounds, so that the comparison is exact. There are enough draws that a
+    wrong bilinear form passes at one size with a probability of at most 2⁻⁶⁰. Results for real numbers may differ by
+    the rounding bound of direct sums.
 
     Examples
     --------
     >>> report = audit_fully_connected(lambda W, H, b: H.swapaxes(1, 3).reshape(len(H), -1) @ W.T + b)
     >>> print(str(report).splitlines()[0])
-    ✗ s is wrong: H is written in another order of axes, (n, x, y, k)
+    ✗ s is wrong: H is written with its axes in the wrong order, (n, x, y, k)
     """
     functions = {"forward": forward, "backward": backward}
     return audited(fully_connected(dtype, bias=bias), functions, seed, progress=progress)
@@ -253,7 +257,7 @@ def audit_softmax_cross_entropy(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Hold somebody's softmax with cross-entropy against L3 and L4, and say what is wrong with it, as `audit` does.
+    """Compare softmax with cross-entropy with L3 and L4, and say what is wrong with it, as `audit` does.
 
     Parameters
     ----------
@@ -261,23 +265,23 @@ def audit_softmax_cross_entropy(
         ``backward(s, y) -> ds`` on NumPy arrays: scores s (N, C) and labels y (N, C), one-hot, of the dtype of s.
         None audits the loss alone.
     forward : callable, optional
-        ``forward(s, y) -> loss``, one number.
+        ``forward(s, y) -> loss``, which is one number.
     mean : bool
         Whether the loss is the mean over the mini-batch; otherwise it is the sum.
     dtype : dtype
-        Of the arrays: float64 or float32.
+        The dtype of the arrays: float64 or float32.
     seed, progress
-        As of `audit`.
+        As in `audit`.
 
     Returns
     -------
     AuditReport
-        What is wrong, or that nothing is. It raises as `audit` does.
+        What is wrong, or that nothing is wrong. The function raises the same errors as `audit`.
 
     Notes
     -----
-    ∂l/∂s = p − y for each image (L4), over N for a mean. Results are compared with 60 digits, and may be off by the
-    rounding bound of every stable algorithm.
+    ∂l/∂s = p − y for each image (L4), divided by N for a mean. Results are compared with a computation in 60 digits,
+    and may differ by the rounding bound that every stable algorithm keeps.
 
     Examples
     --------

@@ -119,13 +119,13 @@ def _by_program(asked: Asked, *, either: bool) -> Bound:
         notes.append(f"its layout is {layout}")
     if program.updates:
         notes.append(
-            "∂l/∂F is read off the update: the filters before it minus those after it, at a learning rate of 1, which "
-            "is exact on integers; other numbers are not tried"
+            "∂l/∂F is computed from the update: the filters before it minus the filters after it, at learning rate 1; "
+            "this is exact on integers, and other numbers are not tried"
         )
     if limited.even_padding:
-        notes.append("it takes the padding as numbers: only layers with the same padding before and after are audited")
+        notes.append("the code takes one padding per axis: only layers with equal padding before and after are audited")
     if limited.square_filters and not (asked.options.only or Only()).square_filters:
-        notes.append("it takes one size for all axes of a filter: only filters that are as wide as high are audited")
+        notes.append("the code takes one size for all axes of a filter: only square filters are audited")
     return _in_layout(Bound(passes, options, tuple(notes)), layout)
 
 
@@ -195,7 +195,7 @@ def _best(asked: Asked) -> Program:
                 return found
             break
     if best is None:
-        raise CallError(_expected(asked, str(first or "it is nothing that an audit knows how to call")))
+        raise CallError(_expected(asked, str(first or "an audit does not know how to call it")))
     return best
 
 
@@ -285,5 +285,5 @@ def _module_class(owner: Any, wanted: Wanted) -> Bound:
         return torch.func.functional_call(module, given, (X,))
 
     pair = in_framework("torch", forward, dtype=asked.options.dtype, bias=asked.options.bias)
-    note = f"it is called as {text} with F{' and b' * asked.options.bias} in the place of its parameters"
+    note = f"the code is called as {text} with F{' and b' * asked.options.bias} in the place of its parameters"
     return Bound(dict(zip(("forward", "backward"), pair, strict=True)), asked.options, (note,))

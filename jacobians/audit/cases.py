@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag, integer
 from jacobians.errors import ShapeError
-from jacobians.formula.layouts import Order, parse, standard
+from jacobians.formula.layouts import Order, parse
 from jacobians.formula.structure import Layer
 from jacobians.geometry import Geometry
 
@@ -277,18 +277,22 @@ class Case(Layer):
         return max(geometry.taps + 1, self.images * geometry.positions, to_image)
 
     def __str__(self) -> str:
-        """Return the sizes, planes first, and options in words."""
-        return self.written(parse(standard(self.geometry.spatial_ndim)))
+        """Return the shapes of X, with its axis of images, and F, and the options in words."""
+        return self.text((self.images, *self.geometry.image))
 
     def written(self, orders: Mapping[str, Order]) -> str:
-        """Return the sizes of X and F, in the order of their axes in a layout, and options in words."""
+        """Return the same with the axes in the order of a layout; an image that it does not know is left out."""
         g, (X, F) = self.geometry, ("".join(orders[name].axes) for name in "XF")
-        spatial = [each for each in F if each not in "OI"]
-        sizes = dict(zip(("N", "C", *sorted(spatial)), (self.images, *g.image), strict=True))
-        taps = dict(zip(("O", "I", *sorted(spatial)), g.filters, strict=True))
-        first = "N" * (self.images > 1 and "N" not in X)
-        image = "×".join(str(sizes[each]) for each in first + X if each != "N" or self.images > 1)
-        filters = "×".join(str(taps[each]) for each in F)
+        spatial = sorted(each for each in F if each not in "OI")
+        sizes = dict(zip(("N", "C", *spatial), (self.images, *g.image), strict=True))
+        taps = dict(zip(("O", "I", *spatial), g.filters, strict=True))
+        images = "N" * (self.images > 1 and "N" not in X)
+        return self.text([sizes[each] for each in images + X], [taps[each] for each in F])
+
+    def text(self, X: Sequence[int], F: Sequence[int] = ()) -> str:
+        """Return the same with other shapes for X, and for F."""
+        g = self.geometry
+        image, filters = ("×".join(map(str, shape)) for shape in (X, F or g.filters))
         return f"X {image}, F {filters}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
 
 

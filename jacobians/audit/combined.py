@@ -79,7 +79,7 @@ def _joined(group: Sequence[tuple[Options, Finding]], combinations: int) -> list
         )
         chosen = next(fits, None)
         if chosen is None:
-            raise ValueError(f"{geometry!r} has none of the options that were audited: {where}")
+            raise ValueError(f"{geometry!r} has options that were not audited; audited were {where}")
         return chosen(geometry, **given)
 
     return [

@@ -51,39 +51,40 @@ def from_command(
     bias: bool = False,
     timeout: float | None = None,
 ) -> tuple[_Program | None, _Program | None]:
-    """Make a program, which may be written in any language, functions of NumPy arrays.
+    """Make functions of NumPy arrays from a program in any language, so that an audit can call it.
 
-    Each call makes a folder and runs the command with the folder's name in the place of ``{case}``. There the program
-    finds X.npy, F.npy, with a bias b.npy, in the backward pass G.npy, and options.json; it writes S.npy, or dX.npy,
-    dF.npy and with a bias db.npy. Afterwards the folder is removed.
+    Each call makes a folder and runs the command, in which the name of the folder replaces ``{case}``. In this folder,
+    the program finds options.json, X.npy, F.npy, b.npy if there is a bias, and G.npy in the backward pass. The forward
+    pass writes S.npy; the backward pass writes dX.npy, dF.npy, and db.npy if there is a bias. Afterwards, the folder is
+    removed.
 
     Parameters
     ----------
     forward, backward : str or None
-        The commands, such as ``./conv {case}``, which may be the same one: ``"pass"`` in options.json says which pass
-        is asked for. They are split into words as a shell does it, but run without a shell. None where there is none.
+        The commands, such as ``./conv {case}``, or None. Both may be the same command: ``"pass"`` in options.json says
+        which pass to compute. Commands are split into words as by a shell, but run without a shell.
     stride, padding, dilation, groups, bias
-        As of `jacobians.audit.audit`; options.json tells them to the program.
+        As in `jacobians.audit.audit`. They are written to options.json.
     timeout : float, optional
-        Seconds that each call may take, with all that the program starts; after three that take longer, no more calls
-        are made. By default calls may take for ever.
+        The number of seconds that each call may take, with all processes that the program starts. After three calls
+        that take longer, no more calls are made. By default, there is no limit.
 
     Returns
     -------
     forward, backward : callable or None
-        For `jacobians.audit.audit`, with the same options.
+        Arguments for `jacobians.audit.audit`, which needs the same options.
 
     Raises
     ------
     ValueError
-        If a command does not hold ``{case}`` or names no program, or `timeout` is not positive.
+        If a command does not contain ``{case}``, names a program that does not exist, or `timeout` is not positive.
 
     Notes
     -----
-    Files are in version 1.0 of the format, in C order, of the byte order of this machine, with a leading batch axis.
+    The files have version 1.0 of the .npy format, C order, the byte order of this machine, and a leading batch axis.
     options.json holds ``pass`` ("forward" or "backward"), ``stride``, ``dilation`` (one per axis), ``padding`` (a pair
     per axis), ``groups``, ``spatial_ndim``, ``bias`` and ``dtype``. On Linux, malloc fills new memory with large
-    numbers, so that results that are never written are found.
+    numbers, so that the audit finds results that the program never writes.
 
     Examples
     --------
@@ -111,11 +112,15 @@ def _words(which: str, command: str) -> list[str]:
         raise ValueError(f"the {which} command is {command!r}, which cannot be split into words: {error}") from None
     if not any(CASE in word for word in words[1:]):
         raise ValueError(
-            f"the {which} command is {command!r}; it needs {CASE} where the program takes the name of the folder with "
-            f"its arrays: {shlex.join([*words, CASE]).replace(shlex.quote(CASE), CASE) or './conv ' + CASE}"
+            f"the {which} command is {command!r}; write {CASE} in it, in the place of the folder that holds the "
+            "arrays: "
+            f"{shlex.join([*words, CASE]).replace(shlex.quote(CASE), CASE) or './conv ' + CASE}"
         )
     if shutil.which(words[0]) is None:
-        raise ValueError(f"the {which} command is {command!r}, but there is no program {words[0]!r} that can be run")
+        raise ValueError(
+            f"the {which} command is {command!r}, but no program {words[0]!r} can be run; check its name and its "
+            "permissions"
+        )
     return words
 
 
@@ -166,8 +171,8 @@ class _Program:
         """What an audit expects of the program, where every call fails."""
         given = "X.npy, F.npy and G.npy" if self.which == "backward" else "X.npy and F.npy"
         return (
-            f"Run the command on a folder of your own: the program reads {given} and {OPTIONS} there, and writes "
-            f"{' and '.join(f'{each}.npy' for each in self.results)}; finding.code, or --code, makes such a folder."
+            f"Run the command yourself on a folder: the program must read {given} and {OPTIONS} there and write "
+            f"{' and '.join(f'{each}.npy' for each in self.results)}; finding.code (--code) makes such a folder."
         )
 
     def source(self, name: str, given: Mapping[str, Array]) -> str:

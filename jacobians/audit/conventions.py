@@ -144,8 +144,8 @@ def _arguments(asked: Asked, parameters: Parameters | None, letters: Sequence[st
         if "b" in letters and len(names) == len(letters) - 1:
             cure = "; if it takes no bias, leave --bias out (in Python: bias=False)"
         raise CallError(
-            f"{parameters.text} takes {len(names)} arrays, but an audit has {len(letters)} to give: "
-            f"{', '.join(letters)}{cure}"
+            f"{parameters.text} takes {len(names)} array{'s' * (len(names) != 1)}, but an audit gives it "
+            f"{len(letters)}: {', '.join(letters)}{cure}"
         )
     by_name = named(names, letters) or dict(zip(names, letters, strict=True))
     texts = {name: text.get(letter, letter) for name, letter in by_name.items()}
@@ -237,7 +237,7 @@ def _objects(
     run = f"layer.{methods['forward']}" if methods["forward"] != "__call__" else "layer"
     function = getattr(layer, methods["forward"], None)
     if function is None:
-        raise CallError(f"{type(layer).__name__} has no method forward, which an audit calls as forward(X)")
+        raise CallError(f"{type(layer).__name__} has no method forward; an audit calls forward(X)")
     if (build := getattr(layer, "build", None)) and callable(build):
         texts = _arguments_of_build(build)
         make += (f"layer.build({texts})",)

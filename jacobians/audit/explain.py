@@ -37,8 +37,8 @@ INTEGERS = (32, 16, 8)
 # Roundings of the dtype itself, of which some come together where numbers are scaled and scaled back.
 OWN = 8
 NO_EXCEPTION = ("returned", ENDED, LATE)
-TIMEOUT = "Let it end; where it only takes long, allow more seconds: --timeout, or timeout= of isolated."
-INSTEAD = "", "Return what is computed: look which variable is returned.", "other-sum"
+TIMEOUT = "Make the call end. If it only takes long, allow more seconds: --timeout, or timeout= of isolated."
+INSTEAD = "", "Return what is computed: check which variable is returned.", "other-sum"
 UNEXPLAINED = "is wrong, and its formula could not be read"
 
 
@@ -163,20 +163,24 @@ def _changed(of: Tried) -> Finding | None:
 
 def _changes(run: Run, wrong: Sequence[Comparison]) -> Iterator[tuple[str, str, Because, Callable[[Array], Array]]]:
     if run.layer.factors:
-        because = "max(0, ·) is taken of the sums.", "Return the sums themselves; a ReLU is a layer of its own.", "relu"
-        yield "is wrong: a ReLU is left in", "values", because, lambda right: np.maximum(right, 0)
+        because = "max(0, ·) is applied to the sums.", "Return the sums themselves; a ReLU is a separate layer.", "relu"
+        yield "is wrong: a ReLU is applied to it", "values", because, lambda right: np.maximum(right, 0)
     low, high = min(float(each.got.min()) for each in wrong), max(float(each.got.max()) for each in wrong)
     below = any(float(each.right.value.min()) < low for each in wrong)
     above = any(float(each.right.value.max()) > high for each in wrong)
     if len(wrong) > 1 and low < high and (above or low):
-        title = f"is clipped to {written(low) if below else '−∞'} … {written(high) if above else '∞'}"
-        because = "Values beyond the range are cut off.", "Return the sum itself, in a wider dtype.", "precision"
+        title = f"is clipped to the range {written(low) if below else '−∞'} … {written(high) if above else '∞'}"
+        because = (
+            "Values outside of this range are replaced by its ends.",
+            "Return the sum itself, in a wider dtype.",
+            "precision",
+        )
         yield title, "range", because, lambda right: np.clip(right, low, high)
     cure = "Sum in the dtype of the arrays, or in integers that hold the sums."
     for bits in INTEGERS:
         for least in (-(2 ** (bits - 1)), 0):
             because = f"Sums are kept in integers of {bits} bits.", cure, "precision"
-            yield f"wraps at {bits} bits", "range", because, functools.partial(_wrapped, bits, least)
+            yield f"wraps around at {bits} bits", "range", because, functools.partial(_wrapped, bits, least)
 
 
 def _wrapped(bits: int, least: int, right: Array) -> Array:
@@ -197,14 +201,14 @@ def _lower(of: Tried) -> Finding | None:
         return None
     last = wrong[-1]
     error = float(np.abs(last.got - last.right.value).max() / np.abs(last.right.value).max())
-    cause = f"The largest error is {error:.1e} of the largest entry"
+    cause = f"The largest error is {error:.1e} times the largest entry"
     if error <= OWN * 2.0 ** -_bits(dtype):
-        because = f"{cause}.", "Round nothing.", "precision"
+        because = f"{cause}.", "Do not round the result.", "precision"
         return of.finding(last, "is rounded in its last digits", "precision", because, wrong)
     # A rounding error is half of the last place.
     likely = min(known, key=lambda lower: abs(math.log2(error) + _bits(lower) + 1))
-    cure = f"Accumulate in {dtype} or wider, or audit in the precision you promise."
-    because = f"{cause}, as of sums in {LOWER[likely]}.", cure, "precision"
+    cure = f"Accumulate in {dtype} or a wider dtype, or audit with the dtype whose precision you promise."
+    because = f"{cause}, as it is for sums in {LOWER[likely]}.", cure, "precision"
     title = f"is {run.layer.verb} in a lower precision than {dtype}"
     return of.finding(wrong[0], title, "precision", because, wrong)
 
@@ -288,7 +292,7 @@ def _elsewhere(of: Tried, explanation: Explanation | None) -> list[str]:
     else:
         other = [each for each in wrong if each.kind != wrong[0].kind]
     return [
-        f"at {_others(of.run, count)} its {what} wrong, which this does not explain"
+        f"at {_others(of.run, count)} the {what} wrong in a way that this formula does not explain"
         for kind, what in (("values", "values are"), ("shape", "shape is"))
         if (count := sum(each.kind == kind for each in other))
     ]
@@ -305,7 +309,7 @@ def _only_real(of: Tried) -> Finding | None:
     wrong = of.numeric
     if {each.probe.what for each in wrong} != {REAL}:
         return None
-    return of.finding(wrong[0], "is right for integers, and wrong for other numbers", "values", DIGITS, wrong)
+    return of.finding(wrong[0], "is right for integers and wrong for other numbers", "values", DIGITS, wrong)
 
 
 def _shape(of: Tried) -> Finding | None:
@@ -317,8 +321,8 @@ def _shape(of: Tried) -> Finding | None:
     got, needed = _shape_of(each, each.shape), _right_shape(each)
     known = (*where(wrong, of.every), *_elsewhere(of, None))
     if untried := sum(one.result.raised.startswith(OUTSIZED) for one in of.every):
-        known += (f"{of.run.subject.side(each.name)} was not called at {_others(of.run, untried)}, as {OUTSIZED}",)
-    because = ("", f"Return an array of shape {needed} there.", of.run.layer.anchor or "shapes")
+        known += (f"{of.run.subject.side(each.name)} was not called at {_others(of.run, untried)}, because {OUTSIZED}",)
+    because = ("", f"Return an array of shape {needed} in this case.", of.run.layer.anchor or "shapes")
     title = f"has shape {got}, not {needed}"
     return of.finding(each, title, "shape", because, wrong, entries=(), known=known)
 
@@ -345,8 +349,8 @@ def _remainder(of: Tried) -> Finding | None:
     same = again is not None and np.array_equal(np.asarray(again, np.float64), each.got)
     held = rest.held if same else "memory that was never written"
     because = (
-        f"A loop that takes {rest.step} {rest.label} at once leaves out the remainder.",
-        "Let a second loop take the remainder, or mask the last step of the first.",
+        f"A loop that takes {rest.step} {rest.label} at a time leaves out the remainder.",
+        "Add a second loop for the remainder, or mask the last step of the first loop.",
         "remainder",
     )
     return of.finding(each, f"is wrong: {rest} are not computed; they hold {held}", "values", because, wrong)
@@ -396,9 +400,9 @@ def _not_written(of: Tried) -> Finding:
     if of.run.is_unwritten(each):
         return of.finding(each, UNWRITTEN, "not written", CLEARED, lost, at=~np.isfinite(each.got))
     bad, (cause, cure, anchor) = ~np.isfinite(each.got), CLEARED
-    what = "of finite numbers: memory that was never written, or a sum that overflows"
+    what = "although all arguments are finite: it holds memory that was never written, or a sum overflows"
     title = f"is NaN or ∞ in {counted(int(bad.sum()))}, {what}"
-    because = f"{cause.removesuffix('.')}, or a sum overflows.", f"{cure} Sum in a dtype that holds the sum.", anchor
+    because = f"{cause.removesuffix('.')}, or a sum overflows.", f"{cure} Sum in a dtype that can hold the sum.", anchor
     return of.finding(each, title, "not written", because, lost, at=bad)
 
 
@@ -407,7 +411,7 @@ def _dtype(of: Tried) -> Finding:
     got = np.asarray(wrong[0].result.value).dtype
     needs = needed if wrong[0].right.value.shape else "a floating-point one"
     otherwise = f", or audit with dtype={str(got)!r}." if str(got) in DTYPES else "."
-    because = ("The arrays were converted on the way.", f"Return {needs} for {needed}{otherwise}", "")
+    because = ("The code converts the arrays to another dtype.", f"Return {needs} for {needed}{otherwise}", "")
     return of.finding(wrong[0], f"has dtype {got}, not {needs}", "dtype", because, wrong, entries=())
 
 
@@ -444,14 +448,14 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     if raised.startswith(NO_EXCEPTION):
         missing = f"is missing: {side} {raised}" if raised.startswith("returned") else f"is missing: {raised}"
         title = raised if layer.by_function and raised.startswith("returned") else missing
-    legal = "", f"This {unit} is legal; make the code take it."
+    legal = "", f"This {unit} is legal. Make the code accept it."
     cause, cure = layer.raised.get(raised.partition(":")[0], legal)
     known = tuple(where(wrong, of.every))
     if len(wrong) == len(of.every) > 1:
         gives = [layer.labels[name] for name in layer.gives[side]]
         what = f"the array {gives[0]}" if len(gives) == 1 else f"the arrays ({', '.join(gives)})"
         usual = (
-            "Check the signature, the adapter and the options: audit "
+            "Check the signature, the adapter and the options: an audit "
             f"expects {side}({', '.join(layer.takes[side])}) to return {what}."
         )
         cure = f"Every call fails. {getattr(of.run.subject.functions[side], 'expected', usual)}"
@@ -459,7 +463,7 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     if root == LATE:
         cause, cure = "A loop does not end, or the code waits for something.", TIMEOUT
     if untried:
-        known += (f"it was not tried at {_others(of.run, untried)}, where it may be right",)
+        known += (f"the code was not called at {_others(of.run, untried)}, where it may be right",)
     about = side if layer.by_function else None
     because = cause, cure, layer.anchor
     return of.finding(each, title, "exception", because, wrong, about=about, entries=(), known=known)

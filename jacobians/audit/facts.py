@@ -27,14 +27,14 @@ def facts(run: Run, wrong: Sequence[Comparison]) -> Iterator[str]:
     yield from _linear(run, wrong[0])
     pairs = [(each.got, each.right.value) for each in wrong]
     if all(np.array_equal(np.sort(got, None), np.sort(right, None)) for got, right in pairs):
-        yield "it holds the right numbers in other places: a permutation"
+        yield "the result holds the right numbers in the wrong places: it is a permutation of the right result"
     yield from _indices(wrong[-1])
     values = np.concatenate([got[got != right] for got, right in pairs])
     if len(values) and np.all(values == values[0]):
         yield f"all wrong entries are {values[0]:g}"
     what = {each.probe.what for each in wrong}
     if "" not in what:
-        yield f"it is wrong for {' and '.join(sorted(what))} alone"
+        yield f"the result is wrong only for {' and '.join(sorted(what))}"
 
 
 def _linear(run: Run, each: Comparison) -> Iterator[str]:
@@ -50,7 +50,7 @@ def _linear(run: Run, each: Comparison) -> Iterator[str]:
         if once is None or value is None:
             return
         if not np.array_equal(widened(value), factor * widened(once)):
-            yield f"it is not linear in {letter}: {sign}{letter} does not give {sign}{run.label(each.name)}"
+            yield f"the result is not linear in {letter}: {sign}{letter} does not give {sign}{run.label(each.name)}"
 
 
 def _indices(each: Comparison) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _indices(each: Comparison) -> Iterator[str]:
 def _ends(label: str, first: int, last: int, most: int) -> str:
     """Say which indices of an axis are meant, counted from 0."""
     if first < last:
-        return f"{label} {first} … {last} of 0 … {most} are"
+        return f"{label} {first} to {last}, of 0 to {most}, are"
     one = label.removesuffix("s")
     return f"the {'last' if last == most else 'first'} {one} ({first}) is" if last in {0, most} else f"{one} {first} is"
 
@@ -89,7 +89,7 @@ def where(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator
     # Where some cases are neither, rounding cannot be told from a small error.
     if every - fine - wrong or min(len(wrong), len(fine)) < LEAST:
         return
-    does = "raises" if {each.kind for each in failed} == {"exception"} else "is wrong"
+    does = "the code raises" if {each.kind for each in failed} == {"exception"} else "the result is wrong"
     bad, good = ([failed[0].layer.sizes(case) for case in some] for some in (wrong, fine))
     for words, one, holds, other in _conditions(bad):
         wrongs, rights = (
@@ -97,7 +97,7 @@ def where(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Iterator
             for some in (bad, good)
         )
         if all(wrongs) and not any(rights):
-            yield f"it {does} where {words}, and is right elsewhere"
+            yield f"{does} where {words}, and is right elsewhere"
             return
 
 
@@ -108,9 +108,9 @@ def _conditions(bad: Sequence[Sizes]) -> Iterator[tuple[str, str, Compare, str |
         least, most = min(values), max(values)
         several = {1: f"there are {name}", 2: f"there are several {name}"}
         yield several.get(least, f"there are {least} {name} or more"), name, operator.ge, least
-        few = {0: f"there are no {name}", 1: f"{letter} = 1, of {name}"}
-        yield few.get(most, f"there are {most} {name} at most"), name, operator.le, most
-        yield f"{letter} is even, of {name}", name, lambda size, two: size % two == 0, 2
+        few = {0: f"there are no {name}", 1: f"the number of {name} ({letter}) is 1"}
+        yield few.get(most, f"there are at most {most} {name}"), name, operator.le, most
+        yield f"the number of {name} ({letter}) is even", name, lambda size, two: size % two == 0, 2
     for (one, (a, _)), (two, (b, _)) in itertools.combinations(bad[0].items(), 2):
         for sign, holds in COMPARED.items():
             yield f"{a} {sign} {b}", one, holds, two
@@ -189,4 +189,4 @@ def _held(failed: Sequence[Comparison]) -> str:
     if np.all(wrong == wrong[0]):
         return f"{wrong[0]:g}"
     copies = all(np.isin(each.got[each.wrong], each.right.value).all() for each in failed)
-    return "right numbers of other places" if copies else "other numbers"
+    return "right numbers from other places" if copies else "other numbers"

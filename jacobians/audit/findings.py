@@ -20,7 +20,7 @@ Because = tuple[str, str, str]
 # The title of what np.empty leaves, and why it is so.
 UNWRITTEN = "holds memory that was never written"
 CLEARED: Because = (
-    "An array of np.empty is returned that is not filled everywhere, or an array is read beyond its end.",
+    "The code returns an array of np.empty that it does not fill everywhere, or reads an array beyond its end.",
     "Start from zeros, write every entry, and stay within the arrays.",
     "memory",
 )

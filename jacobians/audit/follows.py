@@ -14,7 +14,7 @@ from jacobians.evidence import exact
 
 __all__ = ["following", "merged", "raised_once"]
 
-RAISED_TOO = "the backward pass raises it too"
+RAISED_TOO = "the backward pass raises the same exception"
 
 
 def following(run: Run) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def merged(run: Run, responses: Finding, names: Iterable[str]) -> Finding:
     return dataclasses.replace(
         responses,
         title=f"{responses.title}; {several} {follow} it",
-        cure=f"{responses.cure or 'Mend the forward pass.'} Then derive {several} from it again.",
+        cure=f"{responses.cure or 'Correct the forward pass.'} Then derive {several} from it again.",
         known=(*responses.known, f"{several} {are} the right {their} of this {responses.about}: {consistent}"),
         follows=labels,
     )

@@ -31,39 +31,40 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def from_torch(forward: Callable[..., Any], *, dtype: npt.DTypeLike | None = None, bias: bool = False) -> Functions:
-    """Make a PyTorch convolution one of NumPy arrays, and its gradient the one that autograd gives.
+    """Make functions of NumPy arrays from a PyTorch convolution and its gradient by autograd.
 
     Parameters
     ----------
     forward : callable or torch.nn.Module
         ``forward(X, F[, b]) -> S`` on tensors: a function, ``functools.partial(torch.nn.functional.conv2d, stride=2)``,
         the ``.apply`` of an ``autograd.Function``, or a module. A module that has a parameter ``weight`` (and
-        ``bias``), its own or that of one layer inside it, is called as ``module(X)`` with F (and b) in their place,
-        whatever shapes they have; the module itself is not changed. One without parameters is called like a function.
+        ``bias``), of its own or of one layer inside it, is called as ``module(X)`` with F (and b) in their place,
+        whatever shapes they have; the module itself is not changed. A module without parameters is called like a
+        function.
     dtype : dtype, optional
-        Of the arrays; arrays of another dtype are refused. By default every dtype is taken.
+        The dtype of the arrays; arrays of another dtype are refused. By default, every dtype is accepted.
     bias : bool
-        Whether it takes a bias.
+        Whether the convolution takes a bias.
 
     Returns
     -------
     forward : callable
         ``forward(X, F[, b]) -> S`` on NumPy arrays with a leading batch axis.
     backward : callable
-        ``backward(X, F, [b,] G) -> (dX, dF[, db])``, by autograd with G as the gradient with respect to S.
+        ``backward(X, F, [b,] G) -> (dX, dF[, db])``, computed by autograd from G, the gradient with respect to S.
 
     Raises
     ------
     TypeError
-        If `forward` is nothing that can be called so, or a module with other parameters, or `bias` is no bool.
+        If `forward` cannot be called in this way, is a module with other parameters, or `bias` is not a bool.
     DtypeError
-        If `dtype` is none that can be audited.
+        If `dtype` cannot be audited.
 
     Notes
     -----
-    Tensors share the memory and the strides of the arrays, so that code that writes into its inputs or ignores strides
-    is found; PyTorch has no negative strides, and gets a copy of such arrays. Tensors are on the CPU: for another
-    device give ``lambda X, F: kernel(X.cuda(), F.cuda()).cpu()``, through which autograd goes.
+    Tensors share the memory and the strides of the arrays, so that an audit finds code that writes into its inputs or
+    ignores strides. PyTorch has no negative strides; it gets a copy of such arrays. Tensors are on the CPU. For another
+    device, give ``lambda X, F: kernel(X.cuda(), F.cuda()).cpu()``; autograd works through these copies.
 
     Examples
     --------
@@ -91,9 +92,11 @@ def from_torch(forward: Callable[..., Any], *, dtype: npt.DTypeLike | None = Non
         missing = [name for name, grad in zip(names, grads, strict=True) if grad is None]
         if missing:
             raise RuntimeError(
-                f"the gradient with respect to {' and '.join(missing)} is cut off: autograd gives none; keep "
-                ".detach(), .data, torch.no_grad(), torch.tensor() and NumPy out of forward, and None out of an "
-                "autograd.Function's backward; of a kernel without any gradient, audit the forward pass alone"
+                f"autograd gives no gradient with respect to {' and '.join(missing)}, because the graph is cut; do "
+                "not use "
+                ".detach(), .data, torch.no_grad(), torch.tensor() or NumPy in forward, and do not return None from "
+                "the "
+                "backward of an autograd.Function; if the kernel has no gradient, audit the forward pass alone"
             )
         return tuple(map(_from_tensor, grads))
 
@@ -102,29 +105,30 @@ def from_torch(forward: Callable[..., Any], *, dtype: npt.DTypeLike | None = Non
 
 
 def from_jax(forward: Callable[..., Any], *, bias: bool = False) -> Functions:
-    """Make a JAX convolution one of NumPy arrays, and its gradient the one that ``jax.vjp`` gives.
+    """Make functions of NumPy arrays from a JAX convolution and its gradient by ``jax.vjp``.
 
     Parameters
     ----------
     forward : callable
         ``forward(X, F[, b]) -> S`` on JAX arrays, jitted or not, with a ``custom_vjp`` or not.
     bias : bool
-        Whether it takes a bias.
+        Whether the convolution takes a bias.
 
     Returns
     -------
     forward, backward : callable
-        As of `from_torch`.
+        As in `from_torch`.
 
     Raises
     ------
     TypeError
-        If `forward` cannot be called, or `bias` is no bool.
+        If `forward` cannot be called, or `bias` is not a bool.
 
     Notes
     -----
-    JAX makes float32 of float64 unless it is told not to; around calls with 64-bit arrays it is, and nowhere else. JAX
-    gives zeros where nothing depends on an argument, so that a gradient that is cut off shows as wrong values.
+    JAX converts float64 to float32 unless 64-bit numbers are enabled. They are enabled during calls with 64-bit arrays,
+    and nowhere else. JAX returns zeros if a result does not depend on an argument, so a gradient that is cut off shows
+    as wrong values.
 
     Examples
     --------
@@ -184,14 +188,14 @@ def _checked(
     def check(needed: Sequence[str], arrays: Sequence[Array]) -> None:
         if len(arrays) != len(needed):
             raise TypeError(
-                f"{len(arrays)} arrays were given, but {adapter} was told bias={bias}, which needs {len(needed)}: "
+                f"{len(arrays)} arrays were given, but {adapter} has bias={bias} and needs {len(needed)}: "
                 f"{', '.join(needed)}; give {adapter} and audit the same bias"
             )
         for name, array in zip(needed, arrays, strict=True):
             if dtype is not None and array.dtype.name != dtype:
                 raise DtypeError(
-                    f"{name} has dtype {array.dtype} but {adapter} was told {dtype}; nothing is cast: "
-                    f"give both the same dtype, or leave it out of {adapter}"
+                    f"{name} has dtype {array.dtype} but {adapter} has dtype={dtype}, and arrays are not cast: "
+                    f"give both the same dtype, or leave dtype out of {adapter}"
                 )
 
     def forward(*arrays: Array) -> Array:
@@ -204,7 +208,7 @@ def _checked(
             if array.dtype.kind in "iu":
                 raise DtypeError(
                     f"{name} has dtype {array.dtype} but {differentiates} needs floating-point numbers; "
-                    "audit with dtype='float64', or the forward pass alone"
+                    "audit with dtype='float64', or audit the forward pass alone"
                 )
         return pull_back(names, *arrays)
 
@@ -215,7 +219,7 @@ def _one(value: Any, kind: type, kind_name: str) -> Any:
     if isinstance(value, kind):
         return value
     what = f"{len(value)} results" if isinstance(value, tuple | list) else type(value).__name__
-    raise TypeError(f"forward returned {what}; it needs to return one {kind_name}, the S")
+    raise TypeError(f"forward returned {what}; it needs to return one {kind_name}, S")
 
 
 def _torch_call(forward: Any, *, bias: bool) -> Callable[..., Tensor]:
@@ -223,7 +227,9 @@ def _torch_call(forward: Any, *, bias: bool) -> Callable[..., Tensor]:
     import torch
 
     if isinstance(forward, type) and issubclass(forward, torch.autograd.Function):
-        raise TypeError(f"forward is the class {forward.__name__}; it needs what is called: {forward.__name__}.apply")
+        raise TypeError(
+            f"forward is the class {forward.__name__}; give the function that is called: {forward.__name__}.apply"
+        )
     if isinstance(forward, type) or not callable(forward):
         what = f"is the class {forward.__name__}" if isinstance(forward, type) else f"has type {type(forward).__name__}"
         raise TypeError(f"forward {what}; it needs a function of tensors or a torch.nn.Module")
@@ -266,7 +272,7 @@ def _gradients(S: Tensor, leaves: Sequence[Tensor], G: Tensor) -> Sequence[Tenso
         if re.search("invalid gradient|number of gradients|expected Variable", str(error)):
             raise RuntimeError(
                 f"{error}; the backward of an autograd.Function needs to return, for each argument of its forward, in "
-                "their order, a tensor of the argument's shape, or None if the argument is no tensor"
+                "their order, a tensor of the argument's shape, or None if the argument is not a tensor"
             ) from error
         raise
     return found

@@ -47,32 +47,32 @@ NOT_LOADING = "the code under audit does not load: "
 
 
 def isolated(load: Callable[[], Functions], *, timeout: float | None = None) -> Functions:
-    """Make functions that an audit calls in a process of their own.
+    """Make functions that run in a process of their own, so that an audit survives if they crash or hang.
 
     Parameters
     ----------
     load : callable
-        Returns (forward, backward), either of them None if there is none. It is called in the new process, and again
-        in each one that replaces a process that died; so it must be importable: a function of a module, or a
-        ``functools.partial`` of one.
+        A function that returns (forward, backward), with None for one that does not exist. It is called in the new
+        process, and again in each process that replaces one that died. It must therefore be importable: a function of
+        a module, or a ``functools.partial`` of one.
     timeout : float, optional
-        Seconds that loading and each call may take. A call that takes longer is ended and is a finding; after three,
-        the function is not called any more. By default calls may take for ever.
+        The number of seconds that loading and each call may take. A call that takes longer is ended and becomes a
+        finding; after three of them, the function is not called any more. By default, there is no limit.
 
     Returns
     -------
     forward, backward : Isolated or None
-        For `jacobians.audit.audit`.
+        Arguments for `jacobians.audit.audit`.
 
     Raises
     ------
     TypeError
-        If `load` is no function, or cannot be sent to another process.
+        If `load` is not a function, or cannot be sent to another process.
     ValueError
         If `timeout` is not positive.
     ChildProcessError
-        If the process ends while it loads, or is not done in time, or `load` raises what cannot be sent from it.
-        Anything else that `load` raises is raised.
+        If the process ends or exceeds the time limit while it loads the code, or `load` raises an exception that cannot
+        be sent between processes. Any other exception of `load` is raised as it is.
 
     Examples
     --------
@@ -113,7 +113,11 @@ class Isolated:
 
     def __call__(self, *arrays: Array) -> Any:
         """Refuse: what a call gives there is for an audit."""
-        raise TypeError(f"{len(arrays)} arrays were given to what runs in another process; call the function itself")
+        raise TypeError(
+            f"{len(arrays)} arrays were given to a function that runs in another process and only an audit can "
+            "call; call the "
+            "function itself"
+        )
 
 
 @call.register
@@ -229,7 +233,7 @@ class _Code:
         try:
             self.start()
         except Exception as error:  # whatever it is, the report is not to be lost
-            ended += f", and a new one does not load the code: {said(error)}"
+            ended += f", and a new process cannot load the code: {said(error)}"
             self.given_up = dict.fromkeys(PASSES, ended)
         return ended
 
@@ -240,7 +244,7 @@ class _Code:
             self.left -= len(printed)
             if self.left <= 0:
                 sys.stderr.write(
-                    f"\njacobians: the code printed {MOST_PRINTED} bytes; what else it prints is left out\n"
+                    f"\njacobians: the code printed {MOST_PRINTED} bytes; the rest of its output is left out\n"
                 )
             sys.stderr.flush()
 
@@ -321,7 +325,7 @@ def _serve(connection: Connection, load: Callable[[], Functions], wanted: Wanted
             try:
                 connection.send(served.answer(asked))
             except BaseException as error:  # nothing of it was sent: it is packed first
-                text = f"returned what cannot be sent from its process: {said(error)}"
+                text = f"returned an object that cannot be sent from its process: {said(error)}"
                 connection.send(_none(asked[1], text))
 
 

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 # Where a NaN has to go in each result, and where it may go.
 Reach = dict[str, tuple[Array, Array]]
 
-REAL = "numbers that are no integers"
+REAL = "numbers that are not integers"
 # Up to so many numbers, a case shows them; above, its shapes.
 MOST_SHOWN = 12
 

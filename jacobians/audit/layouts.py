@@ -1,4 +1,4 @@
-"""Code that takes other layouts than planes first, described by a string.
+"""Code whose arrays do not have their planes first: its layout is described by a string.
 
 A layout says in which order the axes of X, F and S come::
 
@@ -8,12 +8,13 @@ A layout says in which order the axes of X, F and S come::
     S      = axes of N, O (or C) and the spatial letters
     axes   = one or more of: a letter | "(" letters ")"
 
-N is the image, C a plane of X, O a filter and its response map, I a plane of a filter. The spatial letters are W for
-one spatial axis, HW for two, DHW for three. Each letter comes once; spaces mean nothing. Letters in parentheses are one
-axis, flattened in the order in which they are written, the last running fastest: ``N(CHW)`` is the row-major vec of
-each image, ``N(CWH)`` writes each plane column by column.
+N counts images, C planes of X, O filters, and I planes of a filter. In S, the axis of response maps is written O or C,
+which mean the same there: O, because filter i makes response map i; C, because response maps are the planes of the next
+layer. The spatial letters are W for one spatial axis, HW for two, DHW for three. Each letter occurs once per array, and
+spaces mean nothing. Letters in parentheses are one axis, flattened in the order in which they are written; the last
+letter runs fastest: ``N(CHW)`` is the row-major vec of each image, ``N(CWH)`` writes each plane column by column.
 
-Without N in X and S the code takes one image at a time.
+Without N in X and S, the code takes one image at a time.
 """
 
 from __future__ import annotations
@@ -45,39 +46,39 @@ def with_layout(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
-    """Make code that takes another layout take X (N, d, *spatial), F (n, d/groups, *taps) and G (N, n, *out).
+    """Wrap code of another layout, so that it takes X (N, d, *spatial), F (n, d/groups, *taps) and G (N, n, *out).
 
     Parameters
     ----------
     forward : callable or None
         ``forward(X, F[, b]) -> S`` with X, F and S in the layout.
     backward : callable or None
-        ``backward(X, F, [b,] G) -> (dX, dF[, db])`` with dX as X, dF as F and G as S.
+        ``backward(X, F, [b,] G) -> (dX, dF[, db])``, where dX has the layout of X, dF that of F, and G that of S.
     layout : str
-        ``"NCHW,OIHW->NCHW"`` is what needs no adapter, ``"NHWC,HWIO->NHWC"`` is TensorFlow's,
-        ``"HWCN,HWIO->HWON"`` is h × w × d × N with filters k × k × d × n, ``"CHW,OIHW->OHW"`` takes one image at a
-        time, ``"N(CHW),O(IHW)->N(OHW)"`` takes vectors.
+        The order of the axes of X, F and S. ``"NCHW,OIHW->NCHW"`` needs no adapter, ``"NHWC,HWIO->NHWC"`` is
+        TensorFlow's, ``"HWCN,HWIO->HWON"`` is h × w × d × N with filters k × k × d × n, ``"CHW,OIHW->OHW"`` takes one
+        image at a time, and ``"N(CHW),O(IHW)->N(OHW)"`` takes vectors.
     stride, padding, dilation, groups
-        What the code was fixed to, as `Geometry` takes them. They are looked at only where S is flattened over spatial
-        axes: then its sizes follow from them.
+        The options of the code, as `Geometry` takes them. They are needed only if S is flattened over spatial axes,
+        because its sizes then follow from them.
 
     Returns
     -------
     forward, backward : callable or None
-        The same code for arrays with planes first; None where None was given.
+        The same code for arrays with planes first; None for a function that was None.
 
     Raises
     ------
     ShapeError
-        If the layout is not one, with the nearest that is.
+        If `layout` is not a layout; the message names the nearest one.
     TypeError
-        If a function is not one.
+        If `forward` or `backward` cannot be called.
 
     Notes
     -----
-    An array that is contiguous is given contiguous in the other layout, any other as a view; what the code writes into
-    its inputs is written back. Code for one image at a time is called once per image: the results S and dX are stacked,
-    and its dF and db are summed over the images, in their own dtype.
+    A contiguous array is passed on as a contiguous array of the other layout, any other array as a view. What the code
+    writes into its inputs is written back. Code for one image at a time is called once per image: its results S and dX
+    are stacked, and its dF and db are summed over the images, in their own dtype.
 
     Examples
     --------

@@ -25,10 +25,10 @@ class Method:
     owner: type
     name: str
 
-    def __call__(self, *given: Any) -> Any:
+    def __call__(self, *_: Any) -> Any:
         """Refuse: there is no object yet."""
         raise TypeError(
-            f"{len(given)} arguments were given to {self.owner.__name__}.{self.name}, a method of no object"
+            f"{self.owner.__name__}.{self.name} is a method; make an object of {self.owner.__name__} before you call it"
         )
 
 
@@ -110,7 +110,7 @@ def _module(where: str) -> ModuleType:
     sys.path.insert(0, str(Path.cwd()))
     if importlib.util.find_spec(where.partition(".")[0]) is None:
         raise ValueError(
-            f"{where} does not exist: neither a Python file, like conv.py, nor a module that can be imported from here"
+            f"{where} does not exist; name a Python file, such as conv.py, or a module that can be imported from here"
         )
     return _imported(where, where)
 
@@ -133,7 +133,7 @@ def _of_file(where: str, path: Path) -> ModuleType:
     # Another module of this name is there already, or there is no package.
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{where} is no Python file; its name needs to end in .py")
+        raise ValueError(f"{where} is not a Python file; its name needs to end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(file.parent))
     sys.modules.setdefault(file.stem, module)

@@ -196,13 +196,13 @@ def called(parameters: Parameters, given: Mapping[str, str], known: Callable[[st
         text = given.get(name) or (known(role, each.default) if role and role != "left" else None)
         if text is None:
             if each.default is each.empty:
-                raise CallError(f"nothing is known to give for `{name}` of {parameters.text}")
+                raise CallError(f"an audit does not know what to give for the parameter `{name}` of {parameters.text}")
             positional = False
             continue
         # Options by name are easier to read, where they may be given so.
         by_name = each.kind is each.KEYWORD_ONLY or not positional or (role and each.kind is not each.POSITIONAL_ONLY)
         if by_name and each.kind is each.POSITIONAL_ONLY:
-            raise CallError(f"`{name}` of {parameters.text} comes after what is left out")
+            raise CallError(f"the parameter `{name}` of {parameters.text} comes after one that is left out")
         positional = positional and not by_name
         parts.append(f"{name}={text}" if by_name else text)
     return ", ".join(parts)

@@ -84,7 +84,7 @@ class Wanted:
             alone = options(**{**usual, name: value}, **more)
             if name in asked and getattr(alone, name) != getattr(made, name):
                 raise CallError(
-                    f"{name} is {asked[name]}, but the code that is audited has {name} {value}; leave the option out, "
+                    f"{name} is {asked[name]}, but the code under audit has {name} {value}; leave the option out, "
                     f"or make the code with {name}={asked[name]}"
                 )
         return made

@@ -1,4 +1,4 @@
-"""The records of an audit: what is wrong, and what was looked at."""
+"""The records of an audit: what is wrong, and what was examined."""
 
 from __future__ import annotations
 
@@ -24,43 +24,44 @@ Array = npt.NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Finding(notebook.Shown):
-    """One thing that is wrong.
+    """One thing that is wrong with the code under audit.
 
     Attributes
     ----------
     about : str
-        S, ∂l/∂X, ∂l/∂F, ∂l/∂b, forward or backward.
+        Which result or function is wrong: S, ∂l/∂X, ∂l/∂F, ∂l/∂b, forward or backward.
     title : str
-        What is wrong, in words.
+        What is wrong, in words; it continues the sentence that begins with `about`.
     kind : str
         values, shape, dtype, exception, not written, precision, range, in place, state, memory layout, not a number or
         large batch.
     case : str
-        The smallest layer that shows it.
+        The smallest layer found that shows the mistake: the shapes of X and F, planes first, and the options.
     entries : tuple of str
-        The first wrong entries, in symbols where they are known.
+        The first wrong entries of `about` in this case. They are sums of products if these could be read, and numbers
+        otherwise.
     cause, cure : str
-        One sentence each; empty where they are not known.
+        Why the result is wrong, and where to look in the code; empty if this is not known.
     anchor : str
-        Where the documentation derives the right formula.
+        The name that ``jacobians explain`` takes to explain the mistake; empty if there is none.
     formula, right : str
-        What the code computes, and what is right, one line each; empty where no formula was read.
+        The formula that the code computes and the right formula, one line each; empty if no formula was read.
     known : tuple of str
-        What else was observed.
+        What else was observed, one sentence each.
     follows : tuple of str
-        Other results that are wrong because of this, and are no findings of their own.
+        Other results that are wrong only because of this one. They have no finding of their own.
     wrong, tried : int
-        At how many of the layers, cases or mini-batches it shows.
+        The code fails for `wrong` of the `tried` layers, cases or mini-batches.
     unit : str
-        What these two count, in the singular.
+        What `wrong` and `tried` count, in the singular.
     arrays : dict of str to nested lists
-        The smallest case as numbers: inputs, what was computed, and what is right.
+        The smallest case as numbers: the arguments, what the code computed, and what is right.
     code : str
-        Python that reproduces it, without this package.
+        Python that reproduces the mistake without this package.
     predicts, of : int
-        At how many layers the formula gives exactly what the code computes, of how many.
+        The formula gives exactly what the code computes at `predicts` of `of` layers.
     predictor : callable or None
-        What `predict` evaluates.
+        The function that `predict` calls.
     """
 
     about: str
@@ -85,20 +86,20 @@ class Finding(notebook.Shown):
     predictor: Callable[..., Any] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def predict(self, geometry: Geometry, *, X: Any = None, F: Any = None, G: Any = None, b: Any = None) -> Array:
-        """Evaluate the formula that was read.
+        """Evaluate the formula that was read from the code, at a layer of your own.
 
         Parameters
         ----------
         geometry : Geometry
             The layer.
         X, F, G, b : ndarray, optional
-            X (N, d, *spatial), F (n, d/groups, *taps), G (N, n, *out), b (n,); those that the formula does not read
+            X (N, d, *spatial), F (n, d/groups, *taps), G (N, n, *out), b (n,). Arrays that do not occur in the formula
             are ignored.
 
         Returns
         -------
         ndarray
-            What the formula says that the code returns, in the shape in which the code returns it.
+            What the code returns according to the formula, in the shape in which the code returns it.
 
         Raises
         ------
@@ -107,13 +108,13 @@ class Finding(notebook.Shown):
         """
         if self.predictor is None:
             raise ValueError(
-                f"this finding has no formula to evaluate: {self.about} {self.title}; ask those whose .formula is not "
-                "empty"
+                f"this finding has no formula to evaluate: {self.about} {self.title}; call predict of a finding whose "
+                ".formula is not empty"
             )
         return np.asarray(self.predictor(geometry, X=X, F=F, G=G, b=b))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain values, for machines."""
+        """Return the attributes as plain values, for JSON."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         del fields["predictor"]
         return copy.deepcopy(fields)
@@ -123,6 +124,7 @@ class Finding(notebook.Shown):
         lines = [f"✗ {self.about} {self.title}", *(f"  {line}" for line in self._formulas())]
         if self.case:
             lines.append(f"  smallest case: {self.case}")
+            lines += [f"  wrong entries of {self.about}:"] if self.entries else []
         lines += [f"  {entry}" for entry in self.entries]
         lines += [f"  observed: {each}" for each in self.known]
         lines += [f"  {name}: {text}" for name, text in (("cause", self.cause), ("cure", self.cure)) if text]
@@ -148,30 +150,32 @@ class Finding(notebook.Shown):
 
 @dataclasses.dataclass(frozen=True)
 class AuditReport(notebook.Shown):
-    """The record of an audit.
+    """The result of an audit; ``print`` it to read it.
 
     Attributes
     ----------
     findings : tuple of Finding
         What is wrong; empty if nothing is.
     notes : tuple of str
-        What is worth knowing and not wrong.
+        What is worth knowing but not wrong.
     audited : tuple of str
-        What was looked at: S, ∂l/∂X, ∂l/∂F, ∂l/∂b.
+        The results that were compared: S, ∂l/∂X, ∂l/∂F, ∂l/∂b.
     options : str
-        The options that the code was fixed to, and its dtype.
+        The options and the dtype that the code was audited with.
     layers, calls : int
-        How many layers, cases or mini-batches were tried, in how many calls.
+        How many layers, cases or mini-batches were tried, and how many calls this took.
     log2_miss : float or None
-        Logarithm of the probability that a wrong bilinear form passed, at the layer where it is largest.
+        Base-2 logarithm of the probability that a wrong sum of products would pass by luck, at the layer where it is
+        largest; None if the results are not such sums.
     seed : int
-        Of the draws.
+        The seed of all random draws.
     unit : str
         What was tried, in the singular: a layer, or a case or a mini-batch of one layer.
     interrupted : str
-        How far it came where a Ctrl-C has ended it, in words; empty if it came to its end.
+        How far the audit came before Ctrl-C ended it, in words; empty if it was completed.
     seconds : dict of str to float
-        How long the calls took, by what was looked at; the results of one function have equal parts.
+        How long the calls took, for each of `audited`. The time of a function with several results is divided equally
+        among them.
     """
 
     findings: tuple[Finding, ...]
@@ -188,21 +192,21 @@ class AuditReport(notebook.Shown):
 
     @property
     def ok(self) -> bool:
-        """Whether all was tried and nothing is wrong; for reading. Use `check` to act on it."""
+        """Whether the audit was completed and found nothing wrong. A test should call `check`, which raises."""
         return not self.findings and not self.interrupted
 
     def check(self) -> AuditReport:
-        """Raise if anything is wrong, or not everything was tried.
+        """Raise an error if anything is wrong or the audit was interrupted.
 
         Returns
         -------
         AuditReport
-            This report, if nothing is.
+            This report, if nothing is wrong.
 
         Raises
         ------
         AuditError
-            With the whole text otherwise.
+            Otherwise, with the text of the report.
         """
         __tracebackhide__ = True
         if not self.ok:
@@ -210,13 +214,13 @@ class AuditReport(notebook.Shown):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain values, for machines: the attributes, and ``ok``."""
+        """Return the attributes and ``ok`` as plain values, for JSON."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         fields["seconds"] = dict(self.seconds)
         return {"ok": self.ok, **fields, "findings": [each.to_dict() for each in self.findings]}
 
     def to_junit(self) -> str:
-        """Return the record as JUnit XML: one test case per thing looked at."""
+        """Return the report as JUnit XML, with one test case for each result."""
         subjects = dict.fromkeys((*self.audited, *(finding.about for finding in self.findings)))
         failed = set(subjects) - set(self._fine())
         undecided = [each for each in subjects if self.interrupted and each not in failed]

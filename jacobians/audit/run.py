@@ -96,7 +96,9 @@ def _audited(
         report = _report(run, findings, (*left_out, *_wrong_so_far(run, findings)), None, interrupted=_interrupted(run))
         raise Interrupted(report.interrupted, report) from None
     if run.broken and not findings:
-        raise AssertionError(f"{sorted(run.broken)} are wrong, and no finding says so: please report this")
+        raise AssertionError(
+            f"{sorted(run.broken)} are wrong, and no finding says so; please report this as a bug of jacobians"
+        )
     miss = None if findings and (run.broken or run.slipped) else worst
     notes = (*left_out, *_notes(run, miss, exact=not findings), *proposed(run, findings))
     return _report(run, findings, notes, miss)
@@ -143,7 +145,7 @@ def _check_called(run: Run) -> None:
         if raised and all(map(about_arguments, raised)):
             takes, gives = run.subject.takes[side], [run.layer.labels[name] for name in run.subject.gives[side]]
             what = f"the array {gives[0]}" if len(gives) == 1 else f"the arrays ({', '.join(gives)})"
-            expects = f"an audit calls {side}({', '.join(takes)}), which is to return {what}"
+            expects = f"an audit calls {side}({', '.join(takes)}) and expects {what}"
             raise CallError(f"every call of {side} fails: {raised[0]}; {expects}")
 
 
@@ -207,16 +209,19 @@ def _chosen(layer: Convolution, geometries: Iterable[Geometry] | None) -> tuple[
         raise ShapeError("geometries is empty; give at least one, or leave it out")
     exact = [case for case in given if scheme_of(case, options.dtype)]
     if not exact:
-        raise ShapeError(f"{given[0]} has sums so long that {options.dtype} has no exact integers; use another")
+        raise ShapeError(
+            f"{given[0]} has sums so long that {options.dtype} cannot hold them exactly; audit a smaller layer or a "
+            "wider dtype"
+        )
     cases = affordable(exact, options.dtype) if geometries is None else exact
     if not cases:
         raise ShapeError(
-            f"{options} makes layers with several planes and filters too large to audit in minutes; audit the "
-            "code with less padding, smaller steps or a wider dtype, or take the time with geometries of your own"
+            f"with {options}, layers with several planes and filters are too large to audit in minutes; audit the "
+            "code with less padding, smaller steps or a wider dtype, or give geometries of your own"
         )
     left_out = {
-        f"their sums are too long for {options.dtype}": len(given) - len(exact),
-        "these options make them too large to try all in minutes": len(exact) - len(cases),
+        f"{options.dtype} cannot hold their sums exactly": len(given) - len(exact),
+        "with these options, they would take minutes": len(exact) - len(cases),
     }
     said = {why: counted(count, "layer was", "layers were") for why, count in left_out.items() if count}
     return cases, [f"{layers} left out: {why}" for why, layers in said.items()]
@@ -227,7 +232,7 @@ def _given(geometries: Iterable[Geometry], options: Options) -> list[Case]:
     for number, case in enumerate(found):
         name = f"geometries[{number}]"
         _check_options(name, case.geometry, options)
-        cure = "audit smaller layers: what is wrong shows there"
+        cure = "audit smaller layers, which show the same mistakes"
         check_bytes(f"an audit at {name}, {case.geometry!r},", case.bytes, cure)
     return found
 
@@ -238,8 +243,8 @@ def _check_options(name: str, geometry: Geometry, options: Options) -> None:
         has, value = getattr(geometry, option), getattr(options, option)
         if has != (options.zeros(geometry.filters[2:], geometry.image[1:]) if value is None else value):
             raise ShapeError(
-                f"{name} has {option} {has}, but the audit is of {option} {options.rule if value is None else value}; "
-                f"give the audit the options that the code was fixed to: {option}={has}"
+                f"{name} has {option} {has}, but the audit has {option} {options.rule if value is None else value}; "
+                f"give the audit the options of the code: {option}={has}"
             )
 
 
@@ -251,8 +256,9 @@ def _check_executor(executor: Any) -> None:
     executor.submit(here.append, True).result()  # another process appends to a copy
     if not here:
         raise TypeError(
-            f"executor is a {type(executor).__name__}, which calls in other processes; audit needs calls in this one, "
-            "to see what they keep and write: give a concurrent.futures.ThreadPoolExecutor, or None"
+            f"executor is a {type(executor).__name__}, which calls in other processes; an audit needs calls in this "
+            "process, "
+            "where it can check what they keep and write: give a concurrent.futures.ThreadPoolExecutor, or None"
         )
 
 
@@ -270,7 +276,10 @@ def _wrong_so_far(run: Run, findings: Sequence[Finding]) -> Iterator[str]:
     for name in run.subject.names:
         wrong = sum(map(run.is_wrong, run.of(name)))
         if wrong and run.label(name) not in told:
-            yield f"{run.label(name)} was wrong at {wrong} of {run.done}; the audit ended before the reason was sought"
+            yield (
+                f"{run.label(name)} was wrong at {wrong} of {run.done}; the audit was "
+                "interrupted before it looked for the reason"
+            )
 
 
 # what is worth knowing ------------------------------------------------------------------------------------------------
@@ -281,18 +290,19 @@ def _notes(run: Run, miss: Fraction | None, *, exact: bool) -> Iterator[str]:
     dtype = run.layer.dtype
     for side, around in run.around.items():
         if around:
-            yield f"{side} changes {listed(around)} for the whole process; that was put back"
+            yield f"{side} changes {listed(around)} for the whole process; the audit has restored this"
     for name in run.subject.names:
         if name in run.inexact - run.broken:
-            label = run.label(name)
-            yield f"{label} is inexact on integers but within the rounding bound: not a direct sum (FFT, Winograd)"
+            why = "the code does not sum directly (FFT, Winograd)"
+            yield f"{run.label(name)} is inexact on integers but within the rounding bound: {why}"
     if exact and (shares := list(_shares(run.tried))):
         share, name = max(shares)
-        yield f"{run.label(name)} is inexact but within the rounding bound, of which it takes {share:.2g} at most"
+        much = f"the largest error is {share:.2g} of its bound"
+        yield f"{run.label(name)} is inexact but within the rounding bound: {much}"
     if miss is not None and miss > TARGET:
         yield (
-            f"{MOST_DRAWS} draws did not reach 2^{math.log2(TARGET):.0f} at the layer with the longest sums: "
-            f"{dtype} holds too few integers; audit smaller layers, or a wider dtype, as well"
+            f"at the layer with the longest sums, {MOST_DRAWS} draws did not reach the probability "
+            f"2^{math.log2(TARGET):.0f}: {dtype} holds too few integers; audit smaller layers or a wider dtype as well"
         )
 
 

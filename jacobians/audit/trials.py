@@ -205,8 +205,8 @@ def _updated(program: Program, own: str, rates: Sequence[str]) -> tuple[Program,
     dtype = program.asked.options.dtype
     if dtype in {"float16", "bfloat16"}:
         raise CallError(
-            f"backward changes layer{own} and keeps no gradient; in {dtype} the change is rounded, so that ∂l/∂F "
-            "cannot be read off it: audit it in float32 or float64"
+            f"backward changes layer{own} and keeps no gradient. In {dtype} the change is rounded, so that ∂l/∂F "
+            "cannot be computed from it: audit the layer in float32 or float64"
         )
     return dataclasses.replace(program, make=make, updates=True), f"({value} - layer{own})"
 
@@ -214,7 +214,8 @@ def _updated(program: Program, own: str, rates: Sequence[str]) -> tuple[Program,
 def _without(name: str, places: Places) -> Program:
     changed = ", ".join(f"{text} {shape}" for text, shape in places) or "nothing"
     raise CallError(
-        f"after backward, ∂l/∂{name[1:]} is nowhere: no attribute that it changed has the shape of the weights; it "
+        f"∂l/∂{name[1:]} was not found after backward: no attribute that backward changed has the shape of the "
+        "weights; it "
         f"returned or changed {changed}"
     )
 

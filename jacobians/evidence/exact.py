@@ -1,4 +1,4 @@
-"""When float arithmetic is exact, how far it can be off when it is not, and what a check can miss.
+"""When floating-point arithmetic is exact, how large its error can be when it is not, and what a check can miss.
 
 Everything that decides between "equal" and "different" is derived here, and nowhere else.
 """
@@ -70,14 +70,14 @@ def exact_magnitude(dtype: npt.DTypeLike, terms: int) -> int:
     Parameters
     ----------
     dtype : dtype
-        In which the products are summed.
+        The dtype in which the products are summed.
     terms : int
-        Products in the longest sum; one of them may be a single number, such as a bias.
+        Number of products in the longest sum; one of them may be a single number, such as a bias.
 
     Returns
     -------
     int
-        The largest M with ``terms · M² ≤ exact_limit(dtype)``; 0 where there is none.
+        The largest M with ``terms · M² ≤ exact_limit(dtype)``; 0 if there is none.
 
     Examples
     --------
@@ -101,12 +101,12 @@ def draw_integers(
     magnitude : int
         Largest absolute value.
     dtype : dtype
-        Of the result; it must hold the magnitude exactly.
+        Dtype of the result; it must hold the magnitude exactly.
 
     Returns
     -------
     ndarray, shape `shape`
-        No two entries are equal where there are at least twice as many integers as entries; otherwise the entries are
+        No two entries are equal if there are at least twice as many integers as entries; otherwise, the entries are
         drawn independently.
     """
     values, entries = 2 * magnitude + 1, math.prod(shape)
@@ -241,7 +241,7 @@ def gamma(terms: int, dtype: npt.DTypeLike) -> Fraction:
     terms : int
         N, the number of products.
     dtype : dtype
-        In which they are computed and summed.
+        The dtype in which they are computed and summed.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def gamma(terms: int, dtype: npt.DTypeLike) -> Fraction:
     Raises
     ------
     ValueError
-        If N·u is not below 1, where there is no such bound.
+        If N·u is not below 1, so that there is no such bound.
 
     Examples
     --------
@@ -261,7 +261,7 @@ def gamma(terms: int, dtype: npt.DTypeLike) -> Fraction:
     """
     share = terms * unit_roundoff(dtype)
     if share >= 1:
-        raise ValueError(f"terms is {terms}, of which {np.dtype(dtype)} has no rounding bound; use a wider dtype")
+        raise ValueError(f"terms is {terms}; {np.dtype(dtype)} has no rounding bound for so many; use a wider dtype")
     return share / (1 - share)
 
 
@@ -276,20 +276,20 @@ def rounding_bound(sizes: npt.ArrayLike, terms: int, dtype: npt.DTypeLike, *, ag
     terms : int
         N, products and single numbers in the longest sum.
     dtype : dtype
-        In which they are computed and summed.
+        The dtype in which they are computed and summed.
     against : dtype, optional
-        In which the numbers were summed that they are held against; by default those are exact.
+        The dtype of the sums that they are compared with; by default, those are exact.
 
     Returns
     -------
     ndarray, shape of `sizes`
-        ``γ_N · Σ|terms|``, and the same for `against`: ``|computed − right|`` is at most this in any order of
-        summation. Fractions where the sizes are exact, else float64. 0 for integers.
+        ``γ_N · Σ|terms|``, plus the same for `against`: ``|computed − right|`` is at most this in any order of
+        summation. Fractions if the sizes are exact, otherwise float64. 0 for integers.
 
     Raises
     ------
     ValueError
-        As `gamma`.
+        As in `gamma`.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Reading out which products code sums, by giving it basis elements."""
+"""Finding out which products code sums, by calling it with basis elements: arrays with a single 1."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ Products = dict[tuple[int, ...], float]
 
 
 def unit(size: int, place: int) -> Array:
-    """Return the basis element of so many entries whose entry at `place` is 1."""
+    """Return an array of so many entries that is 1 at `place` and 0 elsewhere."""
     return np.asarray(np.arange(size) == place, np.float64)
 
 
 def products(value: Callable[[dict[str, Array]], float | None], sizes: Mapping[str, int]) -> Products | None:
-    """Read out of which products a number is the sum.
+    """Find out which products are summed in a number.
 
     Parameters
     ----------
     value : callable
-        What code computes of its factors, flat arrays by name, in which it is linear; None where that is no number.
+        ``value(arrays)`` computes the number from its factors, flat arrays by name. It is linear in each of them, and
+        returns None if the result is not a number.
     sizes : mapping of str to int
-        How many entries each factor has.
+        The number of entries of each factor.
 
     Returns
     -------
     dict or None
-        How often each product is in the sum, by the places of its factors in the order of `sizes`, 0 left out. None
-        where some value is.
+        How often each product is in the sum, by the places of its factors in the order of `sizes`; products that do not
+        occur are left out. None if a value is None.
 
     Notes
     -----

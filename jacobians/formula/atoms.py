@@ -44,11 +44,9 @@ class Atom:
 
 
 STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."
-MAPS = "Look at how the marked index runs in the loops, in the einsum's letters, or in the reshape."
-EDGES = (
-    "Look at the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
-)
-COMPARE = "Compare the two lines."
+MAPS = "Check how the marked index runs: in the loops, in the letters of the einsum, or in the reshape."
+EDGES = "Check the first and last value of this loop or slice: range(n) ends at n − 1, and A[p:-p] is empty for p = 0."
+COMPARE = "Compare the two formulas: the marks show where they differ."
 TURNED = "Remove the flip: look for np.flip, [::-1] or a step of −1."
 
 ROWS = (
@@ -62,62 +60,65 @@ ROWS = (
     Atom(
         "filter-turned",
         "{what} is flipped along {axes}",
-        "Remove the rotation: deep learning rotates no filter. scipy.signal.convolve does; correlate does not.",
+        "Remove the rotation: the forward pass of deep learning does not rotate the filter. scipy.signal.convolve "
+        "rotates "
+        "it, scipy.signal.correlate does not.",
         "{what} is rotated by 180°",
     ),
     Atom("response-turned", "{what} is flipped along {axes}", TURNED, "{what} is rotated by 180°"),
     Atom("image-turned", "{what} is flipped along {axes}", TURNED, "{what} is rotated by 180°"),
     Atom(
         "axes-exchanged",
-        "{axes} of {what} are exchanged",
-        "Look for a transposition, or for loops in another order than the indices.",
+        "{axes} of {what} are swapped",
+        "Look for a transposition, or for loops whose order differs from that of the indices.",
     ),
     Atom(
         "axis-borrowed",
         "the {role} index of {other} is used along {axes}",
-        "Use l and a along the first axis, m and b along the second.",
+        "Use l and a along the first axis, and m and b along the second.",
     ),
-    Atom("step-ignored", "the {step} of {axes} is ignored", STEPS, "the {step} is ignored"),
-    Atom("step-of-other-axis", "the {step} of {other} is used for {axes}", STEPS),
-    Atom("options-exchanged", "the {step}s of {axes} are exchanged", STEPS),
-    Atom("steps-exchanged", "stride and dilation of {axes} are exchanged", STEPS, "stride and dilation are exchanged"),
-    Atom("step-of-other-kind", "the {other} of {axes} is used instead of its {step}", STEPS),
-    Atom("step-wrong", "the {step} of {axes} is {number} where {right} is right", STEPS),
-    Atom("step-missing", "every {entry} meets the same pixels along {axes}", STEPS),
-    Atom("padding-ignored", "the padding of {axes} is ignored", STEPS, "the padding is ignored"),
+    Atom("step-ignored", "the {step} is ignored along {axes}", STEPS, "the {step} is ignored"),
+    Atom("step-of-other-axis", "the {step} of {other} is used along {axes}", STEPS),
+    Atom("options-exchanged", "the {step}s of {axes} are swapped", STEPS),
+    Atom("steps-exchanged", "stride and dilation are swapped along {axes}", STEPS, "stride and dilation are swapped"),
+    Atom("step-of-other-kind", "the {other} is used instead of the {step} along {axes}", STEPS),
+    Atom("step-wrong", "the {step} along {axes} is {number} instead of {right}", STEPS),
+    Atom("step-missing", "every {entry} uses the same pixels along {axes}", STEPS),
+    Atom("padding-ignored", "the padding is ignored along {axes}", STEPS, "the padding is ignored"),
     Atom(
         "padding-after",
         "along {axes}, the padding after the image is used instead of the padding before it",
-        "Subtract the padding before the image; that after it only makes the response map longer.",
+        "Subtract the padding before the image; the padding after it only makes the response map larger.",
     ),
     Atom(
         "padding-twice",
-        "the padding of {axes} is subtracted twice",
-        "Pad the image, or subtract the padding from the index: one of both.",
+        "the padding is subtracted twice along {axes}",
+        "Either pad the image or subtract the padding from the index, but not both.",
     ),
     Atom(
         "padding-added",
-        "the padding of {axes} is added instead of subtracted",
+        "the padding is added instead of subtracted along {axes}",
         STEPS,
         "the padding is added instead of subtracted",
     ),
     Atom(
         "offset",
-        "pixels are taken {by} too {direction} along {axes}",
-        "Look at what is added to the index, and where the slice that cuts off the padding begins.",
+        "the pixel index along {axes} is {by} too {direction}",
+        "Check what is added to the index, and where the slice that cuts off the padding begins.",
     ),
     Atom("index-constant", "only {which} is {used}", MAPS),
     Atom("index-shifted", "{entries} of {what} are shifted by {by}", MAPS),
-    Atom("index-mapped", "{entries} of {what} are those at {read} where {right} is right", MAPS),
+    Atom("index-mapped", "{entries} of {what} are taken at {read} instead of {right}", MAPS),
     Atom(
         "index-reversed",
         "{entries} of {what} are in reverse order",
-        "np.flip without axes flips planes, filters and images, too: name the spatial axes.",
+        "np.flip without axes also flips planes, filters and images: name the spatial axes.",
     ),
     Atom(
         "index-summed",
-        "every {entry} of {what} meets every {partner}",
-        "Sum only products with the same index: look at the einsum's letters, or for a missing index in a loop.",
+        "every {entry} of {what} is multiplied with every {partner}",
+        "Sum only products with the same index: check the letters of the einsum, or look for a missing index in a "
+        "loop.",
     ),
     Atom("index-borrowed", "the index of {other} is used for {entries} of {what}", MAPS),
     Atom(
@@ -133,44 +134,46 @@ ROWS = (
     Atom(
         "groups-interleaved",
         "{what} is read as if its groups were interleaved",
-        "Groups are blocks of neighbouring planes and filters: reshape to (groups, planes of a group), in this order.",
+        "A group is a block of neighbouring planes and filters: reshape to (groups, planes of a group), in this order.",
     ),
     Atom(
         "order",
-        "{what} is {read} in another order of axes, ({order})",
-        "Look at reshape and transpose: memory is in the order of an array's axes, the last one running fastest.",
+        "{what} is {read} with its axes in the wrong order, ({order})",
+        "Check reshape and transpose: memory follows the order of an array's axes, and the last axis runs fastest.",
     ),
     Atom(
         "in-steps",
-        "{entries} are {how} steps of {step}, one remainder after the other",
-        "Look at slices with a step, and at a reshape that deals neighbours to different blocks.",
+        "{entries} are in the wrong order: {order}",
+        "Check slices with a step, and a reshape that puts neighbours into different blocks.",
     ),
     Atom(
         "neighbours-exchanged",
-        "{entries} are exchanged {which}",
-        "Look at an index that is computed with ^ 1, and at two entries that change places.",
+        "{entries} are swapped {which}",
+        "Look for an index that is computed with ^ 1, or for two entries that are swapped.",
     ),
     Atom(
         "border",
-        "pixels {where} are {kind} along {axes}, where they are 0",
-        "Pad with zeros: negative indices count from the end; np.roll and np.pad's other modes fold.",
-        "pixels {where} are {kind}, where they are 0",
+        "pixels {where} are {kind} along {axes} instead of being 0",
+        "Pad with zeros: negative indices count from the end, and np.roll and the other modes of np.pad take pixels "
+        "of the "
+        "image.",
+        "pixels {where} are {kind} instead of being 0",
     ),
     Atom("first-lost", "{which} {verb}", EDGES),
     Atom("last-lost", "{which} {verb}", EDGES),
     Atom(
         "remainder-lost",
-        "what remains of {entries} of {what} after blocks of {step} {verb}",
-        "Add a loop over the rest, which is not a whole block.",
+        "{entries} of {what} that are left over after blocks of {step} {verb}",
+        "Add a loop over the rest, which does not fill a block.",
     ),
     Atom("some-lost", "only products with {condition} are summed", EDGES),
     Atom("hole", "products with {condition} are left out", EDGES),
     Atom(
         "one-product",
-        "only the {which} {entry} of each sum is left",
-        "Use += in place of =; and where indices repeat, A[i] += v adds once: use np.add.at.",
+        "only the {which} {entry} is kept in each sum",
+        "Use += instead of =. Where indices repeat, A[i] += v adds only once: use np.add.at.",
     ),
-    Atom("counted-again", "products are counted again{where}", "Look for loops or blocks that overlap."),
+    Atom("counted-again", "products are counted more than once{where}", "Look for loops or blocks that overlap."),
     Atom("sign", "the sign of {what} is wrong", "Look for a minus sign."),
     Atom(
         "factor",
@@ -184,62 +187,62 @@ ROWS = (
     ),
     Atom(
         "count-factor",
-        "the sum is {how} how many {entries} meet there",
-        "Sum the products, without a mean over the windows that meet.",
+        "the sum is {how} the number of {entries} that meet there",
+        "Sum the products; do not take a mean over the windows that meet.",
     ),
     Atom(
         "factor-missing",
         "ones are used instead of {what}",
-        "Multiply with the array itself: look whether it is passed on.",
+        "Multiply with the array itself: check that it is passed on.",
     ),
     Atom("bias-missing", "the bias is missing", "Add b to every response map."),
     Atom(
         "products-missing",
         "the products of {what} are missing",
-        "Look whether this part is computed, and added to the result.",
+        "Check that this part is computed and added to the result.",
     ),
     Atom(
         "other-sum",
         "{text} is computed instead of the products of {what}",
-        "Look whether the products are summed, and whether that sum is what is returned.",
+        "Check that the products are summed, and that this sum is returned.",
     ),
-    Atom("zero", "it is 0 everywhere", "Look whether the result is filled, and returned."),
+    Atom("zero", "it is 0 everywhere", "Check that the result is filled and returned."),
     Atom(
         "decay",
         "{number}{what} is added, as by weight decay",
-        "Leave regularisation to the optimiser: it is no part of the layer's gradient.",
+        "Leave regularisation to the optimizer: it is not part of the layer's gradient.",
     ),
-    Atom(
-        "array-added", "{number}{what} is added", "Look for what is added in place to an array that should start at 0."
-    ),
+    Atom("array-added", "{number}{what} is added", "Look for an addition in place to an array that should start at 0."),
     Atom("constant-added", "{number} is added", "Let the result start at 0."),
     Atom(
         "size-without-tail",
-        "its size along {axes} leaves out the tail that the stride does not reach",
-        "Make the result of the image's shape, not of (h' − 1)·stride + filter.",
+        "its size along {axes} leaves out the tail, the last pixels that no window reaches",
+        "Give the result the shape of the image, not the size (h' − 1)·stride + filter.",
     ),
     Atom(
         "size-off",
-        "its size along {axes} is {size} where {right} is right",
-        "H' is (H + padding − dilation·(K − 1) − 1) // stride + 1.",
+        "its size along {axes} is {size} instead of {right}",
+        "The size of S is H' = (H + padding − dilation·(K − 1) − 1) // stride + 1, with the padding of both sides; a "
+        "gradient "
+        "has the shape of its array.",
     ),
     Atom(
         "images-apart",
-        "the images are not summed: every image has {what} of its own",
+        "the gradients of the images are not summed: there is one {what} per image",
         "Sum the gradients of parameters over the batch axis.",
     ),
     Atom(
         "axes-count",
-        "it has {number} axes where {right} are right",
-        "Keep the batch axis, and sum gradients of parameters over it.",
+        "it has {number} axes instead of {right}",
+        "Keep the batch axis of S and ∂l/∂X; sum the gradients of F and b over it.",
     ),
     Atom(
         "another-relation",
-        "it sums other products, by a relation that has little in common with the right one",
+        "it sums other products, and its formula has little in common with the right one",
         COMPARE,
     ),
     Atom("otherwise", "{read}", COMPARE),
-    Atom("otherwise-added", "besides, {text} is added", COMPARE),
+    Atom("otherwise-added", "{text} is added as well", COMPARE),
 )
 ATOMS = {atom.name: atom for atom in ROWS}
 

@@ -1,4 +1,4 @@
-"""The formula of a function of an image and filters of which nothing is known, and which convolution it is."""
+"""The formula that an unknown function of an image and filters computes, and which convolution it is."""
 
 from __future__ import annotations
 
@@ -45,28 +45,32 @@ LARGEST = 8
 
 @dataclasses.dataclass(frozen=True)
 class ReadFormula(Formula):
-    """The formula of a function, and what is known of the function.
+    """The formula that `read` found, and the options of the convolution that it is.
 
     Attributes
     ----------
     axes : tuple of AxisOptions
-        The options of each spatial axis; of a function that is no convolution, those of the nearest one.
+        The options of each spatial axis. If the function is not a convolution, these are the options of the nearest
+        one.
     stride, dilation : tuple of int
         One per spatial axis.
     padding : tuple of pairs
-        Before and after, per spatial axis: numbers, or text where they depend on the filter, or the image.
+        The zeros before and after, per spatial axis: numbers, or text where they depend on the sizes of the filter or
+        of the image.
     turned, transposed : bool
-        Whether the filter is rotated by 180°, and whether image and response map are exchanged.
+        Whether the filter is rotated by 180°, and whether this is a transposed convolution, in which image and response
+        map change roles.
     groups : int
-        Groups of planes; of depthwise code, those of the layers that were tried.
+        Number of groups of planes. For a depthwise function, the largest number that was tried.
     depthwise : bool
         Whether there is one group per plane, however many there are.
     layout : str
-        The axes of X, F and S, such as "NHWC,HWIO->NHWC"; without N, one image at a time.
+        The order of the axes of X, F and S, such as "NHWC,HWIO->NHWC". Without N, the function takes one image at a
+        time.
     differences : tuple of str
-        In what it differs from the nearest convolution; empty for a convolution.
+        How the function differs from the nearest convolution; empty if it is a convolution.
     layers, calls : int
-        At how many layers the formula gives what the function gives, and how often that was called.
+        The number of layers at which the formula was compared with the function, and the number of calls.
     """
 
     axes: tuple[AxisOptions, ...] = ()
@@ -84,7 +88,7 @@ class ReadFormula(Formula):
 
     @property
     def is_convolution(self) -> bool:
-        """Whether it is a convolution, or a transposed one."""
+        """Whether the function is a convolution or a transposed convolution."""
         return not self.differences
 
     def write(self, style: Style = "unicode") -> str:
@@ -93,7 +97,7 @@ class ReadFormula(Formula):
         Parameters
         ----------
         style : {"unicode", "text", "latex"}
-            With the signs of mathematics, in ASCII, or for LaTeX.
+            Mathematical signs, ASCII, or LaTeX.
 
         Returns
         -------
@@ -105,12 +109,12 @@ class ReadFormula(Formula):
         return write((arranged([self], orders) or [self])[0], style)
 
     def responses(self, X: npt.ArrayLike, F: npt.ArrayLike, b: npt.ArrayLike | None = None) -> Array:
-        """Compute what the formula says that the function returns.
+        """Evaluate the formula: compute what the function should return by it.
 
         Parameters
         ----------
         X : array_like, shape (N, d, *image)
-            The images, planes first whatever the layout of the function is.
+            The images, with planes first, whatever the layout of the function is.
         F : array_like, shape (n, d / groups, *taps)
             The filters.
         b : array_like, shape (n,), optional
@@ -119,14 +123,14 @@ class ReadFormula(Formula):
         Returns
         -------
         ndarray, shape (N, n, *out)
-            int64 of integers, else float64.
+            The responses, in int64 for integers and in float64 otherwise.
 
         Raises
         ------
         ShapeError
             If the arrays do not fit each other.
         DtypeError
-            If they hold no numbers, or some are masked.
+            If an array does not hold numbers, or some entries are masked.
         TooLargeError
             If the products do not fit into memory.
         """
@@ -144,18 +148,19 @@ class ReadFormula(Formula):
         kind = f"It is a {name}: {options}."
         if not self.is_convolution:
             kind = (
-                f"It is no convolution. Compared with the nearest one ({options}): {', and '.join(self.differences)}."
+                f"It is not a convolution. It differs from the nearest one ({options}) as follows: "
+                f"{', and '.join(self.differences)}."
             )
-        held = f"The formula gives exactly what the function gives at {self.layers} layers."
+        held = f"The formula and the function agree exactly at {self.layers} layers."
         return f"{self.write()}\n{kind}\nThe axes of X, F and S are {self.layout}.\n{held}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record for machines.
+        """Return the record as plain values.
 
         Returns
         -------
         dict
-            The formula in three styles, and the attributes by their names.
+            The formula in all three styles, and every attribute under its name.
         """
         styles: tuple[Style, ...] = ("unicode", "text", "latex")
         names = ["is_convolution", "stride", "padding", "dilation", "groups", "depthwise", "turned", "transposed"]
@@ -175,26 +180,27 @@ def read(
     groups: int | None = None,
     most_calls: int = MOST_CALLS,
 ) -> ReadFormula:
-    """Read the formula of any function of an image and filters, and which convolution it is.
+    """Find out which formula a function of an image and filters computes, and which convolution it is.
 
     Parameters
     ----------
     function : callable
         ``function(X, F[, b]) -> S`` of NumPy arrays: X (N, d, *spatial), F (n, d/groups, *taps), b (n,) and
-        S (N, n, *out), or with these axes in another order, or for one image, or one plane, at a time. It is called
-        at many small sizes.
+        S (N, n, *out). The axes may be in another order, and the function may take one image or one plane at a time.
+        It is called with arrays of many small sizes.
     spatial_ndim : int
         Number of spatial axes, 1 to 3.
     bias : bool
-        Whether it takes a bias.
+        Whether the function takes a bias.
     dtype : dtype
-        Of the arrays: float64, float32, int64 or int32.
+        The dtype of the arrays: float64, float32, int64 or int32.
     layout : str, optional
-        The order of the axes, such as "NHWC,HWIO->NHWC"; by default those that are usual are tried.
+        The order of the axes, such as "NHWC,HWIO->NHWC". By default, the usual orders are tried.
     groups : int, optional
-        By default 1 to 4, and one per plane, are tried.
+        The number of groups. By default, 1 to 4 groups and one group per plane are tried.
     most_calls : int
-        Of the function, for the formula itself; finding out layout and options takes some more.
+        How often the function may be called to read the formula. Finding the layout and the options takes a few more
+        calls.
 
     Returns
     -------
@@ -205,22 +211,22 @@ def read(
     Raises
     ------
     Unreadable
-        If no formula was found: the function raises, depends on earlier calls, is not linear in X or in F, or sums
-        products that follow no relation between indices. The message says which.
+        If no formula was found, because the function raises, depends on earlier calls, is not linear in X or in F, or
+        sums products that follow no relation between indices. The message says which.
     TypeError
-        If `function` is none, or `bias` is no bool.
+        If `function` cannot be called, or `bias` is not a bool.
     ShapeError
-        If `layout` is none, there are more than three spatial axes, or `groups` or `most_calls` are below 1.
+        If `layout` is not a layout, there are more than three spatial axes, or `groups` or `most_calls` is below 1.
     DtypeError
-        If `dtype` is another one.
+        If `dtype` is not one of these.
     TooLargeError
         If there are more groups than the arrays of a small layer can have.
 
     Notes
     -----
-    The function is given distinct random integers, which tell which entries are multiplied in each entry of S. The
-    formula is fitted at a few layers, and has to give exactly what the function gives at others, larger ones among
-    them, at numbers of both signs.
+    The function is called with distinct random integers, from which `read` tells which entries are multiplied in each
+    entry of S. It fits a formula to these products at a few layers. It accepts the formula only if this gives exactly
+    what the function gives at other layers, among them larger ones, with positive and negative numbers.
 
     Examples
     --------
@@ -358,7 +364,7 @@ class _Reader:
         elif off := int(np.sum(~(np.abs(predicted - value) <= self._unit(layer) * most))):
             if why := _folded(predicted, value, write(found)) or self._why(call, self._first(g.groups)):
                 raise Unreadable(why)
-            said = f"{off} entries are others"
+            said = f"{off} entries of the result differ from the formula"
         if said:
             sizes = [f"{letter} {'×'.join(map(str, layer.shapes[letter]))}" for letter in "XF"]
             raise Unreadable(f"No formula was found: at {', '.join(sizes)} {said}.")
@@ -372,8 +378,9 @@ class _Reader:
         # One from another process has its own name in its text.
         said = str(error) if isinstance(error, ChildProcessError) else said
         return (
-            f"The function cannot be called in any of the usual layouts. With planes first it gives: {said}. Check its "
-            "signature, which is function(X, F), or function(X, F, b) with a bias, and say which layout it takes."
+            f"The function cannot be called in any of the usual layouts. With planes first, it gives {said}. Check "
+            "that "
+            "its signature is function(X, F), or function(X, F, b) with a bias, and give its layout."
         )
 
     def _check_steady(self, call: Plain, layer: Layer) -> None:
@@ -383,8 +390,8 @@ class _Reader:
         values = [np.asarray(each, np.float64) for each in results]
         if not all(np.array_equal(values[a], values[b], equal_nan=True) for a, b in ((0, 2), (1, 3), (3, 4))):
             raise Unreadable(
-                "The result of the same call differs: the function depends on earlier calls, or on random numbers. "
-                "Switch off what it keeps between calls, and what it draws, and read it again."
+                "The same call returned different results: the function depends on earlier calls or on random numbers. "
+                "Switch off its caches and its random numbers, and read it again."
             )
 
     def _why(self, call: Plain, layer: Layer) -> str:
@@ -399,23 +406,25 @@ class _Reader:
             if len({each.shape for each in values}) > 1:
                 return f"The shape of the result depends on the numbers in {letter}."
             if not np.all(np.isfinite(values)):
-                return f"The result has entries that are no finite numbers, where {letter} is 0 or small integers."
+                return f"The result has NaN or infinite entries although {letter} is 0 or holds small integers."
             zero, first, double, second, added = values
             if np.any(zero) and np.all(np.equal(values, zero)):
                 return (
-                    f"The result is the same whatever {letter} is, and not 0: the function depends on earlier calls, "
-                    f"such as results that it keeps by shapes, or not on {letter}."
+                    f"The result is the same for every {letter}, and it is not 0: either the function ignores "
+                    f"{letter}, "
+                    "or it depends on earlier calls, for example through a cache whose key is the shape."
                 )
             allowed, said = self._unit(layer) * sum(map(np.abs, values)), ""
             if np.any(np.abs(double - 2 * first + zero) > allowed):
-                said = f"scaling {letter} by 2 does not double the result."
+                said = f"multiplying {letter} by 2 does not double the result."
             elif np.any(np.abs(added - first - second + zero) > allowed):
                 said = (
-                    f"S({letter}₁ + {letter}₂) ≠ S({letter}₁) + S({letter}₂), although scaling {letter} by 2 doubles "
-                    "the result. Read what is before a ReLU, a maximum or an absolute value."
+                    f"S({letter}₁ + {letter}₂) ≠ S({letter}₁) + S({letter}₂), although multiplying {letter} by 2 "
+                    "doubles "
+                    "the result. Read the part of the function before its ReLU, maximum or absolute value."
                 )
             if said:
-                constant = f" Besides, it adds something where {letter} is 0." if np.any(zero) and not self.bias else ""
+                constant = f" It also adds something where {letter} is 0." if np.any(zero) and not self.bias else ""
                 return f"The function is not linear in {letter}: {said}{constant}"
         return ""
 
@@ -460,8 +469,10 @@ def _folded(predicted: Array, value: Array, formula: str) -> str:
         return ""
     slope = float(slopes[0])
     names = {0.0: "a ReLU, max(0, ·)", -1.0: "the absolute value, |·|"}
-    name = names.get(slope, f"a leaky ReLU, {slope:.6g} times what is negative")
-    return f"The function is not linear in X: it is {name}, of {formula}. Read what is before it."
+    name = names.get(slope, f"a leaky ReLU, with slope {slope:.6g} for negative numbers")
+    return (
+        f"The function is not linear in X: it applies {name}, to {formula}. Read the part of the function before that."
+    )
 
 
 def _differences(found: Formula, options: Options, known: Sequence[Layer]) -> tuple[str, ...]:
@@ -472,7 +483,7 @@ def _differences(found: Formula, options: Options, known: Sequence[Layer]) -> tu
     folded = with_folds(right, found)
     # At the border alone, if these are the same.
     found = folded if _same(found, folded, known) else found
-    return explain(found, right).causes or ("its products are others than those of the nearest convolution",)
+    return explain(found, right).causes or ("it sums other products than the nearest convolution",)
 
 
 def _same(one: Formula, two: Formula, known: Sequence[Layer]) -> bool:

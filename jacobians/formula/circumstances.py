@@ -57,8 +57,9 @@ class Circumstances:
     def __str__(self) -> str:
         """Say where, and how that is known."""
         if not self.text:
-            return f"at {self.differing} of {self.layers} small layers"
-        return f"{self.text} ({'proved for every size' if self.proved else f'evaluated at {self.layers} small layers'})"
+            return f"at {self.differing} of the {self.layers} small layers at which both were evaluated"
+        known = "proved for every size" if self.proved else f"evaluated at {self.layers} small layers, not proved"
+        return f"{self.text} ({known})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,14 +234,14 @@ def _ordinary(right: Formula, structure: Structure) -> _Predicate:
         dilation = options[f"dilation[{at}]"]
         forms += [Linear.of({taps: dilation, f"{side}({image})": -1}, 1 - dilation) for side in ("before", "after")]
         forms.append(Linear.of({image: 1, taps: -dilation}, dilation))
-    return _Predicate("no response reads padding alone", tuple((form,) for form in forms))
+    return _Predicate("no window lies entirely in the padding", tuple((form,) for form in forms))
 
 
 def _predicates(read: Formula, right: Formula, structure: Structure) -> Iterator[_Predicate]:
     """Yield comparisons of sizes, those of any axis before those of one, the plainest first."""
     for name, step in _blocks(read):
         yield _Predicate(
-            f"{name} is no multiple of {step}", ((Linear.of({name: 1, f"{name}÷{step}": -step}),),), plain=True
+            f"{name} is not a multiple of {step}", ((Linear.of({name: 1, f"{name}÷{step}": -step}),),), plain=True
         )
     axes, options = SIZES[structure.spatial_ndim], dict(right.options)
     filters, planes = ("n/g", "d/g") if structure.groups > 1 else ("n", "d")

@@ -58,10 +58,10 @@ def _equation(options: AxisOptions, names: tuple[str, str, str], sizes: tuple[st
 
 
 def described(options: Options, *, depthwise: bool = False) -> str:
-    """Say which options a convolution has, and whether the filter is turned."""
+    """Say which options a convolution has, and whether the filter is rotated."""
     axes = options.axes
     turned = [each.turned for each in axes]
-    filters = "turned by 180°" if all(turned) else "turned on some axes" if any(turned) else "not turned"
+    filters = "rotated by 180°" if all(turned) else "flipped along some axes" if any(turned) else "not rotated"
     numbers = {
         "stride": [str(each.stride) for each in axes],
         "padding": [_padding(each) for each in axes],

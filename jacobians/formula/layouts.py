@@ -1,4 +1,4 @@
-"""Orders of axes as strings, ``NHWC,HWIO->NHWC``, and arrays that are turned from one into another."""
+"""Orders of axes as strings, such as ``NHWC,HWIO->NHWC``, and how arrays are brought from one order into another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STANDARD = {"X": "NC", "F": "OI", "S": "NO"}
 MEANINGS = {
     "X": "N for the image, C for its planes",
     "F": "O for the filter, I for its planes",
-    "S": "N for the image, O for the filter",
+    "S": "N for the image, O or C for the filter",
 }
 # Letters that other notations use for ours.
 ALIASES = {
@@ -69,7 +69,7 @@ class Order:
             return value
         if value.ndim != len(self.axes):
             raise ShapeError(
-                f"{name} has shape {value.shape}, which is {value.ndim} axes, but its layout {self.part} has "
+                f"{name} has shape {value.shape}, which has {value.ndim} axes, but its layout {self.part} has "
                 f"{len(self.axes)}; return it in that layout, or change the layout"
             )
         # Sizes are needed of flattened letters only: an axis of its own may have a wrong one, which the audit reports.
@@ -139,7 +139,7 @@ def _wrong(name: str, part: str, needed: Mapping[str, str]) -> str | None:
     """Say what is wrong with one array's letters."""
     for letter in sorted({*part} - {*"()", *needed[name]}):
         if name == "S" and letter in "NC":
-            return "S has N but X has not" if letter == "N" else "S has both O and C, which mean the same there"
+            return "S has N but X has none" if letter == "N" else "S has both O and C, which mean the same in S"
         spatial = "".join(each for each in needed[name] if each in SPATIAL)
         axes = f"{len(spatial)} spatial {'axis' if len(spatial) == 1 else 'axes'}"
         return f'{name} has "{letter}"; it needs {MEANINGS[name]}, and {spatial} for {axes}'
@@ -148,7 +148,7 @@ def _wrong(name: str, part: str, needed: Mapping[str, str]) -> str | None:
             return f"{name} has {letter} twice; each letter comes once"
     missing = [letter for letter in needed[name] if letter not in part]
     if missing == ["N"] and name == "S":
-        return "X has N but S has not"
+        return "X has N but S has none"
     return f"{name} lacks {' and '.join(missing)}" if missing else None
 
 

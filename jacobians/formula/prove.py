@@ -310,7 +310,7 @@ def _read(kind: Callable[[str], Any], text: str) -> Any:
     try:
         return kind(text.translate(SPELLING))
     except _isl().Error as error:
-        raise ValueError(f"this is no relation: {text} ({error})") from error
+        raise ValueError(f"this is not a relation: {text} ({error})") from error
 
 
 def _set(isl: Any, sizes: Sequence[str], conditions: Iterable[str]) -> Any:
@@ -416,7 +416,9 @@ def _smallest(isl: Any, sizes: Any) -> dict[str, int]:
     try:
         least = ranked.project_out(isl.dim_type.param, 0, len(names)).lexmin().sample_point()
     except isl.Error as error:
-        raise ValueError(f"there is no least sum of {', '.join(names)}: give each a least size ({error})") from error
+        raise ValueError(
+            f"the sum of {', '.join(names)} has no least value: limit each from below ({error})"
+        ) from error
     _, *numbers = _coordinates(isl, least)
     return dict(zip((name.replace(PRIME, "'") for name in names), numbers, strict=True))
 

@@ -120,7 +120,7 @@ class _Formulas:
         values = {layer: self.call(layer, numbers) for layer, numbers in self.numbers.items()}
         self.values = {layer: np.asarray(value, np.float64) for layer, value in values.items() if value is not None}
         if len(self.values) < LEAST_LAYERS:
-            raise Unreadable("the code gives a result at too few layers")
+            raise Unreadable("the function returns a result at too few layers")
 
     def call(self, layer: Layer, arrays: dict[str, Array]) -> Array | None:
         """Call the code, if it may be called once more."""
@@ -218,7 +218,7 @@ class _Formulas:
         if len(found) < LEAST_LAYERS - 1 and self.left <= 0:
             raise OutOfCalls("the formula takes more calls than are allowed")
         if not found:
-            raise Unreadable("the results are no finite numbers where some of the arrays are 0")
+            raise Unreadable("the results are not finite if some of the arrays are 0")
         return found + empty
 
     def _is_zero(self, letters: tuple[str, ...], layer: Layer) -> bool:
@@ -288,7 +288,7 @@ class _Formulas:
             for some in itertools.combinations(letters, count):
                 value = self.call(layer, {letter: numbers[letter] for letter in some})
                 if value is None:
-                    raise Unreadable("the code gives nothing where some arrays are 0")
+                    raise Unreadable("the function returns no result if some arrays are 0")
                 inner = (each for less in range(count) for each in itertools.combinations(some, less))
                 parts[some] = np.asarray(value, np.float64) - sum(parts[each] for each in inner)
                 if np.any(parts[some]):
@@ -297,7 +297,7 @@ class _Formulas:
         # Every part is a sum and difference of results, of which none has more terms than the arrays have numbers.
         terms = ROUNDINGS * len(parts) + sum(each.size for each in numbers.values())
         if np.any(error > float(exact.gamma(terms, "float64")) * sum(map(np.abs, parts.values()))):
-            raise Unreadable("the result is no sum of products of two arrays")
+            raise Unreadable("the result is not a sum of products of two arrays")
         return [self._ordered(each) for each in found]
 
     def _ordered(self, letters: tuple[str, ...]) -> tuple[str, ...]:
@@ -314,7 +314,7 @@ class _Formulas:
             self.structure = dataclasses.replace(self.structure, apart=self.result)
             axes = array_axes(self.structure.tensors[self.result])
         if any(len(each) != len(axes) for each in shapes):
-            raise Unreadable("the result has another number of axes")
+            raise Unreadable("the result has a wrong number of axes")
         geometry = next(iter(self.values)).geometry
         combinations = Combinations(sizes, sorted({*geometry.stride, *geometry.dilation}))
         found = []
@@ -325,7 +325,7 @@ class _Formulas:
             elif (fitted := _length(combinations, lengths)) is not None:
                 found.append(fitted)
             else:
-                raise Unreadable("the shape of the result is no combination of sizes")
+                raise Unreadable("the shape of the result is not a combination of the sizes")
         return tuple(found)
 
 

@@ -282,7 +282,7 @@ class _Differences:
             names = {role: roles[role, axis] for role in ("response", "tap", "pixel")}
             if mine.fold:
                 name, _, side = mine.fold.partition(" ")
-                kind = {"wrap": "taken from the other end", "clamp": "those at the border"}.get(name, "mirrored")
+                kind = {"wrap": "taken from the other end", "clamp": "copied from the border"}.get(name, "mirrored")
                 where = {"before": "before the image", "behind": "behind the image"}.get(side, "beyond the border")
                 if name in {"mod", FLOOR}:
                     yield _literal(mine, right)
@@ -388,7 +388,7 @@ class _Differences:
             yield _Found("otherwise")
             return
         by = linear(off if far else plus(Linear(), off, -1))
-        yield _Found("offset", axis, (("by", by), ("direction", "far" if far else "early")))
+        yield _Found("offset", axis, (("by", by), ("direction", "large" if far else "small")))
 
     # planes, filters, images and groups -------------------------------------------------------------------------------
 
@@ -400,7 +400,7 @@ class _Differences:
         name, partner = indices[:2]
         if _axis(name) is not None:
             yield _Found(
-                "otherwise", fill=(("read", f"{position(name)} takes every value, where {equation(wanted)} is right"),)
+                "otherwise", fill=(("read", f"{position(name)} takes every value instead of {equation(wanted)}"),)
             )
         else:
             meets = f"{_entry(partner, self.count)} of {_array(partner)}"
@@ -543,7 +543,7 @@ class _Differences:
         return _Found("hole", fill=(("condition", " and ".join(map(conditioned, term.excluded))),))
 
     def _remainder(self, name: str, step: int, where: str = "") -> _Found:
-        entries, verb = f"the {_entry(name, self.count)}s", self._verb(name, 1) + where
+        entries, verb = f"the {_entry(name, self.count)}s", self._verb(name, 2) + where
         fill = (("entries", entries), ("what", _array(name)), ("step", str(step)), ("verb", verb))
         return _Found("remainder-lost", fill=fill)
 
@@ -556,7 +556,7 @@ class _Differences:
         )
 
     def _verb(self, name: str, count: int) -> str:
-        one, many = ("stays 0", "stay 0") if self._is_result(name) else ("takes no part", "take no part")
+        one, many = ("stays 0", "stay 0") if self._is_result(name) else ("is left out", "are left out")
         return one if count == 1 else many
 
     # coefficients and sizes -------------------------------------------------------------------------------------------
@@ -572,13 +572,11 @@ class _Differences:
             sorted(read.coefficient.powers, key=lambda each: each[1]), key=lambda each: each[1] > 0
         ):
             sizes = "·".join(name if abs(power) == 1 else f"{name}^{abs(power)}" for name, power in some)
-            yield _Found("size-factor", fill=(("how", "multiplied with" if up else "divided by"), ("sizes", sizes)))
+            yield _Found("size-factor", fill=(("how", "multiplied by" if up else "divided by"), ("sizes", sizes)))
         for up, counts in itertools.groupby(read.coefficient.counts, key=lambda each: each[1] > 0):
             role = LETTERS[next(counts)[0].partition(".")[0]]
             entries = {"pixel": "windows", "response": "taps inside the image", "tap": "responses"}.get(role, "entries")
-            yield _Found(
-                "count-factor", fill=(("how", "multiplied with" if up else "divided by"), ("entries", entries))
-            )
+            yield _Found("count-factor", fill=(("how", "multiplied by" if up else "divided by"), ("entries", entries)))
 
     def _shape(self) -> Iterator[_Found]:
         mine, right = self.read.shape, self.right.shape
@@ -717,10 +715,16 @@ def _orders(view: View, axes: int) -> Iterator[_Found]:
         if step in EXCHANGED:
             yield _Found("neighbours-exchanged", fill=(("entries", entries), ("which", EXCHANGED[step])))
             continue
-        how = "taken from" if step < 0 else "taken in"
-        yield _Found("in-steps", fill=(("entries", entries), ("how", how), ("step", str(abs(step)))))
+        yield _Found("in-steps", fill=(("entries", entries), ("order", _dealt(step))))
     if view.order:
         yield _order(view)
+
+
+def _dealt(step: int) -> str:
+    """Say in which order entries come that are taken in steps, or, for a negative step, put back."""
+    if step < 0:
+        return f"interleaved from {-step} blocks"
+    return f"0, {step}, {2 * step}, … come first, then 1, {step + 1}, {2 * step + 1}, …"
 
 
 def _order(view: View) -> _Found:
@@ -751,8 +755,8 @@ def _literal(mine: Equation, right: Linear | None) -> _Found:
     folded = f" ({how})" if mine.fold else ""
     text = f"{equation(mine, tokens)}{folded}"
     text += (
-        f" where {equation(Equation(mine.index, right), tokens)} is right"
+        f" instead of {equation(Equation(mine.index, right), tokens)}"
         if right is not None
-        else f", where {tokens[mine.index]} is free"
+        else f", although {tokens[mine.index]} takes every value in the right formula"
     )
     return _Found("otherwise", fill=(("read", text),))

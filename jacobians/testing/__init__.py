@@ -62,19 +62,19 @@ def assert_convolution(
     Parameters
     ----------
     forward, backward : callable or None
-        As `jacobians.audit` takes them.
+        The functions under test, as `jacobians.audit` takes them.
     **options
-        As `jacobians.audit` takes them: stride, padding, dilation, groups, spatial_ndim, bias, dtype, seed, …
+        Arguments of `jacobians.audit`: stride, padding, dilation, groups, spatial_ndim, bias, dtype, seed, …
 
     Returns
     -------
     AuditReport
-        The record, of code that is right.
+        The report, if the code is right.
 
     Raises
     ------
     AuditError
-        With the whole report, of code that is wrong.
+        With the text of the report, if the code is wrong.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def assert_convolution(
 
 
 def option_pairs(spatial_ndim: int = 2, *, groups: bool = True, uneven_padding: bool = True) -> list[dict[str, Any]]:
-    """Return options of which every pair of stride, padding, dilation and groups occurs, for parametrised tests.
+    """Return combinations of stride, padding, dilation and groups; every two values of two options occur together.
 
     Parameters
     ----------
@@ -97,12 +97,12 @@ def option_pairs(spatial_ndim: int = 2, *, groups: bool = True, uneven_padding: 
     groups : bool
         Whether the code under test has groups.
     uneven_padding : bool
-        Whether it takes (before, after) pairs of padding.
+        Whether the code under test takes (before, after) pairs of padding.
 
     Returns
     -------
     list of dict
-        Keyword arguments of `assert_convolution`, of the geometry and of ``pytest.mark.parametrize``.
+        Each is a set of keyword arguments of `assert_convolution` and `Geometry`, for ``pytest.mark.parametrize``.
 
     Examples
     --------

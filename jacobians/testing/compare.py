@@ -1,4 +1,4 @@
-"""Assertions about one result, exact if no sum rounds and else by the rounding bound, which name what is wrong."""
+"""Assertions about one result: exact if no sum rounds, otherwise within the rounding bound. They say what is wrong."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assert_forward(
     Parameters
     ----------
     S : array_like, shape (n, *out) or (N, n, *out)
-        What the code under test computed. Of the dtype of the inputs; of integers, of any integer dtype.
+        The result of the code under test. It must have the dtype of the inputs; for integers, any integer dtype.
     X : array_like, shape (d, *spatial) or (N, d, *spatial)
         The image, or N images.
     F : array_like, shape (n, d // groups, *taps)
@@ -48,24 +48,25 @@ def assert_forward(
     geometry : Geometry
         The layer.
     bias : array_like, shape (n,), optional
-        One scalar per filter.
+        The bias, one scalar per filter.
     fast : bool
-        Whether the code is an FFT or Winograd algorithm: judged by a bound of norms, as an audit does.
+        Whether the code is an FFT or Winograd algorithm. Then its result may differ by a larger bound, as in an audit.
 
     Raises
     ------
     AuditError
-        If it is wrong: with the first wrong entries, and the formulas of the right ones.
+        If the result is wrong, with the first wrong entries and the formulas of the right ones.
     ShapeError, DtypeError
-        If the inputs do not fit the layer, or are no numbers.
+        If the inputs do not fit the layer, or are not numbers.
     OverflowError
         If integers are so large that the right sums do not fit in int64.
 
     Notes
     -----
-    An entry whose factors are integers and whose ``Σ|terms|`` is exact in the dtype has to be the right number. Any
-    other may differ by ``γ_N · Σ|terms|`` for its N terms, which any order of summation keeps (Higham, Accuracy and
-    Stability of Numerical Algorithms, 2nd ed., ch. 3), and by the same in float64 for the sum it is compared with.
+    An entry whose factors are integers and whose ``Σ|terms|`` is exact in the dtype must be the right number. Any other
+    entry may differ by ``γ_N · Σ|terms|`` for its N terms, a bound that holds for any order of summation (Higham,
+    Accuracy and Stability of Numerical Algorithms, 2nd ed., ch. 3), and by the same bound in float64 for the sum that
+    it is compared with.
 
     Examples
     --------
@@ -90,18 +91,18 @@ def assert_filter_gradient(
     Parameters
     ----------
     dF : array_like, shape (n, d // groups, *taps)
-        What the code under test computed.
+        The result of the code under test.
     X : array_like, shape (d, *spatial) or (N, d, *spatial)
         The image, or N images.
     G : array_like, shape (n, *out) or (N, n, *out)
         The upstream gradient ∂l/∂S.
     geometry, fast
-        As `assert_forward`.
+        As in `assert_forward`.
 
     Raises
     ------
     AuditError, ShapeError, DtypeError, OverflowError
-        As `assert_forward`.
+        As in `assert_forward`.
     """
     __tracebackhide__ = True
     _check("dF", dF, {"X": X, "G": G}, geometry, fast=fast)
@@ -115,18 +116,18 @@ def assert_input_gradient(
     Parameters
     ----------
     dX : array_like, shape (d, *spatial) or (N, d, *spatial)
-        What the code under test computed.
+        The result of the code under test.
     G : array_like, shape (n, *out) or (N, n, *out)
         The upstream gradient ∂l/∂S.
     F : array_like, shape (n, d // groups, *taps)
         The filters.
     geometry, fast
-        As `assert_forward`.
+        As in `assert_forward`.
 
     Raises
     ------
     AuditError, ShapeError, DtypeError, OverflowError
-        As `assert_forward`.
+        As in `assert_forward`.
     """
     __tracebackhide__ = True
     _check("dX", dX, {"G": G, "F": F}, geometry, fast=fast)
@@ -138,16 +139,16 @@ def assert_bias_gradient(db: npt.ArrayLike, G: npt.ArrayLike, geometry: Geometry
     Parameters
     ----------
     db : array_like, shape (n,)
-        What the code under test computed.
+        The result of the code under test.
     G : array_like, shape (n, *out) or (N, n, *out)
         The upstream gradient ∂l/∂S.
     geometry, fast
-        As `assert_forward`.
+        As in `assert_forward`.
 
     Raises
     ------
     AuditError, ShapeError, DtypeError, OverflowError
-        As `assert_forward`.
+        As in `assert_forward`.
     """
     __tracebackhide__ = True
     _check("db", db, {"G": G}, geometry, fast=fast)

@@ -18,17 +18,17 @@ EXAMPLES = {"fast": 30, "ci": 200, "thorough": 1000}
 
 
 def register_profiles(load: str = "fast") -> str:
-    """Register the profiles fast, ci and thorough with Hypothesis, and load one; for a conftest.py.
+    """Register the profiles fast, ci and thorough with Hypothesis, and load one. Call it in conftest.py.
 
     Parameters
     ----------
     load : str
-        The profile to load where the environment variable HYPOTHESIS_PROFILE names none.
+        The profile to load if the environment variable HYPOTHESIS_PROFILE is not set.
 
     Returns
     -------
     str
-        The profile that is loaded.
+        The name of the profile that was loaded.
 
     Raises
     ------
@@ -37,9 +37,9 @@ def register_profiles(load: str = "fast") -> str:
 
     Notes
     -----
-    All draw 30, 200 and 1000 examples of each test, look at no clock, keep no database and print what it takes to see a
-    failure again. fast and ci draw the same examples in every run, so that the outcome depends on the code alone;
-    thorough draws others each time, for a run at night that finds what no run before it did.
+    They draw 30, 200 and 1000 examples for each test. None has a deadline or a database, and all print how to reproduce
+    a failure. fast and ci draw the same examples in every run, so that the outcome depends on the code alone. thorough
+    draws new examples in every run, for example in a nightly run.
     """
     variable = os.environ.get(VARIABLE)
     wanted = word(VARIABLE if variable else "load", variable or load, EXAMPLES)

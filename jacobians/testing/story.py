@@ -77,7 +77,7 @@ class Mismatch:
 def _told(mismatch: Mismatch) -> str:
     """Say what is wrong, the layer, the first wrong entries beside the right ones, and a cure."""
     about, probe, got = LABELS[mismatch.name], mismatch.probe, mismatch.got
-    layer = f"layer: {probe.case}, {probe.X.dtype}"
+    layer = f"layer: {probe.case.text(probe.X.shape[mismatch.single :])}, {probe.X.dtype}"
     if got.shape != mismatch.right.shape:
         return str(_shape(mismatch, layer))
     if not mismatch.has_right_dtype:

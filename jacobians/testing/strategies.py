@@ -1,6 +1,6 @@
-"""Hypothesis strategies of layers and of the numbers in them, for which ``==`` is the test.
+"""Hypothesis strategies for layers and for the numbers in them; the numbers are such that ``==`` is the test.
 
-Every strategy shrinks towards the lecture's way of writing: two spatial axes, one plane and one filter, stride 1, no
+Every strategy shrinks towards the examples of the lecture: two spatial axes, one plane and one filter, stride 1, no
 padding, few taps, and entries that spell their own names: X12 is 12, F_2,13 is 213, g3 is 3.
 """
 
@@ -61,32 +61,34 @@ def geometries(
     max_planes: int = 2,
     max_filters: int = 2,
 ) -> st.SearchStrategy[Geometry]:
-    """Draw layers: awkward ones, as `Geometry` allows them.
+    """Draw layers of all shapes that `Geometry` allows.
 
     Parameters
     ----------
     spatial_ndim : int or strategy, optional
         Number of spatial axes; by default 1, 2 or 3, or as many as an option has entries.
     stride, padding, dilation, groups : optional
-        What the code under test is fixed to, as `Geometry` takes it, or a strategy of that. What is left out is drawn:
-        other options on each axis, other padding before than behind.
+        The options of the code under test, as `Geometry` takes them, or strategies of these. An option that is left out
+        is drawn, differently for each axis, with different padding before and after the image.
     max_taps : int, optional
-        Most taps on an axis; by default 4 on one axis, 3 on two and 2 on three.
+        The largest number of taps on an axis; by default 4 on one axis, 3 on two and 2 on three.
     max_size : int, optional
-        Most pixels on an axis of the image, where the filter fits into it; by default a few more than the filter needs.
+        The largest number of pixels on an axis of the image, if the filter fits into it; by default a few more than the
+        filter needs.
     max_planes, max_filters : int
-        Most planes, and most filters, of a group.
+        The largest numbers of planes and of filters in a group.
 
     Returns
     -------
     strategy of Geometry
-        Filters of one tap and as large as the padded image, tails that no window reaches, windows that lie in padding,
-        several groups. Shrinks to two axes, one plane, one filter, one tap, stride 1 and no padding.
+        Among them are filters of one tap and filters as large as the padded image, tails that no window reaches,
+        windows that lie in padding, and several groups. They shrink to two axes, one plane, one filter, one tap, stride
+        1 and no padding.
 
     Raises
     ------
     ShapeError
-        If an option makes no convolution, or a largest number is below 1.
+        If an option does not describe a convolution, or a largest number is below 1.
 
     Examples
     --------
@@ -186,7 +188,7 @@ def images(
     geometry : Geometry
         The layer.
     dtype : dtype
-        Of the array: float64, float32, float16, bfloat16, int64, int32, int16 or int8.
+        Dtype of the array: float64, float32, float16, bfloat16, int64, int32, int16 or int8.
     batch : int, optional
         Number of images, on a leading axis; by default there is one image and no such axis.
     accumulate : dtype, optional
@@ -196,13 +198,13 @@ def images(
     -------
     strategy of ndarray, shape (d, *spatial) or (batch, d, *spatial)
         Integers other than 0, so small that S, ∂l/∂X, ∂l/∂F and ∂l/∂b do not round in any order of summation. They are
-        distinct where so many are exact, and always change when an axis is reversed or two are exchanged. Shrinks to
-        entries that spell their names, or to 1, 2, 3, … where those are too large to be exact.
+        distinct if the dtype has enough exact integers, and the array always changes if an axis is reversed or two axes
+        are swapped. They shrink to entries that spell their names, or to 1, 2, 3, … if those are too large to be exact.
 
     Raises
     ------
     ShapeError
-        If the layer's sums are so long that no integers are exact.
+        If the sums of the layer are so long that no integers are exact.
     DtypeError
         If the dtype is not one of those above.
 
@@ -217,7 +219,7 @@ def images(
 
 
 def filters(geometry: Geometry, *, dtype: Dtype = "float64", accumulate: Dtype | None = None) -> Arrays:
-    """Draw filters F of a layer, shape (n, d // groups, *taps); otherwise as `images`."""
+    """Draw filters F of a layer, of shape (n, d // groups, *taps), as `images` draws images."""
     return _numbers("F", "filters", geometry, dtype, None, accumulate)
 
 
@@ -228,12 +230,12 @@ def upstream_gradients(
     batch: int | None = None,
     accumulate: Dtype | None = None,
 ) -> Arrays:
-    """Draw upstream gradients G of a layer, shape (n, *out) or (batch, n, *out); otherwise as `images`."""
+    """Draw upstream gradients G of a layer, of shape (n, *out) or (batch, n, *out), as `images` draws images."""
     return _numbers("g", "responses", geometry, dtype, batch, accumulate)
 
 
 def biases(geometry: Geometry, *, dtype: Dtype = "float64", accumulate: Dtype | None = None) -> Arrays:
-    """Draw biases b of a layer, shape (n,); otherwise as `images`."""
+    """Draw biases b of a layer, of shape (n,), as `images` draws images."""
     return _numbers("b", "bias", geometry, dtype, None, accumulate)
 
 
@@ -256,7 +258,7 @@ def layers(
     Returns
     -------
     strategy of (Geometry, ndarray, ndarray, ndarray)
-        A layer, X, F and G.
+        A geometry, X, F and G.
 
     Examples
     --------

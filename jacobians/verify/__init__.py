@@ -23,7 +23,7 @@ def verify(
     quick: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Check the equations L1 … L24, which docs/learn/lecture.md lists.
+    """Check the equations L1 … L24, which the page "The lecture" of the guide lists.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def verify(
         Equations about whole networks (L3 … L6, L22, L23) have layers of their own and are left out where layers are
         given, unless `identities` asks for them.
     identities : sequence of str, optional
-        Ids of the equations, like ``["L18", "L20"]``; by default all that speak of the layers.
+        Ids of the equations, like ``["L18", "L20"]``; by default all that are about the layers.
     seed : int
         Seed of all random numbers.
     executor : concurrent.futures.Executor, optional
@@ -54,7 +54,7 @@ def verify(
     Raises
     ------
     ValueError
-        If there is no such equation, the seed is no integer of at least 0, or both `full` and `quick` are True.
+        If there is no such equation, the seed is not an integer of at least 0, or both `full` and `quick` are True.
     TypeError
         If a layer is not a Geometry, or an argument has a wrong type.
     TooLargeError

@@ -36,19 +36,19 @@ def drawn(seed: int, count: int, *, most_products: int = 3000) -> Iterator[Geome
     Parameters
     ----------
     seed : int
-        Of the draw.
+        Seed of the random numbers.
     count : int
-        How many layers.
+        Number of layers.
     most_products : int
         Largest number of products ``n · positions · taps`` of a layer.
 
     Yields
     ------
     Geometry
-        Sizes, taps, stride, padding (none, even, or before and after by themselves), dilation, planes, filters and
-        groups are drawn independently of each other, so that every pair of options meets in a few hundred layers:
-        padding beyond the filter, windows that leave gaps, tails, filters as large as the image and groups with several
-        filters each among them.
+        Sizes, taps, stride, padding (none, the same on both sides, or different before and after), dilation, planes,
+        filters and groups are drawn independently of each other, so that every pair of options occurs in a few hundred
+        layers. Among these are padding wider than the filter, windows that leave gaps, tails, filters as large as the
+        image, and groups with several filters each.
     """
     generator = np.random.default_rng([seed, count])
     while count:

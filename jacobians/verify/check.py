@@ -63,7 +63,7 @@ def check(task: Task) -> list[Outcome]:
     Returns
     -------
     list of Outcome
-        One per equation and kind of evidence; none of equations that do not speak of this layer.
+        One for each equation and kind of evidence; none for equations that are not about this layer.
     """
     outcomes = []
     symbols = _Sides(symbolic_draw(task.geometry)) if task.symbolic else None
@@ -159,7 +159,7 @@ def integer_draws(inputs: str, terms: int, geometry: Geometry, seed: int) -> Ite
     geometry : Geometry
         The layer.
     seed : int
-        Of the run.
+        Seed of the run.
 
     Yields
     ------
@@ -313,7 +313,7 @@ def prove(identity: Identity, stride: int, seed: int) -> Outcome:
     stride : int
         The stride.
     seed : int
-        Of the run, which changes nothing here.
+        Seed of the run, which changes nothing here.
 
     Returns
     -------
@@ -371,7 +371,7 @@ def first_difference(expected: Any, actual: Any) -> tuple[int, int] | None:
     Parameters
     ----------
     expected, actual : array_like
-        Of the same number of entries, compared in vec order; a number that is not one differs from everything.
+        Arrays with the same number of entries, compared in vec order. NaN differs from everything.
 
     Returns
     -------
@@ -434,7 +434,7 @@ def _failure(
 
 
 def read_out(side: Side, inputs: str, geometry: Geometry, entry: int) -> str | None:
-    """Read out the formula of one entry that code computes, by giving it basis elements.
+    """Find out the formula of one entry that code computes, by calling it with basis elements.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 `refuted` proves a formula; it does not know any code. `Expected` is the bridge: what a side computes at one layer
 according to its relation, product by product. On `coded` arrays the two are the same number only if the code sums the
-same products. The argument is docs/explain/every-size.md.
+same products. The page "Every size" of the guide has the argument.
 """
 
 from __future__ import annotations

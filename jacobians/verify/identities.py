@@ -1,6 +1,6 @@
 """The equations of the lecture as statements, each with at least two sides that are computed independently.
 
-An `Identity` holds for every geometry it applies to. Its sides take a `Draw`, numbers or symbols alike, and give the
+An `Identity` holds for every geometry that it applies to. Its sides take a `Draw` of numbers or symbols, and return the
 same array. ``triple sum`` is the literal sum of L1 and its derivatives, written out in `jacobians.oracle`.
 """
 
@@ -69,7 +69,7 @@ class Identity:
     sides : mapping of str to callable
         What each side is computed from, and the computation.
     applies : callable
-        Whether the equation, as the lecture states it, speaks of this geometry.
+        Whether the equation, as the lecture states it, is about this geometry.
     """
 
     id: str
@@ -268,7 +268,7 @@ def whole_filter_jacobian(draw: Draw) -> Array:
 
 
 def image_convolved_with_gradient(draw: Draw) -> Array:
-    """Option 2: {X_k ∗ ∂l/∂S_i} by `convolve`, with stride and dilation exchanged and cut to the filter's size."""
+    """Option 2: {X_k ∗ ∂l/∂S_i} by `convolve`, with stride and dilation swapped and cut to the filter's size."""
     geometry = draw.geometry
     taps = geometry.filters[2:]
     result = np.zeros(geometry.filters, np.result_type(draw.X, draw.G))

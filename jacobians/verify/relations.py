@@ -2,8 +2,8 @@
 
 A layer is a sum of products, and a side of an equation is one way to say which: which planes and filters meet, and on
 every spatial axis which response ``l``, tap ``a`` and pixel ``y``. Each is written here step by step as the lecture
-says it, with docs/learn/beyond.md for stride, dilation, padding and groups, and not from another side. The steps
-between, such as a place in a padded array, are hidden indices.
+says it, with stride, dilation, padding and groups as on the page of this name, and not from another side. The places
+between two steps, such as an index in a padded array, are hidden indices.
 
 Sizes of one spatial axis: ``h`` pixels, ``k`` taps, ``p`` and ``p'`` zeros before and after, ``h'`` responses, and a
 tail of ``t`` rows that no window reaches; ``s`` is the stride and ``δ`` the dilation. Sizes of the planes: ``d'``

@@ -24,9 +24,9 @@ every size  strides, dilations and groups at which a proof covers all sizes
 exact       comparisons by == of integers that no arithmetic rounds
 bound       comparisons of real numbers, up to a derived rounding bound
 worst       the largest rounding error, as a fraction of that bound
-–           this evidence does not apply to this equation, or was not sought
+–           this evidence does not apply to this equation, or was not asked for
 """
-WITHOUT_PROOF = "Nothing is proved for every size, since islpy is not installed: pip install 'jacobians[prove]'"
+WITHOUT_PROOF = "Nothing is proved for every size, because islpy is not installed: pip install 'jacobians[prove]'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,21 +38,21 @@ class Failure:
     evidence : str
         The kind of check that failed.
     where : str
-        The layer, and what else it takes to see it again.
+        The layer, and what else is needed to reproduce it.
     seed : int
         Seed of the run.
     sides : (str, str)
-        What is taken for right, and what differs from it.
+        The reference, and the side that differs from it.
     entry : str
         Name of the first wrong entry.
     expected, actual : str
         What it should be and what it is, in symbols where they are known.
     wrong, total : int
-        How many entries differ, of how many.
+        `wrong` of `total` entries differ.
     geometry : Geometry or None
-        The layer, where the equation speaks of one.
+        The layer, if the equation is about one.
     index : int or None
-        Flat index of the entry, where a side computed one.
+        Flat index of the entry, if the side computed one.
     """
 
     evidence: Evidence
@@ -89,12 +89,12 @@ class Outcome:
     evidence : str
         symbolic, every size, exact or bound.
     checks : int
-        Sides compared with the reference, over all draws; of every size, combinations of stride, dilation and groups
-        for which the equation was proved.
+        Number of sides compared with the reference, over all draws. For every size, the number of combinations of
+        stride, dilation and groups for which the equation was proved.
     miss : Fraction or None
-        Probability that a wrong multilinear form passed, of exact evidence on such forms.
+        For exact evidence, the probability that a wrong multilinear form passed.
     worst : float or None
-        Largest error as a fraction of its bound, of bound evidence.
+        For bound evidence, the largest error as a fraction of its bound.
     size : int
         Numbers in the layer, by which the smallest failure is chosen.
     failure : Failure or None
@@ -119,14 +119,14 @@ class Row:
     id, formula : str
         The equation.
     counts : dict of str to int
-        Comparisons made, by kind of evidence; of ``"every size"``, combinations of stride, dilation and groups for
-        which it was proved.
+        Number of comparisons, by kind of evidence. For ``"every size"``, the number of combinations of stride, dilation
+        and groups for which the equation was proved.
     worst : float or None
-        Largest error as a fraction of its bound, where bounds were compared.
+        Largest error as a fraction of its bound, if bounds were compared.
     failure : Failure or None
         The smallest case in which it does not hold.
     provable : bool
-        Whether its sides are put together of index maps, which can be proved equal for every size.
+        Whether its sides are compositions of index maps, which can be proved equal for every size.
     """
 
     id: str
@@ -138,34 +138,34 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether it holds, by at least one comparison of what code computes."""
+        """Whether the equation holds, and at least one result of code was compared."""
         return self.failure is None and any(count for kind, count in self.counts.items() if kind != "every size")
 
     @property
     def verdict(self) -> str:
-        """Holds, FAILS, or not checked where no layer allowed a comparison."""
+        """``holds``, ``FAILS``, or ``not checked`` if no layer allowed a comparison."""
         return "FAILS" if self.failure else "holds" if self.ok else "not checked"
 
 
 @dataclasses.dataclass(frozen=True)
 class Report(notebook.Shown):
-    """The record of a verification.
+    """The result of `verify`; ``print`` it to read it.
 
     Attributes
     ----------
     rows : tuple of Row
-        One per equation, in the lecture's order.
+        One for each equation, in the order of the lecture.
     seed : int
-        Of the draws.
+        Seed of the random numbers.
     layers : int
-        How many layers the equations were checked at.
+        The number of layers at which the equations were checked.
     miss : Fraction
-        Bound of the probability that a wrong multilinear form passed all exact comparisons, summed over all equations
-        and layers.
+        Upper bound of the probability that a wrong multilinear form passed all exact comparisons, summed over all
+        equations and layers.
     can_prove : bool
         Whether islpy is installed, without which nothing is proved for every size.
     left : int
-        Pieces of work, such as the equations at one layer, that were not done because of an interruption.
+        Number of pieces of work, such as the equations at one layer, that an interruption left undone.
     left_out : str
         What a quick run did not try, in one sentence; empty for a whole run.
     """
@@ -180,11 +180,11 @@ class Report(notebook.Shown):
 
     @property
     def ok(self) -> bool:
-        """Whether every equation was checked and holds, and there was one; for reading. Use `check` to act on it."""
+        """Whether every equation was checked and holds, and there was one. A test should call `check`, which raises."""
         return bool(self.rows) and not self.left and all(row.ok for row in self.rows)
 
     def check(self) -> Report:
-        """Raise if anything does not hold.
+        """Raise an error if an equation does not hold or was not checked.
 
         Returns
         -------
@@ -194,14 +194,14 @@ class Report(notebook.Shown):
         Raises
         ------
         VerificationError
-            With the whole text otherwise.
+            Otherwise, with the text of the report.
         """
         if not self.ok:
             raise VerificationError(str(self))
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain values, for machines.
+        """Return the record as plain values, for JSON.
 
         Returns
         -------
@@ -253,7 +253,7 @@ class Report(notebook.Shown):
         if failed:
             said = f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not hold (seed {self.seed})."
         elif not self.rows:
-            return "Nothing was checked: no equation speaks of these layers."
+            return "Nothing was checked: no equation is about these layers."
         else:
             said = self._held
         if self.left:

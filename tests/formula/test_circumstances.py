@@ -48,7 +48,7 @@ WHERE = [
     (
         lambda right: change(right, conditions=(only({"G.m": 1}, high=Linear.of({"W'÷8": 8}, -1)),)),
         PLAIN,
-        "W' is no multiple of 8",
+        "W' is not a multiple of 8",
         False,
     ),
     (

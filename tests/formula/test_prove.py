@@ -243,7 +243,7 @@ def test_one_name_for_two_things_is_refused(name, hidden, indices) -> None:
 
 def test_sizes_without_a_least_one_are_refused() -> None:
     space = Space(("y",), ("h", "k"), ("h ≥ 1",))
-    with pytest.raises(ValueError, match="there is no least sum of h, k"):
+    with pytest.raises(ValueError, match="h, k has no least value"):
         compare([Piece(("y = h",))], [Piece(("y = k",))], space)
 
 

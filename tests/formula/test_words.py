@@ -189,7 +189,7 @@ def test_two_mistakes_in_one_equation_are_two_atoms(one, equation, two):
 
 def test_planes_that_the_result_does_not_have_are_named_by_their_axis():
     read = dataclasses.replace(DX, shape=(DX.shape[0], size("d", -1), *DX.shape[2:]))
-    assert "its size along axis 1 is d − 1 where d is right" in explain(read, DX).title
+    assert "along axis 1 is d − 1" in explain(read, DX).title
 
 
 def test_a_border_is_folded_on_one_side():
@@ -206,7 +206,9 @@ def test_an_index_of_the_result_that_is_shifted_is_said_to_be():
 
 def test_the_last_of_all_responses_is_one_product():
     read = change(DF, conditions=(only({"G.*": 1}, high=number(0), of="last"),))
-    assert explain(read, DF).causes == ("only the last response of G of each sum is left",)
+    found = explain(read, DF)
+    assert found.atoms == ("one-product",)
+    assert "the last response of G" in found.title
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -217,7 +219,10 @@ def test_the_axes_of_the_image_are_exchanged_with_or_without_the_options(moved):
         eq("dX.y", {"G.m": y[0], "F.b": y[1]}, -y[2]),
         eq("dX.x", {"G.l": x[0], "F.a": x[1]}, -x[2]),
     )
-    assert explain(read, DX).causes == ("the first and the second axis of ∂l/∂X are exchanged",)
+    found = explain(read, DX)
+    assert found.atoms == ("axes-exchanged",)
+    assert len(found.causes) == 1
+    assert "the first and the second axis of ∂l/∂X" in found.title
 
 
 def test_a_negative_step_is_nothing_turned_over():
@@ -227,10 +232,10 @@ def test_a_negative_step_is_nothing_turned_over():
 def test_options_of_two_axes_are_exchanged_also_where_one_of_them_is_1():
     right = right_of("S", options=Geometry((2, 20, 21), (2, 2, 2, 3), stride=(2, 1), padding=((0, 0), (1, 1))))
     read = change(right, eq("X.y", {"S.l": 1, "F.a": 1}, -1), eq("X.x", {"S.m": 2, "F.b": 1}))
-    assert explain(read, right).causes == (
-        "the strides of the first and the second axis are exchanged",
-        "the paddings of the first and the second axis are exchanged",
-    )
+    found = explain(read, right)
+    assert found.atoms == ("options-exchanged",)
+    assert [each.split()[1] for each in found.causes] == ["strides", "paddings"]
+    assert all("the first and the second axis" in each for each in found.causes)
 
 
 def test_what_is_right_of_a_group_index_is_not_said_to_be_wrong():
@@ -262,7 +267,8 @@ def test_the_filter_is_not_rotated_along_all_axes_or_along_one():
 
 def test_what_no_atom_describes_is_said_as_it_stands():
     found = explain(*WRONG["otherwise"])
-    assert "y = 3l + m + 2a − 2 where y = 3l + 2a − 2 is right" in found.title.replace("3l + 2a + m", "3l + m + 2a")
+    assert found.title.count("y = 3l + ") == 2
+    assert "3l + 2a − 2" in found.title
 
 
 def test_exchanged_indices_are_not_said_to_be_summed():

@@ -16,17 +16,17 @@ from jacobians.evidence import exact
 __all__ = ["DIGITS", "LOWER", "added", "digits", "tells"]
 
 DIGITS = (
-    "Small numbers or last digits are rounded off, replaced or added to: by np.round, a conversion to integers, or a "
-    "constant.",
+    "Small numbers or last digits are rounded off, replaced or changed, for example by np.round, a conversion to "
+    "integers, or a constant that is added.",
     "Keep the dtype of the arrays in all buffers; multiply and add every number as it is, and nothing else.",
     "small",
 )
 CONSTANT = (
-    "What remains there comes from no product: something is added, such as a tolerance, or a bias in other places.",
-    "Add the products, and the bias in its place, and nothing else.",
+    "What remains there is not a product: something is added, such as a tolerance, or the bias in the wrong places.",
+    "Add the products, the bias in its place, and nothing else.",
     "small",
 )
-UNLIKE = ("Their values decide.", "Compute with all numbers alike.", "small")
+UNLIKE = ("What the code does depends on the values of the numbers.", "Treat all numbers alike.", "small")
 # Lower precisions that code is known to compute in.
 LOWER = {"float64": "float64", "float32": "float32", "float16": "TF32 or float16", "bfloat16": "bfloat16"}
 # The argument that has the shape of a result, if that is linear in it: its multiples are what is added to losses.
@@ -59,10 +59,17 @@ def _wrong(each: Comparison, what: str) -> tuple[str, Because]:
     if each.right.bound.any():
         at = np.unravel_index(np.argmax(np.where(each.wrong, error, 0)), error.shape)
         explained = each.right.bound[at]
-        return f"is wrong for {what}: it is off by {error[at]:.3g} where rounding explains {explained:.3g}", DIGITS
+        return (
+            f"is wrong for {what}: the error is {error[at]:.3g}, and rounding explains at most {explained:.3g}",
+            DIGITS,
+        )
     if np.array_equal(each.got, np.rint(right)) or np.array_equal(each.got, np.trunc(right)):
         return "is rounded to integers", DIGITS
-    return f"is wrong for {what}, by up to {error.max():.3g} of {np.abs(right).max():.3g}", DIGITS
+    return (
+        f"is wrong for {what}: the largest error is {error.max():.3g}, the largest right entry "
+        f"{np.abs(right).max():.3g}",
+        DIGITS,
+    )
 
 
 def _unlike(each: Comparison) -> str:
@@ -103,14 +110,16 @@ def _left(run: Run, each: Comparison, where: str) -> tuple[str, Because]:
         return f"is wrong where {where} 0: {_unlike(each)}", UNLIKE
     off, letter = each.got - right, OF_SHAPE.get(each.name, "")
     if letter in each.probe.arrays and (factor := multiple(off, each.probe.arrays[letter], run.layer.dtype)):
-        cause = f"It is left where {where} 0: the gradient of {written(factor / 2)}·Σ{letter}²."
+        cause = f"This is left where {where} 0; it is the gradient of {written(factor / 2)}·Σ{letter}²."
         cure = (
-            f"Add it to the loss, or in the optimizer: {run.label(each.name)} has the upstream gradient in every "
-            f"product. Is it read off an update, {letter} before − {letter} after? That holds the decay and the rate."
+            f"Add it to the loss or in the optimizer: every product of {run.label(each.name)} has the upstream "
+            "gradient as a "
+            f"factor. If {run.label(each.name)} is read off an update, {letter} before − {letter} after, leave "
+            "decay out of it."
         )
         return f"is wrong: {times(factor, letter)} is added, as by a weight decay", (cause, cure, "small")
     most = f"{np.abs(off).max():.3g}"
-    wrong = f"is not b where {where} 0, but off by" if np.any(right) else f"is not 0 where {where} 0, but"
+    wrong = f"is not b where {where} 0, but differs from it by" if np.any(right) else f"is not 0 where {where} 0, but"
     return f"{wrong} up to {most}", CONSTANT
 
 

@@ -11,7 +11,7 @@ from jacobians.audit.reproduce import calls
 
 __all__ = ["in_place"]
 
-BECAUSE = "It writes into arrays that it was given.", "Copy what you change.", "memory"
+BECAUSE = "The code writes into arrays that it was given.", "Copy an array before you change it.", "memory"
 
 
 def in_place(run: Run) -> Iterator[Finding]:

@@ -14,8 +14,8 @@ __all__ = ["large_batches"]
 # One more than powers of two, where grids and offsets wrap; the last is more than 16 bits count.
 COUNTS = tuple(2**k + 1 for k in range(17))
 BLOCKS = (
-    "Images are taken in blocks, and those behind the first block, or in the last, are wrong.",
-    "Let the last block hold what is left, and give every block its own offset.",
+    "The code takes images in blocks, and the images after the first block, or in the last one, are wrong.",
+    "Let the last block hold the images that are left, and give every block its own offset.",
     "memory",
 )
 

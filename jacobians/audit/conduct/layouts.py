@@ -91,8 +91,8 @@ def _wrong(
 
 def _ignored(run: Run, each: Comparison, letter: str, layout: Arrangement) -> Finding:
     title = f"depends on the memory layout of {letter} (wrong for {layout.name})"
-    cure = f"Use the strides, or copy first: {_copied([letter])}."
-    because = f"The strides of {letter} are ignored.", cure, "memory"
+    cure = f"Use the strides, or copy the array first: {_copied([letter])}."
+    because = f"The code ignores the strides of {letter}.", cure, "memory"
     return finding(run, each, title, "memory layout", because, lines=_lines(run, each, letter, layout))
 
 
@@ -104,8 +104,8 @@ def _refusal(run: Run, refused: Sequence[Found]) -> Finding:
         for some in zip(*((letter, how.name, run.label(each.name)) for each, letter, how in refused), strict=True)
     )
     title = f"refuses {listed(letters)} as {listed(layouts)}: {first[0].result.raised}"
-    cure = f"If it should accept them, copy first: {_copied(letters)}."
-    because = "The code does not accept such strides; no number is wrong.", cure, "memory"
+    cure = f"If the code should accept them, copy first: {_copied(letters)}."
+    because = "The code does not accept such strides; the numbers that it returns are right.", cure, "memory"
     follows = tuple(labels)[1:]
     return finding(run, first[0], title, "memory layout", because, lines=_lines(run, *first), follows=follows)
 

@@ -13,7 +13,7 @@ from jacobians.audit.subject import Result
 
 __all__ = ["lost"]
 
-BECAUSE = "", "Raise an exception for what cannot be computed; do not end, and do not wait.", "memory"
+BECAUSE = "", "Raise an exception for what cannot be computed; do not end the process, and do not wait.", "memory"
 
 
 def lost(run: Run, findings: Sequence[Finding]) -> Iterator[Finding]:

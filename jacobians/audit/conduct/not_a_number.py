@@ -22,12 +22,12 @@ __all__ = ["not_a_number"]
 Array = npt.NDArray[Any]
 
 SWALLOWED = (
-    "Something replaces or skips it: np.nan_to_num, a maximum, a comparison or a test for zero.",
+    "The code replaces or skips the NaN, for example by np.nan_to_num, a maximum, a comparison or a test for zero.",
     "Multiply and add every number as it is.",
     "nan",
 )
 MULTIPLIED = (
-    "Zeros of a dense matrix or of a transform are multiplied by it.",
+    "The code multiplies the NaN by zeros of a dense matrix or of a transform.",
     "Leave out products that the formula does not have.",
     "nan",
 )
@@ -80,13 +80,13 @@ def _spread(run: Run, each: Comparison, letter: str, wanted: Array, allowed: Arr
     """Make the finding of a NaN that is not where it has to be, or is where it may not be."""
     found, judged = np.isnan(each.got), wanted | ~allowed
     missing, beyond = wanted & ~found, found & ~allowed
-    said = f"misses {counted(int(missing.sum()))}"
+    said = f"does not reach {counted(int(missing.sum()))} that it should reach"
     if not missing.any():
         said = f"reaches {counted(int(beyond.sum()))} whose sums do not contain it"
     lines = calls(run, run.subject.side(each.name))
     lines += [f"judged = np.array({listed(judged)})", f"print(np.isnan({each.name}[judged]))"]
     lines.append(f"print(np.array({listed(wanted[judged])}))  # right")
-    title = f"is wrong for a NaN in {letter}: it {said}"
+    title = f"is wrong for a NaN in {letter}: the NaN {said}"
     because = SWALLOWED if missing.any() else MULTIPLIED
     return finding(run, each, title, "not a number", because, lines=lines, at=missing | beyond)
 

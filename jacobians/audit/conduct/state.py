@@ -38,21 +38,21 @@ OVERWRITTEN: Reason = (
 RANDOM: Reason = (
     "differs from call to call",
     "The code draws random numbers, counts its calls, has a race, or reads memory that was never written.",
-    "Let the result depend on the arguments alone: fix the order of sums, draw no numbers, and start from zeros.",
+    "Make the result depend on the arguments alone: fix the order of sums, draw no numbers, and start from zeros.",
 )
 KEPT: Reason = (
     "depends on the call before",
     "The code keeps something between calls, such as a buffer or a cache.",
-    "Keep nothing between calls, or key the cache by all sizes and options.",
+    "Keep nothing between calls, or use all sizes and options as the key of the cache.",
 )
 CACHED: Reason = (
-    "is the result of the call before, whose numbers came in another order",
-    "The code keeps results under a key that other numbers share: the shape, the first entry or the sum.",
+    "is the result of the call before, whose numbers were the same in another order",
+    "The code keeps results under a key that other numbers share, such as the shape, the first entry or the sum.",
     "Keep nothing that depends on the numbers.",
 )
 SAVED: Reason = (
-    "depends on the call of forward before",
-    "It uses what forward saved instead of its own arguments.",
+    "depends on the last call of forward",
+    "The backward pass uses what forward saved instead of its own arguments.",
     "Use the arguments, or let backward call forward first.",
 )
 ACCUMULATED: Reason = (
@@ -61,7 +61,7 @@ ACCUMULATED: Reason = (
     "Start every call from zeros.",
 )
 LATER: Reason = (
-    "depends on the calls before: it is right for the first numbers of a size and wrong for the next",
+    "depends on earlier calls: it is right for the first numbers of a size and wrong for the next",
     "The code keeps something between calls, such as a cache whose key is the shape alone.",
     "Keep nothing that depends on the numbers.",
 )
@@ -124,7 +124,7 @@ def seldom(run: Run) -> Iterator[Finding]:
         of = run.judged[name]
         title = f"is wrong now and then: in {run.slips[name]} of {of} calls"
         lines = shown_steady(name, calls(run, run.subject.side(name)), of)
-        known = ("the same call, made again, gave the right result", *filter(None, [each.result.raised]))
+        known = ("when the same call was made again, the result was right", *filter(None, [each.result.raised]))
         yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines, known=known)
     yield from _kept(run)
 

@@ -246,7 +246,7 @@ class Convolution(ByFormula):
             "taps of a plane": ("k·l", math.prod(g.filters[2:])),
             "responses": ("h'·w'", g.positions),
             "taps of a filter": ("d·k·l", g.taps),
-            "left-over rows or columns (a tail)": ("the tail", max(g.tail)),
+            "rows or columns in the tail": ("the tail", max(g.tail)),
         }
         spatial = PLANE if g.spatial_ndim == 2 else SPATIAL
         for k, (axis, size, tap, out, extent, padding) in enumerate(spatial[: g.spatial_ndim]):

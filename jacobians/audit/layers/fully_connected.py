@@ -44,7 +44,7 @@ WORDS = {
     "tap": "entry", "taps": "entries",
 }  # fmt: skip
 # The size n, not the index n of an image; and the only row and column of a response map, which are none here.
-NAMED = r"(?<![\w'])(?:response maps?|filters?|taps?|[XFGSHWKL]|(?<!, )(?<!\[)n(?!'|,|\]| =))(?![\w'])"
+NAMED = r"(?<![\w'])(?:response maps?|filters?|taps?|[XFGSHWKL]|(?<!, )(?<!\[)n(?!'|,(?! and)|\]| =))(?![\w'])"
 ONLY = ((r"([GS]\[[^]]*), (?:0, 0|l, m)\]", r"\1]"), (r"\b[lm] = 0(?:,  )?", ""), (r",?  +over  (?=\)|  |$)", ""),
         (r"\+ \(([^() ]+)\)", r"+ \1"))  # fmt: skip
 SHAPES = "With H as an (N, m) matrix: s = H @ W.T + b, dW = g.T @ H, dH = (g @ W).reshape(…), db = g.sum(axis=0)."

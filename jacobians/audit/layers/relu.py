@@ -182,11 +182,11 @@ KNOWN: dict[tuple[str, Coefficients], str] = {
     ("G", (1, 0, 0)): "the mask is inverted: S < 0",
     ("G", (1, 1, 0)): "the mask is inverted: S ≤ 0",
     ("G", (0, 1, 0)): "the mask is inverted: S = 0",
-    ("G", (0, 1)): "the mask is of G, not of S",
-    ("G", (0, 0, 0, 0, 0, 1)): "the mask is of both S and G",
+    ("G", (0, 1)): "the mask is computed from G, not from S",
+    ("G", (0, 0, 0, 0, 0, 1)): "the mask is computed from both S and G",
     ("G", (0, 0, 0)): "it is 0 everywhere",
     ("1", PASSES): "the mask itself is returned, without G",
-    ("S", PASSES): "it is the ReLU itself",
+    ("S", PASSES): "the ReLU itself is returned",
     ("G·S", PASSES): "G is multiplied by H",
     ("G·S", (1, 0, 1)): "G is multiplied by S",
 }
@@ -201,10 +201,10 @@ def explain(run: Run, comparisons: Sequence[Comparison]) -> Explanation | None:
     S, G, got = (np.concatenate([np.ravel(part[at]) for part in parts]) for at in range(3))
     title, where = _by_signs(S, G, got, run.layer.dtype) or _interval(S, G, got)
     if not title and np.all((got == G) | (got == 0)) and np.any((got != 0) != (S > 0), where=np.abs(S) >= 1):
-        title = "the mask is of another array, neither S nor G"
+        title = "the mask is computed from another array, neither S nor G"
     if not title:
         return None
-    cause = f"It is {where}." if where else "Every entry is g or 0, but not where S says."
+    cause = f"The code returns {where}." if where else "Every entry is g or 0, but the zeros are not where S ≤ 0."
     formula, right = (f"∂l/∂S = {where}", RIGHT) if where else ("", "")
     return Explanation(title, formula, right, cause, CURE, "relu")
 

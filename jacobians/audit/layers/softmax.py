@@ -260,10 +260,10 @@ JACOBIAN = "Use −yᵀ/(yᵀp) times diag(p) − ppᵀ (L4), or ∂l/∂s = p �
 NATURAL = "Use the natural logarithm."
 WHOLE = "softmax runs over the whole mini-batch", EACH_ITS_OWN
 OVER_IMAGES = "softmax runs over the images, not over the classes", EACH_ITS_OWN
-TWICE = "softmax is taken twice", "The scores that are taken are probabilities already: apply softmax once."
+TWICE = "softmax is applied twice", "The scores are already probabilities when softmax is applied again: apply it once."
 PAIRS = (
     "all N × N pairs of an image and a label are summed",
-    "Image m meets label m alone: multiply elementwise and sum, or take the diagonal of s @ y.T.",
+    "Pair image m with label m alone: multiply elementwise and sum, or take the diagonal of s @ y.T.",
 )
 
 
@@ -286,7 +286,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
             "only the diagonal p(1 − p) of the Jacobian of softmax is used",
             JACOBIAN,
         ),
-        "(p − y)·p·(1 − p)": (lambda m: (m.p - m.y) * m.p * (1 - m.p), "p(1 − p) is multiplied on once more", ""),
+        "(p − y)·p·(1 − p)": (lambda m: (m.p - m.y) * m.p * (1 - m.p), "it is multiplied by p(1 − p) once more", ""),
         "q·(p − y)": (lambda m: m.of_class * (m.p - m.y), "the derivative of the logarithm is missing", JACOBIAN),
         "s − y": (lambda m: m.s - m.y, "the scores are used where probabilities are needed", ""),
         "p of the whole mini-batch − y": (lambda m: scipy.special.softmax(m.s) - m.y, *WHOLE),
@@ -336,10 +336,13 @@ WEIGHTS: dict[str, tuple[Callable[[int, int], float], str]] = {
     "C": (lambda n, c: float(c), "it is multiplied by the number of classes"),
 }
 MEAN = (
-    "A mean over the N images was asked for.",
-    "Divide by N once, in the loss or in its gradient. Is your loss a sum? Audit with mean=False (--sum).",
+    "This audit expects the mean over the N images.",
+    "Divide by N once, in the loss or in its gradient. If your loss is a sum, audit with mean=False (--sum).",
 )
-SUM = "A sum was asked for.", "Divide by nothing. Is your loss a mean? Audit with mean=True (no --sum)."
+SUM = (
+    "This audit expects the sum over the images.",
+    "Do not divide. If your loss is a mean, audit with mean=True (no --sum).",
+)
 MOST_DENOMINATOR = 12
 
 
@@ -406,12 +409,12 @@ def _said(layer: Softmax, name: str, text: str, formula: Formula, weight: str, f
     wanted, said = "1/N" if layer.mean else "1", list[Words]()
     if text != right:
         _, title, cure = formula
-        said.append((title, f"{text} stands where {right} is right.", cure or plain))
+        said.append((title, f"The code computes {text} instead of {right}.", cure or plain))
     if weight != wanted:
         said.append((WEIGHTS[weight][1], *(MEAN if layer.mean else SUM)))
     if factor != 1:
         times = {Fraction(2): "twice", Fraction(1, 2): "half of"}.get(factor, f"{factor} times")
-        said.append((f"it is {times} what it should be", f"The factor {factor} is wrong.", "Leave it out."))
+        said.append((f"it is {times} what it should be", f"The factor {factor} is wrong.", "Remove it."))
     if not said:
         return None  # it is right up to rounding that is a little larger than that of stable algorithms
     titles, causes, cures = zip(*said, strict=True)
@@ -424,12 +427,13 @@ def _said(layer: Softmax, name: str, text: str, formula: Formula, weight: str, f
 OVERFLOW: dict[str, Words] = {
     AROUND: (
         "exp overflows for large scores",
-        "exp(s) is ∞ from 710 on (float32: 89) and 0 from −746 on (−104): ∞/∞, 0/0 and log 0 are no numbers.",
+        "exp(s) is ∞ from 710 on (float32: 89) and 0 from −746 on (−104): ∞/∞, 0/0 and log 0 are not finite numbers.",
         SHIFT,
     ),
     APART: (
         "the maximum is taken over the whole mini-batch",
-        "All exponentials of an image whose scores lie far below another's are 0: 0/0 and log 0 are no numbers.",
+        "If the scores of an image lie far below those of another, all its exponentials are 0: 0/0 and log 0 are not "
+        "finite.",
         SHIFT,
     ),
 }
@@ -438,7 +442,7 @@ UNDERFLOW: dict[str, Words] = {
     "ds": (
         "−y/(yᵀp) divides by a probability of 0",
         "The probability of the image's class underflows.",
-        "Use ∂l/∂s = p − y, which divides by no probability.",
+        "Use ∂l/∂s = p − y, which does not divide by a probability.",
     ),
-    "loss": ("the logarithm is taken of a probability of 0", "The probability of a class underflows.", STABLE),
+    "loss": ("the logarithm of a probability of 0 is taken", "The probability of a class underflows.", STABLE),
 }
