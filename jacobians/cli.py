@@ -26,7 +26,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import MofNCompleteColumn, Progress
 
 from jacobians import files, signs, workers
 from jacobians.arguments import bytes_of
@@ -389,14 +389,15 @@ def _print_bytes(printed: bytes) -> None:
 
 
 @contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+def _progress(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """Show a bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(title)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)  # it moves until something is known
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -588,8 +589,8 @@ def audit(
     _check_axes(axes)
     _check_kind({"FORWARD": forward, "--command": command}, {"--torch": torch, "--jax": jax})
     combinations, left_out = _combinations(stride, padding, dilation, groups)
-    if len(combinations) > 1 and (test or command):
-        _refuse(f"{'--write-test' if test else '--command'} is for one value of each option; give one")
+    if len(combinations) > 1 and command:
+        _refuse("--command is for one value of each option; give one")
     options = combinations[0]
     only = None if taps is None else _sizes("--taps", taps)
     where = Only(taps=only, square_filters=square, square_images=square, odd=odd, one_plane=one_plane)
@@ -598,6 +599,10 @@ def audit(
         _check_names(forward or "", backward)
 
     def audited() -> Any:
+        with _progress("calling the code") as progress:
+            return _audit(progress)
+
+    def _audit(progress: Callable[[int, int | None], None] | None) -> Any:
         if command:
             functions = _programs(command, backward, options, bias=bool(bias), timeout=timeout)
         else:
@@ -613,9 +618,10 @@ def audit(
                 "where": where if where != Only() else None,
             }
             more |= options if len(combinations) == 1 else {"options": combinations}
-            found = jacobians.audit(functions[0], functions[1], **more, seed=seed)
+            found = jacobians.audit(functions[0], functions[1], **more, seed=seed, progress=progress)
             return dataclasses.replace(found, notes=(*found.notes, *left_out))
-        return _audit_other(layer, *functions, bias=bool(bias), total=total, dtype=dtype, seed=seed)
+        of: dict[str, Any] = {"dtype": dtype, "seed": seed, "progress": progress}
+        return _audit_other(layer, *functions, bias=bool(bias), total=total, of=of)
 
     report, status = _until_interrupted(audited)
     out = Console(highlight=False, soft_wrap=True)
@@ -624,7 +630,7 @@ def audit(
     say = functools.partial(_print_audit, out, said) if coloured else functools.partial(_print, said)
     about = forward, backward, command, framework, layout, timeout or None
     of_layer: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "mean": not total, "dtype": dtype, "seed": seed}
-    written = _written_test(about, test, options, of_layer, layer) if test else ""
+    written = _written_test(about, test, combinations, of_layer, layer) if test else ""
     outputs = ("--junit", junit_file, report.to_junit()), ("--write-test", test, written)
     _end(status, say, _json(json_file, report.to_dict()), *outputs)
 
@@ -648,7 +654,7 @@ def _combinations(
 
 
 def _written_test(
-    about: tuple[Any, ...], test: Path, options: dict[str, Any], given: dict[str, Any], layer: Audited
+    about: tuple[Any, ...], test: Path, combinations: list[dict[str, Any]], given: dict[str, Any], layer: Audited
 ) -> str:
     from jacobians.audit.written_test import Code, written_test
 
@@ -656,7 +662,7 @@ def _written_test(
     if layer is Audited.fully_connected:
         given["bias"] = bool(given["bias"])
     fixed = {name: given[name] for name in (*WRITTEN[layer], "dtype", "seed") if given[name] is not None}
-    options = {name: value for name, value in options.items() if value is not None}
+    options = [{name: value for name, value in each.items() if value is not None} for each in combinations]
     return written_test(Code(*about), test, options, fixed, other)
 
 
@@ -750,22 +756,21 @@ def _audit_other(
     *,
     bias: bool,
     total: bool,
-    dtype: str,
-    seed: int,
+    of: dict[str, Any],
 ) -> Any:
     import jacobians
 
     if layer is Audited.fully_connected:
-        return jacobians.audit_fully_connected(forward, backward, bias=bias, dtype=dtype, seed=seed)
+        return jacobians.audit_fully_connected(forward, backward, bias=bias, **of)
     if layer is Audited.softmax:
-        return jacobians.audit_softmax_cross_entropy(backward, forward, mean=not total, dtype=dtype, seed=seed)
+        return jacobians.audit_softmax_cross_entropy(backward, forward, mean=not total, **of)
     passes = [each for each in (forward, backward) if each is not None]
     if len(passes) > 1:
         _refuse(
             "two functions are given, but --layer relu audits only a backward pass: name that one, and leave "
             "--backward out"
         )
-    return jacobians.audit_relu(passes[0], dtype=dtype, seed=seed)
+    return jacobians.audit_relu(passes[0], **of)
 
 
 def _check_outputs(*outputs: tuple[str, Path | None], code: Sequence[str | None] = ()) -> None:
@@ -796,11 +801,19 @@ def read(
     function: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.py:FUNCTION", help="A function of an image and filters, and of a bias with --bias."
+            metavar="WHERE:FUNCTION",
+            help="A function of an image and filters, or a class or module, as audit takes it.",
         ),
     ],
+    stride: Annotated[
+        str | None, typer.Option(metavar="S[,S]", help="Passed to the code; by default it has its own.")
+    ] = None,
+    padding: Annotated[str | None, typer.Option(metavar="P[,P]", help="The same.")] = None,
+    dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="The same.")] = None,
     axes: Annotated[int, typer.Option("--axes", "--spatial-ndim", metavar="1|2|3", help="Number of spatial axes.")] = 2,
-    bias: Annotated[bool, typer.Option("--bias", help="The function takes a bias.")] = False,
+    bias: Annotated[
+        bool | None, typer.Option("--bias/--no-bias", help="Whether it takes a bias; by default this is found out.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float64, float32, int64 or int32.")] = "float64",
     layout: Annotated[
         str | None,
@@ -825,11 +838,16 @@ def read(
     """Read the formula that FUNCTION computes, right or wrong, and say which convolution it is, or why it is not one.
 
     Stride, padding, dilation, groups, the order of the axes, and whether the filter is rotated need not be known.
-
     The exit status is 0 if a formula was read, 1 if none could be read, and 2 if the arguments cannot be used.
 
-    Examples: `jacobians read conv.py:forward`, `jacobians read layer.py:conv --torch --bias --json formula.json`
+    Options are passed to code that has parameters for them; those that are not given are left to the code.
+
+    Examples: `jacobians read conv.py:forward`, `jacobians read mypackage.layers:Conv --stride 2`,
+    `jacobians read layer.py:conv --torch --bias --json formula.json`
     """
+    from jacobians.audit.isolation import prepared
+    from jacobians.audit.loading import load_both
+    from jacobians.audit.programs import Wanted
     from jacobians.formula import blackbox
 
     _check_outputs(("--json", json_file), code=(function,))
@@ -838,29 +856,44 @@ def read(
     file, _, name = function.rpartition(":")
     if not file or name == "-":
         _refuse(f"FUNCTION is {function!r}; it needs a file and a function in it, like conv.py:forward")
-    load = functools.partial(_loaded, function, framework, dtype=dtype, bias=bias)
-    forward, _ = _isolated(load, timeout, function)
-    options: dict[str, Any] = {"spatial_ndim": axes, "bias": bias, "dtype": dtype, "layout": layout, "groups": groups}
-    assert forward is not None
+    asked: dict[str, Any] = {
+        "stride": stride and _per_axis("--stride", stride),
+        "padding": padding and _padding(padding),
+    }
+    asked |= {"dilation": dilation and _per_axis("--dilation", dilation), "groups": groups}
+    wanted = Wanted(**asked, spatial_ndim=axes, bias=bias, dtype=dtype, framework=framework, leaves_defaults=True)
+    functions = _isolated(functools.partial(load_both, function, None), timeout, function)
+    code = prepared(*functions, wanted)
+    if layout and code.notes:  # what is called by a program is called in its layout
+        code, layout = prepared(*functions, dataclasses.replace(wanted, layout=layout)), None
+    options: dict[str, Any] = {"spatial_ndim": axes, "bias": code.options.bias, "dtype": dtype}
+    options |= {"layout": layout, "groups": groups}
+    record: dict[str, Any]
     try:
-        found = blackbox.read(_called_elsewhere(forward), **options)
+        with _progress("calling the code") as progress:
+            found = blackbox.read(_readable(code, progress), **options)
+        found = dataclasses.replace(found, layout=code.options.layout or found.layout)
     except blackbox.Unreadable as error:
         record, said, status = {"formula": None, "why": str(error)}, f"No formula was read. {error}", FAILS
     else:
-        record, said, status = found.to_dict(), found.write("latex") if latex else str(found), HOLDS
+        said = found.write("latex") if latex else "\n".join([str(found), *(f"note: {note}" for note in code.notes)])
+        record = {**found.to_dict(), "notes": list(code.notes)}
+        status = HOLDS
     _end(status, functools.partial(_print, said), _json(json_file, record))
 
 
-def _loaded(function: str, framework: str, *, dtype: str, bias: bool) -> Functions:
-    """Load a function in the process that runs it."""
-    from jacobians.audit.frameworks import in_framework
-    from jacobians.audit.loading import load_both
+def _readable(code: Any, progress: Callable[[int, int | None], None] | None) -> Callable[..., Any]:
+    """Return the forward pass of code that is for layers of all sizes, of which reading needs several."""
+    from jacobians.formula.blackbox import Unreadable
 
-    found, _ = load_both(function, None)
-    return in_framework(framework, found, dtype=dtype, bias=bias) if framework else (found, None)
+    if code.options.only is not None:
+        raise Unreadable(f"Reading needs layers of all sizes: {code.notes[-1]}. An audit reads such code.")
+    return _called_elsewhere(code.functions["forward"], progress)
 
 
-def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
+def _called_elsewhere(
+    function: Callable[..., Any], progress: Callable[[int, int | None], None] | None
+) -> Callable[..., Any]:
     """Make a function that runs in another process one that is called like any other."""
     from jacobians.audit.subject import Call, call
 
@@ -869,7 +902,10 @@ def _called_elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(*arrays: Any) -> Any:
         given = dict(zip("XFb", arrays, strict=False))
         spoiled = [(each.shape, each.dtype) for each in arrays]
-        result = call(function, Call(given, {"S": "S"}, spoiled, next(numbers)))["S"]
+        number = next(numbers)
+        result = call(function, Call(given, {"S": "S"}, spoiled, number))["S"]
+        if progress:
+            progress(number + 1, None)
         if result.value is None:
             raise ChildProcessError(result.raised)
         return result.value
@@ -917,7 +953,10 @@ def vectors(
     axes: Annotated[int, typer.Option(metavar="1|2|3", help="Number of spatial axes.")] = 2,
     stride: Annotated[str | None, typer.Option(metavar="S[,S]", help="One number, or one for each axis.")] = None,
     padding: Annotated[
-        str | None, typer.Option(metavar="P[,P]", help="One number, one for each axis, or before:after for each axis.")
+        str | None,
+        typer.Option(
+            metavar="P[,P]", help="One number, one for each axis, before:after for each axis, same or same-lower."
+        ),
     ] = None,
     dilation: Annotated[str | None, typer.Option(metavar="D[,D]", help="One number, or one for each axis.")] = None,
     groups: Annotated[int | None, typer.Option(help="Number of groups of planes and filters.")] = None,

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.arguments import integer, seed_of
+from jacobians.arguments import shown as said
 from jacobians.audit.cases import Case, Options
 from jacobians.audit.curriculum import grown, shaped
 from jacobians.audit.layer import widened
@@ -103,7 +104,7 @@ def vectors(
     ShapeError
         If options do not describe a convolution, or `spatial_ndim` is not 1, 2 or 3.
     ValueError
-        If padding is "same" and not numbers, or the seed is not an integer of at least 0.
+        If padding depends on the image, as "same-tf" does, or the seed is not an integer of at least 0.
 
     Notes
     -----
@@ -149,8 +150,11 @@ def _options(given: Mapping[str, Any], spatial_ndim: int) -> Options:
     """Check the options of a group."""
     plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, **given}
     found = options_of(**plain, spatial_ndim=spatial_ndim, bias=True, dtype=DTYPE)
-    if found.padding is None:
-        raise ValueError(f"padding is {plain['padding']!r}; test vectors need numbers, such as 1")
+    if found.follows_image:
+        raise ValueError(
+            f"padding is {said(plain['padding'])}, which depends on the image; test vectors need numbers, such as 1, "
+            "or same or same-lower"
+        )
     return found
 
 
@@ -194,7 +198,8 @@ class _Test:
 
     def record(self, options: Options) -> dict[str, Any]:
         """Return the case as plain values."""
-        geometry = {"image": [*self.case.geometry.image], "filters": [*self.case.geometry.filters], **_plain(options)}
+        of = self.case.geometry
+        geometry = {"image": [*of.image], "filters": [*of.filters], **_plain(options), "padding": _lists(of.padding)}
         del geometry["name"]
         arrays = {name: each.tolist() for name, each in {**self.arrays, **self.right}.items()}
         return {"geometry": geometry, **arrays, "catches": list(self.catches)}
@@ -212,8 +217,13 @@ class _Group:
 
 def _plain(options: Options) -> dict[str, Any]:
     names = ("name", "stride", "padding", "dilation", "groups")
-    found: dict[str, Any] = json.loads(json.dumps({name: getattr(options, name) for name in names}))  # with lists
-    return found
+    found: dict[str, Any] = _lists({name: getattr(options, name) for name in names})
+    return found | ({"padding": options.rule} if options.padding is None else {})
+
+
+def _lists(found: Any) -> Any:
+    """Return plain values with lists in the place of tuples."""
+    return json.loads(json.dumps(found))
 
 
 def _group(options: Options, seed: int) -> _Group:
@@ -250,7 +260,8 @@ def _right(result: str, options: Options) -> Formula:
     structure = Structure(options.spatial_ndim, options.groups)
     # Large enough for any option; only the options are looked at.
     image, one = (2**20,) * options.spatial_ndim, (1,) * options.spatial_ndim
-    formula = right(result, structure, options.geometry((options.groups, *image), (options.groups, 1, *one)))
+    layer = options.geometry((options.groups, *image), (options.groups, 1, *one))
+    formula = right(result, structure, layer, same=options.padding is None)
     return with_bias(formula, structure) if result == "S" else formula
 
 
@@ -260,7 +271,7 @@ def _kind(each: Mistake) -> str:
 
 def _described(kind: str) -> dict[str, str]:
     atom = ATOMS[kind.partition("/")[2]]
-    return {"what": atom.plain, "where": atom.cure}
+    return {"what": atom.plain, "where": atom.cured()}
 
 
 # the fewest -----------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ NAMED = {
     "weight_decay": ("∂l/∂F", "values", "small"),
     "one_sum": ("∂l/∂b", "values", "index-summed"),
     "mean_of_bias": ("∂l/∂b", "values", "size-factor"),
-    "bias_of_wrong_axes": ("∂l/∂b", "shape", "size-off"),
+    "bias_of_wrong_axes": ("∂l/∂b", "shape", "bias-gradient-axis"),
     "true_convolution_throughout": ("S", "values", "filter-turned"),
 }
 # The result alone.

@@ -41,7 +41,7 @@ def test_the_file_passes_right_code_and_fails_wrong_code(few, tmp_path, monkeypa
         (tmp_path / "src" / f"{name}.py").write_text(SOURCE.replace("SIGN", sign), "utf-8")
         file = tmp_path / "tests_of_it" / "t.py"
         scope = {"__file__": str(file)}
-        exec(written_test(Code(f"{tmp_path / 'src' / name}.py:forward", "backward"), file, OPTIONS, FIXED), scope)
+        exec(written_test(Code(f"{tmp_path / 'src' / name}.py:forward", "backward"), file, [OPTIONS], FIXED), scope)
         return scope
 
     right, wrong = defined("my-right", "1"), defined("wrong", "-1")
@@ -49,6 +49,19 @@ def test_the_file_passes_right_code_and_fails_wrong_code(few, tmp_path, monkeypa
     right["test_convolution"](right["OPTIONS"]["s2-p1-d1-g2"])
     with pytest.raises(AssertionError, match="∂l/∂F is wrong: the sign of"):
         wrong["test_convolution"](wrong["OPTIONS"]["s2-p1-d1-g2"])
+
+
+def test_a_file_of_several_options_has_a_test_for_each(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "strided.py").write_text(SOURCE.replace("SIGN", "1"), "utf-8")
+    file = tmp_path / "t.py"
+    scope = {"__file__": str(file)}
+    options = [OPTIONS, OPTIONS | {"groups": 1}, {"padding": "same"}]
+    exec(written_test(Code(f"{tmp_path / 'strided.py'}:forward", "backward"), file, options, FIXED), scope)
+    assert list(scope["OPTIONS"]) == ["s2-p1-d1-g2", "s2-p1-d1-g1", "s1-psame-d1-g1"]
+    scope["test_convolution"](scope["OPTIONS"]["s2-p1-d1-g2"])
+    with pytest.raises(Exception, match="groups"):  # the layer that is tried has two
+        scope["test_convolution"](scope["OPTIONS"]["s2-p1-d1-g1"])
 
 
 def test_the_command_writes_a_file_that_runs_by_itself(capsys, monkeypatch, tmp_path):
@@ -83,7 +96,7 @@ def test_the_command_writes_a_file_that_runs_by_itself(capsys, monkeypatch, tmp_
     ],
 )
 def test_every_kind_of_code_is_called_as_it_was_audited(code, expression, tmp_path):
-    text = written_test(code, tmp_path / "t.py", OPTIONS, FIXED)
+    text = written_test(code, tmp_path / "t.py", [OPTIONS], FIXED)
     compile(text, "t.py", "exec")
     assert re.search(r"functions = (.*)", text)[1] == expression
     for name in ("framework", "layout"):
@@ -93,7 +106,7 @@ def test_every_kind_of_code_is_called_as_it_was_audited(code, expression, tmp_pa
 
 def test_softmax_takes_its_passes_the_other_way_round(tmp_path):
     fixed = {"mean": False, "dtype": "float64", "seed": 3}
-    text = written_test(Code("a.py:f", "g"), tmp_path / "t.py", {}, fixed, "softmax_cross_entropy")
+    text = written_test(Code("a.py:f", "g"), tmp_path / "t.py", [], fixed, "softmax_cross_entropy")
     assert "audit_softmax_cross_entropy(a.g, a.f, mean=False, dtype='float64', seed=3).check()" in text
 
 

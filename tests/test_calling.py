@@ -219,6 +219,43 @@ def test_a_gradient_is_read_off_the_update_at_a_rate_of_1():
     assert [each.about for each in few(Decaying).findings][-1] == "∂l/∂F"
 
 
+class ByAttribute(Updating):
+    """The rate is kept in the object."""
+
+    def __init__(self, in_channels, out_channels, kernel_size):
+        super().__init__(in_channels, out_channels, kernel_size)
+        self.learning_rate = 0.01
+
+    def backward(self, G):
+        return super().backward(G, self.learning_rate * scale())
+
+
+class AtOnce(Updating):
+    """There is no rate."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1):
+        super().__init__(in_channels, out_channels, kernel_size)
+
+    def backward(self, G):
+        return super().backward(G, scale())
+
+
+def scale():
+    return 1
+
+
+def test_the_rate_of_an_update_is_an_attribute_or_1(monkeypatch):
+    report = few(ByAttribute)
+    assert report.check().ok
+    assert any("layer.learning_rate = 1" in note for note in report.notes)
+    assert few(AtOnce).check().ok
+    monkeypatch.setitem(globals(), "scale", lambda: 2)
+    # With a rate that is set to 1, twice the gradient is a mistake; without one, it may be the rate.
+    assert [each.about for each in few(ByAttribute).findings] == ["∂l/∂F"]
+    with pytest.raises(CallError, match="learning rate"):
+        few(AtOnce)
+
+
 def test_an_update_that_is_not_exact_is_no_verdict():
     with pytest.raises(CallError, match="learning rate"):
         few(Unknown)

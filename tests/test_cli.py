@@ -1,8 +1,12 @@
+import contextlib
+import functools
+import io
 import json
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 import jacobians
 from jacobians import cli, convolution
@@ -253,6 +257,64 @@ def test_read_refuses_unusable_arguments(capsys, monkeypatch, boxes, arguments, 
     status, _, err = run(capsys, monkeypatch, "read", *(each.format(boxes=boxes) for each in arguments))
     assert status == 2
     assert said in err
+
+
+CLASSES = """
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+class Conv:
+    def __init__(self, in_channels, filters, kernel_size, strides=2):
+        self.W, self.strides = np.zeros((*kernel_size, in_channels, filters)), strides
+    def __call__(self, X):
+        s, windows = self.strides, sliding_window_view(X, self.W.shape[:2], axis=(1, 2))
+        return np.einsum("nlmkab,abki->nlmi", windows[:, ::s, ::s], self.W)
+class Square(Conv):
+    def __init__(self, in_channels, filters, kernel_size):
+        super().__init__(in_channels, filters, (kernel_size, kernel_size), 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "stride"), [(["--stride", "1"], [1, 1]), (["--stride", "3", "--layout", "NHWC,HWIO->NHWC"], [3, 3])]
+)
+def test_read_takes_what_audit_takes(capsys, monkeypatch, tmp_path, options, stride) -> None:
+    (tmp_path / "layers_of_somebody.py").write_text(CLASSES)
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run(capsys, monkeypatch, "read", "layers_of_somebody:Conv", *options, "--json", "r.json")
+    record = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert (status, record["stride"]) == (0, stride)
+    assert "S[l, m, i] = Σ X[y, x, k] · F[a, b, k, i]" in out
+    assert record["layout"].startswith("NHWC,HWIO->")
+    assert "layer.W" in record["notes"][0]
+
+
+def test_read_refuses_code_that_takes_square_filters_alone(capsys, monkeypatch, tmp_path) -> None:
+    (tmp_path / "layers_of_somebody.py").write_text(CLASSES)
+    status, out, _ = run(capsys, monkeypatch, "read", f"{tmp_path / 'layers_of_somebody.py'}:Square")
+    assert status == 1
+    assert "as wide as high" in out
+
+
+def test_progress_is_shown_on_a_terminal_alone(monkeypatch) -> None:
+    with cli._progress("calling") as progress:
+        assert progress is None
+    screen = io.StringIO()
+    console = functools.partial(Console, force_terminal=True, file=screen, width=80)
+    monkeypatch.setattr(cli, "Console", lambda stderr: console())
+    with cli._progress("calling") as progress:
+        assert progress is not None
+        progress(3, 12)
+    assert "3/12" in screen.getvalue()
+
+
+@pytest.mark.parametrize("command", ["audit", "read"])
+def test_every_call_is_progress(capsys, monkeypatch, boxes, command) -> None:
+    told: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(cli, "_progress", lambda title: contextlib.nullcontext(lambda *counts: told.append(counts)))
+    run(capsys, monkeypatch, command, f"{boxes}:relu")
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert len(told) > 100
+    assert all(total is None or done <= total for done, total in told)
 
 
 OTHER_LAYERS = """

@@ -20,7 +20,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "ja
 MODULES = ["jacobians", *sorted(module.name for module in pkgutil.walk_packages(jacobians.__path__, "jacobians."))]
 
 RUN = {"python", "pycon"}
-NOT_RUN = {"bash", "c", "console", "javascript", "json", "latex", "math", "text", "toml", "yaml"}
+NOT_RUN = {"bash", "c", "console", "diff", "javascript", "json", "latex", "math", "text", "toml", "yaml"}
 
 
 class PyconBlockParser(PythonCodeBlockParser):

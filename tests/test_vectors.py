@@ -351,10 +351,32 @@ def test_the_consumer_in_javascript_passes_right_code_and_names_the_mistake(foun
     assert "the filter is not flipped along <axes>" in first
 
 
+def test_padding_may_depend_on_the_filter():
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema, which validates, is not installed")
+    record = json.loads(text(vectors([{"padding": "same", "dilation": 2}], spatial_ndim=1)))
+    jsonschema.validate(record, json.loads(schema()))
+    assert record["groups"][0]["padding"] == "same"
+    pads = {tuple(case["geometry"]["padding"][0]) for case in record["cases"]}
+    assert {(0, 0), (1, 1), (2, 2)} <= pads
+    one_further = []
+    for case in record["cases"]:
+        A, options = arrays(case, np.int64), case["geometry"]
+        geometry = Geometry(**options)
+        for X, G, S, dX in zip(A["X"], A["G"], A["S"], A["dX"], strict=True):
+            np.testing.assert_array_equal(convolve(X, A["F"], geometry, bias=A["b"]), S)
+            np.testing.assert_array_equal(input_gradient(G, A["F"], geometry), dX)
+            (before, after) = options["padding"][0]
+            if before:
+                other = Geometry(**options | {"padding": [[before - 1, after + 1]]})
+                one_further.append(np.array_equal(convolve(X, A["F"], other, bias=A["b"]), S))
+    assert one_further
+    assert not all(one_further)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ([{"padding": "same"}], ValueError, "padding is 'same'; test vectors need numbers"),
+        ([{"padding": "same-tf"}], ValueError, "padding is 'same-tf', which depends on the image"),
         ([{"stride": 0}], ShapeError, "stride is 0; it needs an integer of at least 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -23,7 +24,7 @@ from jacobians.audit.layouts import with_layout
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.programs import Wanted
 from jacobians.audit.report import AuditReport, Finding
-from jacobians.audit.run import audited
+from jacobians.audit.run import Progress, audited
 from jacobians.errors import Interrupted
 from jacobians.geometry import Geometry
 
@@ -61,6 +62,7 @@ def audit(
     framework: str = "",
     where: Callable[[Geometry], bool] | Only | None = None,
     options: Iterable[Mapping[str, Any]] | None = None,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Compare a convolution and its gradients with the explicit matrices, and say what is wrong with them.
 
@@ -103,6 +105,8 @@ def audit(
     options : iterable of dict, optional
         Several combinations of stride, padding, dilation and groups. Each is audited, and there is one report, in which
         formulas that are alike are written once, with s, δ and p for the numbers.
+    progress : callable, optional
+        Called after each call of the code with the number of calls so far, and the number that right code takes.
 
     Returns
     -------
@@ -150,18 +154,31 @@ def audit(
     if not several:
         raise TypeError("options is empty; give a dictionary of options for each audit, or leave it out")
     parts = []
-    for each in several:
+    for at, each in enumerate(several):
         wanted = Wanted(
             **each, spatial_ndim=spatial_ndim, bias=bias, dtype=dtype, layout=layout, framework=framework, only=only
         )
         found = prepared(forward, backward, wanted)
         layer = Convolution(found.options.dtype, found.options)
-        report = audited(layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes)
+        told = progress and functools.partial(_of_several, progress, at, len(several))
+        report = audited(
+            layer, found.functions, seed, geometries=geometries, executor=executor, notes=found.notes, progress=told
+        )
         parts.append((found.options, report))
     return parts[0][1] if options is None else combined(parts)
 
 
-def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64", seed: int = 0) -> AuditReport:
+def _of_several(progress: Progress, at: int, of: int, done: int, total: int) -> None:
+    progress(at * total + done, of * total)
+
+
+def audit_relu(
+    backward: Callable[..., Any],
+    *,
+    dtype: npt.DTypeLike = "float64",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AuditReport:
     """Compare the backward pass of a ReLU with L6, and say what is wrong with it, as `audit` does.
 
     Parameters
@@ -169,7 +186,7 @@ def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64"
     backward : callable
         ``backward(S, G) -> dS`` on NumPy arrays of the same shape, with one axis or more. S is the input of the ReLU,
         and G the upstream gradient ∂l/∂H.
-    dtype, seed
+    dtype, seed, progress
         As in `audit`.
 
     Returns
@@ -187,7 +204,7 @@ def audit_relu(backward: Callable[..., Any], *, dtype: npt.DTypeLike = "float64"
     >>> print(str(audit_relu(lambda S, G: G * (S >= 0))).splitlines()[0])
     ✗ ∂l/∂S is wrong: ≥ is used where > is needed
     """
-    return audited(Relu(dtype_name(dtype, DTYPES)), {"backward": backward}, seed)
+    return audited(Relu(dtype_name(dtype, DTYPES)), {"backward": backward}, seed, progress=progress)
 
 
 def audit_fully_connected(
@@ -197,6 +214,7 @@ def audit_fully_connected(
     bias: bool = True,
     dtype: npt.DTypeLike = "float64",
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Compare a fully connected layer with L3 and L5, and say what is wrong with it, as `audit` does.
 
@@ -208,7 +226,7 @@ def audit_fully_connected(
     backward : callable, optional
         ``backward(W, H, [b,] g) -> (dW, dH[, db])``, where g has the shape of s. Gradients are sums over the
         mini-batch; a mean belongs to the loss, and its factor 1/N is already in g.
-    bias, dtype, seed
+    bias, dtype, seed, progress
         As in `audit`.
 
     Returns
@@ -228,7 +246,8 @@ def audit_fully_connected(
     >>> print(str(report).splitlines()[0])
     ✗ s is wrong: H is written with its axes in the wrong order, (n, x, y, k)
     """
-    return audited(fully_connected(dtype, bias=bias), {"forward": forward, "backward": backward}, seed)
+    functions = {"forward": forward, "backward": backward}
+    return audited(fully_connected(dtype, bias=bias), functions, seed, progress=progress)
 
 
 def audit_softmax_cross_entropy(
@@ -238,6 +257,7 @@ def audit_softmax_cross_entropy(
     mean: bool = True,
     dtype: npt.DTypeLike = "float64",
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Compare softmax with cross-entropy with L3 and L4, and say what is wrong with it, as `audit` does.
 
@@ -252,7 +272,7 @@ def audit_softmax_cross_entropy(
         Whether the loss is the mean over the mini-batch; otherwise it is the sum.
     dtype : dtype
         The dtype of the arrays: float64 or float32.
-    seed : int
+    seed, progress
         As in `audit`.
 
     Returns
@@ -273,4 +293,4 @@ def audit_softmax_cross_entropy(
     ✗ ∂l/∂s is wrong: it is not divided by the number of images
     """
     layer = Softmax(dtype_name(dtype, SOFTMAX_DTYPES), mean=flag("mean", mean))
-    return audited(layer, {"backward": backward, "forward": forward}, seed)
+    return audited(layer, {"backward": backward, "forward": forward}, seed, progress=progress)

@@ -13,14 +13,15 @@ from jacobians.audit.attributes import options_of, sizes_of
 from jacobians.audit.cases import Only
 from jacobians.audit.conventions import CONVENTIONS, is_class_or_layer, is_factory, is_plain, of_function
 from jacobians.audit.frameworks import in_framework, module_of
+from jacobians.audit.keras_layers import is_keras, of_keras
 from jacobians.audit.layouts import adapter_of, check_functions, with_layout
 from jacobians.audit.loading import Method, as_method
 from jacobians.audit.parameters import FORMS, called, fixed, parameters_of, role_of
-from jacobians.audit.programs import SIZES, Asked, Bound, Called, Program, Wanted, compiled, standard
+from jacobians.audit.programs import SIZES, Asked, Bound, Called, Program, Wanted, compiled
 from jacobians.audit.subject import about_arguments, told
 from jacobians.audit.trials import FITTING, RIGHT, completed, space_of, tried
 from jacobians.errors import CallError
-from jacobians.formula.layouts import SPATIAL, parse
+from jacobians.formula.layouts import SPATIAL, parse, standard
 
 __all__ = ["bound"]
 
@@ -51,7 +52,9 @@ def bound(functions: Mapping[str, Any], wanted: Wanted) -> Bound:
     CallError
         If the code cannot be called, with what an audit expects and what was found.
     """
-    if wanted.framework or module_of(functions["forward"]) is not None:
+    if is_keras(functions["forward"]):
+        return _in_layout(*of_keras(functions["forward"], wanted))
+    if wanted.framework or module_of(functions["forward"]) is not None or _is_module_class(functions["forward"]):
         return _in_layout(_of_framework(functions["forward"], wanted), wanted.layout)
     adapters = [adapter_of(each) for each in functions.values()]
     layout = wanted.layout or next((each.layout for each in adapters if each is not None), "")
@@ -69,7 +72,7 @@ def bound(functions: Mapping[str, Any], wanted: Wanted) -> Bound:
         return Bound(functions, asked.options)
     if not is_plain(asked):
         return _by_program(asked, either=bias is None)
-    return _in_layout(Bound(functions, asked.options), wanted.layout)
+    return _in_layout(Bound(functions, dataclasses.replace(asked.options, layout=layout)), wanted.layout)
 
 
 def _in_layout(found: Bound, layout: str | None) -> Bound:
@@ -80,7 +83,8 @@ def _in_layout(found: Bound, layout: str | None) -> Bound:
     given: dict[str, Any] = {"stride": of.stride, "padding": of.padding or of.rule}
     given |= {"dilation": of.dilation, "groups": of.groups}
     forward, backward = with_layout(found.functions["forward"], found.functions["backward"], layout, **given)
-    return dataclasses.replace(found, functions={"forward": forward, "backward": backward})
+    options = dataclasses.replace(of, layout=of.layout or layout)
+    return dataclasses.replace(found, functions={"forward": forward, "backward": backward}, options=options)
 
 
 def _by_program(asked: Asked, *, either: bool) -> Bound:
@@ -106,10 +110,11 @@ def _by_program(asked: Asked, *, either: bool) -> Bound:
     if made.options.padding is None and any(each in "".join((*program.make, program.run)) for each in PASSED):
         limited = limited.joined(Only(even_padding=True, odd=True))
     only = None if limited == Only() else limited
-    options = dataclasses.replace(made.options, only=only, updates=program.updates)
-    passes = program.passes()
-    notes = [f"it is called as {'; '.join(_shown(passes))}"]
     layout = made.layout if asked.layout or (program.level and made.layout != _usual(made)) else ""
+    axes = _axes(program, layout)
+    options = dataclasses.replace(made.options, only=only, updates=program.updates, layout=axes)
+    passes = {side: each and dataclasses.replace(each, axes=axes) for side, each in program.passes().items()}
+    notes = [f"it is called as {'; '.join(_shown(passes))}"]
     if layout and not asked.layout:
         notes.append(f"its layout is {layout}")
     if program.updates:
@@ -122,6 +127,16 @@ def _by_program(asked: Asked, *, either: bool) -> Bound:
     if limited.square_filters and not (asked.options.only or Only()).square_filters:
         notes.append("the code takes one size for all axes of a filter: only square filters are audited")
     return _in_layout(Bound(passes, options, tuple(notes)), layout)
+
+
+def _axes(program: Program, layout: str) -> str:
+    """Return the layout of X, F and S as their author has them: that of weights in an attribute is its own."""
+    usual = standard(program.asked.options.spatial_ndim)
+    orders = parse(layout or usual)
+    own = program.weights.get("F", ("", ""))[1]
+    F = orders["F"].part if not own else parse(usual)["F"].part if "(" in own else own
+    found = f"{orders['X'].part},{F}->{orders['S'].part}"
+    return "" if found == usual else found
 
 
 def _shown(passes: Mapping[str, Called | None]) -> tuple[str, ...]:
@@ -217,7 +232,7 @@ def _of_framework(forward: Any, wanted: Wanted) -> Bound:
     """Make functions of NumPy arrays of one of a framework, with the options that a module has."""
     framework = wanted.framework or "torch"
     owner = module_of(forward)
-    if framework == "torch" and isinstance(forward, type) and _is_module_class(forward):
+    if framework == "torch" and _is_module_class(forward):
         return _module_class(forward, wanted)
     found = {} if owner is None else options_of(owner)
     bias = wanted.bias
@@ -233,9 +248,9 @@ def _of_framework(forward: Any, wanted: Wanted) -> Bound:
     return Bound(dict(zip(("forward", "backward"), pair, strict=True)), options_)
 
 
-def _is_module_class(function: type) -> bool:
+def _is_module_class(function: Any) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and issubclass(function, torch.nn.Module)
+    return torch is not None and isinstance(function, type) and issubclass(function, torch.nn.Module)
 
 
 def _module_class(owner: Any, wanted: Wanted) -> Bound:

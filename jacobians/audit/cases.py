@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from jacobians.arguments import dtype_name, flag, integer
 from jacobians.errors import ShapeError
+from jacobians.formula.layouts import Order, parse
 from jacobians.formula.structure import Layer
 from jacobians.geometry import Geometry
 
@@ -102,6 +104,8 @@ class Options:
     only: Only | None = None
     # Whether ∂l/∂F is the difference of the filters before and after an update, which is exact on integers alone.
     updates: bool = False
+    # The order of the axes of X, F and S in the code, as a layout; empty where planes come first.
+    layout: str = ""
 
     def __str__(self) -> str:
         """Return the options in words."""
@@ -109,6 +113,13 @@ class Options:
         rule = self.rule if isinstance(self.rule, str) else "by a function"
         others = _words(self.stride, rule if self.padding is None else self.padding, self.dilation, self.groups)
         return ", ".join([axes, others, *(["bias"] if self.bias else []), self.dtype])
+
+    @functools.cached_property
+    def orders(self) -> dict[str, Order]:
+        """The axes of X, F and S, and of the arrays that are like them; none where planes come first."""
+        of = parse(self.layout) if self.layout else {}
+        like = {"X": "X", "F": "F", "S": "S", "G": "S", "dX": "X", "dF": "F"}
+        return {name: of[letter] for name, letter in like.items() if of}
 
     @property
     def name(self) -> str:
@@ -269,10 +280,19 @@ class Case(Layer):
         """Return the shapes of X, with its axis of images, and F, and the options in words."""
         return self.text((self.images, *self.geometry.image))
 
-    def text(self, X: Sequence[int]) -> str:
-        """Return the same with another shape for X."""
+    def written(self, orders: Mapping[str, Order]) -> str:
+        """Return the same with the axes in the order of a layout; an image that it does not know is left out."""
+        g, (X, F) = self.geometry, ("".join(orders[name].axes) for name in "XF")
+        spatial = sorted(each for each in F if each not in "OI")
+        sizes = dict(zip(("N", "C", *spatial), (self.images, *g.image), strict=True))
+        taps = dict(zip(("O", "I", *spatial), g.filters, strict=True))
+        images = "N" * (self.images > 1 and "N" not in X)
+        return self.text([sizes[each] for each in images + X], [taps[each] for each in F])
+
+    def text(self, X: Sequence[int], F: Sequence[int] = ()) -> str:
+        """Return the same with other shapes for X, and for F."""
         g = self.geometry
-        image, filters = ("×".join(map(str, shape)) for shape in (X, g.filters))
+        image, filters = ("×".join(map(str, shape)) for shape in (X, F or g.filters))
         return f"X {image}, F {filters}, {_words(g.stride, g.padding, g.dilation, g.groups)}"
 
 

@@ -33,11 +33,15 @@ def combined(parts: Sequence[tuple[Options, AuditReport]]) -> AuditReport:
         for each in report.findings:
             groups.setdefault((each.about, each.kind, re.sub(r"\d+", "#", each.title)), []).append((options, each))
     findings = [found for group in groups.values() for found in _joined(group, len(parts))]
-    notes: dict[str, list[str]] = {}
+    # Notes that differ in the numbers of the options alone are one, which shows those of the first.
+    notes: dict[str, list[tuple[str, str]]] = {}
     for title, report in zip(titles, reports, strict=True):
         for note in report.notes:
-            notes.setdefault(note, []).append(title)
-    said = [note if len(of) == len(parts) else f"{note} ({'; '.join(of)})" for note, of in notes.items()]
+            notes.setdefault(re.sub(r"\d+", "#", note), []).append((note, title))
+    said = [
+        of[0][0] if len(of) == len(parts) else f"{of[0][0]} ({'; '.join(title for _, title in of)})"
+        for of in notes.values()
+    ]
     misses = [report.log2_miss for report in reports]
     return dataclasses.replace(
         reports[0],

@@ -276,7 +276,7 @@ def _formula(of: Tried) -> Finding | None:
     title = f"is wrong: {explanation.title}"
     more: dict[str, Any] = {"formula": explanation.formula, "right": explanation.right}
     if each.kind == "shape":
-        title = f"has shape {each.shape}, not {each.right.value.shape}: {explanation.title}"
+        title = f"has shape {_shape_of(each, each.shape)}, not {_right_shape(each)}: {explanation.title}"
         more["entries"] = ()
     more |= {"predictor": explanation.predict, "predicts": explanation.predicts, "of": explanation.of}
     more["known"] = (*explanation.observed, *_elsewhere(of, explanation))
@@ -318,13 +318,24 @@ def _shape(of: Tried) -> Finding | None:
     if wrong[0].kind != "shape":
         return None
     each = of.smallest(of.wrong("shape"))
-    got, needed = each.shape, each.right.value.shape
+    got, needed = _shape_of(each, each.shape), _right_shape(each)
     known = (*where(wrong, of.every), *_elsewhere(of, None))
     if untried := sum(one.result.raised.startswith(OUTSIZED) for one in of.every):
         known += (f"{of.run.subject.side(each.name)} was not called at {_others(of.run, untried)}, because {OUTSIZED}",)
     because = ("", f"Return an array of shape {needed} in this case.", of.run.layer.anchor or "shapes")
     title = f"has shape {got}, not {needed}"
     return of.finding(each, title, "shape", because, wrong, entries=(), known=known)
+
+
+def _shape_of(each: Comparison, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a result as the code has it."""
+    if len(shape) != each.right.value.ndim:
+        return shape
+    return each.layer.laid(each.probe.case, each.name, np.broadcast_to(0, shape)).shape
+
+
+def _right_shape(each: Comparison) -> tuple[int, ...]:
+    return _shape_of(each, each.right.value.shape)
 
 
 def _remainder(of: Tried) -> Finding | None:
@@ -437,7 +448,7 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     if raised.startswith(NO_EXCEPTION):
         missing = f"is missing: {side} {raised}" if raised.startswith("returned") else f"is missing: {raised}"
         title = raised if layer.by_function and raised.startswith("returned") else missing
-    legal = "", f"This {unit} is legal. Make the code accept it{layer.otherwise}."
+    legal = "", f"This {unit} is legal. Make the code accept it."
     cause, cure = layer.raised.get(raised.partition(":")[0], legal)
     known = tuple(where(wrong, of.every))
     if len(wrong) == len(of.every) > 1:

@@ -94,7 +94,7 @@ def _explained(atom: Atom) -> str:
     everywhere = (
         [f"  Along all axes: {atom.everywhere.replace('{', '<').replace('}', '>')}."] if atom.everywhere else []
     )
-    return "\n".join([f"{atom.name}: {atom.plain}.", *everywhere, f"  {atom.cure}"])
+    return "\n".join([f"{atom.name}: {atom.plain}.", *everywhere, f"  {atom.cured()}"])
 
 
 def _sections() -> dict[str, str]:
@@ -113,7 +113,7 @@ def _text() -> str:
 def _row(atom: Atom) -> str:
     """Return the row of an atom, which can be linked to by its name."""
     everywhere = f"; along all axes: {_italics(atom.everywhere)}" if atom.everywhere else ""
-    return f'| <a id="{atom.name}"></a>`{atom.name}` | {_italics(atom.phrase)}{everywhere} | {atom.cure} |'
+    return f'| <a id="{atom.name}"></a>`{atom.name}` | {_italics(atom.phrase)}{everywhere} | {atom.cured()} |'
 
 
 def _italics(phrase: str) -> str:

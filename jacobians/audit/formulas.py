@@ -16,6 +16,7 @@ from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.layer import Explanation, Layer, Probe, Right, widened
 from jacobians.audit.numbers import ConvolutionProbe, dtype_of
 from jacobians.formula import structure as structures
+from jacobians.formula.axes import arranged
 from jacobians.formula.circumstances import circumstances
 from jacobians.formula.products import Unreadable
 from jacobians.formula.reading import formula_of
@@ -33,6 +34,8 @@ Array = npt.NDArray[Any]
 MOST_AXES = 3
 # Atoms of what is added to the right products.
 ADDED = {"array-added", "constant-added", "decay", "other-sum", "otherwise-added"}
+# What is said of a formula that cannot be written in the axes of the code.
+PLANES_FIRST = "the formulas have planes first, not the axes of the layout"
 # A formula is no cause where it leaves more of the wrong layers unexplained than this share.
 MOST_UNEXPLAINED = 0.5
 
@@ -43,6 +46,8 @@ class ByFormula(Layer):
 
     options: Options
 
+    # Whether what is said of any convolution is said of it.
+    is_general: ClassVar[bool] = True
     # The names of arrays and results of a convolution in the code's notation, in the order in which it takes them.
     notation: ClassVar[dict[str, str]] = {name: name for name in ("X", "F", "b", "G", "S", "dX", "dF", "db")}
 
@@ -81,6 +86,37 @@ class ByFormula(Layer):
         del name, case
         return result
 
+    def laid(self, case: Case, name: str, array: Array) -> Array:
+        """Return it in the layout of the code."""
+        order = self.options.orders.get(self.called(name))
+        if order is None or self._is_stacked(case):
+            return array
+        return order.give(array if len(order.letters) == array.ndim else array[0])
+
+    def turned(self, case: Case, name: str) -> str:
+        """Return what is written behind an array for the same."""
+        array = np.empty(case.shapes[self.called(name)])
+        order = self.options.orders.get(self.called(name))
+        if order is None or self._is_stacked(case):
+            return ""
+        flat = "".join(order.axes)
+        text = "" if len(order.letters) == array.ndim else "[0]"
+        text += f".transpose{tuple(order.letters.index(letter) for letter in flat)}"
+        return text + (f".reshape{self.laid(case, name, array).shape}" if len(flat) > len(order.axes) else "")
+
+    def adapted(self, case: Case, side: str) -> str:
+        """Say that code takes one image at a time, where there are several."""
+        if not self._is_stacked(case):
+            return ""
+        layout, g = self.options.layout, case.geometry
+        options = f"stride={g.stride}, padding={g.padding}, dilation={g.dilation}, groups={g.groups}"
+        at, pair = (0, "forward, None") if side == "forward" else (1, "None, backward")
+        return f'{side} = with_layout({pair}, "{layout}", {options})[{at}]'
+
+    def _is_stacked(self, case: Case) -> bool:
+        """Whether there are several images, of which the code takes one at a time."""
+        return bool(self.options.orders) and "N" not in self.options.orders["X"].letters and case.images > 1
+
     def reading_layers(self) -> Sequence[structures.Layer] | None:
         """Return the layers at which the code is read; None for those of any convolution."""
         return None
@@ -109,7 +145,13 @@ class ByFormula(Layer):
         right = self.relation(structures.with_bias(plain, structure) if biased else plain)
         # Where formulas differ is known for the sizes of any convolution alone.
         any_size = self.reading_layers() is None
-        words, where = explain(read, right), circumstances(read, right, structure) if any_size else None
+        orders = self.options.orders
+        shown = arranged((read, right), orders)
+        if shown is None:
+            shown, orders = [read, right], {}
+        own, own_right = shown
+        words = explain(own, own_right, orders)
+        where = circumstances(read, right, structure) if any_size else None
         if not words.causes or (where and where.text == "nowhere"):
             return None
         found = Explanation(self.worded(", and ".join(words.causes)), predict=self._predictor(read))
@@ -120,15 +162,16 @@ class ByFormula(Layer):
             return None
         if sum(map(run.is_wrong, other)) > MOST_UNEXPLAINED * sum(map(run.is_wrong, given)):
             return None
-        code, line = beside(read, right)
+        code, line = beside(own, own_right)
         cases, others = ({each.probe.case for each in some} for some in (given, other))
         return dataclasses.replace(
             found,
             formula=self.worded(code),
             right=self.worded(line),
-            cause=f"The two formulas differ {where}." if where and where.text else "",
-            cure=self.worded(" ".join(dict.fromkeys(words.cures))) if any_size else "",
-            anchor=words.anchors[0] if any_size else "",
+            cause=self.worded(f"The two formulas differ {where}.") if where and where.text else "",
+            cure=self.worded(" ".join(dict.fromkeys(words.cures))) if self.is_general else "",
+            anchor=words.anchors[0] if self.is_general else "",
+            observed=() if orders == self.options.orders else (PLANES_FIRST,),
             predicts=len(cases - others),
             of=len(cases),
         )

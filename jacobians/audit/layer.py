@@ -136,10 +136,9 @@ class Layer:
     widens: ClassVar[bool] = False
     # Whether fast algorithms, which mix all entries of an axis, are in use.
     transforms: ClassVar[bool] = False
-    # Whether what is raised is said of a function, not of a result; what is legal; what else can be done.
+    # Whether what is raised is said of a function, not of a result; what is legal.
     by_function: ClassVar[bool] = True
     legal: ClassVar[str] = "legal input"
-    otherwise: ClassVar[str] = ""
     # Cause and cure of known exceptions.
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
@@ -261,6 +260,18 @@ class Layer:
     def symbols(self, subject: Subject, probe: Probe, name: str, at: int, got: Array) -> tuple[str, str] | None:
         """Write the right and the computed entry in symbols, where they are known."""
         return None
+
+    def laid(self, case: Any, name: str, array: Array) -> Array:
+        """Return an array or a result of a case with its axes in the order in which the code has them."""
+        return array
+
+    def turned(self, case: Any, name: str) -> str:
+        """Return what is written behind an array, in Python, for its axes to be in that order."""
+        return ""
+
+    def adapted(self, case: Any, side: str) -> str:
+        """Return Python that makes a function take arrays as they are written for a case; empty where it does."""
+        return ""
 
     # smaller cases --------------------------------------------------------------------------------------------------
 

@@ -140,6 +140,22 @@ class _Adapted:
     orders: Mapping[str, Order]
     options: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        """Be called by the name of the code."""
+        for name in ("__module__", "__qualname__"):
+            object.__setattr__(self, name, getattr(self.function, name, ""))
+
+    @property
+    def text(self) -> str:
+        """Python that defines the code, where nothing can be imported."""
+        return str(self.function.text)  # type: ignore[union-attr]
+
+    @property
+    def source(self) -> Callable[..., str]:
+        """Return Python that defines the code by a name, where it has that."""
+        found: Callable[..., str] = self.function.source  # type: ignore[union-attr]
+        return found
+
     def __call__(self, *arrays: Array) -> Any:
         """Call the code, image by image where it takes one at a time."""
         last = ["G"] if len(self.gives) > 1 else []

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.attributes import given, turned
 from jacobians.audit.cases import Only, Options, options
 from jacobians.audit.layouts import PerLayer
 from jacobians.audit.parameters import FORMS, Form
 from jacobians.audit.surroundings import random_numbers_kept
 from jacobians.errors import CallError
-from jacobians.formula.layouts import SPATIAL, Order, parse
+from jacobians.formula.layouts import SPATIAL, Order, parse, standard
 
-__all__ = ["SIZES", "Asked", "Bound", "Called", "Context", "Program", "Wanted", "compiled", "standard"]
+__all__ = ["SIZES", "Asked", "Bound", "Called", "Context", "Program", "Wanted", "compiled"]
 
 Array = npt.NDArray[Any]
 Functions = Mapping[str, Any]
@@ -65,6 +66,13 @@ class Wanted:
     layout: str | None = None
     framework: str = ""
     only: Only | None = None
+    # Whether options that nobody said are left to the code, where it has them by default.
+    leaves_defaults: bool = False
+
+    def leaves(self, role: str, default: Any) -> bool:
+        """Whether an option is left to the code."""
+        left = self.leaves_defaults and getattr(self, role, "said") is None
+        return left and default not in {None, inspect.Parameter.empty}
 
     def options(self, found: Mapping[str, Any], *, bias: bool) -> Options:
         """Return the options: those that were found, unless they contradict what was asked for, or the usual ones."""
@@ -104,7 +112,8 @@ class Called(PerLayer):
     options: Options
     # Whether F and ∂l/∂F are those of an object's attributes, with an order of axes of their own.
     kept: bool = False
-    layout: str = ""
+    # The layout in which a report writes X, F and S; empty where planes come first.
+    axes: str = ""
 
     def __call__(self, *arrays: Array) -> Any:
         """Call the code at the layer of these arrays."""
@@ -149,17 +158,38 @@ class Called(PerLayer):
 
     @property
     def text(self) -> str:
-        """Python that defines the pass as a function of arrays, with planes first, by the name of ``NAME``."""
+        """Python that defines the pass as a function of arrays, in the axes of a report, by the name of ``NAME``."""
         letters = ["X", "F", *(["b"] if self.options.bias else []), *(["G"] if len(self.gives) > 1 else [])]
-        of_image, of_taps = SIZES[self.options.spatial_ndim]
-        sizes = [f"N, d, {', '.join(of_image)} = X.shape", f"n, _, {', '.join(of_taps)} = F.shape"]
-        body = [*sizes, "image = X.shape[1:]", *self.make, *self.lines, f"return {self.value}"]
+        make, value = self.make, self.value
+        orders = parse(self.axes or standard(self.options.spatial_ndim))
+        if self.kept and self.axes:
+            # F is then in the order of the attribute that it is put into.
+            order = orders["F"].part
+            make = tuple(line.replace(given("F", order), "F") for line in make)
+            value = value.replace(given("F", order), "F")
+            if back := turned("", "", order, "F")[0]:
+                value = value.replace(back, "")
+        body = [*self._sizes(orders), *make, *self.lines, f"return {value}"]
         lines = [*map(_imported, self.names, self.names.values()), f"def NAME({', '.join(letters)}):"]
         return "\n".join([*lines, *(f"    {line}" for line in body)])
 
-    def source(self, name: str, given: Mapping[str, Array]) -> str:
+    def _sizes(self, orders: Mapping[str, Order]) -> list[str]:
+        """Write the sizes of a layer, as far as they are those of axes."""
+        spatial = SPATIAL[-self.options.spatial_ndim :]
+        of_image, of_taps = (dict(zip(spatial, each, strict=True)) for each in SIZES[self.options.spatial_ndim])
+        names = {"X": {"N": "N", "C": "d", **of_image}, "F": {"O": "n", "I": "_", **of_taps}}
+        lines = [
+            f"{', '.join(names[letter][each] for each in orders[letter].axes)} = {letter}.shape"
+            for letter in "XF"
+            if max(map(len, orders[letter].axes)) == 1
+        ]
+        image = [names["X"][each] for each in "".join(orders["X"].axes) if each != "N"]
+        missing = [] if "N" in orders["X"].letters else ["N = 1"]
+        return [*lines, *missing, f"image = ({', '.join(image)})"]
+
+    def source(self, name: str, arrays: Mapping[str, Array]) -> str:
         """Return Python that defines the pass."""
-        del given
+        del arrays
         return self.text.replace("NAME", name)
 
 
@@ -177,12 +207,6 @@ def _imported(name: str, what: Any) -> str:
 def compiled(text: str, mode: str) -> Any:
     """Compile Python of this package."""
     return compile(text, FILE, mode)
-
-
-def standard(spatial_ndim: int) -> str:
-    """Return the layout of arrays with planes first."""
-    spatial = SPATIAL[-spatial_ndim:]
-    return f"NC{spatial},OI{spatial}->NO{spatial}"
 
 
 def _letters(gives: Sequence[str], count: int) -> list[str]:
@@ -215,7 +239,9 @@ class Asked:
     rate: str = "1"
 
     def filled(self, role: str, default: Any) -> str | None:
-        """Return Python for what a parameter is for."""
+        """Return Python for what a parameter is for; None where that is left out."""
+        if self.wanted.leaves(role, default):
+            return None
         _, of_taps = SIZES[self.options.spatial_ndim]
         several = f"({', '.join(of_taps)}{',' * (len(of_taps) == 1)})"
         known = {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import numpy.typing as npt
 
 from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.layer import Probe
 from jacobians.audit.python import expression, plain, shown, shown_dtype, shown_shape, shown_within, written_out
 
-__all__ = ["calls", "code", "compared", "on_other", "record", "script"]
+__all__ = ["beside", "calls", "code", "compared", "laid_out", "on_other", "record", "script"]
+
+Array = npt.NDArray[Any]
 
 
 def record(each: Comparison) -> dict[str, Any]:
@@ -28,12 +32,30 @@ def calls(run: Run, *sides: str) -> list[str]:
 def on_other(run: Run, probe: Probe, *sides: str) -> list[str]:
     """Return Python that calls functions on other numbers."""
     takes = run.subject.takes
-    return [f"{side}({', '.join(expression(probe.arrays[letter]) for letter in takes[side])})" for side in sides]
+    return [f"{side}({', '.join(expression(_laid(run, probe, each)) for each in takes[side])})" for side in sides]
+
+
+def _laid(run: Run, probe: Probe, letter: str) -> Array:
+    return run.layer.laid(probe.case, letter, probe.arrays[letter])
+
+
+def laid_out(run: Run, probe: Probe, letter: str, text: str) -> list[str]:
+    """Return Python that lays an argument out in memory, by Python in which it is A, with planes first."""
+    line = f"{letter} = {text.replace('A', letter)}"
+    if turned := run.layer.turned(probe.case, letter):
+        return [f"{letter} = {expression(probe.arrays[letter])}", line + turned]
+    return [line]
+
+
+def beside(each: Comparison) -> list[str]:
+    """Return Python that prints a result, and what is right."""
+    return shown(each.name, each.layer.laid(each.probe.case, each.name, each.right.value))
 
 
 def compared(each: Comparison, kind: str | None = None) -> list[str]:
     """Return Python that prints a result, or what is wrong of it, and what is right."""
-    right, error, kind = each.right.value, each.right.bound, kind or each.kind
+    kind = kind or each.kind
+    right, error = (each.layer.laid(each.probe.case, each.name, one) for one in (each.right.value, each.right.bound))
     if kind == "shape":
         return shown_shape(each.name, right)
     if kind == "dtype":
@@ -44,12 +66,14 @@ def compared(each: Comparison, kind: str | None = None) -> list[str]:
 def script(run: Run, probe: Probe, lines: Sequence[str], sides: Sequence[str]) -> str:
     """Return the whole program: the functions and arrays of a case, then lines that call forward or backward."""
     letters = dict.fromkeys(letter for side in sides for letter in run.subject.takes[side])
-    given = {letter: probe.arrays[letter] for letter in letters}
-    return written_out({side: run.subject.functions[side] for side in sides}, given, lines, run.layer.dtype)
+    given = {letter: _laid(run, probe, letter) for letter in letters}
+    adapted = [line for side in sides if (line := run.layer.adapted(probe.case, side))]
+    made = ["from jacobians.audit import with_layout", *adapted] if adapted else []
+    functions = {side: run.subject.functions[side] for side in sides}
+    return written_out(functions, given, [*made, *lines], run.layer.dtype)
 
 
-def code(run: Run, each: Comparison, arrange: Mapping[str, str] | None = None) -> str:
-    """Return Python that makes a call, its arguments laid out as given, and prints its result beside the right one."""
+def code(run: Run, each: Comparison) -> str:
+    """Return Python that makes a call, and prints its result beside the right one."""
     side = run.subject.side(each.name)
-    lines = [f"{letter} = {text}" for letter, text in (arrange or {}).items()]
-    return script(run, each.probe, [*lines, *calls(run, side), *compared(each)], (side,))
+    return script(run, each.probe, [*calls(run, side), *compared(each)], (side,))

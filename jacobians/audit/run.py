@@ -24,6 +24,7 @@ from jacobians.audit.conduct.not_a_number import not_a_number
 from jacobians.audit.conduct.state import seldom, state
 from jacobians.audit.curriculum import affordable
 from jacobians.audit.explain import explained
+from jacobians.audit.flags import proposed
 from jacobians.audit.layer import REAL, Layer
 from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
@@ -34,7 +35,12 @@ from jacobians.errors import CallError, Interrupted, ShapeError
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
 
-__all__ = ["CONDUCT", "audited"]
+__all__ = ["CONDUCT", "Progress", "audited"]
+
+# Told how many calls were made, and how many right code takes.
+Progress = Callable[[int, int], None]
+# Calls of each function that right code takes for each case, in the mean.
+CALLS = 4
 
 # What is observed of calls besides their results, in this order.
 CONDUCT: tuple[Callable[[Run], Iterator[Finding]], ...] = (
@@ -56,10 +62,11 @@ def audited(
     geometries: Iterable[Geometry] | None = None,
     executor: Executor | None = None,
     notes: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
     with random_numbers_kept(), functions_kept():
-        report = _audited(layer, functions, seed, geometries, executor)
+        report = _audited(layer, functions, seed, geometries, executor, progress)
     return dataclasses.replace(report, notes=(*report.notes, *notes))
 
 
@@ -69,6 +76,7 @@ def _audited(
     seed: Any,
     geometries: Iterable[Geometry] | None,
     executor: Executor | None,
+    progress: Progress | None,
 ) -> AuditReport:
     subject = Subject(functions, layer.takes, layer.gives, layer.labels)
     _check_executor(executor)
@@ -78,6 +86,9 @@ def _audited(
         run.cases, left_out = _chosen(layer, geometries)
     else:
         run.cases, left_out = layer.curriculum(), []
+    if progress:
+        expected = CALLS * len(run.cases) * len(subject.functions)
+        subject.called = lambda calls: progress(calls, max(calls, expected))
     findings: list[Finding] = []
     try:
         worst = _found(run, executor, findings)
@@ -89,7 +100,8 @@ def _audited(
             f"{sorted(run.broken)} are wrong, and no finding says so; please report this as a bug of jacobians"
         )
     miss = None if findings and (run.broken or run.slipped) else worst
-    return _report(run, findings, (*left_out, *_notes(run, miss, exact=not findings)), miss)
+    notes = (*left_out, *_notes(run, miss, exact=not findings), *proposed(run, findings))
+    return _report(run, findings, notes, miss)
 
 
 def _found(run: Run, executor: Executor | None, findings: list[Finding]) -> Fraction | None:

@@ -131,6 +131,8 @@ class Subject:
         self.functions = {side: given[side] for side in sorted(given, reverse=True)}
         self.takes, self.gives, self.labels = takes, gives, labels
         self.calls = 0
+        # Told the number of calls after each.
+        self.called: Callable[[int], None] = lambda _: None
         self.outsized = collections.Counter[str]()
         # That all calls of a function took, the way to another process and back included.
         self.seconds = collections.defaultdict[str, float](float)
@@ -165,6 +167,7 @@ class Subject:
             start = time.perf_counter()
             results = call(self.functions[side], Call(given, labels, spoiled, self.calls, layout, fill))
             self.seconds[side] += time.perf_counter() - start
+            self.called(self.calls)
             self.outsized[side] += any(each.held > LARGE for each in results.values())
             found |= results
         return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from jacobians.audit import sums
 from jacobians.audit.attributes import leaf, turned, walked
 from jacobians.audit.cases import Case
 from jacobians.audit.numbers import ConvolutionProbe, integers
-from jacobians.audit.programs import Asked, Called, Program, compiled, standard
+from jacobians.audit.parameters import role_of
+from jacobians.audit.programs import Asked, Called, Program, compiled
 from jacobians.audit.subject import told
 from jacobians.errors import CallError, ShapeError
-from jacobians.formula.layouts import parse
+from jacobians.formula.layouts import parse, standard
 
 __all__ = ["RIGHT", "completed", "first", "space_of", "telling", "tried"]
 
@@ -96,20 +98,29 @@ def completed(program: Program) -> Program:
         # What raises there may be right where filters are square.
         asked = dataclasses.replace(program.asked, form=form)
         try:
-            places, shapes = _pulled(program, asked)
+            places, shapes, rates = _pulled(program, asked)
         except Exception:  # the audit says it
             continue
-        return _placed(program, places, shapes)
+        found = _placed(program, places, shapes, rates)
+        if found.updates and not _has_rate(found):
+            _check_update(found, asked)
+        return found
     return program
 
 
-def _pulled(program: Program, asked: Asked) -> tuple[Places, dict[str, tuple[int, ...]]]:
-    """Call both passes; return where gradients may be, and the shapes that they should have."""
+def _called(program: Program, asked: Asked) -> dict[str, Any]:
+    """Call forward; return what there is then, by its names."""
     space = space_of(asked, program.names)
     if program.weights:
         space["F"] = space["F as is"]
     lines = [*program.make, f"S, cache = {program.run}" if program.caches else f"S = {program.run}"]
     exec(compiled("\n".join(lines), "exec"), space)
+    return space
+
+
+def _pulled(program: Program, asked: Asked) -> tuple[Places, dict[str, tuple[int, ...]], list[str]]:
+    """Call both passes; return where gradients may be, the shapes that they should have, and learning rates."""
+    space = _called(program, asked)
     layer = space.get("layer")
     before = {path: (each, each.copy()) for path, each in walked(layer)} if layer is not None else {}
     gradients = eval(compiled(program.pull, "eval"), space)
@@ -118,7 +129,9 @@ def _pulled(program: Program, asked: Asked) -> tuple[Places, dict[str, tuple[int
         shapes["db"] = eval(compiled(f"np.shape({asked.b})", "eval"), space)
     for letter, (path, _) in program.weights.items():
         shapes[f"d{letter}"] = before[path][0].shape
-    return _returned(gradients) + _changed(layer, before), shapes
+    numbers = [name for name, each in getattr(layer, "__dict__", {}).items() if isinstance(each, int | float)]
+    rates = [f"layer.{name}" for name in numbers if role_of(name, "sizes") == "rate"]
+    return _returned(gradients) + _changed(layer, before), shapes, rates
 
 
 def _returned(gradients: Any) -> Places:
@@ -140,7 +153,7 @@ def _changed(layer: Any, before: Mapping[str, tuple[Array, Array]]) -> Places:
     ]
 
 
-def _placed(program: Program, places: Places, shapes: Mapping[str, tuple[int, ...]]) -> Program:
+def _placed(program: Program, places: Places, shapes: Mapping[str, tuple[int, ...]], rates: Sequence[str]) -> Program:
     """Take each gradient from where something has its shape: returned before kept, and what is called a gradient."""
     found: dict[str, str] = {}
     checks = []
@@ -154,7 +167,7 @@ def _placed(program: Program, places: Places, shapes: Mapping[str, tuple[int, ..
         if fit:
             found[name] = fit[0]
         elif updates:
-            program, text = _updated(program, name, own)
+            program, text = _updated(program, own, rates)
             found[name] = text
         else:
             named_so = [text for text, _ in places if own and _likely(text, own) > 1]
@@ -183,18 +196,12 @@ def _likely(text: str, own: str) -> int:
     return ("grad" in text.lower() or name.startswith("d")) + (weight in name) * bool(weight)
 
 
-def _updated(program: Program, name: str, own: str) -> tuple[Program, str]:
-    """Read a gradient off the update of a weight, at a learning rate of 1."""
-    letter = name[1:]
+def _updated(program: Program, own: str, rates: Sequence[str]) -> tuple[Program, str]:
+    """Read a gradient off the update of a weight, at a learning rate of 1 where the code has one."""
     line = next(line for line in program.make if line.startswith(f"layer{own} = "))
     value = line.partition(" = ")[2]
-    if "=1" not in "".join((*program.make[:1], program.pull)) and ", 1" not in program.pull:
-        raise CallError(
-            f"backward changes layer{own} and keeps no gradient. An audit then computes ∂l/∂{letter} from the "
-            "change, for which "
-            "it needs to set the learning rate: give backward or the constructor a parameter lr"
-        )
     make = tuple(f"layer{own} = np.array({value})" if each == line else each for each in program.make)
+    make += tuple(line for rate in rates if (line := f"{rate} = {program.asked.rate}") not in make)
     dtype = program.asked.options.dtype
     if dtype in {"float16", "bfloat16"}:
         raise CallError(
@@ -211,3 +218,25 @@ def _without(name: str, places: Places) -> Program:
         "weights; it "
         f"returned or changed {changed}"
     )
+
+
+def _has_rate(program: Program) -> bool:
+    """Whether a learning rate is given to the code."""
+    given = re.findall(rf"(\w+) ?= ?{program.asked.rate}\b", "\n".join((*program.make, program.pull)))
+    return any(role_of(name, "sizes") == "rate" for name in given)
+
+
+def _check_update(program: Program, asked: Asked) -> None:
+    """Refuse a change whose learning rate is not known: it is 1 where the change is exactly the right gradient."""
+    # A multiple of it may be a right gradient at another rate as well as a wrong one at this.
+    space, right = _called(program, asked), sums.expected(_probe(asked))
+    space["gradients"] = eval(compiled(program.pull, "eval"), space)
+    for name in ("dF", "db"):
+        text = program.found.get(name, "")
+        own = program.weights.get(name[1:], ("", ""))[0]
+        if f" - layer{own})" in text and not np.array_equal(eval(compiled(text, "eval"), space), right[name]):
+            raise CallError(
+                f"backward changes layer{own} and keeps no gradient, so that ∂l/∂{name[1:]} is read off the change, "
+                "which needs the learning rate: give backward or the constructor a parameter lr, or the object an "
+                "attribute of this name"
+            )

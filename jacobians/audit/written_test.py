@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ Written by ``jacobians audit``; select tests by their options, as in ``pytest -k
 
 '''
 OPTIONS = """OPTIONS = {{
-    "{name}": {options},
+{options}
 }}
 
 
@@ -64,7 +64,9 @@ class Code:
         return self.command or self.forward or ""
 
 
-def written_test(code: Code, where: Path, options: Mapping[str, Any], fixed: Mapping[str, Any], layer: str = "") -> str:
+def written_test(
+    code: Code, where: Path, options: Sequence[Mapping[str, Any]], fixed: Mapping[str, Any], layer: str = ""
+) -> str:
     """Write the file.
 
     Parameters
@@ -73,8 +75,8 @@ def written_test(code: Code, where: Path, options: Mapping[str, Any], fixed: Map
         What was audited.
     where : Path
         Where the file goes; the code is found from there.
-    options : dict
-        stride, padding, dilation and groups of a convolution.
+    options : sequence of dict
+        stride, padding, dilation and groups of a convolution, one for each audit.
     fixed : dict
         The other arguments of the audit.
     layer : str
@@ -96,8 +98,7 @@ def written_test(code: Code, where: Path, options: Mapping[str, Any], fixed: Map
         return HEAD.format(what=code.what, name=layer) + "\n".join(
             [*lines(f"from jacobians import {call}"), "", "", body]
         )
-    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    name = options_of(**{**usual, **options}, spatial_ndim=fixed["spatial_ndim"], bias=False, dtype=fixed["dtype"]).name
+    names_of = [_named(each, fixed) for each in options]
     functions, adapters = _functions(code, audited, fixed)
     if not code.command:
         more = {"layout": code.layout, "framework": code.framework}
@@ -105,8 +106,16 @@ def written_test(code: Code, where: Path, options: Mapping[str, Any], fixed: Map
     needed = ["import pytest", ""]
     needed += [f"from jacobians.audit import {', '.join(adapters)}"] if adapters else []
     needed += ["from jacobians.testing import assert_convolution"]
-    body = OPTIONS.format(name=name, options=_written(options), functions=functions, fixed=arguments)
-    return HEAD.format(what=code.what, name=name) + "\n".join([*lines(*needed), "", body])
+    rows = "\n".join(f'    "{name}": {_written(each)},' for name, each in zip(names_of, options, strict=True))
+    body = OPTIONS.format(options=rows, functions=functions, fixed=arguments)
+    return HEAD.format(what=code.what, name=names_of[0]) + "\n".join([*lines(*needed), "", body])
+
+
+def _named(options: Mapping[str, Any], fixed: Mapping[str, Any]) -> str:
+    """Return the name by which a test of these options is selected."""
+    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    of = {"spatial_ndim": fixed["spatial_ndim"], "bias": False, "dtype": fixed["dtype"]}
+    return options_of(**{**usual, **options}, **of).name
 
 
 def _functions(code: Code, audited: list[str], fixed: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
+
+from jacobians.formula.layouts import PLANES_FIRST
 
 __all__ = ["ATOMS", "Atom", "atoms"]
 
@@ -19,7 +22,7 @@ class Atom:
     phrase : str
         What is wrong; in braces, what the difference fills in.
     cure : str
-        Where in the code to look.
+        Where in the code to look; in braces, what the layout fills in.
     everywhere : str
         The phrase where all spatial axes are concerned, if it is another one.
     """
@@ -35,6 +38,10 @@ class Atom:
         spaced = re.sub(r"(?<=\w)\{", " {", self.phrase.replace("}{", "} {"))
         return re.sub(r"\{(\w+)\}", r"<\1>", spaced)
 
+    def cured(self, places: Mapping[str, str] = PLANES_FIRST) -> str:
+        """Return where in the code to look, with the axes of a layout, by default planes first."""
+        return self.cure.format(**places)
+
 
 STEPS = "Index with stride·l + dilation·a − padding, each with the option of its own axis."
 MAPS = "Check how the marked index runs: in the loops, in the letters of the einsum, or in the reshape."
@@ -46,7 +53,8 @@ ROWS = (
     Atom(
         "filter-not-rotated",
         "the filter is not flipped along {axes}",
-        "Rotate the filters' planes before the full convolution: np.flip(F, axis=(2, 3)), not np.flip without axes.",
+        "Rotate the filters' planes before the full convolution: np.flip({filters}, axis={taps}), not np.flip without "
+        "axes.",
         "the filter is not rotated by 180°",
     ),
     Atom(
@@ -116,7 +124,12 @@ ROWS = (
     Atom(
         "bias-axis",
         "the bias runs along another axis: b is indexed by {other}",
-        "Add b with one axis of size 1 behind it per spatial axis: b[:, None, None].",
+        "Add b along the axis of the filters: S + {bias}.",
+    ),
+    Atom(
+        "bias-gradient-axis",
+        "G is summed over the wrong axes, and one entry is left for each of its {other}s",
+        "Sum G over every axis but that of the filters: {gradient}.sum(axis={summed}).",
     ),
     Atom(
         "groups-interleaved",

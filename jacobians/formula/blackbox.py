@@ -15,8 +15,10 @@ from jacobians.arguments import dtype_name, flag, instance, integer, numeric
 from jacobians.errors import ShapeError, TooLargeError
 from jacobians.evidence import exact
 from jacobians.formula.arrangement import MOST_RESULTS, Arrangement, arrangements
+from jacobians.formula.axes import arranged
 from jacobians.formula.estimate import AxisOptions, Options, estimate
 from jacobians.formula.kind import described, nearest, with_folds
+from jacobians.formula.layouts import parse
 from jacobians.formula.products import MOST_CALLS, Unreadable, layers
 from jacobians.formula.reading import formula_of
 from jacobians.formula.relation import Formula
@@ -100,9 +102,11 @@ class ReadFormula(Formula):
         Returns
         -------
         str
-            ``S[i, l, m] = Σ X[k, y, x] · F[i, k, a, b]   over  y = 2l + a − 1,  x = m + b``.
+            ``S[i, l, m] = Σ X[k, y, x] · F[i, k, a, b]   over  y = 2l + a − 1,  x = m + b``, with indices in the order
+            of the axes of the layout.
         """
-        return write(self, style)
+        orders = parse(self.layout) if {*"CI"} <= {*self.layout} else {}
+        return write((arranged([self], orders) or [self])[0], style)
 
     def responses(self, X: npt.ArrayLike, F: npt.ArrayLike, b: npt.ArrayLike | None = None) -> Array:
         """Evaluate the formula: compute what the function should return by it.

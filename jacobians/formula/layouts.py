@@ -15,7 +15,7 @@ import numpy.typing as npt
 from jacobians.arguments import shown
 from jacobians.errors import ShapeError
 
-__all__ = ["SPATIAL", "Order", "parse"]
+__all__ = ["PLANES_FIRST", "SPATIAL", "Order", "parse", "places", "standard"]
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +55,15 @@ class Order:
         sizes = dict(zip(self.letters, array.shape, strict=True))
         return turned.reshape([math.prod(sizes[letter] for letter in axis) for axis in self.axes])
 
+    def at(self, letters: str) -> list[int]:
+        """Return where axes stand, with those that are flattened each on its own."""
+        return [at for at, each in enumerate("".join(self.axes)) if each in letters]
+
+    def written(self, name: str) -> str:
+        """Write an array in this layout, with an axis for each letter, in Python."""
+        flat = "".join(self.axes)
+        return name if len(flat) == len(self.axes) else f"{name}.reshape({', '.join(flat)})"
+
     def take(self, name: str, value: Any, right: Sequence[int]) -> Any:
         """Turn a value of this layout into one with planes first; what is no array stays what it is."""
         if not isinstance(value, np.ndarray):
@@ -77,6 +86,12 @@ class Order:
             shape += parts
         flat = "".join(self.axes)
         return value.reshape(shape).transpose([flat.index(letter) for letter in self.letters])
+
+
+def standard(spatial_ndim: int) -> str:
+    """Return the layout of arrays with planes first."""
+    spatial = SPATIAL[-spatial_ndim:]
+    return f"NC{spatial},OI{spatial}->NO{spatial}"
 
 
 def without_spaces(layout: object) -> str:
@@ -151,3 +166,37 @@ def _repaired(name: str, part: str, needed: str) -> str:
             behind = found.index(needed[at - 1]) + 1 if at else 0
             found = found.replace("?", letter, 1) if "?" in found else found[:behind] + letter + found[behind:]
     return found.replace("?", "").replace("()", "")
+
+
+def places(orders: Mapping[str, Order]) -> dict[str, str]:
+    """Write in Python what a cure says of axes: where they stand is read off the layout.
+
+    Parameters
+    ----------
+    orders : mapping of str to Order
+        The axes of X, F and S.
+
+    Returns
+    -------
+    dict of str to str
+        ``filters``, F with an axis per letter, and its spatial axes, ``taps``; ``bias``, b as it is added to S;
+        ``gradient``, G with an axis per letter, and all of its axes but that of the filters, ``summed``.
+    """
+    F, S = orders["F"], orders["S"]
+    of_filters, *_ = S.at("OC")
+    count = len(S.letters)
+    behind = count - 1 - of_filters
+    return {
+        "filters": F.written("F"),
+        "taps": _axes(F.at(SPATIAL)),
+        "bias": f"b[:{', None' * behind}]" if behind else "b",
+        "gradient": S.written("G"),
+        "summed": _axes([at for at in range(count) if at != of_filters]),
+    }
+
+
+def _axes(positions: Sequence[int]) -> str:
+    return str(tuple(positions)) if len(positions) > 1 else str(positions[0])
+
+
+PLANES_FIRST = places(parse(standard(2)))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from jacobians.formula.normal import plus
 from jacobians.formula.relation import (
     AXES,
     KINDS,
@@ -129,13 +130,13 @@ def _pixels(term: Term, options: Mapping[str, int]) -> Wrong:
 def _of_axis(term: Term, each: Equation, options: Mapping[str, int]) -> dict[str, tuple[str, Equation]]:
     """Return what can be wrong with the equation of one axis, by its name, with the atom."""
     axis = _axis(each.index) or 0
-    count = sum(_axis(one.index) is not None for one in term.equations)
-    (l, _), (a, _) = each.value.terms
-    (s, d, p, q), (t, e, o, _) = (
-        [options[f"{name}[{at}]"] for name in ("stride", "dilation", "before", "after")]
-        for at in (axis, (axis + 1) % count)
-    )
+    pixels = [one.index for one in term.equations if _axis(one.index) is not None]
+    l, a = _of_arrays(each)
+    other = (axis + 1) % len(pixels)
+    (s, d), (t, e) = ([options[f"{name}[{at}]"] for name in ("stride", "dilation")] for at in (axis, other))
     H, K, out = (term.axes[name].size for name in (each.index, a, l))
+    p, q = (_padding(side, axis, H, options) for side in ("before", "after"))
+    o, none, one = _padding("before", other, term.axes[pixels[other]].size, options), Linear(), Linear.of({}, 1)
     steps = (
         ("step-ignored", "stride 1", (1, d, p)),
         ("step-of-other-axis", "stride of the next axis", (t, d, p)),
@@ -148,20 +149,20 @@ def _of_axis(term: Term, each: Equation, options: Mapping[str, int]) -> dict[str
         ("step-wrong", "dilation one more", (s, d + 1, p)),
         ("step-missing", "no dilation", (s, 0, p)),
         ("steps-exchanged", "stride and dilation exchanged", (d, s, p)),
-        ("padding-ignored", "no padding", (s, d, 0)),
+        ("padding-ignored", "no padding", (s, d, none)),
         ("padding-after", "the padding after", (s, d, q)),
-        ("padding-twice", "twice the padding", (s, d, 2 * p)),
-        ("padding-added", "the padding added", (s, d, -p)),
+        ("padding-twice", "twice the padding", (s, d, plus(p, p))),
+        ("padding-added", "the padding added", (s, d, plus(none, p, -1))),
         ("step-of-other-axis", "padding of the next axis", (s, d, o)),
-        ("offset", "one too far", (s, d, p - 1)),
-        ("offset", "one too near", (s, d, p + 1)),
+        ("offset", "one too far", (s, d, plus(p, one, -1))),
+        ("offset", "one too near", (s, d, plus(p, one))),
     )
     turned = "filter-not-rotated" if term.views[0].tensor.letter == "dX" else "filter-turned"
     values = [
-        *((atom, rule, Linear.of({l: x, a: y}, -z)) for atom, rule, (x, y, z) in steps),
-        (turned, "taps turned", Linear.of({l: s, a: -d, K: d}, -d - p)),
-        ("response-turned", "responses turned", Linear.of({l: -s, a: d, out: s}, -s - p)),
-        ("image-turned", "pixels turned", Linear.of({l: -s, a: -d, H: 1}, p - 1)),
+        *((atom, rule, plus(Linear.of({l: x, a: y}), z, -1)) for atom, rule, (x, y, z) in steps),
+        (turned, "taps turned", plus(Linear.of({l: s, a: -d, K: d}, -d), p, -1)),
+        ("response-turned", "responses turned", plus(Linear.of({l: -s, a: d, out: s}, -s), p, -1)),
+        ("image-turned", "pixels turned", plus(Linear.of({l: -s, a: -d, H: 1}, -1), p)),
     ]
     folds = [kind + side for kind in KINDS for side in SIDES]
     return {rule: (atom, Equation(each.index, value)) for atom, rule, value in values} | {
@@ -169,12 +170,22 @@ def _of_axis(term: Term, each: Equation, options: Mapping[str, int]) -> dict[str
     }
 
 
+def _of_arrays(each: Equation) -> list[str]:
+    """Return the indices of an equation, without sizes."""
+    return [name for name, _ in each.value.terms if "." in name]
+
+
+def _padding(side: str, axis: int, size: str, options: Mapping[str, int]) -> Linear:
+    """Return the padding of an axis: a number, or where it depends on the filter, the name of it."""
+    number = options.get(f"{side}[{axis}]")
+    return Linear.of({f"{side}({size})": 1}) if number is None else Linear.of({}, number)
+
+
 def _exchanged(term: Term) -> Wrong:
     """Exchange two spatial axes of one array."""
     pixels = [each for each in term.equations if _axis(each.index) is not None]
     for one, two in itertools.combinations(pixels, 2):
-        names = zip((name for name, _ in one.value.terms), (name for name, _ in two.value.terms), strict=True)
-        for first, second in names:
+        for first, second in zip(_of_arrays(one), _of_arrays(two), strict=True):
             renamed = {first: second, second: first}
             changed = _with(term, *(_renamed(each, renamed) for each in (one, two)))
             yield "axes-exchanged", f"{first} and {second} exchanged", changed

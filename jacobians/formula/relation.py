@@ -190,9 +190,13 @@ class View:
     @functools.cached_property
     def joined(self) -> dict[str, tuple[str, ...]]:
         """Several indices as one, row by row: ``F.+``, group and filter; ``X.*``, all that are spatial."""
-        groups = {"+": [name for name in self.names if name.endswith((".g", ".i", ".k"))], "*": []}
-        groups["+"] = groups["+"][:2] if f"{self.tensor.letter}.g" in self.names else []
-        groups["*"] = [name for name in self.names if any(name.rpartition(".")[2] in axis for axis in AXES)]
+        letter = self.tensor.letter
+        at = self.names.index(f"{letter}.g") if f"{letter}.g" in self.names else len(self.names)
+        spatial = (f"{letter}.{name}" for axis in AXES for name in axis)
+        groups: dict[str, Sequence[str]] = {
+            "+": self.names[at : at + 2],
+            "*": [name for name in spatial if name in self.names],
+        }
         return {f"{self.tensor.letter}.{key}": tuple(some) for key, some in groups.items() if len(some) > 1}
 
     @functools.cached_property

@@ -17,7 +17,7 @@ from jacobians.formula.relation import Axis, Equation, Formula, Linear, Tensor, 
 from jacobians.geometry import Geometry
 from jacobians.sizes import check_bytes
 
-__all__ = ["FACTORS", "Layer", "Structure", "given_arrays", "right", "sizes_of", "structure_of"]
+__all__ = ["FACTORS", "Layer", "Structure", "array_axes", "given_arrays", "right", "sizes_of", "structure_of"]
 
 # Of one product: where its three entries stand, its factors, and what it is multiplied by.
 BYTES = 6 * 8

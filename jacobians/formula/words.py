@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from jacobians.formula.atoms import ATOMS
+from jacobians.formula.layouts import Order, parse, places, standard
 from jacobians.formula.normal import LETTERS, SPATIAL, aligned, expanded, is_plain, plus, position, solved
 from jacobians.formula.relation import AXES, EXCHANGED, FLOOR, Axis, Condition, Equation, Formula, Linear, Term, View
+from jacobians.formula.structure import array_axes
 from jacobians.formula.writing import ENTRIES, NAMES, conditioned, equation, linear, write
 
 __all__ = ["Explanation", "explain", "known_sizes"]
@@ -49,7 +51,7 @@ class _Found:
     fill: tuple[tuple[str, str], ...] = ()
 
 
-def explain(read: Formula, right: Formula) -> Explanation:
+def explain(read: Formula, right: Formula, orders: Mapping[str, Order] | None = None) -> Explanation:
     """Say how two formulas of one result differ.
 
     Parameters
@@ -58,6 +60,8 @@ def explain(read: Formula, right: Formula) -> Explanation:
         Of the code.
     right : Formula
         The right one.
+    orders : mapping of str to Order, optional
+        The axes of X, F and S in the code; by default planes come first.
 
     Returns
     -------
@@ -73,6 +77,7 @@ def explain(read: Formula, right: Formula) -> Explanation:
         axes = groups.setdefault((each.atom, each.fill), [])
         if each.axis is not None:
             axes.append(each.axis)
+    where = places(orders or parse(standard(count)))
     causes, cures = [], []
     for (name, fill), axes in groups.items():
         atom = ATOMS[name]
@@ -80,7 +85,7 @@ def explain(read: Formula, right: Formula) -> Explanation:
         causes.append(
             (atom.everywhere if everywhere else atom.phrase).format(**{"axes": _axes(axes, count)} | dict(fill))
         )
-        cures.append(atom.cure)
+        cures.append(atom.cured(where))
     result = NAMES.get(right.result, right.result)
     title = f"{result} is wrong: {', and '.join(causes)}" if causes else f"{result} is right"
     names = tuple(name for name, _ in groups)
@@ -466,6 +471,9 @@ class _Differences:
         text += {"": "", "wrap": ", counted modulo their number,"}.get(mine.fold, f" ({mine.fold})")
         if mine.index.startswith("b."):
             return _Found("bias-axis", fill=(("other", text.rstrip(",")),))
+        if self.right.result == "db" and not mine.fold:
+            left = next(name for name in (mine.index, other) if name.startswith("G."))
+            return _Found("bias-gradient-axis", fill=(("other", _entry(left, self.count)),))
         entries = ("entries", f"the {_entry(mine.index, self.count)}s")
         return _Found("index-borrowed", fill=(("what", _array(mine.index)), entries, ("other", text)))
 
@@ -578,18 +586,30 @@ class _Differences:
         if len(mine) != len(right):
             yield _Found("axes-count", fill=(("number", str(len(mine))), ("right", str(len(right)))))
             return
-        leading = len(right) - self.count if self.right.result != "db" else len(right)
-        for at, (one, two) in enumerate(zip(mine, right, strict=True)):
-            if one == two:
+        result = self.right.terms[0].views[0].tensor
+        for at, (one, two, own) in enumerate(zip(mine, right, array_axes(result), strict=True)):
+            if one == two or (result.letter == "db" and one in self._sizes_left()):
                 continue
             off = plus(expanded(one, self.known), expanded(two, self.known), -1)
-            axis = at - leading if at >= leading else None
+            axis = _axis(f"{result.letter}.{own.name}")
             size = two.terms[0][0]
             if axis is not None and off == Linear.of({f"tail({size})": -1}):
                 yield _Found("size-without-tail", axis)
             elif off.terms or off.constant:
                 where = () if axis is not None else (("axes", f"axis {at}"),)
                 yield _Found("size-off", axis, (*where, ("size", linear(one)), ("right", linear(two))))
+
+    def _sizes_left(self) -> list[Linear]:
+        """Return the sizes of the axes of G over which ∂l/∂b is not summed: it has them of those."""
+        names = [
+            name
+            for term in map(solved, self.read.terms)
+            for each in term.equations
+            if is_plain(each)
+            for name in (each.index, each.value.terms[0][0])
+        ]
+        axes = {name: axis for term in self.read.terms for name, axis in term.axes.items()}
+        return [Linear.of({axes[name].size: 1}) for name in names if name.startswith("G.")]
 
 
 # Names ----------------------------------------------------------------------------------------------------------------

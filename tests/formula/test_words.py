@@ -25,7 +25,7 @@ from tests.formula.wrong import (
     summed,
 )
 
-DX, S, DF = right_of("dX"), right_of("S"), right_of("dF")
+DX, S, DF, DB = right_of("dX"), right_of("S"), right_of("dF"), right_of("db")
 GROUPS, BIASED = right_of("dX", groups=2), right_of("S", bias=True)
 # Wrong formulas by hand: stride (3, 2), dilation (2, 5), padding (2, 1) and (3, 4).
 WRONG = {
@@ -59,6 +59,10 @@ WRONG = {
     "index-summed": (change(DF, free=("X.n",)), DF),
     "index-borrowed": (change(S, eq("X.k", {"S.i": 1})), S),
     "bias-axis": (change(BIASED, eq("b.i", {"S.m": 1}, 0, "wrap"), term=1), BIASED),
+    "bias-gradient-axis": (
+        dataclasses.replace(change(DB, eq("db.i", {"G.l": 1})), shape=(size("H'"),)),
+        DB,
+    ),
     "border": (change(S, eq("X.y", {"S.l": 3, "F.a": 2}, -2, "wrap")), S),
     "first-lost": (change(DX, conditions=(only({"G.l": 1}, low=number(1)),)), DX),
     "last-lost": (change(DX, conditions=(only({"G.l": 1}, high=size("H'", -2)),)), DX),
@@ -128,7 +132,7 @@ WRONG["index-mapped"] = change(GROUPED, eq("X.+", {"n/g·S.g": 1, "F.k": 1}, 0, 
 def test_a_difference_is_called_by_its_name_alone(name):
     found = explain(*WRONG[name])
     assert found.atoms == (name,)
-    assert found.cures == (ATOMS[name].cure,)
+    assert found.cures == (ATOMS[name].cured(),)
     assert "{" not in found.title
 
 

@@ -14,7 +14,7 @@ from jacobians.audit.compare import Comparison, Run, listed
 from jacobians.audit.findings import finding, first_on_small
 from jacobians.audit.layer import Probe
 from jacobians.audit.report import Finding
-from jacobians.audit.reproduce import calls, compared
+from jacobians.audit.reproduce import calls, compared, laid_out
 
 __all__ = ["LAYOUTS", "Arrangement", "memory_layouts"]
 
@@ -116,4 +116,5 @@ def _copied(letters: Iterable[str]) -> str:
 
 def _lines(run: Run, each: Comparison, letter: str, layout: Arrangement) -> list[str]:
     """Return Python that makes the call with an argument that is laid out so."""
-    return [f"{letter} = {layout.text.replace('A', letter)}", *calls(run, run.subject.side(each.name)), *compared(each)]
+    made = laid_out(run, each.probe, letter, layout.text)
+    return [*made, *calls(run, run.subject.side(each.name)), *compared(each)]

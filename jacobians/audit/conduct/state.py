@@ -14,9 +14,9 @@ import numpy.typing as npt
 from jacobians.audit.compare import TIMES, Comparison, Run
 from jacobians.audit.findings import CLEARED, UNWRITTEN, finding
 from jacobians.audit.layer import Layer, Probe, Right, widened
-from jacobians.audit.python import shown, shown_steady
+from jacobians.audit.python import shown_steady
 from jacobians.audit.report import Finding
-from jacobians.audit.reproduce import calls, compared, on_other
+from jacobians.audit.reproduce import beside, calls, compared, on_other
 from jacobians.audit.subject import LARGE, Result
 
 __all__ = ["OVERWRITTEN", "repeated", "seldom", "state"]
@@ -136,7 +136,7 @@ def _kept(run: Run) -> Iterator[Finding]:
             continue
         run.inexact.discard(name)
         side, (title, cause, cure) = run.subject.side(name), KEPT
-        lines = [*on_other(run, before, side), *calls(run, side), *shown(name, each.right.value)]
+        lines = [*on_other(run, before, side), *calls(run, side), *beside(each)]
         yield finding(run, each, title, "state", (cause, cure, "memory"), lines=lines)
 
 
@@ -155,7 +155,7 @@ def repeated(run: Run, comparisons: Sequence[Comparison]) -> Finding | None:
         side = run.subject.side(each.name)
         largest = run.layer.draw(max(run.cases, key=lambda case: case.numbers), run.seed)
         shows, before = run.kept.get(each.name, (each, largest))
-        left = [*on_other(run, before, side), *calls(run, side), *shown(each.name, shows.right.value)]
+        left = [*on_other(run, before, side), *calls(run, side), *beside(shows)]
         lines = left if steady else shown_steady(each.name, calls(run, side), TIMES)
         return finding(run, shows, title, "state", (cause, cure, "memory"), lines=lines)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from jacobians.audit.layers import spreading
 from jacobians.audit.numbers import ConvolutionProbe, draw, dtype_of, integers, miss_of, reals
 from jacobians.audit.subject import Subject
 from jacobians.evidence import exact
+from jacobians.formula.layouts import SPATIAL as LETTERS
 from jacobians.formula.structure import Layer
 
 __all__ = ["Convolution", "entry_names", "options"]
@@ -53,6 +55,9 @@ AXES: dict[str, tuple[tuple[str, str], ...]] = {
     "dF": (("filters", "n"), ("planes", "d"), ("tap rows", "k"), ("tap columns", "l")),
     "db": (("filters", "n"),),
 }
+# How spatial axes are counted.
+ORDINALS = ("first", "second", "third")
+COUNTED = re.compile(rf"\b({'|'.join(ORDINALS)})\b(?= axis| and the \w+ axis)")
 # What is counted along an axis, and the letters of its sizes: of the image, taps, responses, a filter and padding.
 PLANE = (("rows", "H", "k", "h'", "K", "the padding above"), ("columns", "W", "l", "w'", "L", "the padding left"))
 SPATIAL = [(f"entries of axis {k}", f"H{k}", f"k{k}", f"h'{k}", f"K{k}", f"the padding of axis {k}") for k in range(9)]
@@ -78,15 +83,19 @@ class Convolution(ByFormula):
     transforms: ClassVar[bool] = True
     by_function: ClassVar[bool] = False
     legal: ClassVar[str] = "a legal layer"
-    otherwise: ClassVar[str] = (
-        ", or say which layers it is for: --square, --odd, --taps or --one-plane (in Python: where=)"
-    )
     named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
 
     @property
     def title(self) -> str:
         """The options."""
         return str(self.options)
+
+    def worded(self, text: str) -> str:
+        """Count spatial axes in the order in which the code has them."""
+        order = "".join(self.options.orders["X"].axes) if self.options.orders else ""
+        spatial = [letter for letter in order if letter in LETTERS]
+        counts = {ORDINALS[at]: ORDINALS[spatial.index(letter)] for at, letter in enumerate(sorted(spatial))}
+        return COUNTED.sub(lambda found: counts.get(found[0], found[0]), text)
 
     @property
     def factors(self) -> dict[str, tuple[str, ...]]:
@@ -219,7 +228,7 @@ class Convolution(ByFormula):
     def text(self, probe: Probe, side: str) -> str:
         """Return the layer."""
         del side
-        return str(probe.case)
+        return probe.case.written(self.options.orders) if self.options.orders else str(probe.case)
 
     def names(self, name: str, case: Case) -> list[str]:
         """Name entries as the lecture does."""

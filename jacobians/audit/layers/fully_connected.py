@@ -82,6 +82,7 @@ class FullyConnected(Convolution):
 
     unit: ClassVar[str] = "mini-batch"
     anchor: ClassVar[str] = "fully-connected"
+    is_general: ClassVar[bool] = False
     verb: ClassVar[str] = "computed"
     labels: ClassVar[dict[str, str]] = {"s": "s", "dW": "∂l/∂W", "dH": "∂l/∂H", "db": "∂l/∂b"}
     batched: ClassVar[str] = "Hg"
@@ -89,7 +90,6 @@ class FullyConnected(Convolution):
     transforms: ClassVar[bool] = False
     by_function: ClassVar[bool] = True
     legal: ClassVar[str] = "legal input"
-    otherwise: ClassVar[str] = ""
     named_axes: ClassVar[dict[str, tuple[tuple[str, str], ...]]] = AXES
     raised: ClassVar[Mapping[str, tuple[str, str]]] = {"ValueError": ("", SHAPES)}
     notation: ClassVar[dict[str, str]] = {
