@@ -441,18 +441,23 @@ def test_threads_and_pieces_do_not_show(entries, lines):
             )
 
 
-def test_what_a_thread_raises_is_raised(monkeypatch):
-    strided, main = _blocks._strided, threading.get_ident()
+@pytest.mark.parametrize("own", [True, False])
+def test_what_a_thread_raises_is_raised_and_ends_the_other(own, monkeypatch):
+    strided, main, calls = _blocks._strided, threading.get_ident(), []
 
     def fails(*args):
-        if threading.get_ident() != main:
+        if (threading.get_ident() == main) == own:
             raise MemoryError("none left")
         time.sleep(0.001)
+        calls.append(args)
         return strided(*args)
 
     monkeypatch.setattr(_blocks, "_strided", fails)
+    geometry = Geometry((1, 12, 12), (1, 1, 2, 2))
     with written_in_blocks(THREADED_ENTRIES=0, PIECE_ENTRIES=1), pytest.raises(MemoryError, match="none left"):
-        image_matrix(np.ones((1, 20, 20)), Geometry((1, 20, 20), (1, 1, 2, 2)))
+        image_matrix(np.ones(geometry.image), geometry)
+    if own:
+        assert len(calls) < geometry.positions
 
 
 @pytest.mark.parametrize(
