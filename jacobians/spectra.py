@@ -97,7 +97,7 @@ def singular_values(
     (6.082763, True)
     """
     A = _operator(layer)
-    k = integer("k", k, least=1, most=min(A.shape))
+    k, seed = integer("k", k, least=1, most=min(A.shape)), seed_of(seed)
     if not 0 <= real(accuracy) < math.inf:
         raise ValueError(f"accuracy is {shown(accuracy)}; it needs a share of the values, such as 1e-6, or 0")
     cure = "ask for fewer singular values"
@@ -107,7 +107,8 @@ def singular_values(
         U, values, V = np.linalg.svd(_dense(A), full_matrices=False)
     else:
         check_bytes(f"{k} singular vectors of a matrix of shape {A.shape}", 4 * k * sum(A.shape) * 8, cure)
-        U, values, V = svds(A, k, tol=accuracy, rng=np.random.default_rng(seed_of(seed)))
+        start = np.random.default_rng(seed).normal(size=min(A.shape))
+        U, values, V = svds(A, k, tol=accuracy, v0=start.astype(A.dtype))
     largest = np.argsort(values)[::-1][:k]
     return _with_errors(A, U[:, largest], values[largest], V[largest].T)
 

@@ -21,7 +21,7 @@ FOLDER = ROOT / ".cache" / "pythons"
 # What is likely to break with another Python or another release of NumPy, SciPy, SymPy or Typer, and takes seconds.
 TESTS = (
     *(f"tests/test_{name}.py" for name in ("convolution", "matrices", "layers", "network", "oracle", "symbolic")),
-    *(f"tests/test_{name}.py" for name in ("exact", "readout", "bad_input", "errors")),
+    *(f"tests/test_{name}.py" for name in ("exact", "readout", "bad_input", "errors", "operators", "spectra")),
     "tests/test_cli.py::test_unusable_arguments_end_with_status_2_and_one_message",
     "tests/test_plots.py::test_unusable_arguments_of_plot",
     "tests/test_every_size.py::test_rotation_left_out",

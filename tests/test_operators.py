@@ -125,7 +125,7 @@ def test_what_scipy_offers_runs_on_them():
     assert onenormest(operator) == np.linalg.norm(dense, 1)
     rounding = dense.size * np.finfo(float).eps * np.linalg.norm(dense)
     exact = np.linalg.svd(dense, compute_uv=False)[:2]
-    found = svds(operator, k=2, return_singular_vectors=False, rng=np.random.default_rng(0))
+    found = svds(operator, k=2, return_singular_vectors=False, v0=np.arange(40.0))
     assert (abs(np.sort(found)[::-1] - exact) <= rounding).all()
     start = np.random.default_rng(1).random((operator.shape[1], 1))
     squares, _ = lobpcg(operator.T @ operator, start, maxiter=200, tol=1e-9)
