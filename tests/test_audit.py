@@ -248,7 +248,7 @@ def test_wrong_code_is_found_on_a_case_with_few_numbers(forward, backward, said,
 def test_the_smallest_case_of_the_designs_example() -> None:
     backward = WRONG[0][1]
     finding = audit(None, backward).findings[0]
-    assert finding.case == "X 1×1×2, F 1×1×1×2, stride 1, padding 0"
+    assert finding.case == "X 1×1×1×2, F 1×1×1×2, stride 1, padding 0"
     assert finding.entries == ("v1: expected g1F11   got g1F12", "v2: expected g1F12   got g1F11")
 
 
@@ -638,7 +638,7 @@ def test_an_exception_on_a_legal_layer_is_shown_with_the_layer() -> None:
 
     text = str(audit(forward))
     assert text.startswith("✗ S raises on a legal layer: ValueError: square filters only (forward, line ")
-    assert "smallest case: X 1×1×2, F 1×1×1×2, stride 1, padding 0" in text
+    assert "smallest case: X 1×1×1×2, F 1×1×1×2, stride 1, padding 0" in text
 
 
 @pytest.mark.parametrize(

@@ -312,9 +312,9 @@ def test_modules_with_other_parameters_are_refused(module, bias, said):
 
 def test_results_that_are_no_tensor_are_refused():
     X, F = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1))
-    with pytest.raises(TypeError, match=r"^forward returned 2 results; it needs to return one torch\.Tensor, the S$"):
+    with pytest.raises(TypeError, match=r"^forward returned 2 results; it needs to return one torch\.Tensor, S$"):
         from_torch(lambda X, F: (X, F))[0](X, F)
-    with pytest.raises(TypeError, match=r"^forward returned ndarray; it needs to return one torch\.Tensor, the S$"):
+    with pytest.raises(TypeError, match=r"^forward returned ndarray; it needs to return one torch\.Tensor, S$"):
         from_torch(lambda X, F: X.detach().numpy())[1](X, F, X)
 
 
@@ -344,6 +344,6 @@ def test_a_bias_that_is_not_announced_is_refused():
     )
     with pytest.raises(TypeError, match=pattern):
         from_torch(torch.nn.functional.conv2d)[0](*arrays)
-    with pytest.raises(TypeError, match=r"^3 arrays were .* told bias=True, which needs 4: X, F, b, G; give"):
+    with pytest.raises(TypeError, match=r"^3 arrays were .* has bias=True and needs 4: X, F, b, G; give"):
         from_torch(torch.nn.functional.conv2d, bias=True)[1](*arrays)
     assert math.prod(from_torch(torch.nn.functional.conv2d, bias=True)[0](*arrays).shape) == 4

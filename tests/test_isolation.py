@@ -28,7 +28,7 @@ def test_a_crash_is_a_finding_and_the_audit_goes_on():
     report = audit(*isolated(crashing.aborting), geometries=FEW)
     assert str(report).splitlines()[:2] == [
         "✗ backward is missing: the process ended with SIGABRT",
-        "  smallest case: X 2×3×4, F 3×2×2×2, stride 1, padding 0",
+        "  smallest case: X 1×2×3×4, F 3×2×2×2, stride 1, padding 0",
     ]
     assert [(each.about, each.wrong, each.tried) for each in report.findings] == [("backward", 1, 3)]
     assert report.findings[0].arrays["X"]
@@ -147,7 +147,7 @@ def test_the_command_survives_a_crash(capsys, monkeypatch, tmp_path):
     file.write_text("from tests import crashing\nforward, backward = crashing.aborting()\n")
     status, out, _ = run(capsys, monkeypatch, "audit", f"{file}:forward", "--backward", "backward")
     assert status == cli.FAILS
-    assert out.startswith("✗ backward is missing: the process ended with SIGABRT\n  smallest case: X 1×3×4, F ")
+    assert out.startswith("✗ backward is missing: the process ended with SIGABRT\n  smallest case: X 1×1×3×4, F ")
     file.write_text("import os\nos.abort()\n")
     status, out, err = run(capsys, monkeypatch, "audit", f"{file}:forward")
     assert (status, out) == (cli.UNUSABLE, "")
