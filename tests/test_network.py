@@ -425,7 +425,7 @@ def test_nan_in_an_image_reaches_the_loss_and_the_gradients():
     assert np.isnan(network.cost(parameters, images, labels))
     assert np.isnan(network.batch_gradients(parameters, images, labels)["b"]).all()
     with pytest.raises(
-        ValueError, match=r"scores of images\[1\] are \[nan, .* of 1 of 4 images are NaN; .* smaller rate"
+        ValueError, match=r"scores of images\[1\] are \[nan, .* of 1 of 4 images are NaN; .* smaller learning rate"
     ):
         network.predict(parameters, images)
 

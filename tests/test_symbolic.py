@@ -287,7 +287,7 @@ def test_the_turned_filter_and_the_padded_gradient() -> None:
         (
             lambda: symbolic.zero_pad(AWKWARD[4]),
             ShapeError,
-            "geometry has 3 spatial axes, whose planes are no matrices",
+            "geometry has 3 spatial axes, whose planes are not matrices",
         ),
         (
             lambda: symbolic.render(sympy.eye(2), "html"),
