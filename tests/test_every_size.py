@@ -253,6 +253,7 @@ def test_bias_gradient_doubled() -> None:
 def test_every_mutant_of_an_index_map_has_a_wrong_relation_here() -> None:
     spelt = {name.partition("[")[0].removeprefix("test_").replace("_", " ") for name in globals()}
     elsewhere = {
+        "zeros around G at the wrong end": "tail in front",
         "planes of X exchanged": "planes exchanged",
         "planes of F exchanged": "planes exchanged",
         "first group's filters for all": "planes exchanged",

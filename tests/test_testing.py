@@ -259,7 +259,7 @@ def test_a_stride_that_is_ignored_is_shown_on_the_smallest_image_it_takes():
         assert_filter_gradient(filter_gradient(X, spread, plain), X, G, geometry)
 
     text = str(failure(test))
-    assert "layer: X 1×3, F 1×1×1, stride 2, padding 0, float32" in text
+    assert "layer: X 1×1×3, F 1×1×1, stride 2, padding 0, float32" in text
     assert "v1: expected g1X1 + g2X3 = 7, got 5" in text
 
 

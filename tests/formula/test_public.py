@@ -184,11 +184,11 @@ def random():
 @pytest.mark.parametrize(
     ("function", "why"),
     [
-        (relu, r"it is a ReLU, max\(0, ·\), of S\[i, l, m\] = .* y = l \+ a − 1"),
+        (relu, r"a ReLU, max\(0, ·\), to S\[i, l, m\] = .* y = l \+ a − 1"),
         (leaky, r"a leaky ReLU, with slope 0\.125 "),
         (lambda X, F: np.abs(conv(X, F)), "the absolute value"),
-        (lambda X, F: conv(X, F) ** 2, "not linear in X: scaling X by 2 does not double the result"),
-        (lambda X, F: conv(X, F**3), "not linear in F: scaling F by 2 does not double the result"),
+        (lambda X, F: conv(X, F) ** 2, "not linear in X: multiplying X by 2"),
+        (lambda X, F: conv(X, F**3), "not linear in F: multiplying F by 2"),
         (lambda X, F: np.sort(conv(X, F)), r"S\(X₁ \+ X₂\) ≠ S\(X₁\) \+ S\(X₂\)"),
         (lambda X, F: conv(X, F) / np.abs(X).sum(), "NaN or infinite entries"),
         (
