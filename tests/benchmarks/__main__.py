@@ -3,18 +3,14 @@
 import argparse
 import datetime as dt
 import json
-import os
 import sys
 from pathlib import Path
 
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[threads] = "1"  # read when the libraries are loaded, below
+from rich.console import Console
 
-from rich.console import Console  # noqa: E402
-
-from jacobians import files  # noqa: E402
-from tests import figures  # noqa: E402
-from tests.benchmarks import groups, machine, rivals  # noqa: E402
+from jacobians import files
+from tests import figures
+from tests.benchmarks import groups, machine, rivals
 
 RECORD = Path(__file__).parents[2] / "docs" / "benchmarks.json"
 COMMAND = "make bench"
