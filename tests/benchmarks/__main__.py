@@ -56,6 +56,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes only, in half a minute; nothing is written")
     parser.add_argument("--only", nargs="+", choices=groups.GROUPS, help="some groups only; nothing is written")
     options = parser.parse_args()
+    rivals.one_thread()
     console = Console(width=None if sys.stdout.isatty() else 200)
     record = measured(groups.QUICK if options.quick else groups.FULL, options.only or groups.GROUPS, console)
     if not options.quick and not options.only:

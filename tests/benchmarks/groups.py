@@ -123,17 +123,12 @@ def builders(plan):
 
 def operators(plan):
     """Products of the operators with the Jacobian and its transpose, against PyTorch's, on one thread, in float32."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        for network, image in plan.networks.items():
-            first = {}  # of those that are alike
-            for layer in models.layers(network, image):
-                first.setdefault(layer.geometry, layer)
-            for layer in first.values():
-                yield from products(f"{network} {layer.name}", layer, min(plan.seconds, SHORT) / 2)
+    for network, image in plan.networks.items():
+        first = {}  # of those that are alike
+        for layer in models.layers(network, image):
+            first.setdefault(layer.geometry, layer)
+        for layer in first.values():
+            yield from products(f"{network} {layer.name}", layer, min(plan.seconds, SHORT) / 2)
 
 
 def products(name, layer, most):

@@ -102,3 +102,14 @@ def torch_options(geometry):
 
 def installed(module):
     return importlib.util.find_spec(module) is not None
+
+
+def one_thread():
+    """Keep the libraries that have threads of their own to one."""
+    from threadpoolctl import threadpool_limits
+
+    if installed("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+    threadpool_limits(1)
