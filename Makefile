@@ -40,8 +40,9 @@ types: $(READY)  ## check the types, strictly
 docs: $(READY)  ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(READY)  ## time the builders and the convolutions
-	@$(BIN)/python -m tests.benchmarks
+bench: .venv/.installed-dev,bench,test-torch  ## measure what building and multiplying costs beside other libraries, for the docs (ARGS=--quick)
+	@$(BIN)/python -m pytest -q -k same_matrix tests/test_benchmarks.py
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 sweep: $(READY)  ## audit right implementations with 100 seeds, hours (EXTRAS=dev,test-torch,jax takes PyTorch and JAX with it)
 	@$(BIN)/python -m tests.false_alarms $(ARGS)

@@ -59,6 +59,7 @@ __all__ = [
 # Loaded when they are first asked for: they need sympy or matplotlib, which take longer to load than everything else.
 _LATER = (
     "chain",
+    "export",
     "layers",
     "models",
     "network",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-__all__ = ["write"]
+__all__ = ["write", "written"]
 
 
 def write(file: Path, content: str | bytes) -> None:
@@ -25,15 +27,39 @@ def write(file: Path, content: str | bytes) -> None:
     OSError
         If it cannot be written, such as where a disk is full or a folder read-only.
     """
-    file, content = file.resolve(), content.encode() if isinstance(content, str) else content
+    with written(file) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def written(file: Path) -> Iterator[IO[bytes]]:
+    """Give a stream to write a file to; if that ends with an error, what there was stays as it is.
+
+    Parameters
+    ----------
+    file : Path
+        As `write`.
+
+    Yields
+    ------
+    binary file
+        Which can be read, too, unless the file is a device or a pipe.
+
+    Raises
+    ------
+    OSError
+        As `write`.
+    """
+    file = file.resolve()
     if file.exists() and not file.is_file():
-        file.write_bytes(content)
+        with file.open("wb") as stream:
+            yield stream
         return
     number, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     beside = Path(name)
     try:
-        with os.fdopen(number, "wb") as stream:
-            stream.write(content)
+        with os.fdopen(number, "w+b") as stream:
+            yield stream
             stream.flush()
             os.fsync(number)
         beside.chmod(file.stat().st_mode & 0o7777 if file.exists() else 0o666 & ~_umask())

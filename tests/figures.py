@@ -34,10 +34,10 @@ def command_of(target, arguments):
     return f"make {target} ARGS='{' '.join(kept)}'"
 
 
-def versions():
+def versions(*more):
     """The versions of Python and of those libraries that are installed."""
     found = {"Python": platform.python_version()}
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, *more):
         try:
             found[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:

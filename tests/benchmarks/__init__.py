@@ -1,1 +1,1 @@
-"""Speed and memory of the builders, as ratios to what merely filling the same arrays takes."""
+"""What the package costs, side by side with what else there is: ``python -m tests.benchmarks``."""
