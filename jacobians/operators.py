@@ -7,6 +7,7 @@ An operator multiplies by the same Jacobian that `jacobians.matrices` writes dow
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ Array = npt.NDArray[Any]
 class _ConvolutionOperator(LinearOperator):
     """What both operators are: a Jacobian with a row per entry of vec(S), which keeps the layer and one operand."""
 
+    _build: Callable[..., csr_array]
+
     def __init__(self, geometry: Geometry, operand: Array, columns: int) -> None:
         self.geometry = geometry
         self.operand = operand
@@ -37,6 +40,29 @@ class _ConvolutionOperator(LinearOperator):
         rows, columns = self.shape
         cost = f"{self.geometry.nonzeros} products for each vector"
         return f"<{rows}×{columns} {type(self).__name__} of {self.dtype}, {cost}: {self.geometry!r}>"
+
+    def matrix(self, *, rows: slice | None = None, max_bytes: int | None = None) -> csr_array:
+        """Build the matrix of the operator, as `jacobian_wrt_image` and `jacobian_wrt_filters` do.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Build only these rows (step 1).
+        max_bytes : int, optional
+            Largest result in bytes; by default the memory that is available.
+
+        Returns
+        -------
+        csr_array, shape of the operator, dtype of the operand
+            Entry ``[i·t + r, P[r, c]]`` is tap ``c`` of filter ``i``; of a `FilterOperator`, entry ``[i·t + r,
+            i·taps + c]`` is the pixel that tap ``c`` reads for response ``r``.
+
+        Raises
+        ------
+        ShapeError, DtypeError, TooLargeError
+            As `jacobian_wrt_image` and `jacobian_wrt_filters`.
+        """
+        return self._build(self.operand, self.geometry, rows=rows, max_bytes=max_bytes)
 
     def _matmat(self, X: Array) -> Array:
         raise NotImplementedError
@@ -62,27 +88,7 @@ class LayerOperator(_ConvolutionOperator):
         The filters.
     """
 
-    def matrix(self, *, rows: slice | None = None, max_bytes: int | None = None) -> csr_array:
-        """Build the matrix of the operator, as `jacobian_wrt_image` does.
-
-        Parameters
-        ----------
-        rows : slice, optional
-            Build only these rows (step 1).
-        max_bytes : int, optional
-            Largest result in bytes; by default the memory that is available.
-
-        Returns
-        -------
-        csr_array, shape of the operator, dtype of F
-            Entry ``[i·t + r, P[r, c]]`` is tap ``c`` of filter ``i``.
-
-        Raises
-        ------
-        ShapeError, DtypeError, TooLargeError
-            As `jacobian_wrt_image`.
-        """
-        return jacobian_wrt_image(self.operand, self.geometry, rows=rows, max_bytes=max_bytes)
+    _build = staticmethod(jacobian_wrt_image)
 
     # The columns of a matrix that is multiplied lie along one more spatial axis, on which the filters have one tap.
 
@@ -111,27 +117,7 @@ class FilterOperator(_ConvolutionOperator):
         The image.
     """
 
-    def matrix(self, *, rows: slice | None = None, max_bytes: int | None = None) -> csr_array:
-        """Build the matrix of the operator, as `jacobian_wrt_filters` does.
-
-        Parameters
-        ----------
-        rows : slice, optional
-            Build only these rows (step 1).
-        max_bytes : int, optional
-            Largest result in bytes; by default the memory that is available.
-
-        Returns
-        -------
-        csr_array, shape of the operator, dtype of X
-            Entry ``[i·t + r, i·taps + c]`` is the pixel that tap ``c`` reads for response ``r``.
-
-        Raises
-        ------
-        ShapeError, DtypeError, TooLargeError
-            As `jacobian_wrt_filters`.
-        """
-        return jacobian_wrt_filters(self.operand, self.geometry, rows=rows, max_bytes=max_bytes)
+    _build = staticmethod(jacobian_wrt_filters)
 
     # The columns of a matrix that is multiplied are so many filters more, those of one filter next to each other.
 
