@@ -132,9 +132,9 @@ SMALL_NUMBERS = [
     (lambda X, F: by_fft(X, F) + 1e-9, "is not 0 where all numbers are 0, but up to 1e-09"),
     (lambda X, F: PLAIN.forward(X.astype(int), F).astype(float), "is rounded to integers"),
     (lambda X, F: np.rint(by_fft(X, F)), "is rounded to integers"),
-    (lambda X, F: np.round(PLAIN.forward(X, F), 2), "is wrong for fractions, by up to"),
+    (lambda X, F: np.round(PLAIN.forward(X, F), 2), "is wrong for fractions: "),
     (lambda X, F: PLAIN.forward(X, F) + 1e-9 * np.sign(X).max(), "is not 0 where F is 0, but up to 1e-09"),
-    (lambda X, F: PLAIN.forward(X, F) + 1e-9 * np.sign(X).max() * np.sign(F).max(), "is wrong for fractions, by up to"),
+    (lambda X, F: PLAIN.forward(X, F) + 1e-9 * np.sign(X).max() * np.sign(F).max(), "is wrong for fractions: "),
 ]
 
 
@@ -285,7 +285,7 @@ def test_what_no_theory_explains_is_described() -> None:
     finding = audit(forward).findings[0]
     assert finding.kind == "values"
     if not finding.formula:
-        assert any("only columns 16 … " in fact for fact in finding.known)
+        assert any("only columns 16 to 256" in fact for fact in finding.known)
         assert any("17 columns of responses or more" in fact for fact in finding.known)
 
 
@@ -574,7 +574,9 @@ def test_where_some_layers_are_neither_wrong_nor_right_nothing_is_said_of_elsewh
     fine = [compared(Geometry(size, (1, 1, 2, 3)), lambda S: S) for size in sizes]
     failed = [compared(Geometry((2, *size[1:]), (1, 2, 2, 3)), lambda S: -S) for size in sizes]
     neither = compared(Geometry((2, 4, 4), (1, 2, 2, 3)), lambda S: S + 1e-300 + 1e-9 * np.abs(S))
-    assert [*where(failed, [*failed, *fine])] == ["it is wrong where there are several planes, and is right elsewhere"]
+    assert [*where(failed, [*failed, *fine])] == [
+        "the result is wrong where there are several planes, and is right elsewhere"
+    ]
     assert [*where(failed, [*failed, *fine, neither])] == []
 
 
@@ -811,9 +813,9 @@ def test_the_memory_layout_of_each_argument() -> None:
 
 def test_a_nan_that_is_swallowed_and_one_that_spreads() -> None:
     report = audit(lambda X, F: np.nan_to_num(PLAIN.forward(X, F)))
-    assert "is wrong for a NaN in X: it misses" in report.findings[0].title
+    assert "is wrong for a NaN in X: the NaN does not reach" in report.findings[0].title
     report = audit(lambda X, F: PLAIN.forward(X, F) + 0 * X.sum())
-    assert "is wrong for a NaN in X: it reaches" in report.findings[0].title
+    assert "is wrong for a NaN in X: the NaN reaches" in report.findings[0].title
 
 
 def test_more_images_than_sixteen_bits_count() -> None:
@@ -831,7 +833,7 @@ def test_lower_precision_and_clipping_are_no_wrong_formulas() -> None:
     )
     assert low.findings[0].kind in {"precision", "values"}
     clipped = audit(lambda X, F: np.clip(PLAIN.forward(X, F), -(2**31), 2**31 - 1))
-    assert first_line(clipped) == "✗ S is clipped to -2147483648 … 2147483647"
+    assert first_line(clipped) == "✗ S is clipped to the range -2147483648 … 2147483647"
 
 
 def test_half_precision_does_not_hide_a_wrong_formula() -> None:
@@ -935,5 +937,5 @@ def test_where_a_dtype_cannot_reach_the_target_the_report_says_so() -> None:
     assert report.ok
     assert -60 < report.log2_miss < -15
     said = "192 draws did not reach the probability 2^-60: bfloat16 holds too few integers"
-    assert report.notes[0].startswith(said)
+    assert said in report.notes[0]
     assert audit(PLAIN.forward, PLAIN.backward, dtype="float16", geometries=[layer]).notes == ()

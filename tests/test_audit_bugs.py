@@ -247,7 +247,7 @@ BUGS = [
     ),
     on_responses(
         "remainder of 16",
-        "is wrong: the last w' mod 16 columns are not computed; they hold right numbers of other places",
+        "is wrong: the last w' mod 16 columns are not computed; they hold right numbers from other places",
         35,
         left_out(16, lambda S, first: S[..., :1]),
     ),
@@ -258,7 +258,9 @@ BUGS = [
         lambda S, X, F: np.roll(S, 1, axis=3) if F.shape[3] % 2 == 0 else S,
     ),
     on_filters("race", "differs from call to call", 60, racing()),
-    on_responses("wrapped", "wraps at 32 bits", 3, lambda S, X, F: S.astype(np.int64).astype(np.int32).astype(float)),
+    on_responses(
+        "wrapped", "wraps around at 32 bits", 3, lambda S, X, F: S.astype(np.int64).astype(np.int32).astype(float)
+    ),
     on_responses(
         "one too few",
         "has shape (1, 1, 0, 0), not (1, 1, 1, 1): the number of responses is one too small",

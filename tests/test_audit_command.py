@@ -114,7 +114,7 @@ def test_how_a_program_ends_is_the_finding(tmp_path, capsys, monkeypatch):
     failing = f"{needed('sh')} {shlex.quote(str(tmp_path / 'failing.sh'))} {{case}}"
     status, out, _ = run(capsys, monkeypatch, "audit", "--command", failing, "--axes", "1", "--dtype", "int32")
     assert status == 1
-    assert "writes S.npy" in out
+    assert "write S.npy" in out
     assert out.splitlines()[0] == "✗ S is missing: the process ended with exit status 3: two groups at most"
 
 
@@ -205,7 +205,7 @@ def test_a_thread_may_call(in_c):
         (["x.py:f", "--command", "true {case}"], "FORWARD and --command are both given"),
         (["--command", "true {case}", "--torch"], "--command is a program of its own; leave --torch out"),
         (["--command", "-"], "for the backward pass alone; it needs --backward"),
-        (["--command", "./conv"], "the forward command is './conv'; it needs {case}"),
+        (["--command", "./conv"], "the forward command is './conv'; write {case} in it"),
         (["--command", "no-such-program {case}"], "no program 'no-such-program' can be run"),
         (["--command", "true '{case}"], "cannot be split into words"),
         (["--command", "true {case}", "--layer", "relu"], "--command is for --layer convolution"),

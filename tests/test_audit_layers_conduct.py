@@ -46,25 +46,25 @@ RELUS = {
     "depends on the memory layout of G": lambda S, G: kept(G) * (S > 0),
     "depends on the memory layout of S": lambda S, G: G * (kept(S) > 0),
     "is rounded to integers": lambda S, G: np.round(G) * (S > 0),
-    "is wrong for a NaN in G: it misses 1 entry": lambda S, G: np.nan_to_num(G) * (S > 0),
-    "is wrong for a NaN in G: it reaches": lambda S, G: G * (S > 0) + 0 * G.sum(),
-    "is wrong for a NaN in S: it reaches": lambda S, G: G * (S > 0) + 0 * S.sum(),
+    "is wrong for a NaN in G: the NaN does not reach 1 entry": lambda S, G: np.nan_to_num(G) * (S > 0),
+    "is wrong for a NaN in G: the NaN reaches": lambda S, G: G * (S > 0) + 0 * G.sum(),
+    "is wrong for a NaN in S: the NaN reaches": lambda S, G: G * (S > 0) + 0 * S.sum(),
 }
 FORWARD = {
     "depends on the memory layout of H": lambda W, H, b: forward(W, kept(H), b),
     "depends on the memory layout of W": lambda W, H, b: forward(kept(W), H, b),
     "is wrong for fractions": lambda W, H, b: forward(W, np.round(H, 2), b),
-    "is wrong for a NaN in H: it misses": lambda W, H, b: forward(W, np.nan_to_num(H), b),
-    "is wrong for a NaN in W: it misses": lambda W, H, b: forward(np.nan_to_num(W), H, b),
-    "is wrong for a NaN in b: it misses": lambda W, H, b: forward(W, H, np.nan_to_num(b)),
-    "is wrong for a NaN in H: it reaches": lambda W, H, b: forward(W, H, b) + 0 * H.sum(),
+    "is wrong for a NaN in H: the NaN does not reach": lambda W, H, b: forward(W, np.nan_to_num(H), b),
+    "is wrong for a NaN in W: the NaN does not reach": lambda W, H, b: forward(np.nan_to_num(W), H, b),
+    "is wrong for a NaN in b: the NaN does not reach": lambda W, H, b: forward(W, H, np.nan_to_num(b)),
+    "is wrong for a NaN in H: the NaN reaches": lambda W, H, b: forward(W, H, b) + 0 * H.sum(),
 }
 BACKWARD = {
     "depends on the memory layout of g": lambda W, H, b, g: backward(W, H, b, kept(g)),
     "depends on the memory layout of H": lambda W, H, b, g: backward(W, kept(H), b, g),
     "is wrong for fractions": lambda W, H, b, g: backward(W, H, b, np.round(g, 1)),
-    "is wrong for a NaN in g: it misses": lambda W, H, b, g: backward(W, H, b, np.nan_to_num(g)),
-    "is wrong for a NaN in W: it reaches": lambda W, H, b, g: (
+    "is wrong for a NaN in g: the NaN does not reach": lambda W, H, b, g: backward(W, H, b, np.nan_to_num(g)),
+    "is wrong for a NaN in W: the NaN reaches": lambda W, H, b, g: (
         backward(W, H, b, g)[0] + 0 * W.sum(),
         *backward(W, H, b, g)[1:],
     ),
@@ -72,13 +72,13 @@ BACKWARD = {
 SOFTMAX = {
     "depends on the memory layout of s": lambda s, y: gradient(kept(s), y),
     INTEGERS: lambda s, y: gradient(np.round(s), y),
-    "is wrong for a NaN in s: it misses": lambda s, y: gradient(np.nan_to_num(s), y),
-    "is wrong for a NaN in s: it reaches": lambda s, y: gradient(s, y) + 0 * s.sum(),
+    "is wrong for a NaN in s: the NaN does not reach": lambda s, y: gradient(np.nan_to_num(s), y),
+    "is wrong for a NaN in s: the NaN reaches": lambda s, y: gradient(s, y) + 0 * s.sum(),
 }
 LOSS = {
     "depends on the memory layout of s": lambda s, y: loss(kept(s), y),
     INTEGERS: lambda s, y: loss(np.round(s), y),
-    "is wrong for a NaN in s: it misses": lambda s, y: loss(np.nan_to_num(s), y),
+    "is wrong for a NaN in s: the NaN does not reach": lambda s, y: loss(np.nan_to_num(s), y),
 }
 # The audit, the name of the function, the wrong functions, and the right one.
 ALL = (

@@ -276,7 +276,7 @@ NEAREST = {
     "NHWC,HWIO->NHWX": ('S has "X"; it needs N for the image, O or C for the filter, and HW', "NHWC,HWIO->NHWO"),
     "N1HW,OIHW->NOHW": ('X has "1"; it needs', "NCHW,OIHW->NOHW"),
     "NCHW,OIHW->NCHWW": ("S has W twice; each letter comes once", "NCHW,OIHW->NCHW"),
-    "NCHW,OIHW->NOCHW": ("S has both O and C, which mean the same there", "NCHW,OIHW->NOHW"),
+    "NCHW,OIHW->NOCHW": ("S has both O and C, which mean the same in S", "NCHW,OIHW->NOHW"),
     "NCHW,OIHW->CHW": ("X has N but S has none", "NCHW,OIHW->NCHW"),
     "CHW,OIHW->NCHW": ("S has N but X has none", "CHW,OIHW->CHW"),
     "NHW,OIHW->NOHW": ("X lacks C", "NCHW,OIHW->NOHW"),
@@ -335,10 +335,10 @@ def test_results_of_another_shape_are_refused_with_both_shapes():
     X, F, G = np.ones((2, 1, 3, 3)), np.ones((1, 1, 2, 2)), np.ones((2, 1, 2, 2))
     forward, backward = with_layout(lambda X, F: X[0], lambda X, F, G: (X, F[0]), "NHWC,HWIO->NHWO")
     with pytest.raises(
-        ShapeError, match=r"^S has shape \(3, 3, 1\), which is 3 axes, but its layout NHWO has 4; return"
+        ShapeError, match=r"^S has shape \(3, 3, 1\), which has 3 axes, but its layout NHWO has 4; return"
     ):
         forward(X, F)
-    with pytest.raises(ShapeError, match=r"^dF has shape \(2, 1, 1\), which is 3 axes, but its layout HWIO has 4"):
+    with pytest.raises(ShapeError, match=r"^dF has shape \(2, 1, 1\), which has 3 axes, but its layout HWIO has 4"):
         backward(X, F, G)
     forward, backward = with_layout(lambda X, F: X, lambda X, F, G: (G, F), "N(CHW),O(IHW)->N(OHW)")
     with pytest.raises(
