@@ -10,6 +10,7 @@ from rich.console import Console
 
 import jacobians
 from jacobians import cli, convolution
+from jacobians.audit.frameworks import in_framework
 
 
 def run(capsys, monkeypatch, *arguments: str) -> tuple[int, str, str]:
@@ -292,7 +293,7 @@ def test_read_refuses_code_that_takes_square_filters_alone(capsys, monkeypatch, 
     (tmp_path / "layers_of_somebody.py").write_text(CLASSES)
     status, out, _ = run(capsys, monkeypatch, "read", f"{tmp_path / 'layers_of_somebody.py'}:Square")
     assert status == 1
-    assert "as wide as high" in out
+    assert "one size for all axes of a filter" in out
 
 
 def test_progress_is_shown_on_a_terminal_alone(monkeypatch) -> None:
@@ -476,10 +477,10 @@ def test_options_that_contradict_a_module_are_no_verdict(capsys, monkeypatch, mo
     assert err.startswith(f"jacobians: {said}")
 
 
-def test_a_framework_that_is_not_installed_is_named(monkeypatch, code) -> None:
+def test_a_framework_that_is_not_installed_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(ValueError, match=r"^--jax needs jax: pip install 'jacobians\[jax\]'$"):
-        cli._loaded(f"{code}:forward", "jax", dtype="float64", bias=False)
+        in_framework("jax", convolution.convolve, dtype="float64", bias=False)
 
 
 @pytest.mark.parametrize("command", [command.callback.__name__ for command in cli.app.registered_commands])
