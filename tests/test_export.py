@@ -1,8 +1,6 @@
 """Matrices that are kept: what is loaded is what was saved, of a known layer, and a file is whole or refused."""
 
-import contextlib
 import pickle
-import resource
 import sys
 import zipfile
 
@@ -12,6 +10,7 @@ import scipy.sparse
 
 from jacobians import Geometry, TooLargeError, export, models
 from jacobians.operators import filter_operator, layer_operator
+from tests.limits import files_up_to
 from tests.strategies import distinct
 
 GEOMETRY = Geometry((4, 7, 6), (6, 2, 3, 2), stride=(2, 1), padding=((1, 2), (0, 1)), dilation=(1, 2), groups=2)
@@ -31,17 +30,6 @@ def assert_same(one, other):
     for part in ("data", "indices", "indptr"):
         a, b = getattr(one, part), getattr(other, part)
         assert (a.dtype, a.tolist()) == (b.dtype, b.tolist())
-
-
-@contextlib.contextmanager
-def full_disk(size=100):
-    """Let no file grow larger."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,7 +58,7 @@ def test_other_sparse_formats_are_saved_as_csr_and_refused_where_scipy_saved_the
 def test_a_full_disk_tears_no_file_and_is_named(tmp_path):
     file = tmp_path / "saved.npz"
     file.write_bytes(b"as it was")
-    with full_disk(), pytest.raises(OSError, match=r"saved\.npz cannot be written: File too large"):
+    with files_up_to(100), pytest.raises(OSError, match=r"saved\.npz cannot be written: File too large"):
         export.save(LAYER, file)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"saved.npz": b"as it was"}
 

@@ -536,6 +536,6 @@ def test_every_picture_of_the_documentation_is_drawn_shown_and_described():
         for text, name in re.findall(r"!\[([^\]]*)\]\([./]*pictures/([\w-]+)\.svg\)", page.read_text("utf-8")):
             shown.setdefault(name, []).append(text)
     drawn = hook().PICTURES
-    assert shown.keys() == drawn.keys()
+    assert shown.keys() - {"benchmarks"} == drawn.keys()  # which docs/hooks/benchmarks.py draws from its record
     assert [name for name, texts in shown.items() if min(map(len, texts)) < 40] == []
     assert [name for name, draw in drawn.items() if not draw().has_data()] == []

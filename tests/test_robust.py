@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import stat
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 
 from jacobians import AuditError, Geometry, audit_relu, cli, files, verify, workers
 from jacobians.verify import Interrupted
+from tests.limits import files_up_to
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "jacobians")
@@ -164,17 +164,6 @@ def test_a_formula_is_not_read_for_ever(tmp_path):
 
 
 # files that cannot be written -----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def files_up_to(size):
-    """Let no file of processes that are started here grow larger, as if the disk were full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(("name", "status"), [("right_relu", 2), ("wrong_relu", 1)])
