@@ -10,7 +10,8 @@ import scipy.sparse
 
 from jacobians import TooLargeError, export
 from jacobians.operators import filter_operator
-from tests.test_export import GEOMETRY, KINDS, LAYER, F, assert_same, full_disk
+from tests.limits import files_up_to
+from tests.test_export import GEOMETRY, KINDS, LAYER, F, assert_same
 
 zarr = pytest.importorskip("zarr", reason="zarr is not installed: the extra zarr")
 
@@ -64,7 +65,7 @@ def test_columns_beyond_int32_are_kept(tmp_path, monkeypatch):
 def test_a_full_disk_leaves_a_store_that_is_refused_and_can_be_written_anew(tmp_path):
     path, noise = tmp_path / "store.zarr", np.random.default_rng(0).normal(size=GEOMETRY.image)
     operator = filter_operator(noise, GEOMETRY)  # which no compression makes small
-    with full_disk(1000), pytest.raises(OSError, match=r"store\.zarr cannot be written: File too large"):
+    with files_up_to(1000), pytest.raises(OSError, match=r"store\.zarr cannot be written: File too large"):
         export.save_blocks(operator, path, memory=SMALL)
     refused(path, "interrupted")
     export.save_blocks(operator, path, memory=SMALL)

@@ -27,7 +27,7 @@ from jacobians.sizes import amount
 from jacobians.verify.check import first_difference
 from jacobians.verify.report import Failure, Outcome
 
-__all__ = ["EQUATIONS", "Block", "blocks", "check_block", "nonzeros"]
+__all__ = ["EQUATIONS", "Block", "blocks", "check_block"]
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +81,8 @@ class Block:
     @property
     def nonzeros(self) -> int:
         """Nonzeros of the matrices that it builds."""
-        return nonzeros(self.geometry) * (len(self.groups) if self.matrix == "image" else len(self.filters))
+        each = self.geometry.nonzeros // self.geometry.filters[0]
+        return each * (len(self.groups) if self.matrix == "image" else len(self.filters))
 
     @property
     def groups(self) -> range:
@@ -106,23 +107,6 @@ class Draw:
     G: Array
     b: Array
     miss: Fraction
-
-
-def nonzeros(geometry: Geometry) -> int:
-    """Count the nonzeros of the matrix of one filter, or of one group's image, without building it.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        The layer.
-
-    Returns
-    -------
-    int
-        Pairs of a response and a tap that read a pixel.
-    """
-    held = (geometry.axis_entries(axis, range(size)) for axis, size in enumerate(geometry.responses[1:]))
-    return geometry.planes_per_group * math.prod(held)
 
 
 def blocks(name: str, geometry: Geometry, seed: int, memory: int) -> list[Block]:
@@ -419,7 +403,7 @@ def _image_ranges(geometry: Geometry) -> list[range]:
 
 
 def _filter_ranges(geometry: Geometry) -> list[range]:
-    return _ranges(geometry, max(1, BLOCK_NONZEROS // max(1, nonzeros(geometry))))
+    return _ranges(geometry, max(1, BLOCK_NONZEROS // max(1, geometry.nonzeros // geometry.filters[0])))
 
 
 def _ranges(geometry: Geometry, most: int) -> list[range]:

@@ -14,7 +14,7 @@ from jacobians._version import __version__
 from jacobians.errors import Interrupted, StoppedError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.verify.journal import Journal, journal
-from jacobians.verify.large import Block, blocks, check_block, nonzeros
+from jacobians.verify.large import Block, blocks, check_block
 from jacobians.verify.report import Failure, LayerRow, NetworkReport, Outcome
 from jacobians.workers import completed
 
@@ -167,9 +167,10 @@ def report(work: Plan, found: Mapping[int, Sequence[Outcome]]) -> NetworkReport:
             counts[each.identity] = counts.get(each.identity, 0) + each.checks
             if each.failure:
                 failures.setdefault(each.identity, each.failure)
-        held = geometry.filters[0] * nonzeros(geometry)
         done = sum(number in found for number in own)
-        rows.append(LayerRow(tuple(names), geometry, held, counts, done, len(own), tuple(failures.values())))
+        rows.append(
+            LayerRow(tuple(names), geometry, geometry.nonzeros, counts, done, len(own), tuple(failures.values()))
+        )
     misses = [each.miss for outcomes in found.values() for each in outcomes if each.miss is not None]
     # What is wrong is wrong in one block at least, whose draws do not depend on the others'.
     return NetworkReport(tuple(rows), work.seed, sum(map(len, work.names.values())), max(misses, default=Fraction(0)))
