@@ -128,6 +128,28 @@ def test_a_slab_bounds_what_is_copied_at_once(monkeypatch):
     assert copied == [7, 7, 6] + 20 * [1]
 
 
+def test_memory_is_asked_for_what_is_made(monkeypatch):
+    """G^zero-pad has 8×11 entries a map, and 4×11 without the zeros of the stride; pixels have two residues."""
+    geometry = Geometry((2, 5, 7), (3, 2, 2, 3), stride=(2, 1), padding=1)
+    X, F, G = (distinct(shape).astype(float) for shape in (geometry.image, geometry.filters, geometry.responses))
+    asked = []
+    monkeypatch.setattr(convolution, "check_bytes", lambda what, needed, cure: asked.append((what, needed // 8)))
+    forms = {
+        "S": lambda: convolve(X, F, geometry),
+        "G^zero-pad": lambda: zero_pad(G, geometry),
+        "∂l/∂X": lambda: input_gradient(G, F, geometry),
+    }
+    wanted = {
+        "S": [2 * 5 * 7, 3 * 2 * 2 * 3, 2 * 7 * 9, 3 * 3 * 7],
+        "G^zero-pad": [3 * 8 * 11],
+        "∂l/∂X": [3 * 3 * 7, 3 * 2 * 2 * 3, 3 * 4 * 11, 2 * 7 * 9, 2 * 4 * 9, 2 * 3 * 9],
+    }
+    for name, form in forms.items():
+        asked.clear()
+        form()
+        assert [entries for _, entries in asked] == wanted[name]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("geometry", TWO, ids=repr)
 def test_memory_layout_does_not_matter(layout, geometry):
