@@ -189,6 +189,29 @@ def test_layers_of_a_network_have_singular_values():
     assert found == {layer.name: spectral_norm(layer, accuracy=0.1) for layer in layers("lenet-5")}
 
 
+def test_memory_is_asked_for_what_is_made(monkeypatch):
+    """Of a matrix of 9×18 entries: itself, U and V; or k pairs of vectors, twice; or all values, thrice."""
+    asked = []
+    monkeypatch.setattr(spectra, "check_bytes", lambda what, needed, cure: asked.append(needed // 8))
+    A = layer_operator(filters(SIGNAL), SIGNAL)
+    singular_values(A, 2)
+    monkeypatch.setattr(spectra, "DENSE_ENTRIES", 9 * 18 - 1)
+    singular_values(A, 2)
+    circular_singular_values(A)
+    assert asked == [3 * 9 * 18, 4 * 2 * (9 + 18), 3 * 3 * 3]
+    monkeypatch.setattr(spectra, "DENSE_ENTRIES", 9 * 18)
+    singular_values(A, 2)
+    assert asked[3:] == [3 * 9 * 18]
+
+
+def test_by_default_six_digits_are_right(monkeypatch):
+    monkeypatch.setattr(spectra, "DENSE_ENTRIES", 0)
+    A = layer_operator(filters(PLAIN), PLAIN)
+    for value in (*singular_values(A, 3), spectral_norm(A)):
+        assert value.error <= 1e-6 * value
+    assert singular_values(A, 1) == singular_values(A, 1, seed=0) == [spectral_norm(A, seed=0)]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "facts"),
     [
@@ -198,6 +221,7 @@ def test_layers_of_a_network_have_singular_values():
         (lambda A: singular_values(A, 1.5), ShapeError, ["k", "1.5"]),
         (lambda A: singular_values(A, 1, accuracy=-1), ValueError, ["accuracy", "-1"]),
         (lambda A: singular_values(A, 1, accuracy="all"), ValueError, ["accuracy", "all"]),
+        (lambda A: singular_values(A, 1, accuracy=np.inf), ValueError, ["accuracy", "inf"]),
         (lambda A: singular_values(A, 1, seed=-1), ValueError, ["seed", "-1"]),
         (lambda A: circular_singular_values(A.T), TypeError, ["layer", "layer_operator"]),
         (
