@@ -84,11 +84,11 @@ def _onnx() -> Any:
 
 def _read(path: Path) -> Message:
     """Parse a file; weights beside it are left there."""
-    onnx = _onnx()
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; give an ONNX file" if not path.exists() else f"{path} is no file"
         )
+    onnx = _onnx()
     try:
         model = onnx.load_model(path, load_external_data=False)
     except Exception as error:  # of protobuf, whose package is not ours to name
