@@ -14,17 +14,19 @@ block by `jacobians._blocks`, and the tests check that the result equals these t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from jacobians import _blocks
 from jacobians.arguments import any_dtype, integer, shown
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry
 from jacobians.sizes import check_bytes
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = [
     "filter_matrix",
@@ -534,6 +536,8 @@ def _ones(
 
 
 def _csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int], index: np.dtype[Any]) -> csr_array:
+    from scipy.sparse import csr_array  # which takes longer to load than all of an audit, and an audit needs none
+
     arrays = (data, indices.astype(index, copy=False), indptr.astype(index, copy=False))
     matrix = csr_array(arrays, shape=shape)
     matrix.has_canonical_format = True

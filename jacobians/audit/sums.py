@@ -1,4 +1,4 @@
-"""What is right of a convolution, by its explicit matrix, and how far rounding may take code from it."""
+"""What is right of a convolution, by the pixels of its explicit matrix, and how far rounding may take code from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians import matrices
 from jacobians.audit.numbers import ConvolutionProbe, scheme_of
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
@@ -52,11 +51,8 @@ def expected(probe: ConvolutionProbe, *, backward: bool = True) -> dict[str, Arr
 
 @functools.lru_cache(maxsize=256)
 def places(layer: Geometry) -> Array:
-    """Build M_X^im, positions × taps, of one group whose pixels are 1, 2, 3, …: which is read, 0 for padding."""
-    options: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-    group = Geometry((layer.planes_per_group, *layer.image[1:]), (1, *layer.filters[1:]), **options)
-    numbers = np.arange(1, group.pixels + 1).reshape(group.image)
-    return matrices.image_matrix(numbers, group).toarray()
+    """Number the pixels of one group 1, 2, 3, …: which of them stands where in M_X^im, 0 for padding."""
+    return layer.pixel_table() + 1
 
 
 def transform_bound(bits: int, probe: ConvolutionProbe) -> float:
