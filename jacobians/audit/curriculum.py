@@ -85,7 +85,8 @@ UNUSED: tuple[Shape, ...] = (
 )
 
 
-def curriculum(options: Options) -> list[Case]:
+@functools.lru_cache(maxsize=64)
+def curriculum(options: Options) -> Sequence[Case]:
     """Return the layers that an audit tries, smallest first, of all circumstances that the tables above are for."""
     as_is = (shaped(options, shape) for shape in SHAPES)
     wide = ((1, 1 + width % 2, 1, (1, 1, 3), (2, 1, width), (0, 0, width % 3)) for width in WIDTHS)
@@ -98,7 +99,7 @@ def curriculum(options: Options) -> list[Case]:
     covered = (options.case(n, d, f, whole, ones, (0,) * len(ones)) for n, d, f in ((1, 1, 1), (2, 2, 3)))
     long = (case for shape in LONG if (case := grown(options, shape)) and _is_cheap(case, options.dtype))
     found = dict.fromkeys(case for case in (*as_is, *larger, *covered, *long) if case)
-    return sorted(found, key=lambda case: case.numbers)
+    return tuple(sorted(found, key=lambda case: case.numbers))
 
 
 def _is_cheap(case: Case, dtype: str) -> bool:

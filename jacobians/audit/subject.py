@@ -194,6 +194,8 @@ def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
             os._exit(1)
     if pressed:  # the code has caught what was not meant for it
         raise KeyboardInterrupt
+    if not around:
+        return found
     return {name: dataclasses.replace(result, around=tuple(around)) for name, result in found.items()}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacobians.audit.cases import Case
 from jacobians.audit.numbers import ConvolutionProbe, scheme_of
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
@@ -24,6 +25,7 @@ FACTORS = {"S": ("X", "F"), "dX": ("G", "F"), "dF": ("G", "X"), "db": ("G",)}
 MOST_NEAR_MISSES = Fraction(3, 4)
 
 
+@functools.lru_cache(maxsize=1)  # for the calls of both functions
 def expected(probe: ConvolutionProbe, *, backward: bool = True) -> dict[str, Array]:
     """Compute what is right, by the explicit image matrix M_X^im of every group (L9), in float64 or int64."""
     # With vec(F_i) as column i of F and vec(G_i) as column i of G: S = M_X^im·F, ∂l/∂F = (M_X^im)ᵀ·G, and
@@ -55,13 +57,13 @@ def places(layer: Geometry) -> Array:
     return layer.pixel_table() + 1
 
 
-def transform_bound(bits: int, probe: ConvolutionProbe) -> float:
+def transform_bound(bits: int, case: Case) -> float:
     """Bound the error of any algorithm in a precision of so many bits, relative to the product of norms."""
     # Fast algorithms transform whole planes: each result is made of no more operations in sequence than there are
     # numbers in the padded image and the filter, and each loses at most u = 2^−bits of the product of the factors'
     # norms (Higham, Accuracy and Stability, ch. 24, has a logarithm in the place of this count).
-    geometry = probe.geometry
-    count = math.prod(geometry.padded) * geometry.planes_per_group + geometry.taps + probe.case.terms
+    geometry = case.geometry
+    count = math.prod(geometry.padded) * geometry.planes_per_group + geometry.taps + case.terms
     share = count * 2.0**-bits
     return share / (1 - share) if share < 1 else math.inf
 
@@ -70,12 +72,17 @@ def slack(probe: ConvolutionProbe, name: str) -> float:
     """Return the error up to which an inexact result is accepted: the rounding bound of fast algorithms."""
     if probe.dtype.kind in "iu":
         return 0.0
-    promised = exact.SIGNIFICAND[str(probe.dtype)]
+    return _relative_slack(probe.case, str(probe.dtype), name) * norms(probe, name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _relative_slack(case: Case, dtype: str, name: str) -> float:
+    """Return the same relative to the product of norms."""
     # In half precision the bound is as large as the numbers: accepted are the errors of code that sums in float32.
     # By the largest norms that draws can have, so that what is inexact on one draw is not called wrong on the next.
-    for bound in (transform_bound(bits, probe) for bits in (promised, exact.SIGNIFICAND["float32"])):
-        if _near_miss(probe, name, bound * _largest_norms(probe, name)) <= MOST_NEAR_MISSES:
-            return bound * norms(probe, name)
+    for bound in (transform_bound(bits, case) for bits in (exact.SIGNIFICAND[dtype], exact.SIGNIFICAND["float32"])):
+        if _near_miss(case, dtype, name, bound * _largest_norms(case, dtype, name)) <= MOST_NEAR_MISSES:
+            return bound
     return 0.0
 
 
@@ -91,18 +98,18 @@ def rounding_bounds(probe: ConvolutionProbe) -> dict[str, Array]:
 
 def near_miss(probe: ConvolutionProbe) -> Fraction:
     """Bound the probability that a wrong bilinear form is accepted as inexact on a draw like this one."""
-    return max(_near_miss(probe, name, slack(probe, name)) for name in FACTORS)
+    return max(_near_miss(probe.case, str(probe.dtype), name, slack(probe, name)) for name in FACTORS)
 
 
-def _near_miss(probe: ConvolutionProbe, name: str, bound: float) -> Fraction:
-    scheme = scheme_of(probe.case, str(probe.dtype))
+def _near_miss(case: Case, dtype: str, name: str, bound: float) -> Fraction:
+    scheme = scheme_of(case, dtype)
     if scheme is None or not math.isfinite(bound):
         return Fraction(1)
     return exact.miss_probability(*(getattr(scheme, letter) for letter in FACTORS[name]), slack=bound)
 
 
-def _largest_norms(probe: ConvolutionProbe, name: str) -> float:
-    scheme = scheme_of(probe.case, str(probe.dtype))
+def _largest_norms(case: Case, dtype: str, name: str) -> float:
+    scheme = scheme_of(case, dtype)
     if scheme is None:
         return math.inf
     drawn = (getattr(scheme, letter) for letter in FACTORS[name])

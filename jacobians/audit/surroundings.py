@@ -23,9 +23,14 @@ def _directory() -> str:
         return ""
 
 
-def _set_environment(before: dict[str, str]) -> None:
+def _environment() -> dict[Any, Any]:
+    # As the system writes it, if Python says: a copy in words takes as long as a small call.
+    return dict(vars(os.environ).get("_data", os.environ))
+
+
+def _set_environment(before: dict[Any, Any]) -> None:
     os.environ.clear()
-    os.environ.update(before)
+    os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in before.items()})
 
 
 def _numpy_state() -> Any:
@@ -54,7 +59,7 @@ def _set_functions(before: list[dict[str, Any]]) -> None:
 def _are_replaced(before: list[dict[str, Any]]) -> bool:
     """Whether functions are others now; modules that are loaded in between only add names."""
     pairs = zip(NAMESPACES, before, strict=True)
-    return any(tuple(map(space.get, functions)) != tuple(functions.values()) for space, functions in pairs)
+    return not all(functions.items() <= space.items() for space, functions in pairs)
 
 
 class Part(NamedTuple):
@@ -73,7 +78,7 @@ class Part(NamedTuple):
 STEADY: dict[str, Part] = {
     "np.seterr": Part(np.geterr, lambda before: np.seterr(**before)),
     "the working directory": Part(_directory, os.chdir),
-    "the environment": Part(lambda: dict(os.environ), _set_environment),
+    "the environment": Part(_environment, _set_environment),
     "the functions of NumPy": Part(_functions, _set_functions, _are_replaced),
 }
 # What is put back after the audit alone: with the same numbers in each call, random results would look steady.
