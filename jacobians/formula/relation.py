@@ -97,6 +97,14 @@ class Linear:
         return math.lcm(self.constant.denominator, *(each.denominator for _, each in self.terms))
 
     @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.terms, self.constant))
+
+    def __hash__(self) -> int:
+        """Hash it once: searches for formulas look combinations up, and hashing fractions takes long."""
+        return self._hash
+
+    @functools.cached_property
     def _whole(self) -> tuple[tuple[tuple[str, int], ...], int]:
         """The coefficients and the constant times the denominator."""
         by = self.denominator
