@@ -81,7 +81,7 @@ def test_the_gradient_is_of_the_upstream_gradient(jit):
 # audits; one of wrong code is in docs/how-to/audit-jax.md -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "options", "dtype", "seed"), audits(["jax1", "jax2", "jax3"], (0, 4, 8, 10)), ids=str)
+@pytest.mark.parametrize(("name", "options", "dtype", "seed"), audits(["jax1", "jax2", "jax3"], (0, 4, 8)), ids=str)
 def test_no_false_alarm_of_jax_in_every_dtype_and_number_of_axes(name, options, dtype, seed):
     assert_silent(name, options, dtype, seed)
 

@@ -1,6 +1,7 @@
 import builtins
 import gc
 import importlib.util
+import itertools
 import re
 import subprocess
 import sys
@@ -332,8 +333,9 @@ def test_a_figure_ends_with_the_last_name_for_it_and_settings_stay(name):
     assert mpl.rcParams.copy() == before
 
 
-@pytest.mark.parametrize("name", [*EVERY, "large"])
-@pytest.mark.parametrize("suffix", plots.SUFFIXES)
+@pytest.mark.parametrize(
+    ("name", "suffix"), [*zip(EVERY, itertools.cycle(plots.SUFFIXES)), *(("large", each) for each in plots.SUFFIXES)]
+)
 def test_the_same_picture_is_the_same_bytes(name, suffix, tmp_path):
     draw = EVERY.get(name, lambda: plots.filter_matrix(BIG))
     files = [tmp_path / f"{number}{suffix}" for number in range(2)]

@@ -21,6 +21,7 @@ import pytest
 from jacobians import AuditError, Geometry, audit_relu, cli, files, verify, workers
 from jacobians.verify import Interrupted
 from tests.limits import files_up_to
+from tests.test_cli import run as run_here
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "jacobians")
@@ -653,9 +654,9 @@ LARGE = ("--image", "1048576x1048576")
 @pytest.mark.parametrize(
     "command", [("show",), ("explore", "-o"), *(("plot", name, "-o") for name in ("jacobian", "patch"))], ids=" ".join
 )
-def test_every_command_refuses_what_is_too_large_at_once(tmp_path, command):
-    output = () if command == ("show",) else (tmp_path / "out.svg",)
-    status, out, err = run(*command, *output, *LARGE)
+def test_every_command_refuses_what_is_too_large_at_once(tmp_path, capsys, monkeypatch, command):
+    given = (*command, *(() if command == ("show",) else (str(tmp_path / "out.svg"),)), *LARGE)
+    status, out, err = run(*given) if command == ("show",) else run_here(capsys, monkeypatch, *given)
     assert (status, out) == (2, "")
     assert re.fullmatch(r"jacobians: .*1048576.* at most \d+; .+\n", err)
     assert list(tmp_path.iterdir()) == []
@@ -703,31 +704,23 @@ def gigabytes(S, G):
 # arguments ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("audit", "FILE:right", "--axes", "40"), "--axes is 40; it needs an integer from 1 to 3"),
-        (("read", "FILE:right", "--axes", "0"), "--axes is 0; it needs an integer from 1 to 3"),
-        (("verify", "--only", ""), "--only has ''; it needs ids among L1, L2, "),
-        (("verify", "--only", "L18,,L20"), "--only has ''; it needs ids among L1, L2, "),
-        (("verify", "--jobs", "100000"), "--jobs is 100000; it needs at most "),
-        (
-            ("audit", "FILE:right", "--json", "FOLDER/f", "--junit", "FOLDER/f"),
-            "--junit is FOLDER/f, which is for --json",
-        ),
-        (
-            ("audit", "FILE:right", "--json", "FOLDER/f", "--junit", "FOLDER/./f"),
-            "--junit is FOLDER/f, which is for --j",
-        ),
-        (("audit", "FILE:right", "--json", "FILE"), "--json is FILE, which is for the code; name another file"),
-        (("read", "FILE:right", "--json", "FILE"), "--json is FILE, which is for the code; name another file"),
-        (("audit", "FILE:right", "--dtype", "f"), "S is right"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-def test_what_a_command_cannot_use_is_told_of_in_one_line(tmp_path, arguments, said):
+UNUSABLE = [
+    (("audit", "FILE:right", "--axes", "40"), "--axes is 40; it needs an integer from 1 to 3"),
+    (("verify", "--only", ""), "--only has ''; it needs ids among L1, L2, "),
+    (("audit", "FILE:right", "--json", "FOLDER/f", "--junit", "FOLDER/f"), "--junit is FOLDER/f, which is for --json"),
+    (("read", "FILE:right", "--axes", "0"), "--axes is 0; it needs an integer from 1 to 3"),
+    (("verify", "--only", "L18,,L20"), "--only has ''; it needs ids among L1, L2, "),
+    (("verify", "--jobs", "100000"), "--jobs is 100000; it needs at most "),
+    (("audit", "FILE:right", "--json", "FOLDER/f", "--junit", "FOLDER/./f"), "--junit is FOLDER/f, which is for --j"),
+    (("audit", "FILE:right", "--json", "FILE"), "--json is FILE, which is for the code; name another file"),
+    (("read", "FILE:right", "--json", "FILE"), "--json is FILE, which is for the code; name another file"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(UNUSABLE)), ids=[" ".join(arguments) for arguments, _ in UNUSABLE])
+def test_what_a_command_cannot_use_is_told_of_in_one_line(tmp_path, capsys, monkeypatch, number):
     file = write(tmp_path, "")
-    before = file.read_text()
+    before, (arguments, said) = file.read_text(), UNUSABLE[number]
     places = {"FILE": str(file), "FOLDER": str(tmp_path)}
 
     def put(text):
@@ -735,13 +728,18 @@ def test_what_a_command_cannot_use_is_told_of_in_one_line(tmp_path, arguments, s
             text = text.replace(name, place)
         return text
 
-    status, out, err = run(*map(put, arguments))
-    if arguments[-2:] == ("--dtype", "f"):
-        assert (status, err, out[0]) == (0, "", "✓")
-        return
+    given = list(map(put, arguments))
+    # The first of each kind as a process.
+    status, out, err = run(*given) if number < 3 else run_here(capsys, monkeypatch, *given)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"jacobians: {put(said)}")
     assert ([each.name for each in tmp_path.iterdir()], file.read_text()) == (["somebodys.py"], before)
+
+
+def test_a_dtype_may_be_named_by_its_letter(tmp_path, capsys, monkeypatch):
+    status, out, err = run_here(capsys, monkeypatch, "audit", f"{write(tmp_path, '')}:right", "--dtype", "f")
+    assert (status, err) == (0, "")
+    assert out.startswith("✓ S is right")
 
 
 # terminals without signs ----------------------------------------------------------------------------------------------

@@ -208,7 +208,9 @@ class Convolution(ByFormula):
     def lower(self, probe: Probe, name: str, dtype: str, right: Right) -> Array:
         """Bound the errors of sums in a lower precision."""
         given = self.canonical(probe)
-        return np.asarray(sums.transform_bound(exact.SIGNIFICAND[dtype], given.case) * sums.norms(given, self.called(name)))
+        return np.asarray(
+            sums.transform_bound(exact.SIGNIFICAND[dtype], given.case) * sums.norms(given, self.called(name))
+        )
 
     def reach(self, probe: Probe, letter: str) -> tuple[Probe, Reach] | None:
         """Put a NaN into the entry that is in the fewest sums."""
