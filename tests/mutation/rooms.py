@@ -36,7 +36,7 @@ ROOMS = [
     _room("operators", "operators", "test_operators", mathematics=True),
     _room("spectra", "spectra", "test_spectra", mathematics=True),
     _room("pooling", "pooling", "test_pooling test_chain", mathematics=True),
-    _room("chain", "chain", "test_chain", mathematics=True),
+    _room("chain", "chain", "test_chain test_chain_torch", mathematics=True),
     _room("export", "export", "test_export test_export_zarr test_export_torch"),
     _room("oracle", "oracle", "test_oracle", mathematics=True),
     _room("symbolic", "symbolic", "test_symbolic test_bad_input", mathematics=True),
