@@ -47,7 +47,7 @@ ROOMS = [
     _room(
         "verify",
         "verify/check verify/cases verify/forms verify/reference verify/report",
-        "test_claims test_verify test_every_size",
+        "test_reference test_claims test_verify test_every_size",
     ),
     _room("true size", "verify/large verify/layers verify/journal", "test_verify_network"),
     _room("every size", "verify/relations verify/every_size", "test_every_size"),
