@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, convolution, oracle, verify
-from jacobians.formula.prove import Piece, Space, compare, points
-from jacobians.verify import cases, check, every_size, relations, run
+from jacobians.formula.prove import Comparison, Piece, Space, compare, points
+from jacobians.verify import cases, check, every_size, identities, relations, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.relations import BIAS, TRILINEAR, WRITTEN, Term
 from tests.mutants import MUTANTS
@@ -279,6 +279,23 @@ def test_a_wrong_relation_fails_in_the_report_with_the_sizes(monkeypatch) -> Non
     )
     assert (failure.entry, failure.expected, failure.actual) == ("l = 0, a = 0, y = 0", "taken once", "taken 0 times")
     assert "every size evidence" in str(report)
+
+
+def test_a_failed_proof_says_how_often_a_product_is_taken(monkeypatch) -> None:
+    """With a piece for every group, all of which are the whole."""
+    each_group = Piece((*relations.OWN_BIAS.conditions, "γ ≥ 0"))
+    identity = next(one for one in IDENTITIES if identities.bias_sums in one.sides.values() and one.inputs == "G")
+    monkeypatch.setitem(WRITTEN, identities.bias_sums, (Term(BIAS, each_group, relations.EVERY_WINDOW),))
+    failure = check.prove(identity, 1, 0).failure
+    assert (failure.expected, failure.actual) == ("taken once", "taken 2 times")
+
+
+def test_a_failed_proof_without_an_example_counts_nothing(monkeypatch) -> None:
+    comparison = Comparison(refused(relations.SUM, FLAT))
+    monkeypatch.setattr(every_size, "refuted", lambda *_: (8, every_size.Refuted(("right", "wrong"), "", comparison)))
+    failure = check.prove(BY_ID["L20"], 1, 0).failure
+    assert (failure.expected, failure.actual) == ("taken 0 times", "taken 0 times")
+    assert (failure.entry, failure.wrong, failure.total) == ("", 0, 0)
 
 
 def test_a_wrong_relation_of_planes_fails_with_the_number_of_groups(monkeypatch) -> None:
