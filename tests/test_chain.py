@@ -497,6 +497,8 @@ def test_narrow_integers_do_not_wrap():
     F = np.full(layer.filters, 100, np.int8)
     chain = Chain([Convolution(F, layer), Sum([Chain([]), ReLU()]), FullyConnected(np.full((1, 2), 100, np.int8))])
     X = np.full((1, 1, 3), 100, np.int8)
+    assert Sum([Chain([]), Chain([])]).responses((3,)) == (3,)
+    assert Chain([Sum([Chain([]), Chain([])])])(X[0, 0]).tolist() == [200] * 3
     assert chain(X).tolist() == [8_000_000]
     assert chain.matrix(X).toarray().tolist() == [[20_000, 40_000, 20_000]]
     assert (chain.operator(X) @ np.full(3, 100, np.int8)).tolist() == [8_000_000]
