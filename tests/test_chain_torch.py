@@ -363,6 +363,14 @@ def test_what_cannot_be_read_is_named_with_its_cure(make, error, text):
         Chain.of(make(), (1, 4, 4))
 
 
+def test_integer_weights_stay_integers():
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight = nn.Parameter(torch.tensor([[100, 100]], dtype=torch.int8), requires_grad=False)
+    chain = Chain.of(layer, (2,))
+    assert chain.layers[0].W.dtype == np.int8
+    assert chain(np.array([3, 4])).tolist() == [700]
+
+
 def test_without_an_axis_there_are_no_entries_to_multiply():
     with pytest.raises(ShapeError, match=r"^module, Linear: the image has shape \(\)"):
         Chain.of(nn.Linear(1, 2), ())

@@ -364,6 +364,15 @@ def test_wrong_code_is_refused_by_some_entries_of_numbers_too(mutant, monkeypatc
     assert not mutant.holds & refused_ones
 
 
+def test_right_code_sums_all_products_of_the_entries_that_are_looked_at(monkeypatch) -> None:
+    """Five of nine pixels, and of eight responses."""
+    monkeypatch.setattr(every_size, "MOST_PAIRS", 0)
+    monkeypatch.setattr(every_size, "MOST_PRODUCTS", 0)
+    refused_ones, outcomes = refused_by_relations([Geometry((1, 9), (1, 1, 2))])
+    assert refused_ones == set()
+    assert len(outcomes) > 10
+
+
 def test_a_relation_that_is_not_what_the_code_computes_is_refused_though_it_may_be_proved(monkeypatch) -> None:
     """The bridge has two ends: the relation of a side is held against this side, not against the others."""
     side = BY_ID["L18"].sides["matrix"]

@@ -96,7 +96,7 @@ def test_only_what_was_checked_whole_and_holds_is_ok():
     wrong += [Report((HOLDS, each), 0, 1, MISS) for each in (FAILS, UNCHECKED, row("L2"), row("L2", exact=0))]
     for report in wrong:
         assert not report.ok
-        with pytest.raises(VerificationError, match="seed 0|Nothing"):
+        with pytest.raises(VerificationError, match=r"seed 0|Nothing"):
             report.check()
     # Kinds whose names come before and after that of the proofs.
     for kind in ("symbolic", "exact", "bound"):

@@ -54,7 +54,8 @@ ROOMS = [
     _room(
         "verify",
         "verify/check verify/cases verify/forms verify/reference verify/report",
-        "test_reference test_claims test_verify test_every_size::test_a_failed_proof_says_how_often_a_product_is_taken "
+        "test_reference test_report test_claims test_verify "
+        "test_every_size::test_a_failed_proof_says_how_often_a_product_is_taken "
         "test_every_size::test_a_failed_proof_without_an_example_counts_nothing "
         "test_every_size::test_a_check_of_a_layer_holds_its_code_against_the_relations "
         "test_every_size::test_a_wrong_relation_fails_in_the_report_with_the_sizes "
