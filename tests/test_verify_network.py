@@ -505,6 +505,14 @@ def test_a_line_is_in_the_record_as_soon_as_its_block_is_done(tmp_path):
     assert "∂l/∂X" in record.read_text("utf-8")
 
 
+def test_a_last_line_that_no_json_reads_is_dropped(tmp_path):
+    record = tmp_path / "record.jsonl"
+    report, written = verify_network({"plain": PLAIN}, resume=record), record.read_bytes()
+    record.write_bytes(written + b'{"block":\n')
+    assert verify_network({"plain": PLAIN}, resume=record) == report
+    assert record.read_bytes() == written
+
+
 def test_a_record_that_is_torn_in_its_first_line_is_begun_anew(tmp_path):
     record = tmp_path / "record.jsonl"
     verify_network({"plain": PLAIN}, resume=record)
