@@ -142,6 +142,18 @@ def test_gradients_are_those_of_difference_quotients_within_their_errors():
         assert abs(slope - 12) <= mpmath.mpf(10) ** -36  # 20 digits below a rounding
 
 
+def test_the_cost_is_the_mean_of_the_losses_and_the_squares_of_the_weights():
+    layers, parameters, X, y = network()
+    exactly = {name: reference.high_precision(each) for name, each in parameters.items()}
+    images, labels = [reference.high_precision(each) for each in (X, 2 * X)], [y, y[::-1]]
+    with mpmath.workdps(60):
+        losses = [reference.forward(layers, exactly, *each)["l"] for each in zip(images, labels, strict=True)]
+        squares = sum(each**2 for name in ("W", "F1", "F2") for each in exactly[name].ravel())
+        for strength in (0, 0.5):
+            found = reference.cost(layers, strength, exactly, images, labels)
+            assert abs(found - (sum(losses) / 2 + strength * squares)) < mpmath.mpf(10) ** -50
+
+
 @pytest.mark.parametrize(("bias", "refused"), [(-1 + 8 * U, True), (-1 + 10 * U, False), (-1 - 8 * U, True)])
 def test_a_response_within_twice_its_error_of_zero_has_no_derivative(bias, refused):
     """1·1 + b is wrong by 2·(1 + 1) units."""

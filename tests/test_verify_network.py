@@ -385,6 +385,12 @@ def test_the_memory_of_a_block_by_hand(monkeypatch):
     assert large._held_bytes(block) == 8 * (2 * 1000 + arrays + slabs)
 
 
+def test_pieces_of_a_few_rows_are_put_together(monkeypatch):
+    monkeypatch.setattr(large, "PIECE_NONZEROS", 7)
+    monkeypatch.setattr(large, "IMAGE_PRODUCTS", 0)
+    assert verify_network({"plain": PLAIN}).ok
+
+
 @pytest.mark.parametrize("memory", ["much", "4", "-1GiB", "0MiB", 0, -5, True, 1.5, None])
 def test_an_amount_that_is_none_is_refused(memory):
     with pytest.raises(ValueError, match=r"^memory is .*; it needs a number with a unit, such as 4GiB"):
