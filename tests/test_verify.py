@@ -241,7 +241,8 @@ def test_drawn_layers_are_of_all_small_sizes_and_of_no_others() -> None:
         "taps": {size for layer in layers for size in layer.filters[2:]},
         "stride": {size for layer in layers for size in layer.stride},
         "dilation": {size for layer in layers for size in layer.dilation},
-        "padding": {size for layer in layers for pair in layer.padding for size in pair},
+        "before": {before for layer in layers for before, _ in layer.padding},
+        "after": {after for layer in layers for _, after in layer.padding},
     }
     one_to_three = {1, 2, 3}
     assert seen == {
@@ -252,7 +253,8 @@ def test_drawn_layers_are_of_all_small_sizes_and_of_no_others() -> None:
         "taps": one_to_three,
         "stride": one_to_three,
         "dilation": one_to_three,
-        "padding": {0, *one_to_three},
+        "before": {0, *one_to_three},
+        "after": {0, *one_to_three},
     }
     for axes, most in ((1, 12), (2, 7), (3, 4)):
         own = [layer for layer in layers if layer.spatial_ndim == axes]
