@@ -48,7 +48,7 @@ from jacobians.pooling import (
     pooling_geometry,
     scatter,
 )
-from jacobians.sizes import check_bytes, check_int64
+from jacobians.sizes import check_bytes, check_int64, magnitude
 
 __all__ = [
     "AveragePool",
@@ -403,8 +403,9 @@ class Sum:
         """Add the branches' Jacobians."""
         total, *others = self._of_each(lambda branch: _matrix_of(branch, X, max_bytes))
         for other in others:
-            if total.dtype.kind == other.dtype.kind == "i":
-                check_int64("an entry of the sum of the branches' Jacobians", _largest(total) + _largest(other))
+            if np.result_type(total, other).kind == "i":
+                most = magnitude(total.data) + magnitude(other.data)
+                check_int64("an entry of the sum of the branches' Jacobians", most)
             total = csr_array(total + other)
         return total
 
@@ -663,7 +664,8 @@ class ChainJacobian(LinearOperator):
     def __repr__(self) -> str:
         rows, columns = self.shape
         kinds = [type(layer).__name__ for layer in self.chain.layers] or ["the identity"]
-        kinds[4:-4] = ["…"] if len(kinds) > 9 else kinds[4:-4]
+        if len(kinds) > 9:
+            kinds[4:-4] = ["…"]
         return f"<{rows}×{columns} {type(self).__name__} of {self.dtype}: {' → '.join(kinds)}>"
 
     def matrix(self, max_bytes: int | None = None) -> csr_array:
@@ -691,9 +693,6 @@ class ChainJacobian(LinearOperator):
 
     def _rmatmat(self, G: Array) -> Array:
         return self._in_blocks(self._left, _image(G, "G"))
-
-    def _matvec(self, v: Array) -> Array:
-        return self._matmat(v.reshape(-1, 1)).ravel()
 
     def _rmatvec(self, g: Array) -> Array:
         return self._rmatmat(g.reshape(-1, 1)).ravel()
@@ -745,9 +744,9 @@ def _multiply(A: csr_array, B: csr_array, max_bytes: int | None) -> csr_array:
     most = min(math.prod(shape), int(np.diff(B.indptr).astype(np.int64)[A.indices].sum()))
     needed = most * (np.result_type(A, B).itemsize + (4 if max(most, *shape) < 2**31 else 8))
     check_bytes(f"the product of the Jacobians from here on, of shape {shape},", needed, "raise max_bytes", max_bytes)
-    if A.dtype.kind == B.dtype.kind == "i":
-        terms = int(np.diff(A.indptr).max(initial=0))
-        check_int64("an entry of the product of Jacobians", _largest(A) * _largest(B) * terms)
+    if np.result_type(A, B).kind == "i":
+        terms = magnitude(np.diff(A.indptr))
+        check_int64("an entry of the product of Jacobians", magnitude(A.data) * magnitude(B.data) * terms)
     return csr_array(A @ B)
 
 
@@ -784,7 +783,7 @@ def _image(X: npt.ArrayLike, name: str = "X") -> Array:
     X = numeric(name, X)
     if X.dtype.kind == "f":
         return X
-    check_int64(name, max(abs(int(X.max(initial=0))), abs(int(X.min(initial=0)))))
+    check_int64(name, magnitude(X))
     return X.astype(np.int64)
 
 
@@ -796,14 +795,8 @@ def _same(what: str, image: Shape, needed: Shape, responses: Shape) -> Shape:
 
 def _add(arrays: Sequence[Array]) -> Array:
     if all(array.dtype.kind in "iu" for array in arrays):
-        check_int64("the sum of the branches", sum(_largest(array) for array in arrays))
+        check_int64("the sum of the branches", sum(map(magnitude, arrays)))
     return np.asarray(sum(arrays[1:], start=arrays[0]))
-
-
-def _largest(numbers: Array | csr_array) -> int:
-    """Return the largest magnitude of integers."""
-    held = numbers.data if isinstance(numbers, csr_array) else numbers
-    return max(abs(int(held.max(initial=0))), abs(int(held.min(initial=0))))
 
 
 # from PyTorch ---------------------------------------------------------------------------------------------------------
@@ -902,11 +895,11 @@ def _check_option(name: str, value: object, *allowed: object) -> None:
 
 
 def _numbers(tensor: Any) -> Any:
-    """Return a copy of a tensor's entries, half precision as float32 with the same values; None as None."""
+    """Return a copy of a tensor's entries, half precision and less as float32 with the same values; None as None."""
     if tensor is None:
         return None
     tensor = tensor.detach().cpu()
-    return np.array((tensor.float() if tensor.is_floating_point() and tensor.itemsize == 2 else tensor).numpy())
+    return np.array((tensor.float() if tensor.is_floating_point() and tensor.itemsize <= 2 else tensor).numpy())
 
 
 def _read_convolution(module: Any, image: Shape) -> list[Layer]:

@@ -22,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from jacobians.arguments import numeric
 from jacobians.errors import ShapeError
 from jacobians.geometry import Geometry, check_geometry
-from jacobians.sizes import check_bytes
+from jacobians.sizes import check_bytes, magnitude
 
 __all__ = ["bias_gradient", "convolve", "filter_gradient", "input_gradient", "rot180", "zero_pad"]
 
@@ -414,7 +414,7 @@ def _accumulator(factors: dict[str, Array], terms: int, summands: dict[str, Arra
         _check_memory(f"a copy of {name}", array.shape, array.dtype)
     if any(array.dtype.kind == "f" for array in arrays.values()):
         return np.result_type(*arrays.values())
-    largest = {name: max(abs(int(array.max())), abs(int(array.min()))) for name, array in arrays.items()}
+    largest = {name: magnitude(array) for name, array in arrays.items()}
     bound = terms * math.prod(largest[name] for name in factors) + sum(largest[name] for name in summands or {})
     if bound > np.iinfo(np.int64).max or max(largest.values()) > np.iinfo(np.int64).max:
         sizes = ", ".join(f"max|{name}| = {value}" for name, value in largest.items())

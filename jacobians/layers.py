@@ -21,7 +21,7 @@ from jacobians.arguments import any_dtype, entries, integer, numeric, real, show
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import check_shape
 from jacobians.matrices import SPARSE_DTYPES
-from jacobians.sizes import check_bytes
+from jacobians.sizes import check_bytes, magnitude
 
 __all__ = [
     "batch_norm",
@@ -809,7 +809,7 @@ def sparse_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 def _check_int64(W: Array, h: Array, b: Array) -> None:
     """Refuse integers whose sums may leave int64, by the bound max|W| · max|h| · m + max|b|."""
-    largest = [max(abs(int(array.max())), abs(int(array.min()))) for array in (W, h, b)]
+    largest = [magnitude(array) for array in (W, h, b)]
     bound, most = W.shape[1] * largest[0] * largest[1] + largest[2], np.iinfo(np.int64).max
     if bound > most or max(largest) > most:
         raise OverflowError(

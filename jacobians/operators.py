@@ -70,9 +70,6 @@ class _ConvolutionOperator(LinearOperator):
     def _rmatmat(self, X: Array) -> Array:
         raise NotImplementedError
 
-    def _matvec(self, x: Array) -> Array:
-        return self._matmat(x.reshape(-1, 1)).ravel()
-
     def _rmatvec(self, x: Array) -> Array:
         return self._rmatmat(x.reshape(-1, 1)).ravel()
 

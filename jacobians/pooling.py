@@ -25,7 +25,7 @@ from jacobians.errors import DtypeError, ShapeError
 from jacobians.geometry import Geometry, check_geometry, check_shape, is_list
 from jacobians.layers import sparse_dtype
 from jacobians.matrices import jacobian_wrt_image
-from jacobians.sizes import check_bytes, check_int64
+from jacobians.sizes import check_bytes, check_int64, magnitude
 
 __all__ = [
     "average_pool",
@@ -449,9 +449,9 @@ def _places(padded: Array, geometry: Geometry) -> Iterator[Array]:
         yield padded[:, *map(slice, starts, ends, steps)]
 
 
-def _derivatives(largest: Array) -> Array:
+def _derivatives(maxima: Array) -> Array:
     """Return 1 for each maximum, and NaN where that is NaN, in its dtype."""
-    return np.where(np.isnan(largest), largest, np.ones_like(largest))
+    return np.where(np.isnan(maxima), maxima, np.ones_like(maxima))
 
 
 def scatter(G: Array, chosen: Chosen, geometry: Geometry) -> Array:
@@ -478,8 +478,7 @@ def scatter(G: Array, chosen: Chosen, geometry: Geometry) -> Array:
     """
     shares = G * chosen.values.reshape(-1, 1)
     if shares.dtype.kind in "iu":
-        largest = max(abs(int(shares.max(initial=0))), abs(int(shares.min(initial=0))))
-        check_int64("the gradient of a pixel in several windows", largest * geometry.taps)
+        check_int64("the gradient of a pixel in several windows", magnitude(shares) * geometry.taps)
     gradients = np.zeros((G.shape[1], geometry.pixels), shares.dtype)
     for gradient, share in zip(gradients, shares.T, strict=True):
         np.add.at(gradient, chosen.pixels.ravel(), share)
@@ -511,7 +510,7 @@ def check_pooling(geometry: object) -> Geometry:
     """
     geometry = check_geometry(geometry)
     d = geometry.image[0]
-    if geometry.filters[:2] == (d, 1) and geometry.groups == d:
+    if geometry.filters[:2] == (d, 1):  # so that there are d groups
         return geometry
     raise ShapeError(
         f"geometry is {geometry!r}; pooling needs one filter of one plane for each of the {d} planes: "

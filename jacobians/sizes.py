@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from jacobians.errors import TooLargeError
 
-__all__ = ["amount", "available", "check_bytes", "check_entries", "check_int64"]
+__all__ = ["amount", "available", "check_bytes", "check_entries", "check_int64", "magnitude"]
 
 # Below this size a look at the machine's free memory costs more than it saves.
 UNCHECKED_BYTES = 1 << 20
@@ -88,6 +89,22 @@ def check_int64(what: str, bound: int) -> None:
             f"{what} may reach {bound}, above 2⁶³ − 1, the largest number of int64; make the integers smaller, or use "
             "float64"
         )
+
+
+def magnitude(integers: Any) -> int:
+    """Return the largest magnitude of integers.
+
+    Parameters
+    ----------
+    integers : ndarray of integers
+        Of any shape.
+
+    Returns
+    -------
+    int
+        Also where int64 does not hold it, since −2⁶³ has no counterpart there; 0 where there are no integers.
+    """
+    return max(abs(int(integers.max(initial=0))), abs(int(integers.min(initial=0))))
 
 
 def amount(size: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
+import jacobians.chain as module
 from jacobians import Geometry, convolve, input_gradient, jacobian_wrt_image, rot180
 from jacobians.chain import (
     AveragePool,
@@ -18,6 +19,7 @@ from jacobians.chain import (
     Flatten,
     FullyConnected,
     MaximumPool,
+    Products,
     ReLU,
     Softmax,
     Sum,
@@ -453,6 +455,13 @@ def test_softmax_of_equal_scores():
     assert_same(chain(X), [0.25] * 4)
 
 
+def test_a_sum_of_one_branch_is_the_branch():
+    layer = fully_connected(3, 4, 0)
+    X = distinct((4,))
+    assert_same(Chain([Sum([layer])])(X), Chain([layer])(X))
+    assert_same(Chain([Sum([layer])]).matrix(X).toarray(), layer.W)
+
+
 def test_a_chain_without_layers_is_the_identity():
     X = distinct((2, 3))
     assert_same(Chain([])(X), X)
@@ -488,6 +497,8 @@ def test_narrow_integers_do_not_wrap():
     F = np.full(layer.filters, 100, np.int8)
     chain = Chain([Convolution(F, layer), Sum([Chain([]), ReLU()]), FullyConnected(np.full((1, 2), 100, np.int8))])
     X = np.full((1, 1, 3), 100, np.int8)
+    assert Sum([Chain([]), Chain([])]).responses((3,)) == (3,)
+    assert Chain([Sum([Chain([]), Chain([])])])(X[0, 0]).tolist() == [200] * 3
     assert chain(X).tolist() == [8_000_000]
     assert chain.matrix(X).toarray().tolist() == [[20_000, 40_000, 20_000]]
     assert (chain.operator(X) @ np.full(3, 100, np.int8)).tolist() == [8_000_000]
@@ -507,6 +518,19 @@ def test_integers_beyond_int64_are_refused():
         twice.matrix(X)
     with pytest.raises(OverflowError, match=f"branches may reach {2**63}"):
         twice(np.array([1]))
+    two = Chain([FullyConnected([[2**31], [2**31]]), FullyConnected([[2**31, 2**31]])])
+    with pytest.raises(OverflowError, match=f"product of Jacobians may reach {2**63}"):
+        two.matrix(X)
+    # Zeros reach nothing.
+    assert Chain([FullyConnected([[2**62], [2**62]]), FullyConnected([[0, 0]])]).matrix(X).toarray().tolist() == [[0]]
+
+
+@pytest.mark.parametrize("kinds", [(float, float), (float, int), (int, float)])
+def test_floating_point_numbers_may_be_larger_than_int64(kinds):
+    """2⁶¹ in each, of which the product and the sum of eight are beyond it."""
+    first, second = (FullyConnected(np.full((1, 1), 2**61, kind)) for kind in kinds)
+    assert Chain([first, second]).matrix([1]).toarray().tolist() == [[2.0**122]]
+    assert Sum([first, *[second] * 7]).matrix(np.array([1])).toarray().tolist() == [[2.0**64]]
 
 
 def test_the_operator_is_one_of_scipy():
@@ -523,15 +547,49 @@ def test_the_operator_is_one_of_scipy():
     assert svds(operator, k=1, v0=np.ones(5), return_singular_vectors=False).shape == (1,)
 
 
+@pytest.mark.parametrize(("count", "shown"), [(9, [*"012345678"]), (10, [*"0123…6789"])])
+def test_of_more_than_nine_layers_the_middle_is_left_out(count, shown):
+    layers = [type(str(k), (Wrong,), {})(ReLU()) for k in range(count)]
+    assert repr(Chain(layers).operator([1])).endswith(f": {' → '.join(shown)}>")
+
+
+def test_layers_are_written_without_their_arrays():
+    for layer in (*vgg(), Convolution(np.ones(LAYER.filters), LAYER, [1, 2]), FullyConnected([[1]], [2])):
+        assert repr(layer).startswith(type(layer).__name__)
+        assert "[" not in repr(layer)
+
+
 def test_columns_are_multiplied_in_blocks(monkeypatch):
     X = integers(IMAGES["resnet"], 0, 100)
     J = Chain(resnet()).matrix(X).toarray()
     # The widest of the responses has 40 entries.
-    monkeypatch.setattr("jacobians.chain.BLOCK_ENTRIES", 3 * 40)
-    operator = Chain(resnet()).operator(X)
-    V, G = distinct((J.shape[1], 7)), distinct((J.shape[0], 3))
-    assert_same(operator @ V, J @ V)
-    assert_same(operator.T @ G, J.T @ G)
+    V, G = distinct((J.shape[1], 7)), distinct((J.shape[0], 7))
+    for entries, widths in ((3 * 40, [3, 3, 1]), (3 * 40 - 1, [2, 2, 2, 1]), (1, [1] * 7)):
+        monkeypatch.setattr("jacobians.chain.BLOCK_ENTRIES", entries)
+        seen = []
+        operator = Chain([Watched(seen), *resnet()]).operator(X)
+        assert_same(operator @ V, J @ V)
+        assert_same(operator.T @ G, J.T @ G)
+        assert seen == widths * 2
+    assert_same(operator @ V[:, :1], J @ V[:, :1])
+    assert (Chain([ReLU()]).operator([1, 2]) @ np.ones((2, 0))).shape == (2, 0)
+
+
+class Watched(Flatten):
+    """The identity, which notes how many columns it is given."""
+
+    def __init__(self, seen):
+        object.__setattr__(self, "seen", seen)
+
+    def responses(self, image):
+        return image
+
+    def products(self, X):
+        def product(columns):
+            self.seen.append(columns.shape[1])
+            return columns
+
+        return Products(X, product, product)
 
 
 def test_an_operator_keeps_the_image_that_it_was_made_at():
@@ -556,6 +614,28 @@ def test_a_matrix_that_is_too_large_is_refused_with_the_operator_in_its_place():
     with pytest.raises(TooLargeError, match=r"layers\[0\], FullyConnected: the product .*\(40, 40\)"):
         Chain([thin, wide]).matrix(np.ones(40), max_bytes=2000)
     assert Chain([thin, wide]).matrix(np.ones(40)).nnz == 1600
+    with pytest.raises(TooLargeError, match=r"ReLU: its Jacobian, of shape \(1, 1\)"):
+        Chain([ReLU()]).matrix([1], max_bytes=0)
+
+
+@pytest.mark.parametrize(("width", "index"), [(2**31 - 1, 4), (2**31, 8)])
+def test_memory_is_asked_for_what_is_made(monkeypatch, width, index):
+    """W of 3×8 entries; and two rows of a product, of which each has the two entries of the row that it is a sum of."""
+    asked = []
+
+    def refuse(what, needed, cure, most):
+        asked.append(needed)
+        raise TooLargeError(what)
+
+    monkeypatch.setattr(module, "check_bytes", refuse)
+    row = (np.ones(2), np.array([0, 1], np.int32), np.array([0, 2], np.int32))
+    A, B = csr_array(np.ones((2, 1))), csr_array(row, shape=(1, width))
+    assert B.indices.itemsize == index
+    with pytest.raises(TooLargeError, match="W, of shape"):
+        FullyConnected(np.ones((3, 8), np.float32)).matrix(np.ones(8))
+    with pytest.raises(TooLargeError, match="product of the Jacobians"):
+        module._multiply(A, B, None)
+    assert asked == [3 * 8 * (4 + 8), 2 * 2 * (8 + index)]
 
 
 # ------------------------------------------------------------------------------------------------------- the lecture's
@@ -586,15 +666,19 @@ CHAIN = Chain(LAYERS)
 ERRORS = [
     (lambda: CHAIN(np.ones((1, 3, 4))), ShapeError, r"layers\[0\], Convolution: the image has shape \(1, 3, 4\)"),
     (lambda: Chain(LAYERS[1:])(np.ones((2, 2, 3))), ShapeError, r"layers\[1\], FullyConnected: W has shape \(3, 8\)"),
+    (lambda: CHAIN(np.ones((1, 3, 2))), ShapeError, r"layers\[0\], Convolution: the image has shape \(1, 3, 2\)"),
+    (lambda: Chain(LAYERS[1:])(np.ones(7)), ShapeError, r"FullyConnected: W has shape .* for images of 8 entries"),
     (lambda: Chain([ReLU(), CHAIN])([1]), ShapeError, r"layers\[1\], Chain: layers\[0\], Convolution: the image"),
     (lambda: CHAIN(np.ones((1, 3, 3), bool)), DtypeError, r"X has dtype bool"),
     (lambda: CHAIN.operator(np.ones((1, 3, 3))) @ np.full(9, 1j), DtypeError, r"V has dtype complex128"),
     (lambda: CHAIN.matrix(np.ones((1, 3, 3)), max_bytes="all"), ShapeError, r"max_bytes is 'all'"),
+    (lambda: CHAIN.matrix(np.ones((1, 3, 3)), max_bytes=-1), ShapeError, r"max_bytes is -1"),
     (lambda: Chain([Convolution]), TypeError, r"layers\[0\] is the class Convolution; it needs a layer"),
     (lambda: Chain([ReLU(), 5]), TypeError, r"layers\[1\] has type int; it needs a layer"),
     (lambda: Chain(5), TypeError, r"layers is 5; it needs a list of layers"),
     (lambda: Sum([]), ShapeError, r"branches is empty"),
     (lambda: Chain([Sum([Chain([]), Flatten()])])([[1]]), ShapeError, r"branches\[1\] has responses \(1,\) .*\(1, 1\)"),
+    (lambda: Chain([Sum([Flatten(), Chain([])])])([[1]]), ShapeError, r"branches\[1\] has responses \(1, 1\)"),
     (lambda: Chain([Sum([CHAIN])])([1]), ShapeError, r"layers\[0\], Sum: branches\[0\], Chain: layers\[0\], Conv"),
     (lambda: Convolution(np.ones((2, 1, 2, 3)), LAYER), ShapeError, r"F has shape \(2, 1, 2, 3\)"),
     (lambda: Convolution(np.ones((2, 1, 2, 2)), LAYER, [1]), ShapeError, r"b has shape \(1,\)"),
@@ -603,11 +687,13 @@ ERRORS = [
     (lambda: AveragePool((2, 2)), TypeError, r"geometry"),
     (lambda: FullyConnected([1, 2]), ShapeError, r"W has shape \(2,\)"),
     (lambda: Chain([Softmax()])([[1]]), ShapeError, r"layers\[0\], Softmax: .* put Flatten\(\) before it"),
+    (lambda: Chain([Softmax()])(1), ShapeError, r"layers\[0\], Softmax: .* scores \(C,\)"),
     (
         lambda: Chain([BatchNorm([1], [1])])(np.ones((2, 3))),
         ShapeError,
         r"layers\[0\], BatchNorm: .*mean needs \(1, 3\)",
     ),
+    (lambda: Chain([BatchNorm([[1, 2]], [1])])([[1, 2]]), ShapeError, r"layers\[0\], BatchNorm: mean has shape"),
     (lambda: Chain([BatchNorm([1], [-1])])([1]), ValueError, r"layers\[0\], BatchNorm: variance\[0\]"),
     (lambda: Chain([ReLU()]).matrix(np.ones(3, np.float16)), DtypeError, r"layers\[0\], ReLU: S has dtype float16"),
 ]

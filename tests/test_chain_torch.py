@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from jacobians.chain import AveragePool, Chain, Convolution, Sum
+from jacobians.chain import AveragePool, BatchNorm, Chain, Convolution, Sum
 from jacobians.errors import DtypeError, ShapeError
 from jacobians.evidence.exact import exact_limit
 from tests.oracle import assert_same
@@ -246,9 +246,10 @@ def test_another_layer_is_pytorchs(module, image):
     check_products(module, chain, X, v=v.ravel(), g=g.ravel())
 
 
-def test_softmax_of_equal_scores_is_pytorchs():
+@pytest.mark.parametrize("dim", [1, -1])
+def test_softmax_of_equal_scores_is_pytorchs(dim):
     """Four classes of exactly one quarter each, so that nothing is rounded."""
-    module = nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=1)).double()
+    module = nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=dim)).double()
     with torch.no_grad():
         module[0].weight.copy_(torch.tensor([[1, 2, 3], [3, 1, 2], [2, 3, 1], [3, 2, 1]]))
         module[0].bias.zero_()
@@ -267,8 +268,8 @@ def test_float32_stays_float32_and_weights_are_copies():
     assert chain.matrix(X).dtype == np.float32
 
 
-def test_half_precision_becomes_float32():
-    for dtype in (torch.float16, torch.bfloat16):
+def test_half_precision_and_less_becomes_float32():
+    for dtype in (torch.float16, torch.bfloat16, torch.float8_e4m3fn):
         module = integer_weights(nn.Conv2d(1, 1, 2), 0)
         chain = Chain.of(copy.deepcopy(module).to(dtype), (1, 2, 2))
         assert chain.layers[0].F.dtype == np.float32
@@ -344,7 +345,7 @@ ERRORS = [
     (lambda: nn.Conv2d(2, 1, 3), ShapeError, r"^module, Conv2d: .*image has 1 plane"),
     (lambda: nn.Conv2d(1, 1, 3, dtype=torch.complex64), DtypeError, r"^module, Conv2d: F has dtype complex64"),
     (lambda: nn.LazyConv2d(1, 3), ValueError, r"^module, LazyConv2d, has no weights yet; call"),
-    (lambda: nn.LazyLinear(1), ValueError, r"^module, LazyLinear, has no weights yet"),
+    (lambda: nn.Sequential(nn.LazyLinear(1)), ValueError, r"^module\.0, LazyLinear, has no weights yet"),
     (lambda: nn.AvgPool2d(2, divisor_override=3), ValueError, r"divisor_override is 3; it needs None"),
     (lambda: nn.MaxPool2d(2, return_indices=True), ValueError, r"return_indices is True"),
     (lambda: nn.AdaptiveAvgPool2d(3), ShapeError, r"output_size is 3 but the image has shape \(1, 4, 4\)"),
@@ -360,3 +361,20 @@ ERRORS = [
 def test_what_cannot_be_read_is_named_with_its_cure(make, error, text):
     with pytest.raises(error, match=text):
         Chain.of(make(), (1, 4, 4))
+
+
+def test_integer_weights_stay_integers():
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight = nn.Parameter(torch.tensor([[100, 100]], dtype=torch.int8), requires_grad=False)
+    chain = Chain.of(layer, (2,))
+    assert chain.layers[0].W.dtype == np.int8
+    assert chain(np.array([3, 4])).tolist() == [700]
+
+
+def test_without_an_axis_there_are_no_entries_to_multiply():
+    with pytest.raises(ShapeError, match=r"^module, Linear: the image has shape \(\)"):
+        Chain.of(nn.Linear(1, 2), ())
+
+
+def test_the_default_epsilon_is_pytorchs():
+    assert BatchNorm([0], [1]).eps == nn.BatchNorm2d(1).eps

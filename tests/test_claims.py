@@ -72,6 +72,28 @@ BY_HAND = {
 }
 
 
+def test_ten_thousand_pairs_of_equation_and_layer_stay_below_two_to_the_minus_sixty_and_twice_the_target_would_not():
+    assert 10_000 * check.TARGET < Fraction(1, 2**60) < 10_000 * 2 * check.TARGET
+
+
+def test_no_draw_is_made_when_the_target_is_reached(monkeypatch):
+    (_, first), (_, second), *_ = check.integer_draws("XF", 4, LAYER, 0)
+    monkeypatch.setattr(check, "TARGET", first * second)
+    assert [miss for _, miss in check.integer_draws("XF", 4, LAYER, 0)] == [first, second]
+
+
+def test_no_two_draws_of_a_layer_share_their_random_numbers(monkeypatch):
+    right, seeds = np.random.default_rng, []
+
+    def noting(seed):
+        seeds.append(seed)
+        return right(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", noting)
+    outcomes(of_responses(**{ORACLE: right_responses, "same": right_responses}))
+    assert len(set(seeds)) == len(seeds) > 3
+
+
 @pytest.mark.parametrize("layer", BY_HAND, ids=repr)
 def test_verify_says_the_probability_that_is_computed_by_hand(layer):
     by_inputs = BY_HAND[layer]
@@ -242,6 +264,15 @@ def test_an_error_beyond_its_bound_fails_from_either_side(share, at):
     assert (found.failure.index, found.failure.wrong, found.failure.total) == (at, 1, 3)
 
 
+def test_an_error_as_large_as_its_bound_is_within_it(monkeypatch):
+    """The magnitude of a single product in the place of the bound: a result of 0 is wrong by as much."""
+    monkeypatch.setattr(exact, "rounding_bound", lambda sizes, terms, dtype: [Fraction(each) for each in sizes])
+    layer = Geometry((1, 1, 1), (1, 1, 1, 1))
+    nothing = of_responses(**{ORACLE: lambda draw: draw.X * draw.F, "nothing": lambda draw: 0 * draw.X})
+    (found,) = outcomes(nothing, layer, kind="bound")
+    assert (found.worst, found.failure) == (1, None)
+
+
 def test_the_error_of_the_whole_table_is_the_largest():
     layers = [LAYER, Geometry((1, 1, 1), (1, 1, 1, 1)), WIDE]
     identity = next(each for each in IDENTITIES if each.id == "L1")
@@ -272,6 +303,8 @@ def test_of_two_wrong_entries_the_first_is_shown(kind):
     failure = found.failure
     assert (failure.entry, failure.index, failure.wrong, failure.total) == ("S13", 2, 2, 6)
     assert failure.expected != failure.actual
+    assert (failure.sides, failure.geometry) == ((ORACLE, "wrong"), LAYER)
+    assert found.size == 12 + 4 + 6
 
 
 # where what is shown is cut -------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, convolution, oracle, verify
-from jacobians.formula.prove import Piece, Space, compare, points
-from jacobians.verify import cases, check, every_size, relations, run
+from jacobians.formula.prove import Comparison, Piece, Space, compare, points
+from jacobians.verify import cases, check, every_size, identities, relations, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.relations import BIAS, TRILINEAR, WRITTEN, Term
 from tests.mutants import MUTANTS
@@ -281,6 +281,24 @@ def test_a_wrong_relation_fails_in_the_report_with_the_sizes(monkeypatch) -> Non
     assert "every size evidence" in str(report)
 
 
+def test_a_failed_proof_says_how_often_a_product_is_taken(monkeypatch) -> None:
+    """With a piece for every group, all of which are the whole."""
+    each_group = Piece((*relations.OWN_BIAS.conditions, "γ ≥ 0"))
+    identity = next(one for one in IDENTITIES if identities.bias_sums in one.sides.values() and one.inputs == "G")
+    monkeypatch.setitem(WRITTEN, identities.bias_sums, (Term(BIAS, each_group, relations.EVERY_WINDOW),))
+    failure = check.prove(identity, 1, 0).failure
+    assert (failure.expected, failure.actual) == ("taken once", "taken 2 times")
+    assert failure.where.endswith("(2 groups)")
+
+
+def test_a_failed_proof_without_an_example_counts_nothing(monkeypatch) -> None:
+    comparison = Comparison(refused(relations.SUM, FLAT))
+    monkeypatch.setattr(every_size, "refuted", lambda *_: (8, every_size.Refuted(("right", "wrong"), "", comparison)))
+    failure = check.prove(BY_ID["L20"], 1, 0).failure
+    assert (failure.expected, failure.actual) == ("taken 0 times", "taken 0 times")
+    assert (failure.entry, failure.wrong, failure.total) == ("", 0, 0)
+
+
 def test_a_wrong_relation_of_planes_fails_with_the_number_of_groups(monkeypatch) -> None:
     wrong = changed(relations.FILTER_BLOCKS, {"q =": "q = d' − 1 − e"})
     monkeypatch.setitem(WRITTEN, BY_ID["L17"].sides["matrix"], (Term(TRILINEAR, wrong, relations.FILTER_MATRIX),))
@@ -346,6 +364,15 @@ def test_wrong_code_is_refused_by_some_entries_of_numbers_too(mutant, monkeypatc
     assert not mutant.holds & refused_ones
 
 
+def test_right_code_sums_all_products_of_the_entries_that_are_looked_at(monkeypatch) -> None:
+    """Five of nine pixels, and of eight responses."""
+    monkeypatch.setattr(every_size, "MOST_PAIRS", 0)
+    monkeypatch.setattr(every_size, "MOST_PRODUCTS", 0)
+    refused_ones, outcomes = refused_by_relations([Geometry((1, 9), (1, 1, 2))])
+    assert refused_ones == set()
+    assert len(outcomes) > 10
+
+
 def test_a_relation_that_is_not_what_the_code_computes_is_refused_though_it_may_be_proved(monkeypatch) -> None:
     """The bridge has two ends: the relation of a side is held against this side, not against the others."""
     side = BY_ID["L18"].sides["matrix"]
@@ -372,6 +399,56 @@ def test_products_are_told_apart_and_counted() -> None:
     assert with_bias.b[0] != with_bias.X.ravel()[2] * with_bias.F.ravel()[1]
     assert every_size.told(with_bias.b[1] + with_bias.X[0, 2] * with_bias.F[1, 0, 0], "XFb",
                            Geometry((1, 3), (2, 1, 1))) == "X3F_2,1 + b2"  # fmt: skip
+
+
+def test_each_product_is_a_digit_of_its_own() -> None:
+    """Six products of three pixels and two taps, then two entries of the bias, in digits of eight bits."""
+    geometry = Geometry((1, 3), (2, 1, 1))
+    draw = every_size.coded("XFb", geometry)
+    X, F, b = draw.X.ravel(), draw.F.ravel(), draw.b
+    everything = [*(x * f for x in X for f in F), *b]
+    assert [each.number for each in everything] == [1 << 8 * digit for digit in range(8)]
+    assert [each.number for each in draw.G.ravel()] == [0] * 6
+    for first, second in ((0, 1), (1, 0)):
+        assert everything[first] != everything[second]
+    for times in (127, -127):
+        assert every_size.told(times * everything[1] + everything[7], "XFb", geometry) == f"{times}X1F_2,1 + b2"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "fits", "too_large"),
+    [
+        ("XF", Geometry((1, 64), (1, 1, 64)), Geometry((1, 241), (1, 1, 17))),
+        ("G", Geometry((1, 64), (1, 1, 1)), Geometry((1, 65), (1, 1, 1))),
+    ],
+)
+def test_up_to_4096_pairs_of_entries_are_told_apart(inputs, fits, too_large) -> None:
+    """And neither 241·17 = 4097 nor 65·65."""
+    assert every_size.coded(inputs, fits)
+    assert every_size.coded(inputs, too_large) is None
+
+
+@pytest.mark.parametrize(("block", "lengths"), [(300, [288, 288]), (287, [144] * 4), (1, [144] * 4), (10**6, [576])])
+def test_products_are_listed_in_blocks_of_whole_planes(monkeypatch, block, lengths) -> None:
+    """Four planes of 12·12 pairs of a response and a tap."""
+    monkeypatch.setattr(every_size, "BLOCK", block)
+    listed = list(every_size._products(relations.TRIPLE_SUM, ["S", "X", "F"], cases.SIBLING))
+    assert [len(where) for where, *_ in listed] == lengths
+    triples = zip(*(np.concatenate(each) for each in zip(*listed, strict=True)), strict=True)
+    assert sorted(triples) == sorted(zip(*oracle.triples(cases.SIBLING), strict=True))
+
+
+def test_a_layer_of_padding_alone_has_no_products() -> None:
+    layer = Geometry((1, 1), (1, 1, 1), stride=3, padding=((2, 0),))
+    (found,) = every_size._products(relations.TRIPLE_SUM, ["S", "X", "F"], layer)
+    assert [len(each) for each in found] == [0, 0, 0]
+
+
+def test_all_entries_are_compared_up_to_a_million_products() -> None:
+    """And of 101 filters of 9901 taps, which have 1 000 001, five."""
+    assert len(every_size.seen(Geometry((1, 1999), (1, 1, 1000)), "filters")) == 1000
+    large = Geometry((1, 9901), (101, 1, 9901))
+    assert every_size.seen(large, "bias").tolist() == [0, 1, 50, 99, 100]
 
 
 def test_the_points_of_the_triple_sum_are_its_products() -> None:

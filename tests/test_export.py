@@ -1,5 +1,6 @@
 """Matrices that are kept: what is loaded is what was saved, of a known layer, and a file is whole or refused."""
 
+import errno
 import pickle
 import sys
 import zipfile
@@ -37,7 +38,9 @@ def assert_same(one, other):
 def test_a_matrix_is_loaded_as_it_was_saved_by_scipy_too(tmp_path, kind, compressed):
     given, label = KINDS[kind]
     file = tmp_path / "saved.npz"
-    export.save(given, file, compressed=compressed)
+    export.save(given, file, **({"compressed": True} if compressed else {}))
+    with zipfile.ZipFile(file) as archive:
+        assert (archive.getinfo("data.npy").compress_type == zipfile.ZIP_DEFLATED) == compressed
     matrix = given if label is None else given.matrix()
     assert_same(export.load(str(file)), matrix)
     assert_same(scipy.sparse.load_npz(file), matrix)
@@ -50,16 +53,18 @@ def test_other_sparse_formats_are_saved_as_csr_and_refused_where_scipy_saved_the
     matrix = LAYER.matrix()
     export.save(scipy.sparse.csc_matrix(matrix), tmp_path / "ours.npz")
     assert_same(export.load(tmp_path / "ours.npz"), matrix)
-    scipy.sparse.save_npz(tmp_path / "theirs.npz", matrix.tocsc())
-    with pytest.raises(ValueError, match=r"theirs\.npz .* csc"):
-        export.load(tmp_path / "theirs.npz")
+    for other in ("bsr", "coo", "csc", "dia"):
+        scipy.sparse.save_npz(tmp_path / "theirs.npz", scipy.sparse.eye_array(3).asformat(other))
+        with pytest.raises(ValueError, match=rf"theirs\.npz .* in the format {other}, not csr"):
+            export.load(tmp_path / "theirs.npz")
 
 
 def test_a_full_disk_tears_no_file_and_is_named(tmp_path):
     file = tmp_path / "saved.npz"
     file.write_bytes(b"as it was")
-    with files_up_to(100), pytest.raises(OSError, match=r"saved\.npz cannot be written: File too large"):
+    with files_up_to(100), pytest.raises(OSError, match=r"saved\.npz cannot be written: File too large") as caught:
         export.save(LAYER, file)
+    assert caught.value.errno == errno.EFBIG
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"saved.npz": b"as it was"}
 
 

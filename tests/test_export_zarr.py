@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from jacobians import TooLargeError, export
-from jacobians.operators import filter_operator
+from jacobians import Geometry, TooLargeError, export
+from jacobians.operators import filter_operator, layer_operator
 from tests.limits import files_up_to
 from tests.test_export import GEOMETRY, KINDS, LAYER, F, assert_same
 
@@ -22,7 +22,9 @@ SMALL = 1000
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("written") / "store.zarr"
-    export.save_blocks(LAYER, path, memory=SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "CHUNK", 600)
+        export.save_blocks(LAYER, path, memory=SMALL)
     return path
 
 
@@ -54,7 +56,22 @@ def test_a_store_gives_back_the_matrix_whole_and_in_blocks(tmp_path, monkeypatch
     assert_same(scipy.sparse.vstack(blocks, format="csr"), matrix)
 
 
+@pytest.mark.parametrize(
+    ("operator", "nonzeros"),
+    [
+        (layer_operator(0 * F, GEOMETRY), GEOMETRY.nonzeros),
+        (layer_operator(np.ones((1, 1, 1)), Geometry((1, 1), (1, 1, 1), stride=3, padding=((2, 0),))), 0),
+    ],
+    ids=["all are 0", "none"],
+)
+def test_entries_of_zero_are_kept_and_there_may_be_none(tmp_path, operator, nonzeros):
+    export.save_blocks(operator, tmp_path / "store.zarr")
+    assert_same(export.load(tmp_path / "store.zarr"), operator.matrix())
+    assert [each.nnz for each in export.load_blocks(tmp_path / "store.zarr")] == [nonzeros]
+
+
 def test_columns_beyond_int32_are_kept(tmp_path, monkeypatch):
+    assert [export._index(most).itemsize for most in (2**31 - 1, 2**31)] == [4, 8]
     monkeypatch.setattr(export, "_index", lambda most: np.dtype(np.int64))
     export.save_blocks(LAYER, tmp_path / "store.zarr", memory=SMALL)
     loaded = export.load(tmp_path / "store.zarr")
@@ -99,7 +116,8 @@ def test_what_is_there_is_never_lost(store, tmp_path):
 def test_lost_and_broken_chunks_are_refused(store):
     chunk = store / "data" / "c" / "0"
     whole = chunk.read_bytes()
-    for content in (whole[:-1], whole[:20], bytes([*whole[:30], whole[30] ^ 1, *whole[31:]])):
+    changed = [bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]]) for at in range(30, len(whole), len(whole) // 9)]
+    for content in (whole[:-1], whole[:20], *changed):
         chunk.write_bytes(content)
         with pytest.raises(ValueError, match=r"store\.zarr holds no matrix that can be read"):
             export.load(store)
@@ -124,6 +142,14 @@ def test_attributes_that_are_not_of_this_layer_are_refused(store):
         change(record["attributes"])
         file.write_text(json.dumps(record))
         refused(store, "holds no matrix that can be read")
+
+
+@pytest.mark.parametrize("stride", [[1, 1], [3, 1]])
+def test_arrays_that_are_shorter_or_longer_than_the_layers_are_refused(store, stride):
+    record = json.loads((store / "zarr.json").read_text())
+    record["attributes"]["layer"]["geometry"]["stride"] = stride
+    (store / "zarr.json").write_text(json.dumps(record))
+    refused(store, "its array data has the shape")
 
 
 def test_an_index_that_leaves_the_matrix_is_refused(store):

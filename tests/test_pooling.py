@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from jacobians import Geometry
+from jacobians import Geometry, pooling
 from jacobians.errors import DtypeError, ShapeError, TooLargeError
 from jacobians.pooling import (
     average_pool,
@@ -190,6 +190,14 @@ def test_nan_is_not_hidden():
     assert_same(chosen.values.ravel(), [np.nan] * 3)
 
 
+def test_memory_is_asked_for_what_is_made(monkeypatch):
+    """Of the padded image, 2·8·7 entries, and its indices: both, what the windows have there, and what is compared."""
+    asked = []
+    monkeypatch.setattr(pooling, "check_bytes", lambda what, needed, cure: asked.append(needed // 8))
+    maximum_pool(np.ones((2, 6, 5)), pooling_geometry((2, 6, 5), 3, padding=1))
+    assert asked == [6 * 2 * 8 * 7]
+
+
 # ------------------------------------------------------------------------------------------------------------- average
 
 
@@ -213,6 +221,7 @@ COUNTED = [
     *((*layer, 0) for layer in LAYERS.values()),
     ((1, 7, 6), (3, 2), {"stride": 3, "padding": 1, "ceil_mode": True}, 1),
     ((2, 5, 6), (3, 4), {"stride": 2, "padding": ((2, 1), (1, 2))}, ((1, 1), (0, 2))),
+    ((1, 1, 3), (1, 2), {"stride": 1}, 0),
 ]
 RIGHT = {"pool": average_pool, "jacobian": average_pool_jacobian}
 
@@ -333,21 +342,35 @@ def test_a_window_is_a_filter_for_each_plane():
 
 
 PLANE = pooling_geometry((2, 4, 4), 2)
+
+
+def pooled_as(filters, groups=1):
+    return maximum_pool(np.ones((2, 4, 4)), Geometry((2, 4, 4), filters, groups=groups))
+
+
 ERRORS = [
-    (lambda: pooling_geometry((4,), 2), ShapeError, r"image has shape \(4,\); it needs \(d, \*spatial\)"),
+    (lambda: pooling_geometry((4,), 2), ShapeError, r"^image has shape \(4,\); it needs \(d, \*spatial\)"),
     (lambda: pooling_geometry(4, 2), ShapeError, r"image is 4; it needs"),
     (lambda: pooling_geometry((1, 3, 3), 4), ShapeError, r"a window of \(4, 4\) on an image of \(1, 3, 3\) .*pad by 1"),
     (lambda: pooling_geometry((1, 3, 3), (2, 2, 2)), ShapeError, r"a window of \(2, 2, 2\) on an image"),
     (lambda: pooling_geometry((1, 3, 3), 2, ceil_mode=1), TypeError, r"ceil_mode is 1; it needs True or False"),
-    (lambda: maximum_pool(np.ones((2, 4, 4)), Geometry((2, 4, 4), (2, 2, 2, 2))), ShapeError, r"pooling_geometry\("),
+    (lambda: pooled_as((2, 2, 3, 2)), ShapeError, r"pooling_geometry\(\(2, 4, 4\), \(3, 2\), …\)"),
+    (lambda: pooled_as((1, 2, 2, 2)), ShapeError, r"one filter of one plane for each of the 2 planes"),
+    (lambda: pooled_as((4, 1, 2, 2), groups=2), ShapeError, r"one filter of one plane for each of the 2 planes:"),
     (lambda: maximum_pool(np.ones((2, 4, 5)), PLANE), ShapeError, r"X has shape \(2, 4, 5\)"),
     (lambda: maximum_pool(np.ones((2, 4, 4)), (2, 2)), TypeError, r"geometry"),
     (lambda: maximum_pool(np.ones((2, 4, 4), bool), PLANE), DtypeError, r"X has dtype bool"),
     (lambda: maximum_pool_jacobian(np.ones((2, 4, 4), np.float16), PLANE), DtypeError, r"X has dtype float16"),
     (lambda: average_pool_jacobian(PLANE, dtype=int), DtypeError, r"need a floating-point dtype"),
+    (lambda: average_pool_jacobian(PLANE, dtype=complex), DtypeError, r"the shares 1/c need a floating-point dtype"),
     (lambda: average_pool_jacobian(PLANE, dtype="float16"), DtypeError, r"dtype float16"),
     (lambda: average_pool_jacobian(PLANE, max_bytes=10), TooLargeError, r"may take"),
     (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=1), ShapeError, r"counted is \(1, 1\) .* at most"),
+    (
+        lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=((0, 0), (1, 0))),
+        ShapeError,
+        r"\(1, 0\) on spatial axis 1",
+    ),
     (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=-1), ShapeError, r"counted is -1"),
     (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted="same"), ShapeError, r"counted is 'same'; it needs"),
     (lambda: average_pool(np.ones((2, 4, 4)), PLANE, counted=(0, 0, 0)), ShapeError, r"counted has 3 entries"),
@@ -361,13 +384,13 @@ def test_bad_input_is_named_with_its_cure(call, error, text):
 
 
 def test_a_window_of_padding_alone_has_no_maximum_and_no_mean():
-    geometry = pooling_geometry((1, 3, 2), 2, padding=((0, 0), (0, 3)))
+    geometry = pooling_geometry((1, 3, 2), 2, stride=1, padding=((0, 0), (0, 3)))
     for call in (
         lambda: maximum_pool(np.ones((1, 3, 2)), geometry),
         lambda: maximum_pool_jacobian(np.ones((1, 3, 2)), geometry),
         lambda: average_pool(np.ones((1, 3, 2)), geometry, counted=0),
         lambda: average_pool_jacobian(geometry, counted=0),
     ):
-        with pytest.raises(ShapeError, match=r"window 1 on spatial axis 1 lies wholly in padding"):
+        with pytest.raises(ShapeError, match=r"window 2 on spatial axis 1 lies wholly in padding"):
             call()
-    assert_same(average_pool(np.ones((1, 3, 2)), geometry), [[[1, 0]]])
+    assert_same(average_pool(np.ones((1, 3, 2)), geometry), [[[1, 0.5, 0, 0]] * 2])

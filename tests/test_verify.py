@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -111,8 +112,8 @@ def test_a_failure_of_numbers_alone_is_read_out_in_symbols(monkeypatch) -> None:
     monkeypatch.setattr(convolution, "input_gradient", lambda G, F, geometry: right(G, F[..., ::-1], geometry))
     failure = verify([Geometry((1, 1, 2), (1, 1, 1, 2))], identities=["L20"]).rows[0].failure
     assert failure.evidence == "exact"
-    assert failure.expected.startswith("g1F11  (here ")
-    assert failure.actual.startswith("g1F12  (here ")
+    assert re.fullmatch(r"g1F11  \(here -?\d+\)", failure.expected)
+    assert re.fullmatch(r"g1F12  \(here -?\d+\)", failure.actual)
 
 
 def test_code_that_raises_fails_with_what_it_raised(monkeypatch) -> None:
@@ -124,10 +125,37 @@ def test_code_that_raises_fails_with_what_it_raised(monkeypatch) -> None:
     assert failure.actual == "RuntimeError: no such kernel"
 
 
-def test_an_array_of_another_size_fails(monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("change", "actual"),
+    [
+        (lambda V: V[:, 1:], "30 entries"),
+        (lambda V: np.repeat(V, 2), "72 entries"),
+        (lambda V: np.where(np.arange(6) == 2, np.nan, V), "nan"),
+    ],
+    ids=["fewer", "more", "not a number"],
+)
+def test_an_array_of_another_size_or_without_a_number_fails(change, actual, monkeypatch) -> None:
     right = convolution.input_gradient
-    monkeypatch.setattr(convolution, "input_gradient", lambda *arrays: right(*arrays)[:, 1:])
-    assert verify([cases.EXAMPLE], identities=["L20"]).rows[0].failure.actual == "30 entries"
+    monkeypatch.setattr(convolution, "input_gradient", lambda *arrays: change(right(*arrays)))
+    task = check.Task(cases.EXAMPLE, tuple(each for each in IDENTITIES if each.id == "L20"), 0, symbolic=False)
+    failures = {each.evidence: each.failure for each in check.check(task)}
+    assert [failures[kind].actual for kind in ("exact", "bound")] == [actual] * 2
+
+
+@pytest.mark.parametrize(("shape", "calls"), [((200, 100), True), ((177, 113), False)])
+def test_entries_of_up_to_20000_pairs_of_basis_elements_are_read_out(shape, calls) -> None:
+    """And none of 177·113 = 20 001."""
+    pixels, taps = shape
+
+    def called(draw):
+        raise RuntimeError("called")
+
+    layer = Geometry((1, pixels), (1, 1, taps))
+    if calls:
+        with pytest.raises(RuntimeError, match="called"):
+            check.read_out(called, "XF", layer, 0)
+    else:
+        assert check.read_out(called, "XF", layer, 0) is None
 
 
 def test_running_out_of_memory_is_no_verdict(monkeypatch) -> None:
@@ -186,15 +214,55 @@ def test_large_layers_are_checked_without_the_triple_sum() -> None:
 
 
 def test_published_layers_have_their_published_sizes() -> None:
-    responses = {name: geometry.responses for name, geometry in cases.PUBLISHED.items()}
-    assert responses == {
-        "LeNet-5 C1": (6, 28, 28),
-        "AlexNet conv1": (96, 55, 55),
-        "VGG-16 conv1_1": (64, 224, 224),
-        "ResNet-50 conv1": (64, 112, 112),
-        "MobileNet depthwise": (32, 112, 112),
+    """Responses, weights without biases, and rows that no window reaches."""
+    layers = cases.PUBLISHED | {"lecture": cases.LECTURE, "example": cases.EXAMPLE, "sibling": cases.SIBLING}
+    assert {name: (each.responses, math.prod(each.filters), each.tail) for name, each in layers.items()} == {
+        "LeNet-5 C1": ((6, 28, 28), 156 - 6, (0, 0)),
+        "AlexNet conv1": ((96, 55, 55), 34_944 - 96, (0, 0)),
+        "VGG-16 conv1_1": ((64, 224, 224), 1792 - 64, (0, 0)),
+        "ResNet-50 conv1": ((64, 112, 112), 9408, (1, 1)),
+        "MobileNet depthwise": ((32, 112, 112), 288, (0, 0)),
+        "lecture": ((4, 28, 28), 4 * 75, (0, 0)),
+        "example": ((1, 4, 4), 9, (0, 0)),
+        "sibling": ((1, 4, 4), 36, (0, 0)),
     }
-    assert cases.LECTURE.responses == (4, 28, 28)
+
+
+def test_drawn_layers_are_of_all_small_sizes_and_of_no_others() -> None:
+    layers = list(cases.drawn(3, 300))
+    assert len(layers) == 300
+    smallest = cases.drawn(0, 3, most_products=1)
+    assert [layer.filters[0] * layer.positions * layer.taps for layer in smallest] == [1, 1, 1]
+    seen = {
+        "axes": {layer.spatial_ndim for layer in layers},
+        "groups": {layer.groups for layer in layers},
+        "planes": {layer.planes_per_group for layer in layers},
+        "filters": {layer.filters_per_group for layer in layers},
+        "taps": {size for layer in layers for size in layer.filters[2:]},
+        "stride": {size for layer in layers for size in layer.stride},
+        "dilation": {size for layer in layers for size in layer.dilation},
+        "before": {before for layer in layers for before, _ in layer.padding},
+        "after": {after for layer in layers for _, after in layer.padding},
+    }
+    one_to_three = {1, 2, 3}
+    assert seen == {
+        "axes": one_to_three,
+        "groups": one_to_three,
+        "planes": {1, 2},
+        "filters": {1, 2},
+        "taps": one_to_three,
+        "stride": one_to_three,
+        "dilation": one_to_three,
+        "before": {0, *one_to_three},
+        "after": {0, *one_to_three},
+    }
+    for axes, most in ((1, 12), (2, 7), (3, 4)):
+        own = [layer for layer in layers if layer.spatial_ndim == axes]
+        assert {size for layer in own for size in layer.image[1:]} == set(range(1, most + 1))
+    # Drawn as often as each other: none, the same before and after, or any. More padding fits more filters.
+    padded = [[pair for pair in layer.padding if any(pair)] for layer in layers]
+    even = sum(all(before == after for before, after in each) for each in padded if each)
+    assert min(padded.count([]), even, len(layers) - padded.count([]) - even) > len(layers) / 8
 
 
 def test_the_default_layers_hold_every_pair_of_options() -> None:
@@ -400,7 +468,7 @@ def test_errors_are_shares_of_their_bounds() -> None:
     # Where nothing rounds, nothing may differ; what is no number is beyond every bound.
     assert check._share(3.0, 3, Fraction(0), 1) == 0
     beyond = [(3.5, 3, Fraction(0)), (np.nan, 0, Fraction(9)), (np.inf, 0, Fraction(9)), (-np.inf, 0, Fraction(0))]
-    assert all(check._share(got, value, bound, 1) > 1 for got, value, bound in beyond)
+    assert {check._share(got, value, bound, 1) for got, value, bound in beyond} == {2}
 
 
 def test_real_draws_come_with_the_same_numbers_as_integers() -> None:

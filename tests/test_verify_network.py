@@ -1,7 +1,9 @@
 """Layers at true size, in blocks: what holds, what is refused, and that nothing of a run is lost."""
 
+import dataclasses
 import errno
 import json
+import math
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ import pytest
 from jacobians import Geometry, TooLargeError, VerificationError, convolution, matrices, workers
 from jacobians.errors import Interrupted, StoppedError
 from jacobians.evidence import exact
+from jacobians.sizes import amount
 from jacobians.verify import journal, large, layers, verify_network
 from tests.test_cli import run as command
 
@@ -67,8 +70,9 @@ def test_right_forms_and_matrices_hold_and_every_block_is_compared(right):
         matrix = matrices.jacobian_wrt_image(np.ones(row.geometry.filters), row.geometry)
         assert row.nonzeros == matrix.nnz
         assert set(row.counts) == set(large.EQUATIONS)
-        # S and ∂l/∂X are compared in every block, the others with the image matrix alone.
-        assert min(row.counts["S"], row.counts["∂l/∂X"]) > max(row.counts["∂l/∂F"], row.counts["∂l/∂b"]) > 1
+        # S and ∂l/∂X are compared in every block, the others with the image matrix alone, on three draws each.
+        assert row.counts["S"] == row.counts["∂l/∂X"] == 3 * row.blocks
+        assert row.counts["S"] > row.counts["∂l/∂F"] == row.counts["∂l/∂b"] > 1
     assert max(row.blocks for row in right.rows) > 2
 
 
@@ -84,6 +88,85 @@ def test_blocks_hold_every_filter_once_in_layers_of_their_own(name):
         seen = {k for i in block.filters for k in range(*geometry.planes_of(geometry.group_of(i)).indices(10**6))}
         assert seen == set(range(planes.start, planes.stop))
         assert some.responses == (len(block.filters), *geometry.responses[1:])
+
+
+@pytest.mark.parametrize("name", NETWORK)
+def test_the_nonzeros_of_blocks_are_those_of_the_matrices_that_they_build(name):
+    geometry = NETWORK[name]
+    of_group = [matrices.image_matrix(np.ones(geometry.image), geometry, group=g).nnz for g in range(geometry.groups)]
+    blocks = large.blocks(name, geometry, 0, 2**30)
+    assert sum(each.nonzeros for each in blocks if each.matrix == "filter") == geometry.nonzeros
+    for block in blocks:
+        if block.matrix == "image":
+            assert block.nonzeros == sum(of_group[group] for group in block.groups)
+
+
+@pytest.mark.parametrize(
+    ("most", "cuts"),
+    [
+        (1, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (2, [2, 3, 5, 6, 8, 9]),
+        (3, [3, 6, 9]),
+        (5, [3, 6, 9]),
+        (6, [6, 9]),
+        (20, [9]),
+    ],
+)
+def test_filters_are_cut_within_groups_or_between_them(monkeypatch, most, cuts):
+    """Nine filters, three to a group, of 25 positions and 8 taps each."""
+    geometry = Geometry((6, 6, 6), (9, 2, 2, 2), groups=3)
+    assert (geometry.positions * geometry.taps, geometry.nonzeros) == (200, 9 * 200)
+    monkeypatch.setattr(large, "IMAGE_FILTERS", 1)
+    monkeypatch.setattr(large, "IMAGE_PRODUCTS", 200 * most + 199)
+    monkeypatch.setattr(large, "BLOCK_NONZEROS", 200 * most + 199)
+    for ranges in (large._image_ranges(geometry), large._filter_ranges(geometry)):
+        assert [each.stop for each in ranges] == cuts
+        assert [each.start for each in ranges] == [0, *cuts[:-1]]
+
+
+def test_blocks_have_a_filter_at_least_and_more_for_the_image_matrix(monkeypatch):
+    one = Geometry((1, 1), (4, 1, 1))
+    monkeypatch.setattr(large, "BLOCK_NONZEROS", 3)
+    assert list(map(len, large._filter_ranges(one))) == [3, 1]
+    nothing = Geometry((1, 1), (4, 1, 1), stride=3, padding=((2, 0),))
+    assert (nothing.nonzeros, list(map(len, large._filter_ranges(nothing)))) == (0, [3, 1])
+    monkeypatch.setattr(large, "BLOCK_NONZEROS", 0)
+    monkeypatch.setattr(large, "IMAGE_PRODUCTS", 0)
+    assert list(map(len, large._filter_ranges(one))) == [1, 1, 1, 1]
+    assert list(map(len, large._image_ranges(one))) == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "image", "filters"),
+    [
+        (Geometry((1, 13), (1, 1, 12)), 12 + 1, 12),  # taps and bias; taps
+        (Geometry((1, 3), (5, 1, 2)), 5 * 2, 3 * 2),  # taps of all filters of a group; of those of a block
+        (Geometry((1, 9), (1, 1, 1)), 9, 1),  # positions
+    ],
+)
+def test_the_longest_sums_of_a_block_by_hand(monkeypatch, geometry, image, filters):
+    right, terms = exact.exact_magnitude, []
+
+    def noting(dtype, count):
+        terms.append(count)
+        return right(dtype, count)
+
+    monkeypatch.setattr(large.exact, "exact_magnitude", noting)
+    for matrix, by_hand in (("image", image), ("filter", filters)):
+        next(large._draws(large.Block("", geometry, matrix, range(min(3, geometry.filters[0])), 0, 2**30)))
+        assert terms.pop() == by_hand
+
+
+def test_draws_are_three_and_no_more_than_their_target_takes(monkeypatch):
+    assert large.TARGET <= Fraction(1, 2**60) < 2 * large.TARGET
+    for block in large.blocks("plain", PLAIN, 0, 2**30):
+        misses = [draw.miss for draw in large._draws(block)]
+        assert len(misses) == 3
+        for outcome in large.check_block(block):
+            assert (outcome.checks, outcome.miss, outcome.size) == (3, math.prod(misses), 60 + 48 + 144)
+        with monkeypatch.context() as patch:
+            patch.setattr(large, "TARGET", misses[0] * misses[1])
+            assert len(list(large._draws(block))) == 2
 
 
 @pytest.mark.parametrize("name", NETWORK)
@@ -221,11 +304,36 @@ def test_a_failure_says_layer_block_index_expected_and_actual(monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("module", "function", "change", "told"),
+    [
+        (convolution, "convolve", lambda S: S[0], ("actual", "shape (6, 6)")),
+        (convolution, "convolve", lambda S: S[None], ("actual", "shape (1, 4, 6, 6)")),
+        (convolution, "convolve", lambda S: S[:-1], ("actual", "shape (3, 6, 6)")),
+        (convolution, "convolve", lambda S: np.repeat(S, 2, axis=0), ("actual", "shape (8, 6, 6)")),
+        (convolution, "convolve", lambda S: S * np.nan, ("actual", "nan")),
+        (convolution, "convolve", lambda S: S + 0.5, ("actual", ".5")),
+        (convolution, "convolve", lambda S: 1 // 0, ("actual", "ZeroDivisionError")),
+        (matrices, "image_matrix", lambda M: 1 // 0, ("expected", "ZeroDivisionError")),
+    ],
+)
+def test_what_is_no_array_of_integers_of_the_right_shape_is_told(monkeypatch, module, function, change, told):
+    right = getattr(module, function)
+    monkeypatch.setattr(module, function, lambda *args, **options: change(right(*args, **options)))
+    monkeypatch.setattr(large, "MAGNITUDE", 1 << 10)  # halves are not rounded
+    block = large.blocks("plain", PLAIN, 0, 2**30)[0]
+    assert block.rows == "rows 0 … 35 of M_X^im, filters 0 … 3"
+    failure = next(each.failure for each in large.check_block(block) if each.identity == "S")
+    assert told[1] in getattr(failure, told[0])
+    assert block.rows in failure.where
+
+
 def test_a_wrong_layer_is_told_apart_from_right_ones(monkeypatch):
     monkeypatch.setattr(matrices, "jacobian_wrt_image", off_by_one(0)(matrices.jacobian_wrt_image))
     report = verify_network(NETWORK)
     assert [row.verdict for row in report.rows] == ["FAILS"] + ["holds"] * (GEOMETRIES - 1)
     assert "✗ plain and 1 more does not hold" in str(report)
+    assert all("layer plain," in failure.where for failure in report.rows[0].failures)
 
 
 # memory ---------------------------------------------------------------------------------------------------------------
@@ -255,6 +363,32 @@ def test_memory_changes_how_many_rows_are_built_at_once_and_nothing_else(monkeyp
     assert min(built) == 1 < min(whole)
     with pytest.raises(TooLargeError, match=r"^layer \w+, Geometry\(.* MiB for its arrays and one row of its matrix"):
         verify_network(NETWORK, memory=least - 1)
+
+
+def test_the_memory_of_a_block_by_hand(monkeypatch):
+    """Of 2·7·8 padded pixels, 4·12 taps, 4·36 responses, those with zeros between, and integers to draw from.
+
+    A row has 12 nonzeros, and 16 rows have 192 of at most 200.
+    """
+    block = large.blocks("plain", PLAIN, 0, 2**30)[0]
+    slabs = 2 * convolution.SLAB_ENTRIES
+    arrays = 5 * 2 * 7 * 8 + 3 * 4 * 12 + 5 * 4 * 36 + 4 * (7 + 2) * (8 + 3)
+    held = large._held_bytes(block)
+    assert held == 8 * (50 * 4 * 36 + arrays + slabs)
+    for memory, rows in ((2**30, 16), (held + 3 * 12 * 32, 3), (held + 4 * 12 * 32 - 1, 3), (held + 12 * 32, 1)):
+        assert large._piece_rows(dataclasses.replace(block, memory=memory)) == rows
+    with pytest.raises(TooLargeError, match=rf"needs {re.escape(amount(held + 12 * 32))} for its arrays"):
+        large._piece_rows(dataclasses.replace(block, memory=held + 12 * 32 - 1))
+    monkeypatch.setattr(large, "PIECE_NONZEROS", 1)
+    assert large._piece_rows(block) == 1
+    monkeypatch.setattr(large, "MAGNITUDE", 1000)
+    assert large._held_bytes(block) == 8 * (2 * 1000 + arrays + slabs)
+
+
+def test_pieces_of_a_few_rows_are_put_together(monkeypatch):
+    monkeypatch.setattr(large, "PIECE_NONZEROS", 7)
+    monkeypatch.setattr(large, "IMAGE_PRODUCTS", 0)
+    assert verify_network({"plain": PLAIN}).ok
 
 
 @pytest.mark.parametrize("memory", ["much", "4", "-1GiB", "0MiB", 0, -5, True, 1.5, None])
@@ -305,10 +439,11 @@ def test_a_process_that_dies_costs_its_piece_a_try_and_one_that_always_dies_ends
         pool.submit(abs, 1)
 
 
-def test_work_that_another_version_made_is_refused(monkeypatch):
+@pytest.mark.parametrize("version", ["0.0.9", "999.0.0"])
+def test_work_that_another_version_made_is_refused(monkeypatch, version):
     block = large.blocks("plain", PLAIN, 0, 2**30)[0]
-    monkeypatch.setattr(large, "__version__", "0.0.9")
-    with pytest.raises(RuntimeError, match=r"has jacobians 0\.0\.9 but the run"):
+    monkeypatch.setattr(large, "__version__", version)
+    with pytest.raises(RuntimeError, match=rf"has jacobians {re.escape(version)} but the run"):
         large.check_block(block)
 
 
@@ -369,6 +504,21 @@ def test_a_run_goes_on_where_it_ended_and_its_report_is_that_of_a_whole_run(tmp_
         assert verify_network(NETWORK, resume=record) == whole  # nothing is left to do
 
 
+def test_a_line_is_in_the_record_as_soon_as_its_block_is_done(tmp_path):
+    record, told = tmp_path / "record.jsonl", []
+    verify_network({"plain": PLAIN}, resume=record, progress=lambda done, total: told.append(len(lines(record))))
+    assert told == list(range(1, 1 + len(told)))
+    assert "∂l/∂X" in record.read_text("utf-8")
+
+
+def test_a_last_line_that_no_json_reads_is_dropped(tmp_path):
+    record = tmp_path / "record.jsonl"
+    report, written = verify_network({"plain": PLAIN}, resume=record), record.read_bytes()
+    record.write_bytes(written + b'{"block":\n')
+    assert verify_network({"plain": PLAIN}, resume=record) == report
+    assert record.read_bytes() == written
+
+
 def test_a_record_that_is_torn_in_its_first_line_is_begun_anew(tmp_path):
     record = tmp_path / "record.jsonl"
     verify_network({"plain": PLAIN}, resume=record)
@@ -404,7 +554,9 @@ def test_a_record_of_another_run_is_refused_and_left_as_it_is(tmp_path, change, 
     assert record.read_text() == content
 
 
-@pytest.mark.parametrize("content", ["notes", "notes\n", "[1]\n", '{"record": "another"}\n', "{}\n{}\n", "\n\n"])
+@pytest.mark.parametrize(
+    "content", ["notes", "notes\n", "[1]\n", '{"record": "another"}\n', '{"record": "some"}\n', "{}\n{}\n", "\n\n"]
+)
 def test_a_file_that_is_no_record_is_refused_and_left_as_it_is(tmp_path, content):
     record = tmp_path / "notes.txt"
     record.write_text(content)
@@ -467,7 +619,8 @@ def test_the_record_for_machines_is_plain(monkeypatch):
     assert record["log2_miss_probability"] <= -60
     assert record["layers"][0]["names"] == ["plain", "again"]
     assert record["layers"][0]["failures"][0]["index"] == 0
-    assert verify_network({}).to_dict()["ok"] is False
+    nothing = verify_network({})
+    assert (nothing.to_dict()["ok"], nothing.miss) == (False, 0)
 
 
 def test_the_report_is_shown_in_notebooks(right):

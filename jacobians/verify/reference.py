@@ -189,9 +189,11 @@ def rounded_softmax(s: Rounded) -> tuple[Rounded, float]:
     power_error = (
         np.expm1(s.error + s.error[s.value.argmax()] + u * np.abs(z)) * (1 + 2 * exact.ULPS * u) + 2 * exact.ULPS * u
     )
-    denominator = (1 + power_error.max()) * (1 + float(exact.gamma(len(z), "float64"))) - 1
+    # (1 + a)(1 + b) − 1 and its like, without the 1 that would round the errors themselves.
+    sum_error = float(exact.gamma(len(z), "float64"))
+    denominator = power_error.max() * (1 + sum_error) + sum_error
     p = np.exp(z) / np.exp(z).sum()
-    relative = (1 + power_error) * (1 + u) / (1 - denominator) - 1
+    relative = (power_error * (1 + u) + u + denominator) / (1 - denominator)
     return Rounded(p, p * relative / (1 - relative)), denominator
 
 

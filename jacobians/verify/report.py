@@ -481,7 +481,7 @@ def _layer_table(report: NetworkReport) -> Any:
 
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in LAYER_HEADER:
-        grid.add_column(header, justify="right" if header == "nonzeros" else "left", overflow="fold")
+        grid.add_column(header, overflow="fold")
     for row in report.rows:
         *cells, verdict = _layer_cells(row)
         grid.add_row(*cells, f"[{STYLES.get(verdict, 'yellow')}]{verdict}[/]")

@@ -54,7 +54,7 @@ def tried(room: Room, options: argparse.Namespace, known: Collection[Key]) -> tu
     counts, survivors = Counter(equivalent=len(every) - len(new)), []
     start = time.monotonic()
     for mutant, outcome in (
-        trials(ROOT, new, Tests(room.tests), jobs=options.jobs, sure=options.survivors) if new else ()
+        trials(ROOT, new, Tests(room.tests, room.without), jobs=options.jobs, sure=options.survivors) if new else ()
     ):
         counts[outcome.state] += 1
         if outcome.state == "survived":

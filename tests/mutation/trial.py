@@ -63,6 +63,7 @@ class Tests:
     """The files that decide about a module, and what their tests take and have killed."""
 
     files: tuple[str, ...]
+    without: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     spare: float = 2.0
@@ -83,6 +84,11 @@ class Tests:
         if outcome.state != "survived":
             raise SystemExit(f"{' '.join(self.files)}: without any mutant: {outcome.state} {outcome.test}")
         self.seconds = outcome.seconds
+
+    @property
+    def options(self) -> list[str]:
+        """What pytest is called with, but for the files."""
+        return [*OPTIONS, *(f"--deselect={each}" for each in self.without)]
 
     @property
     def limit(self) -> float:
@@ -248,7 +254,7 @@ def _import_and_test(root: Path, mutant: Mutant, tests: Tests, answer: Connectio
     sys.meta_path.insert(0, _Finder(root, mutant))
     watch = _Watch(tests, answer)
     for file in tests.files:  # one after the other, since most mutants die before the next one is read
-        if pytest.main([*OPTIONS, file], plugins=[watch]):
+        if pytest.main([*tests.options, file], plugins=[watch]):
             watch.end("killed")
     watch.end("survived")
 
@@ -279,7 +285,7 @@ def _serve(root: Path, mutants: list[Mutant], tests: Tests, jobs: int, answer: C
     os.chdir(root)
     sys.path.insert(0, str(root))
     server = _Server(root, mutants, tests, jobs, answer)
-    status = pytest.main([*OPTIONS, *tests.files], plugins=[server])
+    status = pytest.main([*tests.options, *tests.files], plugins=[server])
     with contextlib.suppress(OSError):
         answer.send(Outcome(f"tests cannot be collected, status {status}"))
     os._exit(0)
