@@ -69,9 +69,7 @@ ROOMS = [
         "formula/test_products formula/test_fit formula/test_joined formula/test_frozen_reading",
     ),
     _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
-    _room(
-        "audit",
-        "audit/compare audit/curriculum audit/sums audit/factors audit/cases audit/numbers",
-        "test_audit_probes test_audit",
-    ),
+    _room("judge", "audit/compare audit/layer", "test_audit_compare"),
+    _room("curriculum", "audit/curriculum", "test_audit_curriculum"),
+    _room("draws", "audit/numbers audit/sums audit/factors audit/cases", "test_audit_draws", mathematics=True),
 ]
