@@ -120,6 +120,8 @@ def test_sums_of_a_scheme_are_as_long_as_a_dtype_allows_and_no_longer(case, dtyp
         (CASES[2], "bfloat16", (1, 1, 1, 1, Fraction(8, 49))),
         (CASES[3], "float16", (4, 4, 2, 1, 1)),
         (CASES[4], "bfloat16", (1, 1, 1, Fraction(85, 144), Fraction(128, 171))),
+        (Case(Geometry((2, 2, 2), (1, 2, 2, 2)), 5), "bfloat16", (4, 7, 9, 1, 1)),
+        (Case(Geometry((140, 1, 1), (1, 140, 1, 1)), 1), "bfloat16", (2, 1, 2, Fraction(127, 140), 1)),
     ],
 )
 def test_the_scheme_that_misses_least(case, dtype, scheme):
@@ -132,6 +134,11 @@ def test_sums_that_no_integers_keep_exact_have_no_scheme():
     assert numbers.scheme_of(few, "bfloat16").caught > 0
     assert numbers.scheme_of(many, "bfloat16") is None
     assert numbers.miss_of(few, "bfloat16") == numbers.scheme_of(few, "bfloat16").miss
+
+
+def test_the_probability_that_a_wrong_form_may_pass_at_a_layer():
+    assert math.log2(numbers.TARGET) == -60
+    assert numbers.MOST_DRAWS == 192
 
 
 # draws ----------------------------------------------------------------------------------------------------------------
@@ -178,6 +185,9 @@ def test_real_numbers_are_of_all_sizes_and_signs(dtype, least):
 
 
 def test_a_support_is_of_its_share_of_each_filter():
+    one = np.ones((1, 2, 3))
+    numbers._keep_support(one, Fraction(1, 2), np.random.default_rng(0))
+    assert one.sum() == 3
     for share, kept in ((Fraction(1, 2), 3), (Fraction(1, 6), 1), (Fraction(1), 6)):
         by_filter = np.ones((99, 2, 3))
         numbers._keep_support(by_filter, share, np.random.default_rng(0))
@@ -503,6 +513,40 @@ def test_layers_for_code_that_is_not_for_all():
     assert options_of(only=Only(where=lambda g: False)).case(2, 3, 4, (2, 4), (3, 4), (0, 0)) is None
     plain = options_of(only=Only(where=lambda g: True)).case(2, 3, 4, (2, 4), (3, 4), (0, 0))
     assert plain.geometry == options_of().case(2, 3, 4, (2, 4), (3, 4), (0, 0)).geometry
+
+
+def test_what_is_made_square_or_odd():
+    assert Only(square_images=True).sized((3, 5, 7)) == (7, 7, 7)
+    assert Only().sized([3, 5, 7]) == (3, 5, 7)
+    assert Only(square_filters=True).fitted(1, 1, (4, 2, 3), 1)[2] == (3, 3, 3)
+    assert Only(odd=True).fitted(1, 1, (4, 2, 3), 1)[2] == (5, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("planes", "filters", "taps", "square"),
+    [
+        (3, 4, (2, 8), False),
+        (3, 4, (8, 8), False),
+        (3, 4, (3, 9), False),
+        (3, 4, (9, 9), False),
+        (3, 4, (9, 9), True),
+        (1, 4, (2, 8), False),
+        (1, 4, (9, 9), False),
+        (1, 1, (9, 9), True),
+        *((3, 4, (size, size), False) for size in (1, 2, 3, 4, 5, 7)),
+    ],
+)
+def test_what_is_tried_for_a_predicate(planes, filters, taps, square):
+    def where(g):
+        return (g.image[0], g.filters[0], g.filters[2:], g.image[1] == g.image[2]) == (planes, filters, taps, square)
+
+    case = options_of(only=Only(where=where)).case(2, 3, 4, (2, 8), (3, 4), (0, 0))
+    assert where(case.geometry)
+
+
+def test_an_image_of_one_pixel_behind_padding_that_depends_on_it():
+    g = options_of(padding="same-tf").case(1, 1, 1, (3, 3), (1, 1), (0, 0)).geometry
+    assert (g.image, g.responses[1:], g.padding) == ((1, 1, 1), (1, 1), ((1, 1), (1, 1)))
 
 
 # options --------------------------------------------------------------------------------------------------------------

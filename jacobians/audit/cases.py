@@ -196,16 +196,16 @@ class Options:
             (count - 1) * step + extent + min(rest, step - 1)
             for count, step, extent, rest in zip(out, self.stride, self.extent(taps), tail, strict=True)
         ]
-        sizes = wanted if self.follows_image else None
-        for _ in range(MOST_STEPS if self.follows_image else 1):
+        if not self.follows_image:
+            return [size - before - after for size, (before, after) in zip(wanted, self.zeros(taps), strict=True)]
+        sizes = wanted
+        for _ in range(MOST_STEPS):
             pads = self.zeros(taps, sizes)
             found = [max(size - before - after, 1) for size, (before, after) in zip(wanted, pads, strict=True)]
             if found == sizes:
                 break
             sizes = found
-        if self.follows_image:
-            return list(sizes or wanted)
-        return [size - before - after for size, (before, after) in zip(wanted, self.zeros(taps), strict=True)]
+        return sizes
 
     def layer(self, images: int, planes: int, filters: int, taps: Sequence[int], sizes: Sequence[int]) -> Case | None:
         """Return the layer with an image of these sizes, planes and filters per group; None if there is none."""

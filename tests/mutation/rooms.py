@@ -70,6 +70,12 @@ ROOMS = [
     ),
     _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
     _room("judge", "audit/compare audit/layer", "test_audit_compare"),
+    _room(
+        "observing",
+        "audit/conduct/digits audit/conduct/layouts audit/conduct/not_a_number audit/conduct/large_batches "
+        "audit/conduct/in_place audit/conduct/lost audit/conduct/state",
+        "test_audit_observing",
+    ),
     _room("curriculum", "audit/curriculum", "test_audit_curriculum"),
     _room("draws", "audit/numbers audit/sums audit/factors audit/cases", "test_audit_draws", mathematics=True),
 ]
