@@ -121,6 +121,9 @@ def test_sums_of_a_scheme_are_as_long_as_a_dtype_allows_and_no_longer(case, dtyp
         (CASES[3], "float16", (4, 4, 2, 1, 1)),
         (CASES[4], "bfloat16", (1, 1, 1, Fraction(85, 144), Fraction(128, 171))),
         (Case(Geometry((2, 2, 2), (1, 2, 2, 2)), 5), "bfloat16", (4, 7, 9, 1, 1)),
+        # Other magnitudes for other arrays, of few values alone.
+        (Case(Geometry((3, 1, 3), (5, 3, 1, 1)), 2), "bfloat16", (6, 7, 7, 1, 1)),
+        (Case(Geometry((2, 1, 2), (5, 2, 1, 1)), 1), "bfloat16", (7, 7, 7, 1, 1)),
         (Case(Geometry((140, 1, 1), (1, 140, 1, 1)), 1), "bfloat16", (2, 1, 2, Fraction(127, 140), 1)),
     ],
 )
@@ -413,6 +416,8 @@ def test_extents_and_zeros_by_rules():
     assert tensorflow.zeros((4, 5), (7, 7)) == ((1, 2), (2, 2))
     assert tensorflow.zeros((4, 5), (8, 8)) == ((1, 1), (1, 2))
     assert tensorflow.zeros((1, 1), (8, 8)) == ((0, 0), (0, 0))
+    # Padding is asked for an image that is larger than any filter.
+    assert options_of(padding=lambda image, taps: 0, dilation=500).zeros((3, 3)) == ((0, 0), (0, 0))
     by_function = options_of(padding=lambda image, taps: image[0] if image[0] < LARGE else taps[1])
     assert by_function.zeros((4, 5), (7, 8)) == ((7, 7), (7, 7))
     assert by_function.zeros((4, 5)) == ((5, 5), (5, 5))

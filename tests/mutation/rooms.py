@@ -76,6 +76,7 @@ ROOMS = [
         "audit/conduct/in_place audit/conduct/lost audit/conduct/state",
         "test_audit_observing",
     ),
+    _room("calls", "audit/subject audit/surroundings", "test_audit_subject"),
     _room("curriculum", "audit/curriculum", "test_audit_curriculum"),
     _room("draws", "audit/numbers audit/sums audit/factors audit/cases", "test_audit_draws", mathematics=True),
 ]
