@@ -389,6 +389,7 @@ def test_options_in_words():
     )
     assert "padding by a function" in str(options_of(padding=lambda image, taps: 0))
     assert options_of(stride=(2, 1), padding=((1, 0), (2, 2)), groups=2).name == "s2x1-p1_0x2-d1-g2"
+    assert options_of(padding=((0, 1), (2, 1))).name == "s1-p0_1x2_1-d1-g1"
     assert options_of(padding="same-tf").name == "s1-psame-tf-d1-g1"
     assert options_of(padding=lambda image, taps: 0).name == "s1-pfunction-d1-g1"
 
@@ -494,6 +495,13 @@ def test_restrictions_one_by_one():
     for only in (Only(square_images=True), Only(square_filters=True), Only(odd=True), Only(even_padding=True)):
         assert not only.allows(wide)
         assert only.allows(LAYER)
+
+
+def test_padding_that_is_uneven_in_either_way():
+    for pair in ((1, 0), (0, 1)):
+        layer = Geometry((1, 6, 6), (1, 1, 3, 3), padding=((1, 1), pair))
+        assert not Only(even_padding=True).allows(layer)
+        assert Only().allows(layer)
 
 
 def test_joined_restrictions():

@@ -77,6 +77,7 @@ ROOMS = [
         "test_audit_observing",
     ),
     _room("calls", "audit/subject audit/surroundings", "test_audit_subject"),
+    _room("audit", "audit/run", "test_audit_run"),
     _room("curriculum", "audit/curriculum", "test_audit_curriculum"),
     _room("draws", "audit/numbers audit/sums audit/factors audit/cases", "test_audit_draws", mathematics=True),
 ]
