@@ -35,6 +35,7 @@ A = np.array([3.0, -1.0, 7.0])
         (-A, A, "float64", -1.0),
         (A / 3, A, "float64", 0.3333333333333334),
         (1e-4 * A, A, "float64", 1e-4),
+        (1.0636961687321453 * A, A, "float64", 1.0636961687321453),
         (np.float32(0.1) * np.float32(A), np.float32(A), "float32", 0.1),
         (np.float32(0.1) * np.float32(A), np.float32(A), "float64", None),
         (A * (1 + np.array([0, 6, 0]) * 2.0**-53), A, "float64", None),
