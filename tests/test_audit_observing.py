@@ -265,6 +265,16 @@ def test_layouts_that_are_refused_are_one_finding():
     assert found.cure.endswith("copy first: X = np.ascontiguousarray(X); F = np.ascontiguousarray(F).")
 
 
+def test_a_refusal_of_several_results_is_said_of_the_first():
+    def backward(X, F, G):
+        if not G.flags.c_contiguous:
+            raise ValueError("contiguous arrays only")
+        return PLAIN.backward(X, F, G)
+
+    (found,) = layouts.memory_layouts(run_of(None, backward, cases=CASES[1:]))
+    assert (found.about, found.follows) == ("∂l/∂X", ("∂l/∂F",))
+
+
 # NaN ------------------------------------------------------------------------------------------------------------------
 
 
@@ -423,6 +433,8 @@ def test_what_is_changed_in_place_is_said_of_the_function():
     assert (found.about, found.title, found.kind, found.entries) == (
         "forward", "changes X and F in place", "in place", ()
     )  # fmt: skip
+    lines = found.code.splitlines()
+    assert lines[-4:] == ["before = X.copy()", "S = forward(X, F)", "print(X)", "print(before)  # right"]
     right = run_of(PLAIN.forward, PLAIN.backward)
     compared_at(right)
     assert list(in_place(right)) == []
@@ -621,6 +633,23 @@ def test_a_wrong_result_that_is_steady_when_it_is_repeated_depends_on_the_call_b
     each = Comparison(run.layer, probe, "S", run.again(probe, "S"), run.layer.right(probe)["S"])
     assert each.kind == "values"
     assert state.repeated(run, [each]).title == "depends on the call before"
+
+
+def test_numbers_whose_first_entries_all_differ():
+    drawn = {0: None, 1: ([1, 2], [3, 4]), 2: ([1, 3], [4, 3]), 3: ([2, 1], [4, 3]), 4: ([2, 1], [3, 3])}
+    layer = run_of(PLAIN.forward).layer
+
+    class Draws:
+        takes = layer.takes
+
+        def small(self, case, seed):
+            found = drawn[seed]
+            return found and layer.draw(CASES[0], 0).replaced(
+                X=np.array(found[0]), F=np.array(found[1]), G=np.ones(1) * seed
+            )
+
+    differ = {(one, two) for one in drawn for two in drawn if state._begins_otherwise(Draws(), None, one, two)}
+    assert differ == {(1, 3), (3, 1), (2, 4), (4, 2)}
 
 
 def test_two_results_differ_beyond_their_bound():

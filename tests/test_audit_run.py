@@ -227,10 +227,22 @@ def test_sums_that_are_too_long_for_the_dtype():
     report = audited(PLAIN.forward, geometries=[SMALL, long, long], dtype="bfloat16")
     assert report.notes == ("2 layers were left out: bfloat16 cannot hold their sums exactly",)
     assert report.layers == 1
-    with pytest.raises(ShapeError, match="so long that bfloat16 cannot hold them exactly"):
-        audited(PLAIN.forward, geometries=[long], dtype="bfloat16")
+    longer = Geometry((1, 1, 2), (700, 1, 1, 1))
+    with pytest.raises(ShapeError, match="^X 2×1×1×2, F 600×.* so long that bfloat16 cannot hold them exactly"):
+        audited(PLAIN.forward, geometries=[long, longer], dtype="bfloat16")
     with pytest.raises(ShapeError, match="geometries is empty"):
         audited(PLAIN.forward, geometries=[])
+
+
+def test_layers_that_are_given_are_tried_however_much_they_take(monkeypatch):
+    monkeypatch.setattr(auditing, "affordable", lambda cases, dtype: [])
+    assert audited(PLAIN.forward).layers == 1
+    with pytest.raises(ShapeError, match="are too large to audit in minutes"):
+        audited(PLAIN.forward, geometries=None)
+    monkeypatch.setattr(auditing, "affordable", lambda cases, dtype: cases[:-1])
+    assert auditing._chosen(layer_of(), None)[1] == [
+        "1 layer was left out: with these options, they would take minutes"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +296,9 @@ def test_what_the_largest_error_is_of_its_bound():
         given = dataclasses.replace(probe, what=what)
         return dataclasses.replace(each, probe=given, result=Result(value + by), right=Right(value, error))
 
-    assert list(auditing._shares([off(1.0, 4.0), off(0.0, 0.0), off(3.0, 4.0, REAL)])) == [(0.25, "S")]
+    assert list(auditing._shares([off(1.0, 4.0), off(0.0, 0.0), off(3.0, 4.0, REAL), off(2.0, 4.0, "zeros")])) == [
+        (0.25, "S"), (0.5, "S")
+    ]  # fmt: skip
     run.tried = [off(1.0, 4.0), off(2.0, 4.0)]
     said = "S is inexact but within the rounding bound: the largest error is 0.5 of its bound"
     assert list(auditing._notes(run, None, exact=True)) == [said]
