@@ -181,6 +181,12 @@ def test_the_report_of_right_code():
     assert report.seconds["∂l/∂X"] == report.seconds["∂l/∂F"]
 
 
+def test_the_seconds_of_a_function_are_shared_by_its_results():
+    run = run_of(PLAIN.forward, PLAIN.backward)
+    run.subject.seconds |= {"forward": 1.0, "backward": 3.0}
+    assert auditing._report(run, [], [], None).seconds == {"S": 1.0, "∂l/∂X": 1.5, "∂l/∂F": 1.5}
+
+
 def test_the_report_of_wrong_code():
     report = audited(lambda X, F: 2 * PLAIN.forward(X, F), PLAIN.backward)
     assert not report.ok
@@ -228,7 +234,7 @@ def test_sums_that_are_too_long_for_the_dtype():
     assert report.notes == ("2 layers were left out: bfloat16 cannot hold their sums exactly",)
     assert report.layers == 1
     longer = Geometry((1, 1, 2), (700, 1, 1, 1))
-    with pytest.raises(ShapeError, match="^X 2×1×1×2, F 600×.* so long that bfloat16 cannot hold them exactly"):
+    with pytest.raises(ShapeError, match=r"^X 2×1×1×2, F 600×.* so long that bfloat16 cannot hold them exactly"):
         audited(PLAIN.forward, geometries=[long, longer], dtype="bfloat16")
     with pytest.raises(ShapeError, match="geometries is empty"):
         audited(PLAIN.forward, geometries=[])

@@ -94,6 +94,7 @@ def test_what_a_call_changes_of_its_arguments_is_named():
     arrays = {**ARRAYS, "F": np.array([0.0, 6])}
     assert result_of(forward, arrays).changed == ("F",)
     assert arrays["F"][0] == 0
+    assert result_of(lambda X, F: (np.copyto(X, 0), F)[1]).changed == ("X",)
     assert result_of(both).changed == ()
 
 
@@ -264,6 +265,38 @@ def test_a_signal_is_no_exception_of_the_code():
         signal.signal(signal.SIGINT, before)
 
 
+def test_what_a_signal_has_set_stays_and_what_code_sets_does_not():
+    before = signal.getsignal(signal.SIGINT)
+
+    def once(number, frame):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    try:
+        signal.signal(signal.SIGINT, once)
+        with surroundings.interrupts() as came:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert (came, signal.getsignal(signal.SIGINT)) == ([], once)
+        with surroundings.interrupts() as came:
+            signal.raise_signal(signal.SIGINT)
+        assert (came, signal.getsignal(signal.SIGINT)) == ([signal.SIGINT], signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_process_that_code_has_forked_does_not_go_on_as_the_audit():
+    parent, codes = os.getpid(), []
+
+    def forward(X, F):
+        if child := os.fork():
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        return X
+
+    result_of(forward)
+    if os.getpid() != parent:
+        os._exit(0)
+    assert codes == [1]
+
+
 def test_in_another_thread_no_handler_is_set():
     found = []
 
@@ -390,5 +423,11 @@ def test_functions_that_code_has_replaced_before_are_found_by_its_calls_alone(mo
         result_of(lambda X, F: (seen.append(np.sum), X)[1])
         assert seen == [replaced]
         assert np.sum is own
+        monkeypatch.setattr(np, "sum", lambda A: "replaced again")
+        again = np.sum
+        with surroundings.functions_kept():
+            result_of(lambda X, F: (seen.append(np.sum), X)[1])
+        assert seen[1:] == [again]
+        assert np.sum is again
     assert np.sum is replaced
     assert surroundings.AUDITS == []
