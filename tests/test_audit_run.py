@@ -85,6 +85,7 @@ def later_wrong(X, F):
     return PLAIN.forward(X, F) * (1 + (X.flat[0] % 3 == 0))
 
 
+@pytest.mark.usefixtures("unread")
 def test_what_the_first_draw_happens_to_miss_is_found_by_the_next_ones():
     # Right on the first draw.
     seed = next(seed for seed in range(9) if layer_of().draw(Case(SMALL, 2), seed).arrays["X"].flat[0] % 3)
@@ -175,6 +176,9 @@ def test_the_report_of_right_code():
     assert report.calls == calls[-1][0] == len(calls)
     assert all(done <= expected for done, expected in calls)
     assert calls[0] == (1, 4 * 1 * 2)
+    calls.clear()
+    audited(PLAIN.forward, geometries=[SMALL, LARGER], progress=lambda *n: calls.append(n))
+    assert calls[0] == (1, 4 * 2 * 1)
     miss = layer_of().miss(Case(SMALL, 2))
     assert report.log2_miss == pytest.approx(3 * np.log2(float(miss)))
     assert set(report.seconds) == {"S", "∂l/∂X", "∂l/∂F"}
@@ -187,11 +191,19 @@ def test_the_seconds_of_a_function_are_shared_by_its_results():
     assert auditing._report(run, [], [], None).seconds == {"S": 1.0, "∂l/∂X": 1.5, "∂l/∂F": 1.5}
 
 
+@pytest.mark.usefixtures("unread")
 def test_the_report_of_wrong_code():
     report = audited(lambda X, F: 2 * PLAIN.forward(X, F), PLAIN.backward)
     assert not report.ok
     assert [each.about for each in report.findings] == ["S"]
     assert report.log2_miss is None
+
+
+@pytest.mark.usefixtures("unread")
+def test_errors_within_their_bounds_are_noted_of_right_code_alone(monkeypatch):
+    monkeypatch.setattr(auditing, "_notes", lambda run, miss, *, exact: [f"{exact}"])
+    assert audited(PLAIN.forward).notes == ("True",)
+    assert audited(lambda X, F: 2 * PLAIN.forward(X, F)).notes == ("False",)
 
 
 def test_what_is_changed_for_the_whole_process_is_noted():
@@ -204,6 +216,7 @@ def test_what_is_changed_for_the_whole_process_is_noted():
     )
 
 
+@pytest.mark.usefixtures("unread")
 def test_functions_that_take_other_arguments_are_refused():
     said = r"^every call of backward fails: TypeError: .*; an audit calls backward\(X, F, G\) and expects the arrays"
     with pytest.raises(CallError, match=said):
