@@ -43,7 +43,7 @@ def test_what_a_default_audit_tries_changes_on_purpose_only(axes, given, layers,
     cases = curriculum.curriculum(options_of(axes, **given))
     found = len(cases), sum(case.numbers for case in cases), sum(map(products, cases))
     assert found == (layers, entries, multiplied)
-    assert cases == sorted(cases, key=lambda case: case.numbers)
+    assert list(cases) == sorted(cases, key=lambda case: case.numbers)
     assert len(set(cases)) == len(cases)
 
 

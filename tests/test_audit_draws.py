@@ -299,25 +299,25 @@ def test_the_bound_of_fast_algorithms_counts_what_they_transform():
     probe = numbers.draw(SMALL, options_of(padding=((1, 0), (0, 2)), groups=2), 0)
     # Of a group: a padded plane of 4 · 6 pixels and 6 taps, and the longest sum, of 3 images of 3 · 4 responses.
     count = 24 + 6 + 36
-    assert sums.transform_bound(53, probe) == count * 2.0**-53 / (1 - count * 2.0**-53)
-    assert sums.transform_bound(7, probe) == count / 128 / (1 - count / 128)
-    assert sums.transform_bound(6, probe) == math.inf
+    assert sums.transform_bound(53, probe.case) == count * 2.0**-53 / (1 - count * 2.0**-53)
+    assert sums.transform_bound(7, probe.case) == count / 128 / (1 - count / 128)
+    assert sums.transform_bound(6, probe.case) == math.inf
     wide = Case(Geometry((4, 1, 64), (2, 2, 1, 1), groups=2), 1)
     probe = numbers.integers(wide, options_of(groups=2), 1, np.random.default_rng(0))
-    assert sums.transform_bound(53, probe) == pytest.approx((2 * 64 + 2 + 64) * 2.0**-53)
+    assert sums.transform_bound(53, probe.case) == pytest.approx((2 * 64 + 2 + 64) * 2.0**-53)
 
 
 def test_slack_is_the_bound_times_the_norms_where_it_tells_right_from_wrong():
     padded = {"padding": ((1, 0), (0, 2)), "groups": 2}
     wide = numbers.draw(SMALL, options_of(**padded), 0)
     for name in sums.FACTORS:
-        assert sums.slack(wide, name) == sums.transform_bound(53, wide) * sums.norms(wide, name)
+        assert sums.slack(wide, name) == sums.transform_bound(53, wide.case) * sums.norms(wide, name)
     whole = numbers.draw(SMALL, options_of(dtype="int64", **padded), 0)
     assert {sums.slack(whole, name) for name in sums.FACTORS} == {0.0}
     # In half precision, errors of sums in float32 are accepted.
     half = numbers.draw(SMALL, options_of(dtype="float16", **padded), 0)
     for name in ("S", "dX", "dF"):
-        assert sums.slack(half, name) == sums.transform_bound(24, half) * sums.norms(half, name) > 0
+        assert sums.slack(half, name) == sums.transform_bound(24, half.case) * sums.norms(half, name) > 0
 
 
 def test_slack_is_nothing_where_it_would_pass_wrong_forms():
@@ -339,16 +339,16 @@ def test_what_a_draw_misses_beside_fast_algorithms():
         for name, letters in sums.FACTORS.items()
     )
     assert sums.near_miss(probe) > scheme.miss
-    assert sums._near_miss(probe, "S", math.inf) == 1
+    assert sums._near_miss(probe.case, str(probe.dtype), "S", math.inf) == 1
     # The largest norms that a draw can have, and the largest bias.
     x, f, g = (math.sqrt(each.entries) * each.magnitude for each in (scheme.X, scheme.F, scheme.G))
     bias = scheme.X.magnitude * scheme.F.magnitude
-    assert sums._largest_norms(probe, "S") == pytest.approx(x * f + bias)
-    assert sums._largest_norms(probe, "db") == pytest.approx(g + bias)
+    assert sums._largest_norms(probe.case, str(probe.dtype), "S") == pytest.approx(x * f + bias)
+    assert sums._largest_norms(probe.case, str(probe.dtype), "db") == pytest.approx(g + bias)
     lost = numbers.integers(Case(Geometry((1, 1, 2), (600, 1, 1, 1)), 1), options_of(), 1, np.random.default_rng(0))
     lost = lost.replaced(X=lost.X.astype(ml_dtypes.bfloat16), F=lost.F.astype(ml_dtypes.bfloat16))
-    assert sums._near_miss(lost, "S", 0.0) == 1
-    assert sums._largest_norms(lost, "S") == math.inf
+    assert sums._near_miss(lost.case, str(lost.dtype), "S", 0.0) == 1
+    assert sums._largest_norms(lost.case, str(lost.dtype), "S") == math.inf
 
 
 # layers ---------------------------------------------------------------------------------------------------------------
