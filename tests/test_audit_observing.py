@@ -303,6 +303,12 @@ def test_a_nan_that_is_swallowed(at, letter, about):
         assert each.cause.startswith("The code replaces or skips the NaN")
 
 
+def test_each_argument_whose_nan_is_swallowed_is_said_of_each_result():
+    run = run_of(None, lambda *given: PLAIN.backward(*map(without_nan, given)))
+    found = {(each.about, each.title.partition(":")[0][-1]) for each in not_a_number.not_a_number(run)}
+    assert found == {("∂l/∂X", "F"), ("∂l/∂X", "G"), ("∂l/∂F", "X"), ("∂l/∂F", "G")}
+
+
 def test_a_nan_that_spreads():
     run = run_of(lambda X, F: PLAIN.forward(X, F) + 0 * X.sum(), cases=CASES[1:])
     found = list(not_a_number.not_a_number(run))
@@ -662,7 +668,8 @@ def test_two_results_differ_beyond_their_bound():
 
     assert not state._differ(with_value([1, 2]), with_value([1, 2]))
     assert state._differ(with_value([1, 2]), with_value([1, 2.5]))
-    assert state._differ(with_value([1, 2]), with_value([1]))
+    assert state._differ(with_value([1, 1]), with_value([1]))
+    assert state._differ(with_value([1]), with_value([1, 1]))
     assert state._differ(with_value(None), with_value([1, 2]))
     assert state._differ(with_value([1, 2]), with_value(None))
     assert not state._differ(with_value([1, 2]), with_value([1, 2.5], 0.25))

@@ -239,6 +239,9 @@ def test_layers_that_are_given_are_tried_with_two_images():
     shapes = set()
     audited(lambda X, F: (shapes.add((X.shape, F.shape)), PLAIN.forward(X, F))[1], geometries=[LARGER])
     assert ((2, 2, 4, 5), (3, 2, 2, 3)) in shapes
+    # Besides these, other numbers of images of the same layer, and no others.
+    assert {shape[1:] for shape, _ in shapes} == {(2, 4, 5)}
+    assert max(shape[0] for shape, _ in shapes) == 7
 
 
 def test_sums_that_are_too_long_for_the_dtype():
