@@ -563,6 +563,13 @@ def test_what_is_no_number_is_no_state():
     run = run_of(lambda X, F: PLAIN.forward(X, F) * (np.nan if next(calls) % 2 else 1))
     assert list(state.state(run)) == []
 
+    def forward(X, F):
+        S = PLAIN.forward(X, F) + next(calls) % 3
+        S[..., 0] = np.nan
+        return S
+
+    assert list(state.state(run_of(forward))) == []
+
 
 def test_code_that_takes_its_process_down_is_not_asked_on():
     calls = []

@@ -232,6 +232,27 @@ def test_functions_that_take_other_arguments_are_refused():
     assert not audited(sometimes, geometries=[SMALL, LARGER]).ok
 
 
+def test_what_is_found_before_and_after_the_formulas_stays_in_its_order():
+    buffers = {}
+
+    def held(A):
+        buffer = buffers.setdefault(A.shape, np.zeros_like(A))
+        buffer[...] = A
+        return buffer
+
+    def backward(X, F, G):
+        dX, dF = PLAIN.backward(X, F, G)
+        G += 1
+        return held(dX), held(dF)
+
+    report = audited(PLAIN.forward, backward, geometries=[LARGER])
+    assert [(each.about, each.title) for each in report.findings] == [
+        ("∂l/∂X", "is overwritten by a later call"),
+        ("∂l/∂F", "is overwritten by a later call"),
+        ("backward", "changes G in place"),
+    ]
+
+
 # which layers ---------------------------------------------------------------------------------------------------------
 
 
