@@ -538,6 +538,7 @@ def test_on_what_a_result_depends(made, title, capsys):
     assert run.unsteady == ({"S"} if title and "overwritten" not in title else set())
     # What is printed is not what is said to be right.
     for each in found:
+        assert each.entries
         exec(each.code, {"forward": made()})
         printed = capsys.readouterr().out.splitlines()
         assert printed[: len(printed) // 2] != printed[len(printed) // 2 :]
@@ -584,11 +585,12 @@ def test_code_that_takes_its_process_down_is_not_asked_on():
     assert len(calls) == 2
 
 
-def test_a_result_that_is_wrong_now_and_then_is_counted():
+@pytest.mark.parametrize("at", [4, 6])
+def test_a_result_that_is_wrong_now_and_then_is_counted(at):
     calls = itertools.count()
 
     def forward(X, F):
-        return PLAIN.forward(X, F) + (next(calls) == 4)
+        return PLAIN.forward(X, F) + (next(calls) == at)
 
     run = run_of(forward)
     assert list(state.state(run)) == []
