@@ -680,6 +680,8 @@ def test_two_results_differ_beyond_their_bound():
     assert state._differ(with_value([1, 1]), with_value([1]))
     assert state._differ(with_value([1]), with_value([1, 1]))
     assert state._differ(with_value(None), with_value([1, 2]))
+    assert state._differ(with_value(None), with_value(1))
+    assert state._differ(with_value(1), with_value(None))
     assert state._differ(with_value([1, 2]), with_value(None))
     assert not state._differ(with_value([1, 2]), with_value([1, 2.5], 0.25))
     assert state._differ(with_value([1, 2]), with_value([1, 2.75], 0.25))
