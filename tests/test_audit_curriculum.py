@@ -130,6 +130,7 @@ def test_long_sums_are_tried_where_they_are_not_too_long():
     assert wide.numbers == 19_999
     assert curriculum._is_cheap(wide, "float64")
     assert curriculum._is_cheap(Case(Geometry((1, 1, 1), (1, 1, 1, 1)), 9999), "float64")
+    assert curriculum._is_cheap(Case(Geometry((1, 1, 1), (2, 1, 1, 1)), 6666), "float64")
     wider = Case(Geometry((1, 2, 5000), (1, 1, 1, 1)), 1)
     assert wider.numbers == 20_001
     assert not curriculum._is_cheap(wider, "float64")

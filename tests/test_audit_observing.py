@@ -309,11 +309,18 @@ def test_each_argument_whose_nan_is_swallowed_is_said_of_each_result():
     assert found == {("∂l/∂X", "F"), ("∂l/∂X", "G"), ("∂l/∂F", "X"), ("∂l/∂F", "G")}
 
 
-def test_a_nan_that_spreads():
-    run = run_of(lambda X, F: PLAIN.forward(X, F) + 0 * X.sum(), cases=CASES[1:])
+def test_a_nan_that_spreads(capsys):
+    def forward(X, F):
+        return PLAIN.forward(X, F) + 0 * X.sum()
+
+    run = run_of(forward, cases=CASES[1:])
     found = list(not_a_number.not_a_number(run))
     assert [each.title.partition(" reaches")[0] for each in found] == ["is wrong for a NaN in X: the NaN"]
     assert found[0].cause.startswith("The code multiplies the NaN by zeros")
+    exec(found[0].code, {"forward": forward})
+    printed = capsys.readouterr().out.split("]\n")
+    assert "True" in printed[0]
+    assert printed[0] != printed[1]
     for skipped in ({"inexact": {"S"}}, {"unsteady": {"S"}}):
         assert list(not_a_number.not_a_number(dataclasses.replace(run, **skipped))) == []
 
