@@ -365,7 +365,7 @@ def by_fft(X, F):
 
 @pytest.mark.parametrize(("dtype", "mixes"), [("float64", False), ("float32", True), ("float16", True)])
 def test_transforms_mix_all_entries_of_a_line(dtype, mixes):
-    case = Case(Geometry((2, 6, 7), (3, 2, 2, 3)), 2)
+    case = Case(Geometry((2, 6, 7), (3, 2, 2, 3)), 3)
     run = run_of(by_fft, dtype=dtype, cases=[case])
     probe = run.layer.draw(case, 0)
     assert not_a_number._mixes(run, probe) == mixes

@@ -308,6 +308,7 @@ def test_layers_by_a_rule_of_padding():
     same = layer_of(padding="same").options
     fits = Geometry((1, 4, 4), (1, 1, 3, 2), padding=((1, 1), (0, 1)))
     assert auditing._given([fits], same) == [Case(fits, 2)]
+    assert auditing._given([fits], layer_of(padding="same-tf").options) == [Case(fits, 2)]
     with pytest.raises(ShapeError, match=r"has padding .* but the audit has padding same"):
         auditing._given([Geometry((1, 4, 4), (1, 1, 3, 2), padding=1)], same)
 
