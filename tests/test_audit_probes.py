@@ -182,13 +182,13 @@ def test_default_audits_reach_the_target_in_every_dtype_and_leave_no_layer_out(d
         cases = curriculum.curriculum(options_of(dtype, spatial_ndim, **options))
         for case in cases:
             assert numbers.scheme_of(case, dtype).miss ** numbers.MOST_DRAWS <= numbers.TARGET
-        assert curriculum.affordable(cases, dtype) == cases
+        assert curriculum.affordable(cases, dtype) == list(cases)
 
 
 @pytest.mark.parametrize("steps", [{"padding": 20}, {"dilation": 20}, {"stride": 40}], ids=str)
 def test_no_layer_of_unusual_options_is_left_out(steps):
     cases = curriculum.curriculum(options_of("float64", 2, **steps))
-    assert curriculum.affordable(cases, "float64") == cases
+    assert curriculum.affordable(cases, "float64") == list(cases)
 
 
 def test_of_layers_that_padding_makes_large_cheap_ones_are_kept_and_one_with_several_of_everything():

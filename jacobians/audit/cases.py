@@ -56,6 +56,10 @@ class Only:
         filters = filters if self.filters is None else max(self.filters // groups, 1)
         return planes, filters, self.taps or taps
 
+    def sized(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Return the sizes of an image that are allowed."""
+        return (sizes[-1],) * len(sizes) if self.square_images else tuple(sizes)
+
     def joined(self, other: Only | None) -> Only:
         """Return both restrictions in one; where both fix something, this one's."""
         pairs = [(each.name, getattr(self, each.name)) for each in dataclasses.fields(self)]
@@ -172,7 +176,7 @@ class Options:
         """Return the layer with these responses and, where the stride allows, this tail; None if there is no image."""
         for only in self._tried():
             fits = only.fitted(planes, filters, taps, self.groups)
-            sizes = self._sizes(fits[2], out, tail)
+            sizes = only.sized(self._sizes(fits[2], out, tail))
             found = self.layer(images, *fits, sizes) if min(sizes) > 0 else None
             if found is not None:
                 return found
@@ -192,23 +196,23 @@ class Options:
             (count - 1) * step + extent + min(rest, step - 1)
             for count, step, extent, rest in zip(out, self.stride, self.extent(taps), tail, strict=True)
         ]
-        sizes = wanted if self.follows_image else None
-        for _ in range(MOST_STEPS if self.follows_image else 1):
+        if not self.follows_image:
+            return [size - before - after for size, (before, after) in zip(wanted, self.zeros(taps), strict=True)]
+        sizes = wanted
+        for _ in range(MOST_STEPS):
             pads = self.zeros(taps, sizes)
             found = [max(size - before - after, 1) for size, (before, after) in zip(wanted, pads, strict=True)]
             if found == sizes:
                 break
             sizes = found
-        if self.follows_image:
-            return list(sizes or wanted)
-        return [size - before - after for size, (before, after) in zip(wanted, self.zeros(taps), strict=True)]
+        return sizes
 
     def layer(self, images: int, planes: int, filters: int, taps: Sequence[int], sizes: Sequence[int]) -> Case | None:
         """Return the layer with an image of these sizes, planes and filters per group; None if there is none."""
         g = self.groups
         if self.only is not None:
             planes, filters, taps = self.only.fitted(planes, filters, taps, g)
-            sizes = (sizes[-1],) * len(sizes) if self.only.square_images else sizes
+            sizes = self.only.sized(sizes)
         try:
             found = self.geometry((g * planes, *sizes), (g * filters, planes, *taps))
         except ShapeError:

@@ -28,7 +28,7 @@ STEADY = 8
 # Calls to make again before a result is called wrong that is known to be right at times.
 TIMES = 7
 # What np.empty holds in turn: the sequence of Thue and Morse, which has no period that counters or buffers could have.
-FILLS = (3, 5, 5, 3, 5, 3, 3, 5)
+FILLS = tuple((3, 5)[at.bit_count() % 2] for at in range(8))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

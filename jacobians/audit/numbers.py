@@ -125,8 +125,6 @@ def _scheme(case: Case, limit: int, x: int, g: int) -> Scheme | None:
     geometry, taps = case.geometry, case.geometry.taps
     entries, filters = case.images * geometry.positions, geometry.filters[0]
     p, q = min(taps, limit // x - 1), min(entries, limit // (g * x))
-    if p < 1 or q < 1:
-        return None
     to_image = geometry.filters_per_group * min(math.prod(geometry.filters[2:]), p, q)
     # No larger than the others: wrong formulas with more terms, or a factor, are to be exact as well, to be told apart.
     f = min(limit // ((p + 1) * x), limit // (to_image * g), max(x, g))

@@ -97,9 +97,16 @@ ROOMS = [
         "formula/test_products formula/test_fit formula/test_joined formula/test_frozen_reading",
     ),
     _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
+    _room("judge", "audit/compare audit/layer", "test_audit_compare"),
     _room(
-        "audit",
-        "audit/compare audit/curriculum audit/sums audit/factors audit/cases audit/numbers",
-        "test_audit_probes test_audit",
+        "observing",
+        "audit/conduct/digits audit/conduct/layouts audit/conduct/not_a_number audit/conduct/large_batches "
+        "audit/conduct/in_place audit/conduct/lost audit/conduct/state",
+        "test_audit_observing",
     ),
+    _room("calls", "audit/subject audit/surroundings", "test_audit_subject"),
+    _room("audit", "audit/run", "test_audit_run"),
+    _room("spreading", "audit/layers/spreading", "test_audit_spreading"),
+    _room("curriculum", "audit/curriculum", "test_audit_curriculum"),
+    _room("draws", "audit/numbers audit/sums audit/factors audit/cases", "test_audit_draws", mathematics=True),
 ]

@@ -196,7 +196,8 @@ def _called(run: Run) -> History | None:
 def _begins_otherwise(layer: Layer, case: Any, one: int, two: int) -> bool:
     """Whether all first entries differ, which may be the key of a cache."""
     drawn, other = layer.small(case, one), layer.small(case, two)
-    return bool(drawn and other and all(drawn.arrays[k].flat[0] != each.flat[0] for k, each in other.arrays.items()))
+    letters = {letter for takes in layer.takes.values() for letter in takes}
+    return bool(drawn and other and all(drawn.arrays[k].flat[0] != other.arrays[k].flat[0] for k in letters))
 
 
 def _is_finite(result: Result) -> bool:
