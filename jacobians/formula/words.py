@@ -70,7 +70,7 @@ def explain(read: Formula, right: Formula, orders: Mapping[str, Order] | None = 
     """
     count = _axes_of(right)
     found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())), dict(right.options))
-    if len({each.atom for each in found}) > MOST or len(found) > MOST * max(count, 1):
+    if len({each.atom for each in found}) > MOST or len(found) > MOST * count:
         found = [_Found("another-relation")]
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
     for each in found:

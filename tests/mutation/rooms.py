@@ -96,7 +96,11 @@ ROOMS = [
         "formula/products formula/digits formula/sums",
         "formula/test_products formula/test_fit formula/test_joined formula/test_frozen_reading",
     ),
-    _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
+    _room(
+        "words",
+        "formula/words formula/circumstances",
+        "formula/test_words_facts formula/test_words formula/test_circumstances",
+    ),
     _room(
         "audit",
         "audit/compare audit/curriculum audit/sums audit/factors audit/cases audit/numbers",
