@@ -89,7 +89,7 @@ ROOMS = [
     _room(
         "fit",
         "formula/combine formula/fit formula/equations formula/ranges",
-        "formula/test_combine formula/test_fit formula/test_joined formula/test_frozen_reading",
+        "formula/test_combine formula/test_search formula/test_fit formula/test_joined",
     ),
     _room(
         "products",
