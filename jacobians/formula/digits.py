@@ -51,7 +51,7 @@ def read_groups(
     for at, entries in enumerate(groups):
         group[entries] = at
         within[entries] = np.arange(len(entries))
-    widest = max(map(len, groups), default=0)
+    widest = max(map(len, groups))
     if _calls(len(groups), second, bits) + _calls(len(groups), 2 * widest, bits) > most:
         return None
     some = give([(group == len(groups) // 2).astype(float), np.ones(second)])
@@ -75,7 +75,7 @@ def read_groups(
 
 def _calls(groups: int, many: int, bits: int) -> int:
     """Return the calls that tell one number of so many for each group."""
-    return -(-groups // max(1, bits // many.bit_length())) if many > 1 else 0
+    return -(-groups // max(1, bits // many.bit_length()))
 
 
 def _numbers(

@@ -94,7 +94,7 @@ ROOMS = [
     _room(
         "products",
         "formula/products formula/digits formula/sums",
-        "formula/test_products formula/test_fit formula/test_joined formula/test_frozen_reading",
+        "formula/test_reading formula/test_products",
     ),
     _room(
         "words",
