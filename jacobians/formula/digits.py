@@ -82,8 +82,8 @@ def _numbers(
     give: Give, group: Array, numbers: list[Array], bits: int, scale: float, *, odd: bool = False
 ) -> Array | None:
     """Return, per entry of the result, the product of two numbers for each group; None where sums are no digits."""
-    count = int(group.max(initial=-1)) + 1
-    width = int(max(each.max(initial=1) for each in numbers)).bit_length()
+    count = int(group.max()) + 1
+    width = int(max(each.max() for each in numbers)).bit_length()
     exact = math.frexp(scale)[0] in {0.5, -0.5}
     step = max(1, (bits if exact else bits - ROUNDING_BITS) // width)
     found: list[Array] = []
@@ -101,4 +101,4 @@ def _numbers(
             left >>= width
             if odd and np.any((found[-1] > 0) & (found[-1] % 2 == 0)):
                 return None
-    return np.stack(found, axis=1) if found else None
+    return np.stack(found, axis=1)

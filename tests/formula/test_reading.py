@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jacobians import Geometry
+from jacobians import Geometry, ShapeError
 from jacobians.evidence import exact
 from jacobians.formula import products
 from jacobians.formula.digits import _calls, read_groups
@@ -68,6 +68,8 @@ READ = [
     ("S", LAYER, "float32", (0,), "1", None, 8, 3460990448, 0),
     ("S", LAYER, "int32", (), "1", None, 12, 1056195215, None),
     ("S", LAYER, "int32", (0,), "1", None, 7, 266640047, 0),
+    ("S", LAYER, "int64", (), "1", None, 12, 836320174, None),
+    ("S", LAYER, "int64", (0,), "1", None, 5, 1263777268, 0),
     ("S", LAYER, "float16", (0,), "1", None, 20, 1546801520, 0),
     ("S", LAYER, "float64", (), "-1", None, 14, 1818319564, None),
     ("S", LAYER, "float64", (0, 1), "-1", None, 5, 1263777268, 0),
@@ -94,6 +96,8 @@ READ = [
     ("dX", LAYER, "float32", (0,), "1", None, 10, 525206765, 0),
     ("dX", LAYER, "int32", (), "1", None, 18, 2865509529, None),
     ("dX", LAYER, "int32", (0,), "1", None, 9, 2618574804, 0),
+    ("dX", LAYER, "int64", (), "1", None, 18, 1676768433, None),
+    ("dX", LAYER, "int64", (0,), "1", None, 6, 545053124, 0),
     ("dX", LAYER, "float64", (), "-1", None, 14, 676493791, None),
     ("dX", LAYER, "float64", (0, 1), "-1", None, 6, 545053124, 0),
     ("dX", LAYER, "float64", (), "3", None, 14, 676493791, None),
@@ -119,6 +123,8 @@ READ = [
     ("dF", LAYER, "float32", (0,), "1", None, 11, 2765864990, 0),
     ("dF", LAYER, "int32", (), "1", None, 16, 1080524286, None),
     ("dF", LAYER, "int32", (0,), "1", None, 8, 2819274607, 0),
+    ("dF", LAYER, "int64", (), "1", None, 16, 353007502, None),
+    ("dF", LAYER, "int64", (0,), "1", None, 6, 587209431, 0),
     ("dF", LAYER, "float16", (0,), "1", None, 26, 2911471669, 0),
     ("dF", LAYER, "float64", (), "-1", None, 18, 1085919995, None),
     ("dF", LAYER, "float64", (0, 1), "-1", None, 6, 587209431, 0),
@@ -285,6 +291,35 @@ def test_the_common_factor_is_that_of_a_single_entry(change, scale):
     np.testing.assert_allclose(reading.coefficients, by, rtol=float(exact.gamma(10, "float64")), atol=0)
 
 
+def test_the_common_factor_is_that_of_an_entry_in_the_middle_where_others_have_none():
+    calls, count = [], math.prod(LAYER.shapes["G"])
+
+    def call(layer, arrays):
+        calls.append(1)
+        inner = (np.arange(count) > 5) & (np.arange(count) < count - 5)
+        return 3.0 * (arrays["G"].reshape(-1) * inner).reshape(arrays["G"].shape).sum(axis=(0, 2, 3))
+
+    reading = read_products(call, LAYER, "db", ("G",), "float64", PLAIN)
+    assert sorted(reading.places[1].tolist()) == list(range(6, count - 5))
+    assert set(reading.coefficients.tolist()) == {3.0}
+    # Of the first, the last and the middle entry, of the digits, and of the draw that confirms them.
+    assert len(calls) == 5
+
+
+@pytest.mark.parametrize(
+    ("letters", "dtype"), [(("F", "X"), "int32"), (("F", "X"), "float64"), (("X",), "float64"), ((), "float64")]
+)
+def test_code_that_gives_zeros_has_no_products(letters, dtype):
+    reading = read_products(lambda layer, arrays: np.zeros((2, 3)), ONE, "S", letters, dtype, PLAIN)
+    assert reading.places.shape == (1 + len(letters), 0)
+    assert (reading.shape, reading.letters, reading.way) == ((2, 3), letters, None)
+
+
+def test_a_constant_is_a_product_of_no_factors():
+    reading = read_products(lambda layer, arrays: np.array([[0.0, -2.5]]), ONE, "S", (), "float64", PLAIN)
+    assert (reading.places.tolist(), reading.coefficients.tolist()) == ([[1]], [-2.5])
+
+
 # Products of groups ---------------------------------------------------------------------------------------------------
 
 GROUPS = [np.arange(12).reshape(4, 3)[at] for at in (2, 0, 3, 1)]
@@ -364,6 +399,11 @@ def twice(products):
         (grouped(), lambda value, call: value * 3 if call == 2 else value),
         (grouped(), lambda value, call: value * 2.0**12 if call == 1 else value),
         (grouped(), lambda value, call: value * -1.0 if call else value),
+        # The digits of the four groups have three bits each.
+        (grouped(), lambda value, call: value + 2.0**12 * (value > 0) if call == 1 else value),
+        (grouped(), lambda value, call: value - 2.0**12 * (value > 0) if call == 1 else value),
+        (grouped(), lambda value, call: value + 2.0**12 * (value > 0) if call == 2 else value),
+        (grouped(), lambda value, call: value - 2.0**12 * (value > 0) if call == 2 else value),
     ],
 )
 def test_what_is_no_product_of_each_group_is_none(products, change):
@@ -396,6 +436,7 @@ def drawn(structure, **options):
         (2, 2, {"padding": 2, "stride": 3}, 32, 4059345859),
         (3, 1, {"dilation": 2}, 30, 2793390641),
         (1, 3, {"padding": 6}, 28, 956899073),
+        (1, 1, {"stride": 5, "padding": 1}, 28, 3554496199),
     ],
 )
 def test_formulas_are_read_at_the_same_layers_in_every_run(axes, groups, options, count, checksum):
@@ -408,6 +449,19 @@ def test_formulas_are_read_at_the_same_layers_in_every_run(axes, groups, options
         sizes = sizes_of(each)
         counts = [sizes[name] for name in ("N", "d/g", "n/g")]
         assert math.prod([*counts, *each.geometry.filters[2:], *each.geometry.responses[1:]]) <= 10_000 or not options
+
+
+def test_layers_that_the_options_do_not_have_are_left_out():
+    def even(image, filters):
+        if image[1] % 2:
+            raise ShapeError("an odd image")
+        return Geometry(image, filters, **OPTIONS)
+
+    every = drawn(PLAIN, **OPTIONS)
+    assert [each.geometry for each in layers(PLAIN, even)] == [
+        each.geometry for each in every if not each.geometry.image[1] % 2
+    ]
+    assert any(each.geometry.image[1] % 2 for each in every)
 
 
 def test_ways_give_entries_together_that_do_not_meet():

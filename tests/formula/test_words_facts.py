@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from jacobians.formula.atoms import ATOMS
+from jacobians.formula.circumstances import layers
 from jacobians.formula.layouts import parse
 from jacobians.formula.relation import Coefficient, Linear
-from jacobians.formula.words import explain
+from jacobians.formula.structure import SIZES, right
+from jacobians.formula.words import explain, known_sizes
 from tests.formula.test_words import BIASED, DB, DF, DX, GROUPS, WRONG, S, reordered
-from tests.formula.wrong import alone, change, eq, number, only, right_of, size, summed
+from tests.formula.wrong import OPTIONS, alone, change, eq, number, only, right_of, size, structure, summed
 
 S1, S3, DX3, DF3 = right_of("S", 1), right_of("S", 3), right_of("dX", 3), right_of("dF", 3)
-DFG, SG, DBG = (right_of(each, groups=2) for each in ("dF", "S", "db"))
+DFG, DXG, SG, DBG = (right_of(each, groups=2) for each in ("dF", "dX", "S", "db"))
+BG = right_of("S", groups=2, bias=True)
 
 
 def stepped(*steps):
@@ -800,6 +803,189 @@ SAID = [
         DF,
         (("images-apart", "∂l/∂F"), ("index-summed", "image", "X", "image of G")),
     ),
+    (
+        change(S3, eq("X.y", {"S.l": 3, "F.a": 2}, -2), eq("X.w", {"S.o": 1, "F.c": 1})),
+        S3,
+        (("options-exchanged", "dilation", "the first and the third axis"),),
+    ),
+    (
+        summed(DX, alone("dX", "X", [eq(f"X.{e}", {f"dX.{e}": 1}) for e in "kyx"])),
+        DX,
+        (("otherwise-added", "Σ X[n', k, y, x]"),),
+    ),
+    (
+        change(DX, eq("F.a", {"G.l": 2})),
+        DX,
+        (("otherwise", "a = 2l, although a takes every value in the right formula"),),
+    ),
+    (change(DX, eq("F.i", {"G.n": 2})), DX, (("otherwise", "i of F = 2n of ∂l/∂X instead of i of F = i of G"),)),
+    (
+        change(DX, eq("F.a", {"G.l": 1}, 1, "wrap")),
+        DX,
+        (("otherwise", "a = l + 1 (wrap at the border), although a takes every value in the right formula"),),
+    ),
+    (
+        change(DX, eq("F.a", {"G.l": 1}, 0, "wrap")),
+        DX,
+        (("index-borrowed", "the rows of G, counted modulo their number,", "the rows", "taps of F"),),
+    ),
+    (
+        change(DX, eq("F.a", {"G.l": 1}, 0, "clamp")),
+        DX,
+        (("index-borrowed", "the rows of G (clamp)", "the rows", "taps of F"),),
+    ),
+    (
+        change(DX, eq("F.a", {}, 5, "wrap")),
+        DX,
+        (("otherwise", "a = 5 (wrap at the border), although a takes every value in the right formula"),),
+    ),
+    (change(DX, eq("F.a", {"F.b": 1})), DX, (("index-borrowed", "the columns of taps of F", "the rows", "taps of F"),)),
+    (
+        change(DX, eq("F.a", {"F.b": 1}, 1)),
+        DX,
+        (("otherwise", "a = b + 1, although a takes every value in the right formula"),),
+    ),
+    (change(DX, eq("G.l", {"G.m": 1})), DX, (("index-borrowed", "the columns of G", "the rows", "G"),)),
+    (
+        change(S, eq("X.k", {"F.k": 1}, 1), eq("F.i", {"S.i": 1}, 2, "wrap"), eq("X.n", {"S.n": -1, "N": 1}, -1)),
+        S,
+        (
+            ("index-shifted", "the filters", "F", "2, cyclically"),
+            ("index-reversed", "the images", "X"),
+            ("index-shifted", "the planes", "X", "1"),
+        ),
+    ),
+    (
+        change(DX, eq("dX.y", {"G.l": 2, "F.a": -2, "K": 2}, -4), eq("dX.x", {"G.m": 2, "F.b": -5, "L": 5}, -8)),
+        DX,
+        (("filter-not-rotated everywhere",), ("step-of-other-axis", "stride", "the second axis", "the first axis")),
+    ),
+    (
+        change(S, eq("X.y", {"S.l": 4, "F.a": 2}, -2), eq("X.x", {"S.m": 4, "F.b": 5}, -3)),
+        S,
+        (("step-wrong", "stride", "the first axis", "4", "3"), ("step-wrong", "stride", "the second axis", "4", "2")),
+    ),
+    (
+        change(S, eq("X.y", {"S.m": 3, "F.b": 2}, -2)),
+        S,
+        (
+            ("axis-borrowed", "response", "the second axis", "the first axis"),
+            ("axis-borrowed", "tap", "the second axis", "the first axis"),
+        ),
+    ),
+    (
+        change(S, eq("X.y", {"S.l": 3, "F.b": 5}, -2)),
+        S,
+        (
+            ("axis-borrowed", "tap", "the second axis", "the first axis"),
+            ("step-of-other-axis", "dilation", "the second axis", "the first axis"),
+        ),
+    ),
+    (
+        change(S, eq("X.y", {"S.m": 2, "F.b": 5}, -3), eq("X.x", {"S.l": 3, "F.a": 2}, -2)),
+        S,
+        (("axes-exchanged", "the first and the second axis", "X"),),
+    ),
+    (
+        change(S, eq("X.y", {"S.m": 3, "F.b": 2}, -2), eq("X.x", {"S.l": 2, "F.a": 5}, -2)),
+        S,
+        (
+            ("axes-exchanged", "the first and the second axis", "X"),
+            ("step-of-other-axis", "padding", "the first axis", "the second axis"),
+        ),
+    ),
+    (
+        change(DF, conditions=(only({"G.l": 1}, low=number(0), high=number(0), of="first"),)),
+        DF,
+        (("one-product", "first", "row of G"),),
+    ),
+    (
+        change(DX, conditions=(only({"dX.x": 1}, low=number(0), high=number(0)),)),
+        DX,
+        (("index-constant", "the first column of ∂l/∂X", "filled"),),
+    ),
+    (
+        change(DX, conditions=(only({"dX.x": 1}, low=number(2), high=size("W", -3)),)),
+        DX,
+        (
+            ("first-lost", "the first 2 columns of ∂l/∂X", "stay 0"),
+            ("last-lost", "the last 2 columns of ∂l/∂X", "stay 0"),
+        ),
+    ),
+    (
+        summed(S, change(S, coefficient=Coefficient(1, (("N", -1),)))),
+        S,
+        (("otherwise-added", "1/N·Σ X[k, y, x] · F[i, k, a, b]   over  y = 3l + 2a − 2,  x = 2m + 5b − 3"),),
+    ),
+    (summed(BIASED, alone("S", "b", (eq("b.i", {"S.i": 1}),))), BIASED, (("counted-again", ""),)),
+    (
+        alone("S", "b", (eq("b.i", {"S.i": 1}, 1, "wrap"),)),
+        BIASED,
+        (("index-shifted", "the filters", "b", "1, cyclically"), ("products-missing", "F and X")),
+    ),
+    (
+        change(S, eq("X.x", {"S.m": 2, "F.b": -5, "L": 5}, -8)),
+        BIASED,
+        (("filter-turned", "the filter", "the second axis"), ("bias-missing",)),
+    ),
+    (
+        summed(alone("S", "F", (eq("F.i", {"S.i": 1}),)), alone("S", "b", (eq("b.i", {"S.i": 1}),))),
+        BIASED,
+        (("factor-missing", "X"),),
+    ),
+    (
+        dataclasses.replace(SG, shape=(SG.shape[0], size("n", 1), *SG.shape[2:])),
+        SG,
+        (("size-off", "axis 1", "n + 1", "n"),),
+    ),
+    (
+        change(SG, eq("F.+", {"n/g·S.g": 1, "S.i": 1}, 1, "wrap"), free=("F.g", "F.i")),
+        SG,
+        (("index-shifted", "the filters", "F", "1, cyclically"),),
+    ),
+    (
+        change(DXG, eq("F.+", {"d/g·G.g": 1, "G.i": 1}, 0, "wrap"), free=("F.g", "F.i")),
+        DXG,
+        (("index-mapped", "the filters", "F", "(d/g)·g of ∂l/∂X + i of G, modulo n,", "(n/g)·g of ∂l/∂X + i of G"),),
+    ),
+    (change(BG, eq("b.g", {}, 0), term=1), BG, (("index-constant", "the first group of b", "used"),)),
+    (
+        change(DBG, eq("db.g", {"G.i": 1}, 0, "wrap")),
+        DBG,
+        (("index-borrowed", "the filters of ∂l/∂b, counted modulo their number,", "the groups", "∂l/∂b"),),
+    ),
+    (
+        change(DX, conditions=(only({"F.a": 1}, low=number(2)),)),
+        DX,
+        (("first-lost", "the first 2 rows of taps of F", "are left out"),),
+    ),
+    (
+        change(DX, conditions=(only({"F.b": 1}, high=Linear.of({"L÷2": 2}, -1)),)),
+        DX,
+        (("remainder-lost", "the columns", "taps of F", "2", "are left out"),),
+    ),
+    (
+        change(
+            DX,
+            views=(
+                DX.terms[0].views[0],
+                dataclasses.replace(DX.terms[0].views[1], steps=((2, 2),)),
+                DX.terms[0].views[2],
+            ),
+        ),
+        DX,
+        (("in-steps", "the rows of taps of F", "0, 2, 4, … come first, then 1, 3, 5, …"),),
+    ),
+    (
+        change(DX3, conditions=(only({"G.o": 1}, low=number(2)),)),
+        DX3,
+        (("first-lost", "the first 2 slices along the third axis of G", "are left out"),),
+    ),
+    (
+        change(DX3, conditions=(only({"F.c": 1}, high=size("M", -3)),)),
+        DX3,
+        (("last-lost", "the last 2 slices along the third axis of F", "are left out"),),
+    ),
 ]
 
 
@@ -819,8 +1005,8 @@ def test_a_difference_is_told_with_its_facts(name):
 
 
 def test_what_differs_is_told_with_all_facts():
-    for at, (read, right, facts) in enumerate(SAID):
-        found = explain(read, right)
+    for at, (read, wanted, facts) in enumerate(SAID):
+        found = explain(read, wanted)
         assert found.causes == tuple(said(*each) for each in facts), at
         assert found.anchors == tuple(each[0].partition(" ")[0] for each in facts), at
         assert found.atoms == tuple(dict.fromkeys(found.anchors)), at
@@ -839,8 +1025,19 @@ def test_other_formulas_have_other_words():
 
 
 def test_where_to_look_is_said_in_the_layout_of_the_code():
-    read, right = WRONG["bias-axis"]
-    default, last = explain(read, right).cures[0], explain(read, right, parse("NHWC,HWIO->NHWC")).cures[0]
+    read, wanted = WRONG["bias-axis"]
+    default, last = explain(read, wanted).cures[0], explain(read, wanted, parse("NHWC,HWIO->NHWC")).cures[0]
     assert "b[:, None, None]" in default
     assert default != last
     assert "None" not in last
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_the_size_of_an_image_follows_from_the_others(axes, same):
+    formula = right("S", structure(axes), OPTIONS[axes], same=same)
+    known = known_sizes(formula)
+    assert list(known) == [image for image, _, _ in SIZES[axes]]
+    for sizes in itertools.islice(layers(formula, formula, structure(axes)), 10):
+        assert all(value.at(sizes) == sizes[image] for image, value in known.items())
+    assert known_sizes(dataclasses.replace(formula, options=())) == {}
