@@ -47,7 +47,7 @@ def read_groups(
         Where it is not so, as far as that shows: the products that were found have to be confirmed.
     """
     first, second = counts
-    group, within = np.full(first, -1), np.zeros(first)
+    group, within = np.zeros(first, np.int64), np.zeros(first)
     for at, entries in enumerate(groups):
         group[entries] = at
         within[entries] = np.arange(len(entries))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry
+from jacobians.formula import fit as search
 from jacobians.formula.fit import fit
 from jacobians.formula.normal import solved
 from jacobians.formula.relation import Coefficient, Linear
@@ -397,6 +398,39 @@ SEARCHES = {
     "single filter": (change(DF, eq("dF.i", {}, 0)), 8, (1, 5, 10, 5, 0, 0), ""),
     "constant some": (alone("S", "", conditions=(only({"S.l": 1}, low=number(1)),)), 8, (1, 0, 0, 1, 6, 1), ""),
     "bias shifted": (alone("S", "b", (eq("b.i", {"S.i": 1}, 1, "wrap"),)), 8, (1, 1, 4, 1, 0, 0), ""),
+    "three own": (
+        change(S1, eq("X.y", {"S.l": 3, "F.a": 2, "K": 1, "W'": -1, "N": 1}, -2)),
+        8,
+        (1, 4, 8, 7997, 0, 0),
+        "y = 3l + 2a + N + K − W' − 2",
+    ),
+    "taps of planes": (
+        change(S1, conditions=(only({"S.l": 1, "F.a": -2}, high=number(0)),)),
+        8,
+        (1, 4, 8, 141, 90, 4),
+        "",
+    ),
+    "remainder of taps": (
+        change(S1, conditions=(only({"F.a": 1, "S.l": 1}, low=number(0), high=number(0), modulus=2),)),
+        8,
+        (1, 4, 8, 275, 90, 5),
+        "y = 3l + 2a − 2   for  (l − a) mod 2 ≤ 0",
+    ),
+    "remainders 3": (
+        summed(
+            *(
+                change(
+                    S1,
+                    eq("X.y", {"S.l": 3, "F.a": 2}, -at * at - 1),
+                    conditions=(only({"S.l": 1}, low=number(at), high=number(at), modulus=3),),
+                )
+                for at in range(3)
+            )
+        ),
+        5,
+        (12, 43, 114, 1761661, 1620, 441),
+        "…",
+    ),
 }
 
 
@@ -418,3 +452,33 @@ def test_a_formula_is_found_from_its_products_with_this_effort(name):
             assert np.array_equal(mine.places, wanted.places)
             assert np.array_equal(mine.coefficients, wanted.coefficients)
     assert tuple(counts[each] for each in EFFORT) == known
+
+
+def looked_at(name, monkeypatch):
+    """What is found from some products, and the products of each term that is tried."""
+    formula, count, *_ = SEARCHES[name]
+    structure, some, looked = Structure(len(formula.terms[0].views[0].names) - 2, 1), layers(2, 1), []
+    ((_, given),) = readings(formula, structure, some[:count]).items()
+    inner = search._Terms._term
+
+    def term(self, rows, *args, **kwargs):
+        looked.append(rows.count)
+        return inner(self, rows, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search._Terms, "_term", term)
+        return fit(given, formula.result, structure, some[0].geometry), looked
+
+
+def test_a_search_ends_after_so_many_terms_and_products(monkeypatch):
+    found, looked = looked_at("twice some", monkeypatch)
+    assert len(found) == 2
+    assert len(looked) == 2
+    # The first term is looked at before any limit, the second one up to it.
+    for name, enough in (("MOST_TRIED", 1), ("MOST_ROWS", looked[0])):
+        for limit in (enough, enough - 1):
+            monkeypatch.setattr(search, name, limit)
+            again, tried = looked_at("twice some", monkeypatch)
+            assert (again == found) is (limit == enough), name
+            assert (tried == looked) is (limit == enough), name
+        monkeypatch.undo()

@@ -986,6 +986,16 @@ SAID = [
         DX3,
         (("last-lost", "the last 2 slices along the third axis of F", "are left out"),),
     ),
+    (
+        change(S, eq("X.y", {"S.l": 3, "F.a": 2, "N": -1, "K": -1}, -2)),
+        S,
+        (("offset", "the first axis", "N + K", "small"),),
+    ),
+    (
+        change(S, eq("X.y", {"S.l": 3, "F.a": 2, "N": -1, "K": -1}, -3)),
+        S,
+        (("offset", "the first axis", "N + K + 1", "small"),),
+    ),
 ]
 
 
