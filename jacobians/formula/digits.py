@@ -47,11 +47,11 @@ def read_groups(
         Where it is not so, as far as that shows: the products that were found have to be confirmed.
     """
     first, second = counts
-    group, within = np.full(first, -1), np.zeros(first)
+    group, within = np.zeros(first, np.int64), np.zeros(first)
     for at, entries in enumerate(groups):
         group[entries] = at
         within[entries] = np.arange(len(entries))
-    widest = max(map(len, groups), default=0)
+    widest = max(map(len, groups))
     if _calls(len(groups), second, bits) + _calls(len(groups), 2 * widest, bits) > most:
         return None
     some = give([(group == len(groups) // 2).astype(float), np.ones(second)])
@@ -75,15 +75,15 @@ def read_groups(
 
 def _calls(groups: int, many: int, bits: int) -> int:
     """Return the calls that tell one number of so many for each group."""
-    return -(-groups // max(1, bits // many.bit_length())) if many > 1 else 0
+    return -(-groups // max(1, bits // many.bit_length()))
 
 
 def _numbers(
     give: Give, group: Array, numbers: list[Array], bits: int, scale: float, *, odd: bool = False
 ) -> Array | None:
     """Return, per entry of the result, the product of two numbers for each group; None where sums are no digits."""
-    count = int(group.max(initial=-1)) + 1
-    width = int(max(each.max(initial=1) for each in numbers)).bit_length()
+    count = int(group.max()) + 1
+    width = int(max(each.max() for each in numbers)).bit_length()
     exact = math.frexp(scale)[0] in {0.5, -0.5}
     step = max(1, (bits if exact else bits - ROUNDING_BITS) // width)
     found: list[Array] = []
@@ -101,4 +101,4 @@ def _numbers(
             left >>= width
             if odd and np.any((found[-1] > 0) & (found[-1] % 2 == 0)):
                 return None
-    return np.stack(found, axis=1) if found else None
+    return np.stack(found, axis=1)

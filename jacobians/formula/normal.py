@@ -55,7 +55,8 @@ def expanded(form: Linear, known: Mapping[str, Linear]) -> Linear:
 
 def is_plain(each: Equation) -> bool:
     """Whether an equation says that two indices are the same."""
-    return not each.fold and not each.value.constant and [by for _, by in each.value.terms] == [1]
+    single = [by for name, by in each.value.terms if "·" not in name] == [1] and len(each.value.terms) == 1
+    return single and not each.fold and not each.value.constant
 
 
 def is_opaque(each: Equation) -> bool:

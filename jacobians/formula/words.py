@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
@@ -70,7 +71,7 @@ def explain(read: Formula, right: Formula, orders: Mapping[str, Order] | None = 
     """
     count = _axes_of(right)
     found = _exchanged(list(dict.fromkeys(_Differences(read, right).found())), dict(right.options))
-    if len({each.atom for each in found}) > MOST or len(found) > MOST * max(count, 1):
+    if len({each.atom for each in found}) > MOST or len(found) > MOST * count:
         found = [_Found("another-relation")]
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[int]] = {}
     for each in found:
@@ -365,7 +366,7 @@ class _Differences:
         if not off.terms and not off.constant:
             return
         sizes = any("." not in name for name, _ in value.terms)
-        before = [self.options.get(f"before[{at}]", 0) for at in range(self.count)]
+        before = [self.options.get(f"before[{at}]") for at in range(self.count)]
         after, p, constant = self.options.get(f"after[{axis}]"), -right.constant, value.constant
         if not sizes and not any("." not in name for name, _ in right.terms) and p == before[axis]:
             if constant == 0:
@@ -411,11 +412,9 @@ class _Differences:
     def _map(self, mine: Equation, wanted: Equation, right: Term) -> Iterator[_Found]:
         """Compare the equation of an index that is the same as another one."""
         name, partner = wanted.index, wanted.value.terms[0][0]
-        what, entries = ("what", _array(name)), ("entries", f"the {_entry(name, self.count)}s")
+        what, entries = ("what", _array(name)), ("entries", f"the {_entries(name, self.count)}")
         size, value = right.axes[name].size, mine.value
-        last = {Linear.of({size: 1}, -1)} | (
-            {Linear.of({}, self.options.get("groups", 0) - 1)} if size == "g" else set()
-        )
+        last = {Linear.of({size: 1}, -1)} | ({Linear.of({}, self.options["groups"] - 1)} if size == "g" else set())
         indices = [(each, int(by)) for each, by in value.terms if "." in each]
         rest = Linear.of({each: by for each, by in value.terms if "." not in each}, value.constant)
         if not indices and not mine.fold:
@@ -447,17 +446,17 @@ class _Differences:
         off = plus(expanded(mine.value, wanted), together, -1)
         if not any("." in name for name, _ in off.terms) and mine.fold in {"", "wrap"}:
             cyclic = ", cyclically" if mine.fold else ""
-            what, entries = ("what", _array(mine.index)), ("entries", f"the {_entry(mine.index, self.count)}s")
+            what, entries = ("what", _array(mine.index)), ("entries", f"the {_entries(mine.index, self.count)}")
             yield _Found("index-shifted", fill=(what, entries, ("by", f"{linear(off)}{cyclic}")))
         else:
             yield self._mapped(mine, together, read.size(mine.index))
 
     def _mapped(self, mine: Equation, right: Linear, size: str) -> _Found:
         """Say which entries are taken, and which are right."""
-        size = str(self.options.get("groups", size)) if size == "g" else size
+        size = str(self.options["groups"]) if size == "g" else size
         fold = f", modulo {size}," if mine.fold == "wrap" else f" ({mine.fold})" if mine.fold else ""
         fill = (
-            ("entries", f"the {_entry(mine.index, self.count)}s"),
+            ("entries", f"the {_entries(mine.index, self.count)}"),
             ("what", _array(mine.index)),
             ("read", linear(mine.value, _of_arrays(mine.value)) + fold),
             ("right", linear(right, _of_arrays(right))),
@@ -467,14 +466,14 @@ class _Differences:
     def _borrowed(self, mine: Equation) -> _Found:
         """Say that an index is that of something else."""
         (other, _), *_ = mine.value.terms
-        text = f"the {_entry(other, self.count)}s of {_array(other)}"
+        text = f"the {_entries(other, self.count)} of {_array(other)}"
         text += {"": "", "wrap": ", counted modulo their number,"}.get(mine.fold, f" ({mine.fold})")
         if mine.index.startswith("b."):
             return _Found("bias-axis", fill=(("other", text.rstrip(",")),))
         if self.right.result == "db" and not mine.fold:
             left = next(name for name in (mine.index, other) if name.startswith("G."))
             return _Found("bias-gradient-axis", fill=(("other", _entry(left, self.count)),))
-        entries = ("entries", f"the {_entry(mine.index, self.count)}s")
+        entries = ("entries", f"the {_entries(mine.index, self.count)}")
         return _Found("index-borrowed", fill=(("what", _array(mine.index)), entries, ("other", text)))
 
     def _bound(self, each: Equation, term: Term) -> _Found:
@@ -493,7 +492,7 @@ class _Differences:
         entry = _entry(name, self.count)
         which = {Linear.of({axis.size: 1}, -1): f"the last {entry}", Linear(): f"the first {entry}"}
         if axis.size == "g":
-            which[Linear.of({}, self.options.get("groups", 0) - 1)] = f"the last {entry}"
+            which[Linear.of({}, self.options["groups"] - 1)] = f"the last {entry}"
         text = which.get(value, f"{entry} {linear(plus(value, Linear((), Fraction(1))))}")
         used = "filled" if self._is_result(name) else "used"
         return _Found("index-constant", fill=(("which", f"{text} of {_array(name)}"), ("used", used)))
@@ -543,13 +542,13 @@ class _Differences:
         return _Found("hole", fill=(("condition", " and ".join(map(conditioned, term.excluded))),))
 
     def _remainder(self, name: str, step: int, where: str = "") -> _Found:
-        entries, verb = f"the {_entry(name, self.count)}s", self._verb(name, 2) + where
+        entries, verb = f"the {_entries(name, self.count)}", self._verb(name, 2) + where
         fill = (("entries", entries), ("what", _array(name)), ("step", str(step)), ("verb", verb))
         return _Found("remainder-lost", fill=fill)
 
     def _lost(self, which: str, count: int, name: str) -> _Found:
         entry = _entry(name, self.count)
-        some = f"{entry}" if count == 1 else f"{count} {entry}s"
+        some = entry if count == 1 else f"{count} {_entries(name, self.count)}"
         return _Found(
             f"{which}-lost",
             fill=(("which", f"the {which} {some} of {_array(name)}"), ("verb", self._verb(name, count))),
@@ -666,6 +665,12 @@ def _entry(name: str, axes: int) -> str:
     return of if axes == 1 else f"slice along {_ordinal(axis)}"
 
 
+def _entries(name: str, axes: int) -> str:
+    """Name several of what an index counts."""
+    one, of, rest = re.split(r"( of | along |$)", _entry(name, axes), maxsplit=1)
+    return f"{one}s{of}{rest}"
+
+
 def _ordinal(axis: int) -> str:
     return f"the {('first', 'second', 'third')[axis]} axis"
 
@@ -711,7 +716,7 @@ def _weight(form: Linear) -> int:
 
 def _orders(view: View, axes: int) -> Iterator[_Found]:
     for at, step in view.steps:
-        entries = f"the {_entry(view.names[at], axes)}s of {_array(view.names[at])}"
+        entries = f"the {_entries(view.names[at], axes)} of {_array(view.names[at])}"
         if step in EXCHANGED:
             yield _Found("neighbours-exchanged", fill=(("entries", entries), ("which", EXCHANGED[step])))
             continue

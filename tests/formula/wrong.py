@@ -23,6 +23,7 @@ def structure(axes=2, groups=1):
 
 def right_of(result, axes=2, groups=1, options=None, *, bias=False):
     found = right(result, structure(axes, groups), options or OPTIONS[axes])
+    found = dataclasses.replace(found, options=tuple((dict(found.options) | {"groups": groups}).items()))
     return with_bias(found, structure(axes, groups)) if bias else found
 
 

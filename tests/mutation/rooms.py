@@ -89,14 +89,18 @@ ROOMS = [
     _room(
         "fit",
         "formula/combine formula/fit formula/equations formula/ranges",
-        "formula/test_combine formula/test_fit formula/test_joined formula/test_frozen_reading",
+        "formula/test_combine formula/test_search formula/test_fit formula/test_joined",
     ),
     _room(
         "products",
         "formula/products formula/digits formula/sums",
-        "formula/test_products formula/test_fit formula/test_joined formula/test_frozen_reading",
+        "formula/test_reading formula/test_products",
     ),
-    _room("words", "formula/words formula/circumstances", "formula/test_words formula/test_circumstances"),
+    _room(
+        "words",
+        "formula/words formula/circumstances",
+        "formula/test_words_facts formula/test_words formula/test_circumstances",
+    ),
     _room("judge", "audit/compare audit/layer", "test_audit_compare"),
     _room(
         "observing",
