@@ -578,19 +578,22 @@ def test_rows_of_an_enormous_axis_are_built():
 
 @pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("build", BUILDERS)
-def test_a_matrix_that_just_fits_is_built(build):
-    operands = strategies.layer(RICH)[:2]
-    matrix = BUILDERS[build](RICH, *operands)
+@pytest.mark.parametrize("rows", [None, slice(3, -2)])
+def test_a_matrix_that_just_fits_is_built(build, rows):
+    def built(**most):
+        return BUILDERS[build](RICH, *strategies.layer(RICH)[:2], rows=rows, **most)
+
+    matrix = built()
     needed = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-    oracle.assert_same(BUILDERS[build](RICH, *operands, max_bytes=needed).toarray(), matrix.toarray())
+    oracle.assert_same(built(max_bytes=needed).toarray(), matrix.toarray())
     message = (
         f"a matrix of shape {matrix.shape} with {matrix.nnz} nonzeros needs {needed / 2**30:.3g} GiB but may take "
         f"{(needed - 1) / 2**30:.3g} GiB; "
     )
     with pytest.raises(TooLargeError, match=f"^{re.escape(message)}.*rows=slice.*max_bytes"):
-        BUILDERS[build](RICH, *operands, max_bytes=needed - 1)
+        built(max_bytes=needed - 1)
     with pytest.raises(TooLargeError, match="GiB but may take 0 GiB"):
-        BUILDERS[build](RICH, *operands, max_bytes=0)
+        built(max_bytes=0)
 
 
 def test_by_default_a_matrix_may_take_the_memory_that_is_available(monkeypatch):
