@@ -91,7 +91,8 @@ class Sizes:
     Attributes
     ----------
     text : str
-        Where they are, in words: ``"exactly where k ≥ 2"``, ``"exactly where p' ≠ p"``, ``"at all sizes"``.
+        Where they are, in words: ``"exactly where k ≥ 2"``, ``"exactly where p' ≠ p"``, ``"at all sizes"``. Conditions
+        of more than 120 characters are not said.
     exact : bool
         Whether the text says which they are; otherwise it starts with "only where" or "at some", and says what holds of
         all of them, and of others, too.
