@@ -433,7 +433,8 @@ def test_a_wrong_filling_is_not_what_the_blocks_write(mistake, monkeypatch):
 def test_threads_and_pieces_do_not_show(entries, lines):
     """Large layers are written by two threads, in pieces and patterns of limited size; the seams must not be seen."""
     limits = {"PIECE_ENTRIES": 5 * entries, "PATTERN_ENTRIES": entries, "PATTERN_BYTES": 16 * entries}
-    for geometry in (Geometry((2, 23), (2, 2, 3), stride=2, padding=4), RICH, AWKWARD["four axes"]):
+    nothing = Geometry((1, 7, 2), (1, 1, 1, 1), stride=(1, 5), padding=(0, 3))  # reads beside the image only
+    for geometry in (Geometry((2, 23), (2, 2, 3), stride=2, padding=4), RICH, AWKWARD["four axes"], nothing):
         operands = (*strategies.layer(geometry)[:2], 0)
         for name in ("jacobian_wrt_image", "jacobian_wrt_filters"):
             assert_blocks_are_the_filling(
