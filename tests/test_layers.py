@@ -539,9 +539,10 @@ ERRORS = [
         ShapeError,
         r"mean has shape \(1,\) but X has shape \(2, 3, 4\); mean needs \(2,\)",
     ),
+    (lambda: batch_norm(H, [[1], [1]], [1, 1]), ShapeError, r"mean has shape \(2, 1\) but X has .*; mean needs \(2,\)"),
     (lambda: batch_norm(H, [1, 1], [1, 1], eps=-1), ValueError, r"eps is -1; it needs a finite number of at least 0"),
     (lambda: batch_norm(H, [1, 1], [1, 0], eps=0), ValueError, r"variance\[1\] \+ eps is 0.*needs to be positive"),
-    (lambda: batch_norm(H, [1, 1], [NAN, 1]), ValueError, r"variance\[0\] \+ eps is nan"),
+    (lambda: batch_norm(H, [1, 1], [NAN, -1]), ValueError, r"variance\[0\] \+ eps is nan"),
     (lambda: batch_norm_jacobian((), [1]), ShapeError, r"image is \(\)"),
     (lambda: batch_norm_jacobian((1, 0), [1]), ShapeError, r"image has shape \(1, 0\)"),
     (lambda: batch_norm_jacobian((1, 2), np.ones(1, np.float16)), DtypeError, r"the Jacobian has dtype float16"),
@@ -609,3 +610,14 @@ def test_arguments_are_not_changed():
     relu_jacobian(arrays[0])
     l2_gradient(arrays[0], 1)
     assert_same(arrays[0], [1, 5, 2])
+
+
+def test_memory_is_asked_for_the_arrays_of_a_jacobian(monkeypatch):
+    """Values, columns and where the rows begin: as many of each in a diagonal, few rows in one of long rows."""
+    asked = []
+    monkeypatch.setattr(layers, "check_bytes", lambda what, needed, cure: asked.append(needed // 8))
+    relu_jacobian(np.ones(5))
+    batch_norm_jacobian((5, 2), np.ones(5))
+    fully_connected_jacobian_wrt_bias(5)
+    fully_connected_jacobian_wrt_weights(np.ones(7), 2)
+    assert asked == [3 * 5, 3 * 10, 3 * 5, 2 * 2 * 7]
