@@ -574,6 +574,8 @@ ERRORS = [
     (lambda: softmax(3), ShapeError, r"s has shape \(\); it needs \(C,\)"),
     (lambda: softmax([]), ShapeError, r"s has shape \(0,\); it needs \(C,\)"),
     (lambda: softmax(SYMBOLS), DtypeError, r"s has dtype object"),
+    (lambda: softmax_jacobian(np.array(["p1", "p2"], object)), DtypeError, r"p has dtype object"),
+    (lambda: softmax_jacobian(np.array(1, object)), DtypeError, r"p has dtype object"),
     (lambda: softmax_jacobian([[0.5, 0.5]]), ShapeError, r"p has shape \(1, 2\)"),
     (lambda: softmax_jacobian("p"), DtypeError, r"p has dtype <U1"),
     (lambda: cross_entropy_jacobian([0.5, 0.5], [1, 0, 0]), ShapeError, r"y has 3 entries but p has 2; .* one-hot"),
@@ -620,4 +622,5 @@ def test_memory_is_asked_for_the_arrays_of_a_jacobian(monkeypatch):
     batch_norm_jacobian((5, 2), np.ones(5))
     fully_connected_jacobian_wrt_bias(5)
     fully_connected_jacobian_wrt_weights(np.ones(7), 2)
-    assert asked == [3 * 5, 3 * 10, 3 * 5, 2 * 2 * 7]
+    softmax_jacobian(np.ones(5) / 5)  # dense: a diagonal, and what is taken from it
+    assert asked == [3 * 5, 3 * 10, 3 * 5, 2 * 2 * 7, 2 * 5 * 5]

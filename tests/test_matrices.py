@@ -111,6 +111,7 @@ def test_matrices_are_the_triple_sum(layer):
 def test_matrix_forms_are_the_convolution_forms(layer):
     geometry, X, F, G = layer
     wrt_image, wrt_filters = jacobian_wrt_image(F, geometry), jacobian_wrt_filters(X, geometry)
+    assert wrt_image.nnz == wrt_filters.nnz == geometry.nonzeros
     oracle.assert_same((wrt_filters @ F.ravel()).reshape(geometry.responses), convolve(X, F, geometry))
     oracle.assert_same((wrt_image @ X.ravel()).reshape(geometry.responses), convolve(X, F, geometry))
     oracle.assert_same((G.ravel() @ wrt_filters).reshape(geometry.filters), filter_gradient(X, G, geometry))

@@ -21,6 +21,7 @@ from jacobians.formula.relation import (
     distance,
     fold,
     joined,
+    same_axis,
     size_of,
     split,
     stepped,
@@ -118,13 +119,25 @@ def test_the_last_tap_of_every_pixel_is_found_by_counting():
     np.testing.assert_array_equal(found.predict(sizes, arrays), right)
 
 
-def test_ones_stand_in_the_place_of_a_factor():
+@pytest.mark.parametrize(("letter", "other"), ["FG", "GF"])
+def test_ones_stand_in_the_place_of_a_factor(letter, other):
     geometry = GEOMETRIES[2]
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
     found = formula("dX", geometry)
-    ones = dataclasses.replace(found, terms=tuple(each.with_ones("F") for each in found.terms))
-    right = expected("dX", geometry, arrays | {"F": np.ones_like(arrays["F"])})
-    np.testing.assert_array_equal(ones.predict(sizes, {"G": arrays["G"]}), right)
+    ones = dataclasses.replace(found, terms=tuple(each.with_ones(letter) for each in found.terms))
+    right = expected("dX", geometry, arrays | {letter: np.ones_like(arrays[letter])})
+    np.testing.assert_array_equal(ones.predict(sizes, {other: arrays[other]}), right)
+
+
+def test_a_result_that_ends_early_has_the_entries_it_has_whatever_is_known_of_the_whole():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    whole = formula("dX", geometry)
+    ends = dataclasses.replace(whole.shape[-1], constant=whole.shape[-1].constant - 1)
+    early = dataclasses.replace(whole, shape=(*whole.shape[:-1], ends))
+    for known in (None, whole.shared(sizes, arrays)):
+        found = early.predict(sizes, arrays, known=known)
+        np.testing.assert_array_equal(found, expected("dX", geometry, arrays)[..., :-1])
 
 
 def test_padding_by_the_filter_is_that_of_same():
@@ -143,12 +156,14 @@ def test_indices_of_groups_and_of_space_are_joined_where_there_are_several():
         "dF.a": "K",
     }
     assert line.joined == {}
+    axes = structure.array_axes(structure_of(GEOMETRIES[2]).tensors["S"])
+    assert [(axis.name, axis.size) for axis in axes] == [("n", "N"), ("i", "n"), ("l", "H'"), ("m", "W'")]
     assert [axis.size for axis in line.views[0].tensor.axes] == ["n", "d", "K"]
 
 
 def test_steps_of_an_axis():
     steps = {(5, PAIRS): [1, 0, 3, 2, 4], (6, PAIRS): [1, 0, 3, 2, 5, 4], (5, FIRST_TWO): [1, 0, 2, 3, 4]}
-    steps |= {(1, FIRST_TWO): [0], (5, 2): [0, 2, 4, 1, 3], (5, -2): [0, 3, 1, 4, 2]}
+    steps |= {(1, FIRST_TWO): [0], (2, FIRST_TWO): [1, 0], (5, 2): [0, 2, 4, 1, 3], (5, -2): [0, 3, 1, 4, 2]}
     assert {key: stepped(*key).tolist() for key in steps} == steps
 
 
@@ -228,12 +243,17 @@ def test_what_is_too_large_to_be_listed_is_refused_by_the_number_of_its_products
 
 
 def test_the_distance_to_the_first_and_to_the_last_tuple_of_an_entry():
-    """Entries (0, 1) and (1, 0) are told apart; the smallest and the largest value are not kept."""
-    form = np.array([4, 6, 9, 1, 2, 8])
-    entry = [np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0])]
-    kept = np.array([False, True, True, True, True, False])
-    np.testing.assert_array_equal(distance(form, entry, kept, "first"), [-2, 0, 3, 0, 1, 7])
-    np.testing.assert_array_equal(distance(form, entry, kept, "last"), [5, 3, 0, 1, 0, -6])
+    """Entries (0, 1), (1, 0) and (1, 1) are told apart; the smallest and the largest value are not kept."""
+    form = np.array([4, 6, 9, 1, 2, 8, 5, 3])
+    entry = [np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0, 1, 1])]
+    kept = np.array([False, True, True, True, True, False, True, True])
+    np.testing.assert_array_equal(distance(form, entry, kept, "first"), [-2, 0, 3, 0, 1, 7, 2, 0])
+    np.testing.assert_array_equal(distance(form, entry, kept, "last"), [5, 3, 0, 1, 0, -6, 0, 2])
+
+
+def test_response_tap_and_pixel_of_one_axis_belong_together():
+    pairs = [("S.l", "F.a"), ("F.a", "X.y"), ("m", "x"), ("S.l", "F.b"), ("S.m", "X.y"), ("X.k", "S.l")]
+    assert [same_axis(*pair) for pair in pairs] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize("written", [False, True])

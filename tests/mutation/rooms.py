@@ -35,7 +35,8 @@ ROOMS = [
     _room(
         "geometry",
         "geometry",
-        "test_geometry test_bad_input test_matrices::test_matrix_forms_are_the_convolution_forms",
+        "test_geometry test_bad_input test_matrices::test_matrix_forms_are_the_convolution_forms "
+        "test_models::test_a_geometry_of_a_module_reads_its_options test_models::test_what_has_no_geometry_is_refused",
         mathematics=True,
     ),
     _room("convolution", "convolution", "test_convolution test_bad_input", mathematics=True),
