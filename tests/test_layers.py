@@ -624,3 +624,8 @@ def test_memory_is_asked_for_the_arrays_of_a_jacobian(monkeypatch):
     fully_connected_jacobian_wrt_weights(np.ones(7), 2)
     softmax_jacobian(np.ones(5) / 5)  # dense: a diagonal, and what is taken from it
     assert asked == [3 * 5, 3 * 10, 3 * 5, 2 * 2 * 7, 2 * 5 * 5]
+
+
+def test_the_epsilon_of_batch_normalisation_is_a_hundred_thousandth_by_default():
+    assert batch_norm_jacobian((1, 1), [0.0]).data.tolist() == [1 / math.sqrt(1e-5)]
+    assert batch_norm([[1.0]], [0.0], [0.0]).tolist() == [[1 / math.sqrt(1e-5)]]
