@@ -314,6 +314,7 @@ def test_blocks_of_rows_make_the_whole(name, data):
     oracle.assert_same(vstack(parts).toarray(), whole.toarray())
 
 
+@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("rows", [slice(3), slice(-4, None), slice(5, -2), slice(2, 2), slice(9, 3), slice(5, 10**6)])
 def test_slices_mean_what_python_means(name, rows):
