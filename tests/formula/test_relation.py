@@ -10,6 +10,7 @@ from jacobians import Geometry, ShapeError, TooLargeError, bias_gradient, convol
 from jacobians.formula import structure
 from jacobians.formula.relation import (
     FIRST_TWO,
+    FLOOR,
     PAIRS,
     Axis,
     Coefficient,
@@ -145,6 +146,22 @@ def test_padding_by_the_filter_is_that_of_same():
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
     found = structure.right("dF", structure_of(geometry), geometry, same=True)
     np.testing.assert_array_equal(found.predict(sizes, arrays), expected("dF", geometry, arrays))
+    assert [name for name, _ in found.options] == ["groups", "stride[0]", "dilation[0]", "stride[1]", "dilation[1]"]
+    sides = {name: side for name, side in formula("dF", GEOMETRIES[1]).options if name.startswith(("before", "after"))}
+    assert sides == {"before[0]": 1, "after[0]": 0, "before[1]": 2, "after[1]": 1}
+
+
+@pytest.mark.parametrize(("kind", "pixels"), [(FLOOR, [0, 0, 1, 1, 2]), ("", [0, None, 1, None, 2])])
+def test_half_an_index_is_rounded_down_or_takes_part_where_it_is_whole(kind, pixels):
+    geometry = Geometry((1, 5), (1, 1, 1))
+    arrays = drawn(geometry)
+    found = right("S", structure_of(geometry), geometry)
+    half = Equation("X.y", Linear.of({"S.l": Fraction(1, 2)}), kind)
+    term = dataclasses.replace(found.terms[0], equations=(*found.terms[0].equations[:-1], half))
+    predicted = dataclasses.replace(found, terms=(term,)).predict(sizes_of(Layer(geometry, IMAGES)), arrays)
+    X, F = arrays["X"][:, 0], arrays["F"].item()
+    wanted = [0 * X[:, 0] if pixel is None else F * X[:, pixel] for pixel in pixels]
+    np.testing.assert_array_equal(predicted[:, 0], np.stack(wanted, axis=1))
 
 
 def test_indices_of_groups_and_of_space_are_joined_where_there_are_several():
