@@ -1,6 +1,7 @@
 """What formulas predict, against the convolutions themselves."""
 
 import dataclasses
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +20,7 @@ from jacobians.formula.relation import (
     Linear,
     Tensor,
     View,
+    counted,
     distance,
     fold,
     joined,
@@ -228,12 +230,23 @@ def test_a_coefficient_is_a_number_times_powers_of_sizes():
     assert Coefficient(Fraction(2, 3), (("K", -2), ("N", 1))).at({"K": 3, "N": 5}) == Fraction(10, 27)
 
 
-@pytest.mark.parametrize("entries", [11, 13])
-def test_arrays_that_a_formula_reads_have_the_entries_of_the_layer(entries):
+@pytest.mark.parametrize(("letter", "needs"), [("X", (2, 2, 3)), ("F", (1, 2, 2)), ("b", (1,))])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_arrays_that_a_formula_reads_have_the_entries_of_the_layer(letter, needs, more):
     layer = Layer(Geometry((2, 3), (1, 2, 2)), 2)
-    arrays = {"X": np.ones(entries), "F": np.ones(4), "b": np.ones(1)}
-    with pytest.raises(ShapeError, match=rf"^X has shape \({entries},\) but .* needs \(2, 2, 3\)$"):
+    entries = int(np.prod(needs)) + more
+    arrays = {"X": np.ones(12), "F": np.ones(4), "b": np.ones(1), letter: np.ones(entries)}
+    says = re.escape(f"{letter} has shape ({entries},) but ") + ".*" + re.escape(f" needs {needs}") + "$"
+    with pytest.raises(ShapeError, match=f"^{says}"):
         given_arrays(formula("S", layer.geometry), layer, arrays)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("X.y", [1, 2, 2, 2, 2, 1]), ("F.a", [3] * 6), ("S.l", [2] * 6)])
+def test_pairs_that_meet_at_an_index_are_counted_on_its_axis(name, counts):
+    """Three responses of two taps, which read pixels 0, 1, 1, 2, 2 and 3 of both planes; planes are on no such axis."""
+    columns = {"S.l": [0, 0, 1, 1, 2, 2], "F.a": [0, 1, 0, 1, 0, 1], "X.y": [0, 1, 1, 2, 2, 3]}
+    planes = {"F.k": np.repeat([0, 1], 6), **{each: np.tile(column, 2) for each, column in columns.items()}}
+    np.testing.assert_array_equal(counted(planes, name), np.tile(counts, 2))
 
 
 def test_groups_and_what_is_in_a_group_are_one_axis():
