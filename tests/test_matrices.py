@@ -599,6 +599,14 @@ def test_a_matrix_that_just_fits_is_built(build, rows):
         built(max_bytes=0)
 
 
+@pytest.mark.parametrize("rows", [None, slice(3, -2)])
+def test_the_size_of_a_layers_matrix_is_known_before_it_is_built(rows):
+    matrix = jacobian_wrt_image(np.ones(RICH.filters), RICH, rows=rows)
+    needed = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+    size = matrices.layer_size(RICH, matrix.dtype, rows)
+    assert size == (matrix.shape, matrix.nnz, matrix.indices.dtype, needed)
+
+
 def test_by_default_a_matrix_may_take_the_memory_that_is_available(monkeypatch):
     geometry = Geometry((1, 300, 300), (1, 1, 3, 3))
     matrix = filter_matrix(np.ones((1, 3, 3)), geometry)

@@ -40,12 +40,7 @@ ROOMS = [
         mathematics=True,
     ),
     _room("convolution", "convolution", "test_convolution test_bad_input", mathematics=True),
-    _room(
-        "matrices",
-        "matrices",
-        "test_matrices test_bad_input test_models::test_the_size_of_a_block_of_rows_is_that_of_what_is_built",
-        mathematics=True,
-    ),
+    _room("matrices", "matrices", "test_matrices test_bad_input", mathematics=True),
     _room("blocks", "_blocks", "test_matrices", mathematics=True),
     _room("operators", "operators", "test_operators", mathematics=True),
     _room("spectra", "spectra", "test_spectra", mathematics=True),
