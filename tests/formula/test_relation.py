@@ -108,6 +108,17 @@ def test_conditions_and_holes_leave_out_what_they_say():
         np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays | {"F": F}))
 
 
+def test_a_product_is_multiplied_by_how_many_pairs_meet_at_its_pixel():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    times = np.zeros(geometry.image[2], int)
+    for m, b in np.ndindex(geometry.responses[2], geometry.filters[3]):
+        if 0 <= (x := m + 2 * b - 2) < len(times):
+            times[x] += 1
+    predicted = changed(coefficient=Coefficient(counts=(("dX.x", 1),))).predict(sizes, arrays)
+    np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays) * times)
+
+
 def test_the_last_tap_of_every_pixel_is_found_by_counting():
     geometry = GEOMETRIES[0]
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
