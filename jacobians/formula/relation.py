@@ -625,7 +625,7 @@ def split(shape: Sequence[int], tensor: Tensor, sizes: Sizes) -> tuple[int, ...]
     if len(shape) == len(right):
         return tuple(shape)
     at = next(at for at, axis in enumerate(tensor.axes) if axis.name == "g")
-    rest = max(shape[at] // max(right[at], 1), 0)
+    rest = max(shape[at] // right[at], 0)
     return (*shape[:at], right[at], rest, *shape[at + 1 :])
 
 
