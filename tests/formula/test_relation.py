@@ -23,6 +23,7 @@ from jacobians.formula.relation import (
     counted,
     distance,
     fold,
+    holds,
     joined,
     same_axis,
     size_of,
@@ -117,6 +118,27 @@ def test_a_product_is_multiplied_by_how_many_pairs_meet_at_its_pixel():
             times[x] += 1
     predicted = changed(coefficient=Coefficient(counts=(("dX.x", 1),))).predict(sizes, arrays)
     np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays) * times)
+
+
+def test_results_are_integers_where_factors_and_coefficients_are():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    right = expected("dX", geometry, arrays)
+    for number, kind in ((Fraction(2), "int64"), (Fraction(1, 2), "float64")):
+        predicted = changed(coefficient=Coefficient(number)).predict(sizes, arrays)
+        assert predicted.dtype == kind
+        np.testing.assert_array_equal(predicted, right * float(number))
+
+
+def test_bounds_of_half_an_index():
+    half, taps = Linear.of({"F.a": Fraction(1, 2)}), {"F.a": np.arange(5)}
+    for bounds, kept in (
+        ({"low": 1}, [2, 3, 4]),
+        ({"high": Fraction(3, 2)}, [0, 1, 2, 3]),
+        ({"low": 1, "high": 1}, [2]),
+    ):
+        condition = Condition(half, **{side: Linear.of({}, bound) for side, bound in bounds.items()})
+        assert np.flatnonzero(holds(condition, taps, {}, [], np.ones(5, bool))).tolist() == kept
 
 
 def test_the_last_tap_of_every_pixel_is_found_by_counting():
