@@ -116,8 +116,8 @@ def test_a_product_is_multiplied_by_how_many_pairs_meet_at_its_pixel():
     for m, b in np.ndindex(geometry.responses[2], geometry.filters[3]):
         if 0 <= (x := m + 2 * b - 2) < len(times):
             times[x] += 1
-    predicted = changed(coefficient=Coefficient(counts=(("dX.x", 1),))).predict(sizes, arrays)
-    np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays) * times)
+    predicted = changed(coefficient=Coefficient(counts=(("dX.x", 2),))).predict(sizes, arrays)
+    np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays) * times**2)
 
 
 def test_results_are_integers_where_factors_and_coefficients_are():
@@ -242,6 +242,10 @@ def test_a_fold_on_one_side_leaves_what_is_inside():
     """Wrapped before the border only: 0 stays 0, and is not what the size would make of it."""
     np.testing.assert_array_equal(fold(np.array([-1, 0, 3]), 3, "wrap before"), [2, 0, 3])
     np.testing.assert_array_equal(fold(np.array([0, 2, 3]), 3, "reflect behind"), [0, 2, 1])
+
+
+def test_every_index_is_mirrored_into_the_only_entry():
+    np.testing.assert_array_equal(fold(np.arange(-2, 4), 1, "reflect"), [0] * 6)
 
 
 def test_sizes_that_are_derived_by_name():
