@@ -442,7 +442,7 @@ def view(
         seen = "" if whole or form == "latex" else _pattern(name, geometry, i, matrix, labels, form, width)
         text = seen or page(matrix, labels=labels)
     if form != "latex" and len(title) > width:
-        title = title.replace(": ", ":\n  ", 1)
+        title = title.replace(": ", ":\n  ")
     return f"{'% ' if form == 'latex' else ''}{title}\n{text}"
 
 

@@ -1,5 +1,6 @@
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -130,6 +131,15 @@ def test_the_bound_of_a_float64_size_is_the_least_that_makes_up_for_its_rounding
 def test_the_precisions_are_those_of_the_dtypes():
     for name, bits in exact.SIGNIFICAND.items():
         assert ml_dtypes.finfo(name).nmant + 1 == bits
+
+
+def test_powers_and_logarithms_are_as_accurate_as_numpys_own_tests_demand():
+    """NumPy ships its tests' table of arguments, results and the units in the last place by which each may be off."""
+    tables = [Path(np.__file__).parent / f"_core/tests/data/umath-validation-set-{name}.csv" for name in ("exp", "log")]
+    if not all(table.exists() for table in tables):
+        pytest.skip("this NumPy was installed without its tests")
+    lines = [line for table in tables for line in table.read_text("utf-8").splitlines() if line.startswith("np.float")]
+    assert max(int(line.split(",")[3]) for line in lines) == exact.ULPS
 
 
 @pytest.mark.parametrize("arrays", [1, 2, 3])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
-from jacobians import Geometry, testing
+from jacobians import Geometry, ShapeError, TooLargeError, testing
 from jacobians.geometry import as_plane, boxes
 from tests import oracle, strategies
 
@@ -207,6 +207,25 @@ def test_axis_entries_counts_what_reads_pixels(geometry, data):
         assert geometry.axis_entries(axis, positions) == np.sum((reads >= 0) & (reads < geometry.image[1 + axis]))
         for part, whole in zip(geometry.axis_reach(axis, positions), geometry.axis_reach(axis), strict=True):
             oracle.assert_same(part, whole[positions.start : positions.stop])
+
+
+def test_tables_that_do_not_fit_are_refused_by_their_shapes():
+    long, longest = (Geometry((1, 3, 2 * taps), (1, 1, 2, taps)) for taps in (2**21, 2**39))
+    for build, shape in (
+        (long.pixel_table, (2 * (2**21 + 1), 2 * 2**21)),
+        (lambda: long.axis_table(1), (2**21 + 1, 2**21)),
+        (lambda: longest.axis_reach(1), (2**39 + 1, 1)),
+    ):
+        with pytest.raises(TooLargeError, match=re.escape(f", of shape {shape},")):
+            build()
+    assert long.axis_table(0).shape == (2, 2)
+
+
+@pytest.mark.parametrize("positions", [range(0, 2, 2), range(2, 0, -1), slice(2), [0, 1]])
+def test_positions_are_a_range_of_neighbours(positions):
+    for of_axis in (AWKWARD.axis_reach, AWKWARD.axis_entries):
+        with pytest.raises(ShapeError, match=r"^positions is .*a range of step 1"):
+            of_axis(0, positions)
 
 
 @pytest.mark.parametrize("geometry", FIXED, ids=repr)

@@ -539,9 +539,10 @@ ERRORS = [
         ShapeError,
         r"mean has shape \(1,\) but X has shape \(2, 3, 4\); mean needs \(2,\)",
     ),
+    (lambda: batch_norm(H, [[1], [1]], [1, 1]), ShapeError, r"mean has shape \(2, 1\) but X has .*; mean needs \(2,\)"),
     (lambda: batch_norm(H, [1, 1], [1, 1], eps=-1), ValueError, r"eps is -1; it needs a finite number of at least 0"),
     (lambda: batch_norm(H, [1, 1], [1, 0], eps=0), ValueError, r"variance\[1\] \+ eps is 0.*needs to be positive"),
-    (lambda: batch_norm(H, [1, 1], [NAN, 1]), ValueError, r"variance\[0\] \+ eps is nan"),
+    (lambda: batch_norm(H, [1, 1], [NAN, -1]), ValueError, r"variance\[0\] \+ eps is nan"),
     (lambda: batch_norm_jacobian((), [1]), ShapeError, r"image is \(\)"),
     (lambda: batch_norm_jacobian((1, 0), [1]), ShapeError, r"image has shape \(1, 0\)"),
     (lambda: batch_norm_jacobian((1, 2), np.ones(1, np.float16)), DtypeError, r"the Jacobian has dtype float16"),
@@ -573,6 +574,8 @@ ERRORS = [
     (lambda: softmax(3), ShapeError, r"s has shape \(\); it needs \(C,\)"),
     (lambda: softmax([]), ShapeError, r"s has shape \(0,\); it needs \(C,\)"),
     (lambda: softmax(SYMBOLS), DtypeError, r"s has dtype object"),
+    (lambda: softmax_jacobian(np.array(["p1", "p2"], object)), DtypeError, r"p has dtype object"),
+    (lambda: softmax_jacobian(np.array(1, object)), DtypeError, r"p has dtype object"),
     (lambda: softmax_jacobian([[0.5, 0.5]]), ShapeError, r"p has shape \(1, 2\)"),
     (lambda: softmax_jacobian("p"), DtypeError, r"p has dtype <U1"),
     (lambda: cross_entropy_jacobian([0.5, 0.5], [1, 0, 0]), ShapeError, r"y has 3 entries but p has 2; .* one-hot"),
@@ -609,3 +612,20 @@ def test_arguments_are_not_changed():
     relu_jacobian(arrays[0])
     l2_gradient(arrays[0], 1)
     assert_same(arrays[0], [1, 5, 2])
+
+
+def test_memory_is_asked_for_the_arrays_of_a_jacobian(monkeypatch):
+    """Values, columns and where the rows begin: as many of each in a diagonal, few rows in one of long rows."""
+    asked = []
+    monkeypatch.setattr(layers, "check_bytes", lambda what, needed, cure: asked.append(needed // 8))
+    relu_jacobian(np.ones(5))
+    batch_norm_jacobian((5, 2), np.ones(5))
+    fully_connected_jacobian_wrt_bias(5)
+    fully_connected_jacobian_wrt_weights(np.ones(7), 2)
+    softmax_jacobian(np.ones(5) / 5)  # dense: a diagonal, and what is taken from it
+    assert asked == [3 * 5, 3 * 10, 3 * 5, 2 * 2 * 7, 2 * 5 * 5]
+
+
+def test_the_epsilon_of_batch_normalisation_is_a_hundred_thousandth_by_default():
+    assert batch_norm_jacobian((1, 1), [0.0]).data.tolist() == [1 / math.sqrt(1e-5)]
+    assert batch_norm([[1.0]], [0.0], [0.0]).tolist() == [[1 / math.sqrt(1e-5)]]

@@ -111,6 +111,7 @@ def test_matrices_are_the_triple_sum(layer):
 def test_matrix_forms_are_the_convolution_forms(layer):
     geometry, X, F, G = layer
     wrt_image, wrt_filters = jacobian_wrt_image(F, geometry), jacobian_wrt_filters(X, geometry)
+    assert wrt_image.nnz == wrt_filters.nnz == geometry.nonzeros
     oracle.assert_same((wrt_filters @ F.ravel()).reshape(geometry.responses), convolve(X, F, geometry))
     oracle.assert_same((wrt_image @ X.ravel()).reshape(geometry.responses), convolve(X, F, geometry))
     oracle.assert_same((G.ravel() @ wrt_filters).reshape(geometry.filters), filter_gradient(X, G, geometry))
@@ -313,6 +314,7 @@ def test_blocks_of_rows_make_the_whole(name, data):
     oracle.assert_same(vstack(parts).toarray(), whole.toarray())
 
 
+@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("rows", [slice(3), slice(-4, None), slice(5, -2), slice(2, 2), slice(9, 3), slice(5, 10**6)])
 def test_slices_mean_what_python_means(name, rows):
@@ -433,7 +435,8 @@ def test_a_wrong_filling_is_not_what_the_blocks_write(mistake, monkeypatch):
 def test_threads_and_pieces_do_not_show(entries, lines):
     """Large layers are written by two threads, in pieces and patterns of limited size; the seams must not be seen."""
     limits = {"PIECE_ENTRIES": 5 * entries, "PATTERN_ENTRIES": entries, "PATTERN_BYTES": 16 * entries}
-    for geometry in (Geometry((2, 23), (2, 2, 3), stride=2, padding=4), RICH, AWKWARD["four axes"]):
+    nothing = Geometry((1, 7, 2), (1, 1, 1, 1), stride=(1, 5), padding=(0, 3))  # reads beside the image only
+    for geometry in (Geometry((2, 23), (2, 2, 3), stride=2, padding=4), RICH, AWKWARD["four axes"], nothing):
         operands = (*strategies.layer(geometry)[:2], 0)
         for name in ("jacobian_wrt_image", "jacobian_wrt_filters"):
             assert_blocks_are_the_filling(
@@ -578,19 +581,30 @@ def test_rows_of_an_enormous_axis_are_built():
 
 @pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize("build", BUILDERS)
-def test_a_matrix_that_just_fits_is_built(build):
-    operands = strategies.layer(RICH)[:2]
-    matrix = BUILDERS[build](RICH, *operands)
+@pytest.mark.parametrize("rows", [None, slice(3, -2)])
+def test_a_matrix_that_just_fits_is_built(build, rows):
+    def built(**most):
+        return BUILDERS[build](RICH, *strategies.layer(RICH)[:2], rows=rows, **most)
+
+    matrix = built()
     needed = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-    oracle.assert_same(BUILDERS[build](RICH, *operands, max_bytes=needed).toarray(), matrix.toarray())
+    oracle.assert_same(built(max_bytes=needed).toarray(), matrix.toarray())
     message = (
         f"a matrix of shape {matrix.shape} with {matrix.nnz} nonzeros needs {needed / 2**30:.3g} GiB but may take "
         f"{(needed - 1) / 2**30:.3g} GiB; "
     )
     with pytest.raises(TooLargeError, match=f"^{re.escape(message)}.*rows=slice.*max_bytes"):
-        BUILDERS[build](RICH, *operands, max_bytes=needed - 1)
+        built(max_bytes=needed - 1)
     with pytest.raises(TooLargeError, match="GiB but may take 0 GiB"):
-        BUILDERS[build](RICH, *operands, max_bytes=0)
+        built(max_bytes=0)
+
+
+@pytest.mark.parametrize("rows", [None, slice(3, -2)])
+def test_the_size_of_a_layers_matrix_is_known_before_it_is_built(rows):
+    matrix = jacobian_wrt_image(np.ones(RICH.filters), RICH, rows=rows)
+    needed = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+    size = matrices.layer_size(RICH, matrix.dtype, rows)
+    assert size == (matrix.shape, matrix.nnz, matrix.indices.dtype, needed)
 
 
 def test_by_default_a_matrix_may_take_the_memory_that_is_available(monkeypatch):

@@ -61,6 +61,7 @@ def test_a_formula_that_breaks_is_killed_and_one_without_a_test_survives(tmp_pat
     (tmp_path / "small").mkdir()
     (tmp_path / "small/formula.py").write_text(FORMULA)
     (tmp_path / "test_small.py").write_text(TESTS)
+    (tmp_path / "conftest.py").write_text("import gc\n\ndef pytest_collection_finish():\n    gc.freeze()\n")
     command = [sys.executable, "-c", RUN, str(tmp_path), repr(CHANGES)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = {line.split(";")[0]: line.split(";")[1:] for line in done.stdout.splitlines() if ";" in line}
@@ -71,6 +72,7 @@ def test_a_formula_that_breaks_is_killed_and_one_without_a_test_survives(tmp_pat
         "LIMIT = 3": ["killed", "test_small.py::test_extent"],
         "return (size - taps)": ["timed out", ""],
     }
+    assert list(found)[-1] == "LIMIT = 3"  # which is tried from source, when all others were tried without
     assert (tmp_path / "small/formula.py").read_text() == FORMULA
 
 

@@ -207,6 +207,17 @@ def test_the_pattern_of_the_lectures_matrix_is_seen_whole_on_80_columns(geometry
         assert row.split()[1:-2] == [block.replace("·", "." if form == "text" else "·") for block in blocks]
 
 
+def test_a_pattern_is_that_of_its_filter_and_shows_the_lines_of_responses_and_image() -> None:
+    layer = Geometry((1, 5, 6), (2, 1, 3, 2))
+    title = "M_F_1^filter = ∂vec(S_1)/∂vec(X): a row per response, a column per pixel  (L14, L15), 15 × 30"
+    below, *rows, legend = symbolic.view("filter_matrix", layer, 0, "text", width=len(title) - 1).splitlines()[1:]
+    assert below.strip() == title.partition(": ")[2]
+    assert symbolic.view("filter_matrix", layer, 0, "text", width=len(title)).splitlines()[0] == title
+    assert legend == "1 ... 6 are F_1,11 ... F_1,32, . is 0"
+    assert [len(part) for part in rows[0].split()[1:-2]] == [6] * 5
+    assert [at for at, row in enumerate(rows) if not row] == [5, 11]
+
+
 def test_a_pattern_that_is_wrong_is_noticed(monkeypatch) -> None:
     geometry, placed = Geometry((1, 6, 6), (1, 1, 3, 3)), matrices.tap_entries
     monkeypatch.setattr(matrices, "tap_entries", lambda F_i, *rest: placed(np.flip(F_i), *rest))

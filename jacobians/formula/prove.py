@@ -33,9 +33,8 @@ NAME = re.compile(r"[^\W\d]\w*'*")
 MOST_TIMES = 8
 # The library's context is for one thread at a time, and a visitor of points may be interrupted.
 ONE_AT_A_TIME = threading.RLock()
-# Longest description of sizes that is one to read, and the most cases in it.
+# Longest description of sizes that is one to read.
 READABLE = 120
-MOST_CASES = 4
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,8 @@ class Sizes:
     Attributes
     ----------
     text : str
-        Where they are, in words: ``"exactly where k ≥ 2"``, ``"exactly where p' ≠ p"``, ``"at all sizes"``.
+        Where they are, in words: ``"exactly where k ≥ 2"``, ``"exactly where p' ≠ p"``, ``"at all sizes"``. Conditions
+        of more than 120 characters are not said.
     exact : bool
         Whether the text says which they are; otherwise it starts with "only where" or "at some", and says what holds of
         all of them, and of others, too.
@@ -373,10 +373,8 @@ def _words(isl: Any, sizes: Any, legal: Any) -> tuple[str, bool]:
         return "at some sizes", False
     texts = [f"where {text}" for text in _texts(isl, around, legal)]
     texts += map(_except, _texts(isl, legal.subtract(around).coalesce(), legal))
-    if around.is_subset(sizes):
-        readable = [text for text in texts if len(text) <= READABLE]
-        if readable:
-            return f"exactly {min(readable, key=len)}", True
+    if texts and around.is_subset(sizes):
+        return f"exactly {min(texts, key=len)}", True
     hull = around.simple_hull().to_set().intersect(legal)
     texts = [f"where {text}" for text in _texts(isl, hull, legal)] or texts
     return f"only {min(texts, key=len)}" if texts else "at some sizes", False
@@ -398,8 +396,8 @@ def _texts(isl: Any, sizes: Any, legal: Any) -> Iterator[str]:
         if some.intersect(legal).is_equal(sizes):
             left_out = fewer
             some = some.coalesce().gist(context).coalesce()
-            text = _plain(some) if some.n_basic_set() <= MOST_CASES else None
-            if text:
+            text = _plain(some)
+            if text and len(text) <= READABLE:
                 yield text
 
 

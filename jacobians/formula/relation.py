@@ -620,15 +620,12 @@ class Formula:
 def split(shape: Sequence[int], tensor: Tensor, sizes: Sizes) -> tuple[int, ...] | None:
     """Return the shape of a result with its filters, or planes, split into groups; None where it is the right one."""
     right = tensor.shape(sizes)
-    spare = len(right) - len(shape)
-    if math.prod(right) == math.prod(shape) and spare >= 0:
-        own = joined(tensor, sizes)
-        if tuple(shape) == own:
-            return None
-    if not spare:
+    if tuple(shape) == joined(tensor, sizes):
+        return None
+    if len(shape) == len(right):
         return tuple(shape)
     at = next(at for at, axis in enumerate(tensor.axes) if axis.name == "g")
-    rest = max(shape[at] // max(right[at], 1), 0)
+    rest = max(shape[at] // right[at], 0)
     return (*shape[:at], right[at], rest, *shape[at + 1 :])
 
 

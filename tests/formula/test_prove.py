@@ -140,13 +140,20 @@ def test_what_is_left_out_is_written_with_one_sign_where_it_can_be() -> None:
     assert {text: prove._except(text) for text in texts} == texts
 
 
-@pytest.mark.parametrize(("characters", "exact"), [(11, True), (10, False)])
-def test_words_as_long_as_is_readable_are_said(characters, exact, monkeypatch) -> None:
-    monkeypatch.setattr(prove, "READABLE", characters)
-    axis = Space(AXIS.indices, AXIS.sizes, (*AXIS.legal, f"k ≥ −{characters}"))  # comparisons are kept
-    differ = compare([PLAIN], [Piece(("y = l + k − 1 − a", *RANGES))], axis).differ
-    assert len("where k ≥ 2") == 11
-    assert differ.exact == exact
+@pytest.mark.parametrize(("length", "text"), [(116, "exactly where {} ≥ 2"), (117, "at some sizes")])
+def test_what_takes_more_than_120_characters_is_not_said(length, text) -> None:
+    """The name stands in "… ≥ 2", of four characters more."""
+    name = "k" * length
+    taken = [Piece(tuple(each.replace("k", name) for each in piece)) for piece in ((*RANGES,), (*RANGES, "k ≤ 1"))]
+    differ = compare(*([each] for each in taken), Space(("l", "a"), ("h'", name), ("h' ≥ 1", f"{name} ≥ 1"))).differ
+    assert (differ.text, differ.exact) == (text.format(name), length == 116)
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations("nmk")))
+def test_sizes_are_told_by_as_few_names_as_it_takes(names) -> None:
+    """As n is 2·m + k, n ≥ 2·m + 3 tells the same sizes."""
+    some = Space(("y",), names, ("n = 2·m + k", "m ≥ 1", "k ≥ 0"))
+    assert compare([Piece(("y = 0",))], [Piece(("y = 0", "n ≤ 2·m + 2"))], some).differ.text == "exactly where k ≥ 3"
 
 
 def test_what_takes_numbers_nobody_named_is_not_told_exactly() -> None:

@@ -1,6 +1,7 @@
 """What formulas predict, against the convolutions themselves."""
 
 import dataclasses
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from jacobians import Geometry, ShapeError, TooLargeError, bias_gradient, convol
 from jacobians.formula import structure
 from jacobians.formula.relation import (
     FIRST_TWO,
+    FLOOR,
     PAIRS,
     Axis,
     Coefficient,
@@ -18,9 +20,12 @@ from jacobians.formula.relation import (
     Linear,
     Tensor,
     View,
+    counted,
     distance,
     fold,
+    holds,
     joined,
+    same_axis,
     size_of,
     split,
     stepped,
@@ -104,6 +109,38 @@ def test_conditions_and_holes_leave_out_what_they_say():
         np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays | {"F": F}))
 
 
+def test_a_product_is_multiplied_by_how_many_pairs_meet_at_its_pixel():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    times = np.zeros(geometry.image[2], int)
+    for m, b in np.ndindex(geometry.responses[2], geometry.filters[3]):
+        if 0 <= (x := m + 2 * b - 2) < len(times):
+            times[x] += 1
+    predicted = changed(coefficient=Coefficient(counts=(("dX.x", 2),))).predict(sizes, arrays)
+    np.testing.assert_array_equal(predicted, expected("dX", geometry, arrays) * times**2)
+
+
+def test_results_are_integers_where_factors_and_coefficients_are():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    right = expected("dX", geometry, arrays)
+    for number, kind in ((Fraction(2), "int64"), (Fraction(1, 2), "float64")):
+        predicted = changed(coefficient=Coefficient(number)).predict(sizes, arrays)
+        assert predicted.dtype == kind
+        np.testing.assert_array_equal(predicted, right * float(number))
+
+
+def test_bounds_of_half_an_index():
+    half, taps = Linear.of({"F.a": Fraction(1, 2)}), {"F.a": np.arange(5)}
+    for bounds, kept in (
+        ({"low": 1}, [2, 3, 4]),
+        ({"high": Fraction(3, 2)}, [0, 1, 2, 3]),
+        ({"low": 1, "high": 1}, [2]),
+    ):
+        condition = Condition(half, **{side: Linear.of({}, bound) for side, bound in bounds.items()})
+        assert np.flatnonzero(holds(condition, taps, {}, [], np.ones(5, bool))).tolist() == kept
+
+
 def test_the_last_tap_of_every_pixel_is_found_by_counting():
     geometry = GEOMETRIES[0]
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
@@ -118,13 +155,25 @@ def test_the_last_tap_of_every_pixel_is_found_by_counting():
     np.testing.assert_array_equal(found.predict(sizes, arrays), right)
 
 
-def test_ones_stand_in_the_place_of_a_factor():
+@pytest.mark.parametrize(("letter", "other"), ["FG", "GF"])
+def test_ones_stand_in_the_place_of_a_factor(letter, other):
     geometry = GEOMETRIES[2]
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
     found = formula("dX", geometry)
-    ones = dataclasses.replace(found, terms=tuple(each.with_ones("F") for each in found.terms))
-    right = expected("dX", geometry, arrays | {"F": np.ones_like(arrays["F"])})
-    np.testing.assert_array_equal(ones.predict(sizes, {"G": arrays["G"]}), right)
+    ones = dataclasses.replace(found, terms=tuple(each.with_ones(letter) for each in found.terms))
+    right = expected("dX", geometry, arrays | {letter: np.ones_like(arrays[letter])})
+    np.testing.assert_array_equal(ones.predict(sizes, {other: arrays[other]}), right)
+
+
+def test_a_result_that_ends_early_has_the_entries_it_has_whatever_is_known_of_the_whole():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    whole = formula("dX", geometry)
+    ends = dataclasses.replace(whole.shape[-1], constant=whole.shape[-1].constant - 1)
+    early = dataclasses.replace(whole, shape=(*whole.shape[:-1], ends))
+    for known in (None, whole.shared(sizes, arrays)):
+        found = early.predict(sizes, arrays, known=known)
+        np.testing.assert_array_equal(found, expected("dX", geometry, arrays)[..., :-1])
 
 
 def test_padding_by_the_filter_is_that_of_same():
@@ -132,6 +181,22 @@ def test_padding_by_the_filter_is_that_of_same():
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
     found = structure.right("dF", structure_of(geometry), geometry, same=True)
     np.testing.assert_array_equal(found.predict(sizes, arrays), expected("dF", geometry, arrays))
+    assert [name for name, _ in found.options] == ["groups", "stride[0]", "dilation[0]", "stride[1]", "dilation[1]"]
+    sides = {name: side for name, side in formula("dF", GEOMETRIES[1]).options if name.startswith(("before", "after"))}
+    assert sides == {"before[0]": 1, "after[0]": 0, "before[1]": 2, "after[1]": 1}
+
+
+@pytest.mark.parametrize(("kind", "pixels"), [(FLOOR, [0, 0, 1, 1, 2]), ("", [0, None, 1, None, 2])])
+def test_half_an_index_is_rounded_down_or_takes_part_where_it_is_whole(kind, pixels):
+    geometry = Geometry((1, 5), (1, 1, 1))
+    arrays = drawn(geometry)
+    found = right("S", structure_of(geometry), geometry)
+    half = Equation("X.y", Linear.of({"S.l": Fraction(1, 2)}), kind)
+    term = dataclasses.replace(found.terms[0], equations=(*found.terms[0].equations[:-1], half))
+    predicted = dataclasses.replace(found, terms=(term,)).predict(sizes_of(Layer(geometry, IMAGES)), arrays)
+    X, F = arrays["X"][:, 0], arrays["F"].item()
+    wanted = [0 * X[:, 0] if pixel is None else F * X[:, pixel] for pixel in pixels]
+    np.testing.assert_array_equal(predicted[:, 0], np.stack(wanted, axis=1))
 
 
 def test_indices_of_groups_and_of_space_are_joined_where_there_are_several():
@@ -143,12 +208,14 @@ def test_indices_of_groups_and_of_space_are_joined_where_there_are_several():
         "dF.a": "K",
     }
     assert line.joined == {}
+    axes = structure.array_axes(structure_of(GEOMETRIES[2]).tensors["S"])
+    assert [(axis.name, axis.size) for axis in axes] == [("n", "N"), ("i", "n"), ("l", "H'"), ("m", "W'")]
     assert [axis.size for axis in line.views[0].tensor.axes] == ["n", "d", "K"]
 
 
 def test_steps_of_an_axis():
     steps = {(5, PAIRS): [1, 0, 3, 2, 4], (6, PAIRS): [1, 0, 3, 2, 5, 4], (5, FIRST_TWO): [1, 0, 2, 3, 4]}
-    steps |= {(1, FIRST_TWO): [0], (5, 2): [0, 2, 4, 1, 3], (5, -2): [0, 3, 1, 4, 2]}
+    steps |= {(1, FIRST_TWO): [0], (2, FIRST_TWO): [1, 0], (5, 2): [0, 2, 4, 1, 3], (5, -2): [0, 3, 1, 4, 2]}
     assert {key: stepped(*key).tolist() for key in steps} == steps
 
 
@@ -177,6 +244,10 @@ def test_a_fold_on_one_side_leaves_what_is_inside():
     np.testing.assert_array_equal(fold(np.array([0, 2, 3]), 3, "reflect behind"), [0, 2, 1])
 
 
+def test_every_index_is_mirrored_into_the_only_entry():
+    np.testing.assert_array_equal(fold(np.arange(-2, 4), 1, "reflect"), [0] * 6)
+
+
 def test_sizes_that_are_derived_by_name():
     sizes = {"K": 3, "L": 5, "W'": 11}
     names = {"K": 3, "min(K,4)": 3, "min(L,4)": 4, "min(L,K)": 3, "W'÷4": 2, "K·L": 15}
@@ -196,12 +267,23 @@ def test_a_coefficient_is_a_number_times_powers_of_sizes():
     assert Coefficient(Fraction(2, 3), (("K", -2), ("N", 1))).at({"K": 3, "N": 5}) == Fraction(10, 27)
 
 
-@pytest.mark.parametrize("entries", [11, 13])
-def test_arrays_that_a_formula_reads_have_the_entries_of_the_layer(entries):
+@pytest.mark.parametrize(("letter", "needs"), [("X", (2, 2, 3)), ("F", (1, 2, 2)), ("b", (1,))])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_arrays_that_a_formula_reads_have_the_entries_of_the_layer(letter, needs, more):
     layer = Layer(Geometry((2, 3), (1, 2, 2)), 2)
-    arrays = {"X": np.ones(entries), "F": np.ones(4), "b": np.ones(1)}
-    with pytest.raises(ShapeError, match=rf"^X has shape \({entries},\) but .* needs \(2, 2, 3\)$"):
+    entries = int(np.prod(needs)) + more
+    arrays = {"X": np.ones(12), "F": np.ones(4), "b": np.ones(1), letter: np.ones(entries)}
+    says = re.escape(f"{letter} has shape ({entries},) but ") + ".*" + re.escape(f" needs {needs}") + "$"
+    with pytest.raises(ShapeError, match=f"^{says}"):
         given_arrays(formula("S", layer.geometry), layer, arrays)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("X.y", [1, 2, 2, 2, 2, 1]), ("F.a", [3] * 6), ("S.l", [2] * 6)])
+def test_pairs_that_meet_at_an_index_are_counted_on_its_axis(name, counts):
+    """Three responses of two taps, which read pixels 0, 1, 1, 2, 2 and 3 of both planes; planes are on no such axis."""
+    columns = {"S.l": [0, 0, 1, 1, 2, 2], "F.a": [0, 1, 0, 1, 0, 1], "X.y": [0, 1, 1, 2, 2, 3]}
+    planes = {"F.k": np.repeat([0, 1], 6), **{each: np.tile(column, 2) for each, column in columns.items()}}
+    np.testing.assert_array_equal(counted(planes, name), np.tile(counts, 2))
 
 
 def test_groups_and_what_is_in_a_group_are_one_axis():
@@ -228,12 +310,17 @@ def test_what_is_too_large_to_be_listed_is_refused_by_the_number_of_its_products
 
 
 def test_the_distance_to_the_first_and_to_the_last_tuple_of_an_entry():
-    """Entries (0, 1) and (1, 0) are told apart; the smallest and the largest value are not kept."""
-    form = np.array([4, 6, 9, 1, 2, 8])
-    entry = [np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0])]
-    kept = np.array([False, True, True, True, True, False])
-    np.testing.assert_array_equal(distance(form, entry, kept, "first"), [-2, 0, 3, 0, 1, 7])
-    np.testing.assert_array_equal(distance(form, entry, kept, "last"), [5, 3, 0, 1, 0, -6])
+    """Entries (0, 1), (1, 0) and (1, 1) are told apart; the smallest and the largest value are not kept."""
+    form = np.array([4, 6, 9, 1, 2, 8, 5, 3])
+    entry = [np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([1, 1, 1, 0, 0, 0, 1, 1])]
+    kept = np.array([False, True, True, True, True, False, True, True])
+    np.testing.assert_array_equal(distance(form, entry, kept, "first"), [-2, 0, 3, 0, 1, 7, 2, 0])
+    np.testing.assert_array_equal(distance(form, entry, kept, "last"), [5, 3, 0, 1, 0, -6, 0, 2])
+
+
+def test_response_tap_and_pixel_of_one_axis_belong_together():
+    pairs = [("S.l", "F.a"), ("F.a", "X.y"), ("m", "x"), ("S.l", "F.b"), ("S.m", "X.y"), ("X.k", "S.l")]
+    assert [same_axis(*pair) for pair in pairs] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize("written", [False, True])

@@ -35,11 +35,13 @@ ROOMS = [
     _room(
         "geometry",
         "geometry",
-        "test_geometry test_bad_input test_matrices::test_matrix_forms_are_the_convolution_forms",
+        "test_geometry test_bad_input test_matrices::test_matrix_forms_are_the_convolution_forms "
+        "test_models::test_a_geometry_of_a_module_reads_its_options test_models::test_what_has_no_geometry_is_refused",
         mathematics=True,
     ),
     _room("convolution", "convolution", "test_convolution test_bad_input", mathematics=True),
-    _room("matrices", "matrices _blocks", "test_matrices test_bad_input", mathematics=True),
+    _room("matrices", "matrices", "test_matrices test_bad_input", mathematics=True),
+    _room("blocks", "_blocks", "test_matrices", mathematics=True),
     _room("operators", "operators", "test_operators", mathematics=True),
     _room("spectra", "spectra", "test_spectra", mathematics=True),
     _room("pooling", "pooling", "test_pooling test_chain", mathematics=True),
@@ -85,7 +87,7 @@ ROOMS = [
         "formula/test_relation formula/test_products formula/test_writing formula/test_joined",
         mathematics=True,
     ),
-    _room("prove", "formula/prove", "formula/test_prove", mathematics=True),
+    _room("prove", "formula/prove", "formula/test_prove test_every_size::test_tail_in_front", mathematics=True),
     _room(
         "fit",
         "formula/combine formula/fit formula/equations formula/ranges",

@@ -319,6 +319,7 @@ class _Server(_Watch):
         os._exit(0)
 
     def _find_functions(self) -> None:
+        gc.unfreeze()  # frozen objects are not listed
         for each in gc.get_objects():
             if isinstance(each, FunctionType):
                 self.functions.setdefault(_place(each.__code__), []).append(each)
