@@ -5,6 +5,7 @@ HYPOTHESIS_PROFILE ?= fast
 export HYPOTHESIS_PROFILE
 
 BIN := .venv/bin
+# Three processes for two cores, since many tests wait for a browser or another process.
 # Hundreds of processes are started by the tests: none compiles the package anew, even where the environment says so.
 BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(CURDIR)/.venv/bytecode'
 # What a user needs, and what a developer needs: two sets of packages in one environment.
@@ -26,7 +27,7 @@ show: $(RUNTIME)  ## print the matrices of the 6×6 image and 3×3 filter with s
 	@$(BIN)/jacobians show
 
 test: $(READY)  ## run the tests and the documentation's code (HYPOTHESIS_PROFILE=thorough searches longer, ARGS=--cov measures coverage)
-	@$(BYTECODE) $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BYTECODE) $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: $(READY)  ## check style, formatting and the direction of imports
 	@$(BIN)/ruff check .

@@ -312,7 +312,7 @@ def test_progress_is_shown_on_a_terminal_alone(monkeypatch) -> None:
 def test_every_call_is_progress(capsys, monkeypatch, boxes, command) -> None:
     told: list[tuple[int, int | None]] = []
     monkeypatch.setattr(cli, "_progress", lambda title: contextlib.nullcontext(lambda *counts: told.append(counts)))
-    run(capsys, monkeypatch, command, f"{boxes}:relu")
+    run(capsys, monkeypatch, command, f"{boxes}:relu", "--axes", "1")
     assert [done for done, _ in told] == list(range(1, len(told) + 1))
     assert len(told) > 100
     assert all(total is None or done <= total for done, total in told)
