@@ -271,9 +271,10 @@ class Equations:
                 rise = column[two] - column[one]
                 by = step * self.sized(factor)[one] if factor else step
                 common = np.gcd(rise, by)
-                codes, counts = np.unique((rise // common) * 1000 + by // common, return_counts=True)
-                for code, count in zip(codes, counts, strict=True):
-                    slope = Fraction(int((code + 500) // 1000), int((code + 500) % 1000 - 500))
+                # Both are small, and an index that is counted on grows.
+                codes, counts = np.unique(rise // common * FREE + by // common, return_counts=True)
+                for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+                    slope = Fraction(*divmod(code, FREE))
                     if slope or not factor:
                         found[factor, slope] = max(found.get((factor, slope), 0), count / len(step) / lag)
         some = [each for each, share in found.items() if share > RARE]

@@ -162,7 +162,7 @@ class _Terms:
         self.looked += rows.count
         for constant in (True, False):
             equations, fits = self._equations(rows).found(order, strict=strict, constant=constant)
-            if (strict and not fits.all()) or not fits.any():
+            if not fits.any():
                 return
             inside, rest = rows.where(fits), rows.where(~fits)
             if (term := self._ranged(equations, given, inside)) is not None:

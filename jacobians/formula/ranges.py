@@ -159,7 +159,7 @@ def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Co
 def _keys(columns: Columns, names: Sequence[str], limits: Sequence[int]) -> Array:
     total: Any = np.zeros(len(columns[names[0]]), np.int64)
     for name, limit in zip(names, limits, strict=True):
-        total = total * max(limit, 1) + columns[name]
+        total = total * limit + columns[name]
     return np.asarray(total)
 
 

@@ -95,8 +95,12 @@ def test_values_and_costs_are_those_of_the_names():
             assert costs[at] == sum(plain.get(name, 4) + min(abs(each), 3) for name, each in names[at])
             sizes = {size for name, _ in names[at] for size in re.findall(r"[A-Za-z]+'?", name.replace("min", ""))}
             assert owned[at] == (sizes <= set(OWN))
-    by_two = {dict(names).get("K") for names in next(itertools.islice(found._models(OWN, 2), 1, None))[0]}
-    assert by_two == {None, 1, -1, 2, -2, 3, -3, 4, -4, 6, -6}
+    by_two: dict[str, set[int]] = {}
+    for ((name, each),) in next(itertools.islice(found._models(OWN, 2), 1, None))[0]:
+        by_two.setdefault(name, set()).add(each)
+    assert by_two["K"] == {1, -1, 2, -2, 3, -3, 4, -4, 6, -6}
+    assert (by_two["K÷2"], by_two["K÷3"], by_two["W·K÷8"]) == ({4, 2, -2}, {6}, {16})
+    assert (by_two["W·K"], by_two["min(W,K)"], by_two["min(K,4)"]) == ({2}, {2}, {2, -2})
 
 
 def test_of_limits_that_hold_the_constant_nearest_to_zero_is_taken():

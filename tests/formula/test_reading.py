@@ -490,6 +490,8 @@ def drawn(structure, **options):
         (3, 1, {"dilation": 2}, 30, 2793390641),
         (1, 3, {"padding": 6}, 28, 956899073),
         (1, 1, {"stride": 5, "padding": 1}, 28, 3554496199),
+        # Taps that reach over more pixels than most images have.
+        (1, 1, {"dilation": 20}, 28, 1566956943),
     ],
 )
 def test_formulas_are_read_at_the_same_layers_in_every_run(axes, groups, options, count, checksum):
@@ -539,7 +541,9 @@ def test_ways_give_entries_together_that_do_not_meet():
 def test_simple_fractions_are_taken_for_what_they_are():
     simple = np.array([1 / 3, -2 / 7, 1 / 5040, 0.1 + 0.2, 4.0])
     assert products.rational(simple).tolist() == [1 / 3, -2 / 7, 1 / 5040, 0.3, 4.0]
-    others = np.array([1 / 5041, math.pi, 0.3 + 1e-12])
+    # Up to ten roundings away: seven units in the last place of 3/4 are nine and a third, eight are more.
+    assert products.rational(0.75 + np.array([-7, 7]) * 2.0**-53).tolist() == [0.75, 0.75]
+    others = np.array([1 / 5041, math.pi, 0.3 + 1e-12, 0.75 + 8 * 2.0**-53, 0.75 - 8 * 2.0**-53])
     assert products.rational(others).tolist() == others.tolist()
 
 
@@ -562,3 +566,23 @@ def test_pairs_are_told_by_their_products():
     with np.errstate(all="raise"):
         assert products._ratios(np.zeros((2, 1)), codes, "float64").tolist() == [-1]
     assert products._ratios(every[:, :2] * (1 + 2.0**-51), codes, "int32").tolist() == [0, 1]
+
+
+def test_coefficients_are_kept_of_entries_that_are_told_alone():
+    reader = products._Reader(lambda layer, arrays: None, ONE, "float64", ("F", "X"))
+    codes = [[np.array([5.0, 6.0]), np.array([11.0, 13.0])], [np.array([6.0, 5.0]), np.array([13.0, 11.0])]]
+    every = np.array([np.multiply.outer(*code).ravel() for code in codes])
+    told = products._Told(np.array([3, 5, 8, 9]))
+    values = np.zeros((2, 10))
+    values[:, [3, 5, 9]], values[:, 8] = every[:, [0, 2, 2]] * [7, -9, 7], [1, 2]
+    reader._by_ratio(told, values, codes)
+    assert told.left.tolist() == [8]
+    assert [np.concatenate(each).tolist() for each in (told.places, told.products, told.by)] == [
+        [3, 5, 9],
+        [0, 2, 2],
+        [7, -9, 7],
+    ]
+    assert reader.coefficients == [2, -1, 0.5, 7, -9]
+    for number in range(10, 40):
+        reader._by_ratio(products._Told(np.array([0])), every[:, :1] * number, codes)
+    assert reader.coefficients == [2, -1, 0.5, 7, -9, *range(10, 29)]

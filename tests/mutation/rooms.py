@@ -91,7 +91,7 @@ ROOMS = [
     _room(
         "fit",
         "formula/combine formula/fit formula/equations formula/ranges",
-        "formula/test_combine formula/test_search formula/test_fit formula/test_joined",
+        "formula/test_combine formula/test_equations formula/test_search formula/test_fit formula/test_joined",
     ),
     _room(
         "products",

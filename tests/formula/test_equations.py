@@ -1,0 +1,258 @@
+"""Parts of the search for formulas, at the limits of what they look at."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from jacobians.formula import fit, ranges
+from jacobians.formula.combine import Combinations
+from jacobians.formula.equations import Equations, _choices, _constants
+from jacobians.formula.relation import Linear, Term, View
+from jacobians.formula.rows import Readings, Rows
+from jacobians.formula.structure import Structure
+from tests.formula.searched import readings
+from tests.formula.test_search import layers
+from tests.formula.test_words_facts import S1
+
+STRUCTURE = Structure(1, 1)
+COUNT = 5
+((LETTERS, GIVEN),) = readings(S1, STRUCTURE, layers(1, 1)[:COUNT]).items()
+READINGS = Readings(GIVEN, "S", STRUCTURE)
+VIEWS = tuple(View(tensor) for tensor in READINGS.tensors)
+COMBINATIONS = Combinations(READINGS.sizes, [2, 3])
+
+
+def rows(layer=(), **columns):
+    """Products of which only these indices are known."""
+    columns = {name.replace("_", "."): np.array(each) for name, each in columns.items()}
+    count = len(next(iter(columns.values())))
+    return Rows(columns, np.array([*layer] or [0] * count, np.int64), np.ones(count))
+
+
+def equations(some, likely=None):
+    found = Equations(READINGS, COMBINATIONS, some, VIEWS, likely or {}, flat=False)
+    found.axes = {name: axis for name, axis in found.axes.items() if name in some.columns}
+    return found
+
+
+def slopes(column, index):
+    some = rows(S_l=index, X_y=column)
+    return equations(some)._slopes(some.columns["X.y"], "S.l", ["S.l"], [""])
+
+
+def test_slopes_are_those_that_more_than_two_in_a_hundred_neighbours_show():
+    for count, found in ((51, [3]), (50, [3, 13])):
+        column = 3 * np.arange(count)
+        column[-1] += 10
+        assert slopes(column, np.arange(count)) == [("", Fraction(each)) for each in found]
+    assert slopes(np.arange(8) * -3, np.arange(8) * 2) == [("", Fraction(-3, 2))]
+    assert slopes(np.arange(6) // 6, np.arange(6)) == [("", Fraction(0))]
+    assert slopes([5], [2]) == [("", Fraction(0))]
+
+
+def test_four_slopes_are_tried_the_most_usual_first():
+    rises = np.repeat([9, 1, 70, 300, 1000], [20, 6, 5, 4, 3])
+    found = slopes(np.concatenate([[0], np.cumsum(rises)]), np.arange(1 + len(rises)))
+    assert found == [("", Fraction(each)) for each in (9, 1, 70, 300)]
+
+
+def test_an_index_that_goes_up_and_down_in_turns_has_the_slope_of_every_second_and_third():
+    found = slopes(np.arange(12) // 2 * 5 + np.arange(12) % 2, np.arange(12))
+    assert found[:3] == [("", 1), ("", Fraction(5, 2)), ("", 4)]
+    assert ("", Fraction(7, 3)) in slopes(np.arange(30) // 3 * 7 + np.arange(30) % 3 * 3, np.arange(30))
+
+
+def test_less_usual_slopes_are_tried_one_and_two_at_a_time():
+    given = {"S.l": [("", 3), ("", 1)], "S.g": [("d/g", 1), ("", 2)], "F.a": [("", 2)]}
+    assert list(_choices(given)) == [
+        {"S.l": 3, "d/g·S.g": 1, "F.a": 2},
+        {"S.l": 1, "d/g·S.g": 1, "F.a": 2},
+        {"S.l": 3, "S.g": 2, "F.a": 2},
+        {"S.l": 1, "S.g": 2, "F.a": 2},
+    ]
+    many = {name: [("", at) for at in range(4)] for name in ("S.n", "S.i", "S.l", "F.a")}
+    every = [tuple(each.values()) for each in _choices(many)]
+    assert len(set(every)) == len(every) == 24
+    assert [sum(each > 0 for each in one) for one in every] == [0] + [1] * 12 + [2] * 11
+    assert list(_choices({})) == [{}]
+
+
+def test_constants_of_a_fold_reach_two_sizes_and_two_beyond_the_border():
+    def constants(step, column, by=1, kind="wrap", size=3):
+        return sorted(_constants(np.array([step]), np.array([column]), size, kind, by))
+
+    assert constants(0, 2) == [-7, -4, -1, 2, 5, 8]
+    assert constants(0, 1) == [-8, -5, -2, 1, 4, 7]
+    assert constants(1, 2, by=2) == [-15, -9, -3, 3, 9, 15]
+    assert constants(0, 1, by=2) == [-16, -10, -4, 2, 8, 14]
+    assert constants(0, 2, by=2) == [-14, -8, -2, 4, 10, 16]
+    assert constants(0, 2, kind="clamp") == [2, 3, 4, 5, 6, 7, 8]
+    # What the fifth product rules out.
+    steps = np.arange(5)
+    assert _constants(steps, np.minimum(steps + 1, 5), 6, "clamp", 1) == {1}
+    assert _constants(steps, np.array([1, 2, 3, 4, 4]), 6, "clamp", 1) == set()
+
+
+PIXELS = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_equation_of_several_values_holds_for_a_quarter_of_the_products(more):
+    """The response is the same everywhere, so that pixels differ alone by what is not known."""
+    column = [*PIXELS, *([5] * more)]
+    found = equations(rows(S_l=[7] * len(column), X_y=column)).usual("X.y", ["S.l"])
+    assert (found is None) == bool(more)
+    taps = equations(rows(S_l=[7] * 3, F_a=[1, 1, 2])).usual("F.a", ["S.l"])
+    assert taps is None
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_equation_of_one_value_holds_for_three_products_of_twenty(more):
+    generator = np.random.default_rng(3)
+    index = np.arange(20 + more)
+    column = 1000 + 7 * generator.permutation(len(index)) ** 2
+    column[[2, 9, 15]] = 5 * index[[2, 9, 15]] + 1
+    some = rows(S_l=index, F_a=column)
+    found = equations(some, {"F.a": Linear.of({"S.l": 5})}).usual("F.a", ["S.l"])
+    assert (found is None) == bool(more)
+    if found:
+        assert (dict(found.value.terms), found.value.constant) == ({"S.l": 5}, 1)
+
+
+def test_of_constants_those_that_are_nearly_as_usual_are_tried():
+    def usual(counts):
+        column, layer = [], []
+        for at, each in enumerate(counts):
+            column += [value for value, count in each.items() for _ in range(count)]
+            layer += [at] * sum(each.values())
+        found = equations(rows(layer, S_l=[0] * len(column), X_y=column)).usual("X.y", [])
+        return found and (found.value.terms, found.value.constant)
+
+    # Three are as many as six in ten of five.
+    every = [{3: 4}] * (COUNT - 1)
+    assert usual([{1: 5, 3: 3}, *every]) == ((), 3)
+    assert usual([{1: 6, 3: 3}, *every]) != ((), 3)
+    # A layer without products may have any small constant.
+    for constant, small in ((2, True), (-2, True), (3, False), (-3, False)):
+        assert (usual([{constant: 4}] * (COUNT - 1)) == ((), constant)) is small, constant
+
+
+# Terms ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_search_ends_at_its_limits():
+    def found(**state):
+        terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS)
+        vars(terms).update(state)
+        return terms.found(READINGS.rows(VIEWS), 2)
+
+    assert len(found(tried=16, looked=250_000)) == 1
+    assert found(tried=17) is None
+    assert found(looked=250_001) is None
+
+
+def test_a_remainder_is_not_looked_at_beyond_the_limit():
+    some = READINGS.rows(VIEWS)
+    terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS, pieces=True)
+    free = [name for name in some.columns if name in ("S.l", "F.a")]
+    # Every class of the remainder is counted.
+    assert terms._has_equations("X.y", free, some, "F.a", 1)
+    assert terms.looked == some.count
+    terms.looked = 250_000 - some.count
+    assert terms._has_equations("X.y", free, some, "F.a", 1)
+    assert not terms._has_equations("X.y", free, some, "F.a", 1)
+    terms.looked = 0
+    assert not terms._has_equations("X.y", ["S.l"], some, "F.a", 1)
+    # No tap leaves the remainder 9 of 10.
+    assert not terms._has_equations("X.y", free, some, "F.a", 10)
+
+
+def test_the_usual_coefficient_is_one_where_more_than_a_tenth_have_it():
+    def usual(*by):
+        return fit._usual_coefficient(rows(S_l=by).with_coefficients(np.array(by, float)))
+
+    assert usual(*[1] * 2, *[3] * 9, *[5] * 8) == 1
+    assert usual(*[1] * 2, *[3] * 10, *[5] * 8) == 3
+    assert usual(*[-2] * 5, *[4] * 5) == -2
+
+
+def test_indices_whose_remainders_tell_apart_are_of_one_axis_or_none():
+    alike = {pair for pair in itertools.product(("S.l", "X.y", "S.m", "S.n", "F.k"), repeat=2) if fit._alike(*pair)}
+    assert {frozenset(pair) for pair in alike if pair[0] != pair[1]} == {
+        frozenset({"S.l", "X.y"}),
+        frozenset({"S.n", "F.k"}),
+    }
+
+
+# Ranges ---------------------------------------------------------------------------------------------------------------
+
+
+class Sized(Readings):
+    """Layers of which only the sizes are known."""
+
+    def __init__(self, *layers):
+        self.structure, self.out = STRUCTURE, [None] * len(layers)
+        self.sizes = [dict(zip(("N", "n", "W'"), each, strict=True)) | {"n/g": each[1], "g": 1} for each in layers]
+        self.result_names = ()
+
+
+@pytest.mark.parametrize("count", [1, 0])
+def test_terms_with_too_many_tuples_are_not_looked_at(count):
+    """2¹⁶ at a layer with products, 2¹² at one without."""
+    term = Term((VIEWS[0],), ())
+    some = rows(S_n=[1] * count, S_i=[2] * count, S_l=[3] * count)
+    full, more = ((16, 16, 256), (16, 16, 257)) if count else ((16, 16, 16), (16, 16, 17))
+    columns, actual = ranges._candidates(term, some, Sized(full), 0)
+    assert len(columns["S.l"]) == len(actual) == np.prod(full)
+    assert actual.sum() == count
+    if count:
+        (found,) = np.flatnonzero(actual)
+        assert [int(columns[name][found]) for name in ("S.n", "S.i", "S.l")] == [1, 2, 3]
+        assert ranges._candidates(term, some, Sized(more), 0) is None
+    else:
+        columns, actual = ranges._candidates(term, some, Sized(more), 0)
+        assert [len(each) for each in columns.values()] == [0] * 3
+        assert len(actual) == 0
+
+
+def test_tuples_have_different_keys():
+    columns = dict(zip(("S.n", "S.i", "S.l"), np.indices((3, 2, 4)).reshape(3, -1), strict=True))
+    assert len(set(ranges._keys(columns, list(columns), [3, 2, 4]).tolist())) == 24
+    assert ranges._keys({"S.n": np.zeros(0, np.int64)}, ["S.n"], [0]).tolist() == []
+    assert len(set(ranges._coded(list(columns.values())).tolist())) == 24
+    part, actual = ranges._projected(columns, columns["S.n"] * columns["S.l"] > 5, ["S.n", "S.i"])
+    assert list(zip(part["S.n"].tolist(), part["S.i"].tolist(), actual.tolist(), strict=True)) == [
+        (0, 0, False),
+        (0, 1, False),
+        (1, 0, False),
+        (1, 1, False),
+        (2, 0, True),
+        (2, 1, True),
+    ]
+
+
+def separation(count, actual):
+    """Tuples of so many indices, each 0 or 1, at one layer."""
+    names = ["S.n", "S.i", "S.l", "F.i", "F.k", "F.a", "X.n", "X.k", "X.y", "Y.n", "Y.k"][:count]
+    columns = dict(zip(names, np.indices((2,) * count).reshape(count, -1), strict=True))
+    return columns, actual(list(columns.values()))
+
+
+@pytest.mark.parametrize(("count", "found"), [(6, True), (7, False)])
+def test_a_term_has_at_most_six_ranges(count, found):
+    columns, actual = separation(count, lambda some: np.all(some, axis=0))
+    term = ranges._separated(Term((VIEWS[0],), ()), [(columns, actual)], Sized((2, 2, 2)), COMBINATIONS)
+    assert (term is not None) is found
+    if found:
+        assert {each.form.terms for each in term.conditions} == {((name, 1),) for name in columns}
+
+
+@pytest.mark.parametrize(("count", "forms"), [(10, 45), (11, 3)])
+def test_all_pairs_of_at_most_ten_indices_are_compared(count, forms):
+    columns, actual = separation(count, lambda some: some[0] > 0)
+    given = ranges._Separation(Term((VIEWS[0],), ()), [(columns, actual)], Sized((2, 2, 2)), COMBINATIONS)
+    # The differences come last but one, those of spatial ones in steps, too.
+    differences = {frozenset(dict(each.form.terms)) for each in list(given._forms())[-2]}
+    assert len(differences) == forms
