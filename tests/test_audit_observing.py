@@ -83,6 +83,10 @@ def refuses_fractions(X, F):
         (lambda X, F: PLAIN.forward(X, F) + 2 * np.sign(F).max(), "is not 0 where X is 0, but up to 2"),
         (refuses_zeros, "is wrong where all numbers are 0: ValueError: no filter"),
         (flat_for_zeros, "is wrong where all numbers are 0: it has shape (1, 1, 2), not (1, 1, 1, 2)"),
+        (
+            lambda X, F: PLAIN.forward(X, F)[..., : None if F.any() else -1],
+            "is wrong where all numbers are 0: it has shape (1, 1, 1, 1), not (1, 1, 1, 2)",
+        ),
         (lambda X, F: np.rint(PLAIN.forward(X, F)), "is rounded to integers"),
         (lambda X, F: np.trunc(PLAIN.forward(X, F)), "is rounded to integers"),
         (lambda X, F: np.round(PLAIN.forward(X, F), 1), "is wrong for fractions: the largest error is 0.0"),
@@ -90,6 +94,10 @@ def refuses_fractions(X, F):
         (
             lambda X, F: PLAIN.forward(X, F) if np.all(np.rint(X) == X) else PLAIN.forward(X, F)[0],
             "is wrong for fractions: it has shape (1, 1, 2), not (1, 1, 1, 2)",
+        ),
+        (
+            lambda X, F: PLAIN.forward(X, F)[..., : None if np.all(np.rint(X) == X) else -1],
+            "is wrong for fractions: it has shape (1, 1, 1, 1), not (1, 1, 1, 2)",
         ),
         (
             lambda X, F: PLAIN.forward(X.astype(np.float32), F.astype(np.float32)).astype(float),
@@ -106,8 +114,19 @@ def test_what_large_integers_hide(forward, title):
     assert run.inaccurate == {"S"}
 
 
+@pytest.mark.parametrize("rounded", [np.rint, np.trunc])
+def test_rounding_to_integers_is_told_by_many_fractions(rounded):
+    run = run_of(lambda X, F: rounded(PLAIN.forward(X, F)), cases=CASES[1:])
+    assert said(digits.digits(run)) == [("S", "is rounded to integers")]
+
+
 def test_the_error_of_real_numbers_and_what_rounding_explains():
-    run = run_of(lambda X, F: PLAIN.forward(X, F) + 0.25 * np.any(np.rint(X * 1024) != X * 1024))
+    def forward(X, F):
+        S = PLAIN.forward(X, F)
+        S[..., -1] += 0.25 * np.any(np.rint(X * 1024) != X * 1024)
+        return S
+
+    run = run_of(forward)
     (found,) = digits.digits(run)
     assert found.title.startswith("is wrong for real numbers: the error is 0.25, and rounding explains at most ")
     assert float(found.title.rpartition(" ")[2]) < 1e-10
@@ -138,13 +157,19 @@ def test_a_weight_decay_is_told_by_its_factor(factor, title, loss):
     assert (found.about, found.title) == ("∂l/∂F", f"is wrong: {title} is added, as by a weight decay")
     assert loss in found.cause
     assert "is left where G is 0" in found.cause
+    # A filter of one number tells no factor, though its layer is the smallest.
+    one = Case(Geometry((1, 1, 3), (1, 1, 1, 1)), 1)
+    (found,) = digits.digits(run_of(None, spoiled(lambda dF, X, F, G: dF + factor * F, 1), cases=[one, CASES[1]]))
+    assert found.title == f"is wrong: {title} is added, as by a weight decay"
 
 
 def test_a_bias_that_is_added_twice_is_seen_where_all_products_are_0():
     run = run_of(lambda X, F, b: PLAIN.forward(X, F, 2 * b), bias=True)
     ((about, title),) = said(digits.digits(run))
     assert about == "S"
-    assert title.startswith("is not b where X is 0, but differs from it by up to ")
+    before, _, most = title.rpartition(" ")
+    assert before == "is not b where X is 0, but differs from it by up to"
+    assert float(most) == np.abs(run.layer.small(CASES[0], 0).arrays["b"]).max()
 
 
 def test_a_bias_as_a_lower_precision_holds_it_is_nothing_that_is_added():
@@ -213,8 +238,15 @@ def raw(A):
     return np.lib.stride_tricks.as_strided(A, strides=np.empty(A.shape, A.dtype).strides)
 
 
-def test_right_code_is_right_in_every_layout():
-    assert list(layouts.memory_layouts(run_of(PLAIN.forward, PLAIN.backward))) == []
+def test_right_code_is_right_in_every_layout_of_several_of_everything():
+    wide, shapes = Case(Geometry((1, 1, 30), (1, 1, 1, 2)), 1), set()
+
+    def forward(X, F):
+        shapes.add(X.shape)
+        return PLAIN.forward(X, F)
+
+    assert list(layouts.memory_layouts(run_of(forward, PLAIN.backward, cases=[CASES[1], wide]))) == []
+    assert shapes == {CASES[1].shapes["X"]}
 
 
 @pytest.mark.parametrize("letter", ["X", "F", "G"])
@@ -317,10 +349,13 @@ def test_a_nan_that_spreads(capsys):
     found = list(not_a_number.not_a_number(run))
     assert [each.title.partition(" reaches")[0] for each in found] == ["is wrong for a NaN in X: the NaN"]
     assert found[0].cause.startswith("The code multiplies the NaN by zeros")
+    # Those of the first image; three of the last one have to be reached, and the others may be.
+    assert found[0].title.endswith(" reaches 27 entries whose sums do not contain it")
+    assert found[0].entries[-1] == "… 27 of 54 entries are wrong"
     exec(found[0].code, {"forward": forward})
     printed = capsys.readouterr().out.split("]\n")
     assert "True" in printed[0]
-    assert printed[0] != printed[1]
+    assert [(each.count("True"), each.count("False")) for each in printed[:2]] == [(30, 0), (3, 27)]
     for skipped in ({"inexact": {"S"}}, {"unsteady": {"S"}}):
         assert list(not_a_number.not_a_number(dataclasses.replace(run, **skipped))) == []
 
@@ -338,8 +373,19 @@ def test_where_a_nan_has_to_be_and_where_it_may():
     assert [strays(*entries) for entries in ((nan, 1, 2), (nan, nan, 2), (nan, 1, nan), (1, 2, 3), (1, nan, 3))] == [
         False, False, True, True, True
     ]  # fmt: skip
+    assert not strays(1, 2, 3, 4)
     assert not strays(None)
     assert not strays(1, 2)
+
+
+def test_an_argument_that_reaches_nothing_hides_no_other():
+    class Unreached(Convolution):
+        def reach(self, probe, letter):
+            return None if letter == "X" else super().reach(probe, letter)
+
+    run = run_of(lambda X, F: PLAIN.forward(X, without_nan(F)))
+    run.layer = Unreached(run.layer.dtype, run.layer.options)
+    assert [title.partition(":")[0] for _, title in said(not_a_number.not_a_number(run))] == ["is wrong for a NaN in F"]
 
 
 def test_a_nan_that_is_swallowed_in_one_call_alone_is_a_slip():
@@ -373,11 +419,18 @@ def test_transforms_mix_all_entries_of_a_line(dtype, mixes):
     one = Case(Geometry((1, 1, 1), (1, 1, 1, 1)), 2)
     assert not not_a_number._mixes(run_of(by_fft, dtype=dtype, cases=[one]), run.layer.draw(one, 0))
 
-    def spreads(X, F):
-        return PLAIN.forward(X, F) + 0 * X.sum()
+    two = Case(Geometry((1, 3, 1), (1, 1, 2, 1)), 2)
+    assert not_a_number._mixes(run_of(by_fft, dtype=dtype, cases=[two]), run.layer.draw(two, 0)) == mixes
 
     # What reaches other images is no transform.
-    assert not not_a_number._mixes(run_of(spreads, dtype=dtype, cases=[case]), probe)
+    for images in (2, 3):
+
+        def spreads(X, F, images=images):
+            S = PLAIN.forward(X, F)
+            S[-images:] += 0 * X.sum()
+            return S
+
+        assert not not_a_number._mixes(run_of(spreads, dtype=dtype, cases=[case]), probe)
 
 
 # many images ----------------------------------------------------------------------------------------------------------
@@ -553,6 +606,19 @@ def test_on_what_a_result_depends(made, title, capsys):
     assert dict(run.slips) == {}
 
 
+def test_other_numbers_confirm_what_a_few_have_shown():
+    known, calls = {}, []
+
+    def forward(X, F):
+        calls.append((X.shape, X.tobytes()))
+        return PLAIN.forward(X, known.setdefault((X.shape, F.shape), F.copy()))
+
+    (found,) = state.state(run_of(forward))
+    assert found.title == state.LATER[0]
+    # The first numbers, the same in another order, others, and as many as confirm it, none of them twice.
+    assert len({numbers for shape, numbers in calls if shape == calls[-1][0]}) == 3 + state.CONFIRMED
+
+
 def test_a_backward_pass_that_uses_what_forward_saved():
     saved = {}
 
@@ -672,6 +738,9 @@ def test_numbers_whose_first_entries_all_differ():
 
     differ = {(one, two) for one in drawn for two in drawn if state._begins_otherwise(Draws(), None, one, two)}
     assert differ == {(1, 3), (3, 1), (2, 4), (4, 2)}
+    # The first seed after it of which they do, else the next seed.
+    drawn |= dict.fromkeys(range(5, 40))
+    assert [state._other_seed(Draws(), None, seed) for seed in (0, 1, 2, 3)] == [1, 3, 4, 4]
 
 
 def test_two_results_differ_beyond_their_bound():

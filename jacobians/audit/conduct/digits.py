@@ -84,8 +84,8 @@ def added(run: Run, names: Collection[str], probe: Probe) -> Iterator[tuple[str,
     said: set[str] = set()
     factors = {name: letters for name, letters in run.layer.factors.items() if name in names}
     singles = dict.fromkeys(letter for letters in factors.values() for letter in letters)
-    for letters in ((*probe.arrays,), *((letter,) for letter in singles)) if factors else ():
-        where = f"{letters[0]} is" if len(letters) == 1 else "all numbers are"
+    zeros = {"all numbers are": (*probe.arrays,), **{f"{letter} is": (letter,) for letter in singles}}
+    for where, letters in zeros.items() if factors else ():
         for each in run.compared(probe.replaced(**{letter: probe.arrays[letter] * 0 for letter in letters})):
             zero = set(letters) & set(factors.get(each.name, ()))
             off = zero and not each.fine and not each.untried

@@ -30,6 +30,8 @@ Results = dict[str, Result]
 REPLAYED = 2
 # Other numbers that have to show what a few have shown.
 CONFIRMED = 12
+# Seeds among which numbers are looked for that begin otherwise; those that confirm it come after them.
+SEEDS = 20
 OVERWRITTEN: Reason = (
     "is overwritten by a later call",
     "The returned array is a buffer that the next call uses.",
@@ -165,9 +167,7 @@ def _called(run: Run) -> History | None:
     """Call for numbers of several shapes, in other orders, and again."""
     layer, seed, history = run.layer, run.seed, History(run)
     case, larger, second, third = layer.fresh(run.cases)
-    number = next(
-        (each for each in range(seed + 1, seed + 20) if _begins_otherwise(layer, larger, each, seed)), seed + 1
-    )
+    number = _other_seed(layer, larger, seed)
     asked = ((case, seed), (larger, seed), (larger, number), (second, seed), (third, number))
     small, new, other, unused, last = [layer.small(*each) for each in asked]
     if small is None or new is None or other is None or unused is None or last is None:
@@ -191,6 +191,12 @@ def _called(run: Run) -> History | None:
     # What the first call returned, after the next call.
     history.calls["held"] = new, held
     return history
+
+
+def _other_seed(layer: Layer, case: Any, seed: int) -> int:
+    """Choose the seed of other numbers, of which all first entries differ if possible."""
+    others = range(seed + 1, seed + SEEDS)
+    return next((each for each in others if _begins_otherwise(layer, case, each, seed)), others[0])
 
 
 def _begins_otherwise(layer: Layer, case: Any, one: int, two: int) -> bool:
@@ -249,7 +255,7 @@ def _is_replayed(history: History, reason: Reason, other: Comparison) -> bool:
 def _holds_again(run: Run, new: Comparison, reason: Reason) -> bool:
     """Whether other numbers show it, too, each time: a formula that is wrong for few numbers is right for others."""
     for number in range(CONFIRMED):
-        probe = run.layer.small(new.probe.case, run.seed + 100 + number)
+        probe = run.layer.small(new.probe.case, run.seed + SEEDS + number)
         if probe is None:
             return False
         asked = (probe, probe.reordered()) if reason == CACHED else (probe,)
