@@ -124,7 +124,7 @@ def test_results_are_integers_where_factors_and_coefficients_are():
     geometry = GEOMETRIES[1]
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
     right = expected("dX", geometry, arrays)
-    for number, kind in ((Fraction(2), "int64"), (Fraction(1, 2), "float64")):
+    for number, kind in ((Fraction(2), "int64"), (Fraction(1, 2), "float64"), (Fraction(3, 4), "float64")):
         predicted = changed(coefficient=Coefficient(number)).predict(sizes, arrays)
         assert predicted.dtype == kind
         np.testing.assert_array_equal(predicted, right * float(number))
@@ -173,9 +173,9 @@ def test_a_result_that_ends_early_has_the_entries_it_has_whatever_is_known_of_th
     whole = formula("dX", geometry)
     ends = dataclasses.replace(whole.shape[-1], constant=whole.shape[-1].constant - 1)
     early = dataclasses.replace(whole, shape=(*whole.shape[:-1], ends))
-    known = whole.shared(sizes, arrays)
-    np.testing.assert_array_equal(whole.predict(sizes, {}, known=known), expected("dX", geometry, arrays))
-    for known in (None, known):
+    shared = whole.shared(sizes, arrays)
+    np.testing.assert_array_equal(whole.predict(sizes, {}, known=shared), expected("dX", geometry, arrays))
+    for known in (None, shared):
         found = early.predict(sizes, arrays, known=known)
         np.testing.assert_array_equal(found, expected("dX", geometry, arrays)[..., :-1])
 
@@ -305,6 +305,7 @@ def test_groups_and_what_is_in_a_group_are_one_axis():
     tensor = Tensor("X", (Axis("n", "N"), Axis("g", "g"), Axis("k", "d/g"), Axis("y", "W")))
     sizes = {"N": 2, "g": 3, "d/g": 5, "W": 7}
     assert joined(tensor, sizes) == (2, 15, 7)
+    assert joined(Tensor("X", (*tensor.axes, Axis("x", "N"))), sizes) == (2, 15, 7, 2)
     assert split((2, 15, 7), tensor, sizes) is None
     # A result of another shape is split as it is, or into as many groups.
     assert split((2, 3, 5, 8), tensor, sizes) == (2, 3, 5, 8)
@@ -383,8 +384,9 @@ def test_conditions_on_several_indices_as_one(where):
     "record", [Linear(), Axis("n", "N"), Condition(Linear()), Coefficient(), TERM, TERM.views[0], TERM.equations[0]]
 )
 def test_what_is_known_by_its_identity_cannot_be_changed(record):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(record, dataclasses.fields(record)[0].name, None)
+    name = dataclasses.fields(record)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError, match=name):
+        setattr(record, name, None)
 
 
 def test_what_lies_beyond_several_indices_as_one_takes_no_part():
@@ -396,3 +398,15 @@ def test_what_lies_beyond_several_indices_as_one_takes_no_part():
     read = dataclasses.replace(found, terms=(term, *found.terms[1:]))
     predicted = read.predict(sizes_of(Layer(geometry, IMAGES)), arrays)
     np.testing.assert_array_equal(predicted, expected("S", geometry, arrays))
+
+
+def test_several_indices_as_one_have_no_values_where_an_axis_is_empty():
+    term = dataclasses.replace(TERM, equations=(*TERM.equations[:-2], Equation("dX.*", Linear.of({"G.l": 1}))))
+    columns = term.tuples(sizes_of(Layer(GEOMETRIES[1], IMAGES)), (IMAGES, 3, 0, 5))
+    assert {column.size for column in columns.values()} == {0}
+
+
+def test_several_indices_as_one_count_row_by_row():
+    columns = {"dX.y": np.array([0, 0, 2]), "dX.x": np.array([0, 3, 1])}
+    flat = TERM.flats(columns, sizes_of(Layer(GEOMETRIES[1], IMAGES)))
+    assert {name: column.tolist() for name, column in flat.items()} == {"dX.*": [0, 3, 11]}
