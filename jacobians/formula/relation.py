@@ -625,8 +625,7 @@ def split(shape: Sequence[int], tensor: Tensor, sizes: Sizes) -> tuple[int, ...]
     if len(shape) == len(right):
         return tuple(shape)
     at = next(at for at, axis in enumerate(tensor.axes) if axis.name == "g")
-    rest = max(shape[at] // right[at], 0)
-    return (*shape[:at], right[at], rest, *shape[at + 1 :])
+    return (*shape[:at], right[at], shape[at] // right[at], *shape[at + 1 :])
 
 
 def joined(tensor: Tensor, sizes: Sizes) -> tuple[int, ...]:

@@ -124,7 +124,7 @@ def test_results_are_integers_where_factors_and_coefficients_are():
     geometry = GEOMETRIES[1]
     arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
     right = expected("dX", geometry, arrays)
-    for number, kind in ((Fraction(2), "int64"), (Fraction(1, 2), "float64")):
+    for number, kind in ((Fraction(2), "int64"), (Fraction(1, 2), "float64"), (Fraction(3, 4), "float64")):
         predicted = changed(coefficient=Coefficient(number)).predict(sizes, arrays)
         assert predicted.dtype == kind
         np.testing.assert_array_equal(predicted, right * float(number))
@@ -139,6 +139,8 @@ def test_bounds_of_half_an_index():
     ):
         condition = Condition(half, **{side: Linear.of({}, bound) for side, bound in bounds.items()})
         assert np.flatnonzero(holds(condition, taps, {}, [], np.ones(5, bool))).tolist() == kept
+    remainder = Condition(half, low=Linear.of({}, Fraction(1, 2)), modulus=2)
+    assert holds(remainder, taps, {}, [], np.ones(5, bool)).tolist() == [False, True, True, True, False]
 
 
 def test_the_last_tap_of_every_pixel_is_found_by_counting():
@@ -171,7 +173,9 @@ def test_a_result_that_ends_early_has_the_entries_it_has_whatever_is_known_of_th
     whole = formula("dX", geometry)
     ends = dataclasses.replace(whole.shape[-1], constant=whole.shape[-1].constant - 1)
     early = dataclasses.replace(whole, shape=(*whole.shape[:-1], ends))
-    for known in (None, whole.shared(sizes, arrays)):
+    shared = whole.shared(sizes, arrays)
+    np.testing.assert_array_equal(whole.predict(sizes, {}, known=shared), expected("dX", geometry, arrays))
+    for known in (None, shared):
         found = early.predict(sizes, arrays, known=known)
         np.testing.assert_array_equal(found, expected("dX", geometry, arrays)[..., :-1])
 
@@ -186,7 +190,10 @@ def test_padding_by_the_filter_is_that_of_same():
     assert sides == {"before[0]": 1, "after[0]": 0, "before[1]": 2, "after[1]": 1}
 
 
-@pytest.mark.parametrize(("kind", "pixels"), [(FLOOR, [0, 0, 1, 1, 2]), ("", [0, None, 1, None, 2])])
+@pytest.mark.parametrize(
+    ("kind", "pixels"),
+    [(FLOOR, [0, 0, 1, 1, 2]), ("", [0, None, 1, None, 2]), ("wrap", [0, None, 1, None, 2])],
+)
 def test_half_an_index_is_rounded_down_or_takes_part_where_it_is_whole(kind, pixels):
     geometry = Geometry((1, 5), (1, 1, 1))
     arrays = drawn(geometry)
@@ -259,8 +266,16 @@ def test_sizes_that_are_derived_by_name():
 def test_a_combination_with_fractions():
     half = Linear.of({"K": Fraction(1, 2), "F.a": Fraction(2, 3)}, Fraction(1, 2))
     assert half.denominator == 6
+    assert [half.coefficient(name) for name in ("F.a", "F.b")] == [Fraction(2, 3), 0]
+    assert Linear() == Linear.of({})
     np.testing.assert_array_equal(half.scaled({"F.a": np.array([0, 1, 3])}, {"K": 5}), [18, 22, 30])
     assert Linear.of({"K": Fraction(1, 2)}, 1).at({"K": 5}) == 3
+
+
+def test_products_of_sizes_and_of_a_size_and_an_index():
+    sizes, indices = {"K": 3, "L": 5}, {"F.a": np.arange(3), "F.b": np.arange(3)}
+    both = Linear.of({"K·L": 2, "L·F.a": 1})
+    np.testing.assert_array_equal(both.scaled(indices, sizes), [30, 35, 40])
 
 
 def test_a_coefficient_is_a_number_times_powers_of_sizes():
@@ -290,6 +305,7 @@ def test_groups_and_what_is_in_a_group_are_one_axis():
     tensor = Tensor("X", (Axis("n", "N"), Axis("g", "g"), Axis("k", "d/g"), Axis("y", "W")))
     sizes = {"N": 2, "g": 3, "d/g": 5, "W": 7}
     assert joined(tensor, sizes) == (2, 15, 7)
+    assert joined(Tensor("X", (*tensor.axes, Axis("x", "N"))), sizes) == (2, 15, 7, 2)
     assert split((2, 15, 7), tensor, sizes) is None
     # A result of another shape is split as it is, or into as many groups.
     assert split((2, 3, 5, 8), tensor, sizes) == (2, 3, 5, 8)
@@ -333,3 +349,64 @@ def test_a_view_names_every_place_in_memory_once(written, steps):
     columns = view.columns(flat, sizes)
     np.testing.assert_array_equal(view.flat(columns, sizes), flat)
     assert not np.array_equal(columns["X.y"], View(tensor).columns(flat, sizes)["X.y"])
+
+
+def test_magnitudes_of_products_are_those_of_the_magnitudes_of_the_factors():
+    geometry = GEOMETRIES[1]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    magnitudes = {letter: np.abs(array) for letter, array in arrays.items()}
+    predicted = changed(coefficient=Coefficient(Fraction(-1))).predict(sizes, arrays, absolute=True)
+    np.testing.assert_array_equal(predicted, expected("dX", geometry, magnitudes))
+
+
+def test_a_result_without_entries_is_empty():
+    whole = formula("S", GEOMETRIES[0])
+    none = dataclasses.replace(whole, terms=(), shape=(*whole.shape[:-1], Linear.of({"W'": 1}, -9)))
+    predicted = none.predict(sizes_of(Layer(GEOMETRIES[0], IMAGES)), {})
+    assert (predicted.shape, predicted.dtype) == ((IMAGES, 3, 0), np.int64)
+
+
+@pytest.mark.parametrize("where", ["conditions", "excluded"])
+def test_conditions_on_several_indices_as_one(where):
+    """Filters 1 to 3 of 6, which lie in both groups of 3."""
+    geometry = GEOMETRIES[2]
+    arrays, sizes = drawn(geometry), sizes_of(Layer(geometry, IMAGES))
+    some = Condition(Linear.of({"F.+": 1}), low=Linear.of({}, 1), high=Linear.of({}, 3))
+    whole = formula("dX", geometry)
+    found = dataclasses.replace(whole, terms=(dataclasses.replace(whole.terms[0], **{where: (some,)}),))
+    left_out = [0, 4, 5] if where == "conditions" else [1, 2, 3]
+    F = arrays["F"].copy()
+    F[left_out] = 0
+    np.testing.assert_array_equal(found.predict(sizes, arrays), expected("dX", geometry, arrays | {"F": F}))
+
+
+@pytest.mark.parametrize(
+    "record", [Linear(), Axis("n", "N"), Condition(Linear()), Coefficient(), TERM, TERM.views[0], TERM.equations[0]]
+)
+def test_what_is_known_by_its_identity_cannot_be_changed(record):
+    name = dataclasses.fields(record)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError, match=name):
+        setattr(record, name, None)
+
+
+def test_what_lies_beyond_several_indices_as_one_takes_no_part():
+    """An image of one pixel: the second response would read a pixel that is none."""
+    geometry = Geometry((1, 1, 1), (1, 1, 1, 1), padding=((0, 1), (0, 0)))
+    arrays, found = drawn(geometry), formula("S", geometry)
+    pixel = Equation("X.*", Linear.of({"S.l": 1}))
+    term = dataclasses.replace(found.terms[0], equations=(*found.terms[0].equations[:-2], pixel))
+    read = dataclasses.replace(found, terms=(term, *found.terms[1:]))
+    predicted = read.predict(sizes_of(Layer(geometry, IMAGES)), arrays)
+    np.testing.assert_array_equal(predicted, expected("S", geometry, arrays))
+
+
+def test_several_indices_as_one_have_no_values_where_an_axis_is_empty():
+    term = dataclasses.replace(TERM, equations=(*TERM.equations[:-2], Equation("dX.*", Linear.of({"G.l": 1}))))
+    columns = term.tuples(sizes_of(Layer(GEOMETRIES[1], IMAGES)), (IMAGES, 3, 0, 5))
+    assert {column.size for column in columns.values()} == {0}
+
+
+def test_several_indices_as_one_count_row_by_row():
+    columns = {"dX.y": np.array([0, 0, 2]), "dX.x": np.array([0, 3, 1])}
+    flat = TERM.flats(columns, sizes_of(Layer(GEOMETRIES[1], IMAGES)))
+    assert {name: column.tolist() for name, column in flat.items()} == {"dX.*": [0, 3, 11]}
