@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -797,3 +798,16 @@ def test_a_finding_tells_the_case_and_its_numbers():
     assert finding(run, each, "t", "values", about="forward", entries=("one",)).about == "forward"
     assert finding(run, each, "t", "values", entries=("one",)).entries == ("one",)
     assert not {UNTRIED, OUTSIZED} & set(found.entries)
+
+
+@pytest.mark.parametrize("right", range(state.TIMES + 1))
+def test_what_is_right_in_most_calls_is_not_said_to_differ_from_call_to_call(right):
+    (each,) = compared_at(run_of(PLAIN.forward, dtype="int32"))
+    wrong = [
+        dataclasses.replace(each, result=Result(each.result.value + number)) for number in range(1, state.TIMES + 1)
+    ]
+    again = [each] * right + wrong[right:]
+    given = {f"new again {time}": result for time, result in enumerate(again)}
+    history = SimpleNamespace(run=None, calls={}, of=lambda what, name: given.get(what, each))
+    reasons = [reason for reason, _ in itertools.islice(state._reasons(history, "S"), 1)]
+    assert reasons == ([state.RANDOM] if right <= 3 else [])
