@@ -139,8 +139,8 @@ def test_bounds_of_half_an_index():
     ):
         condition = Condition(half, **{side: Linear.of({}, bound) for side, bound in bounds.items()})
         assert np.flatnonzero(holds(condition, taps, {}, [], np.ones(5, bool))).tolist() == kept
-    remainder = Condition(half, low=Linear.of({}, Fraction(1, 2)), modulus=2)
-    assert holds(remainder, taps, {}, [], np.ones(5, bool)).tolist() == [False, True, True, True, False]
+    remainder = Condition(half, low=Linear.of({}, Fraction(1, 2)), modulus=1)
+    assert holds(remainder, taps, {}, [], np.ones(5, bool)).tolist() == [False, True, False, True, False]
 
 
 def test_the_last_tap_of_every_pixel_is_found_by_counting():
