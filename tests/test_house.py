@@ -167,6 +167,11 @@ def test_no_tolerance_is_chosen_by_hand(path):
     assert used & chosen == set()
 
 
+def test_what_tests_compare_approximately_has_a_derived_bound():
+    given = {path.name for path in (ROOT / "tests").rglob("*.py") if "pytest." + "approx(" in path.read_text("utf-8")}
+    assert given == {"rounding.py"}
+
+
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "cli.py"], ids=source_id)
 def test_only_the_command_line_prints(path):
     assert [node.lineno for node in nodes(path) if isinstance(node, ast.Name) and node.id == "print"] == []

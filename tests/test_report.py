@@ -162,7 +162,7 @@ def test_the_last_sentence_of_layers_counts():
 
 def test_only_layers_that_were_checked_whole_and_hold_are_ok():
     assert network(SEVERAL).check().ok
-    assert network(SEVERAL).to_dict()["log2_miss_probability"] == pytest.approx(-60.4, abs=0.1)
+    assert -61 < network(SEVERAL).to_dict()["log2_miss_probability"] < -60
     assert NetworkReport((SEVERAL,), 5, 1, Fraction(0)).to_dict()["log2_miss_probability"] is None
     for wrong in (
         WRONG,
