@@ -111,13 +111,14 @@ def _powers(given: Sequence[tuple[Fraction, Sizes]], names: Sequence[str]) -> Co
     largest = max(1.0, float(np.abs(logs).max(initial=0)), float(np.abs(left).max()))
     nearly = 2 * 3 * (MOST_SCALES + 1) ** 2 * float(np.finfo(float).eps) * largest
     for count in range(1, MOST_SCALES + 1):
-        for some in itertools.combinations(range(len(names)), count):
-            chosen = logs[:, some]
-            # Logarithms leave few candidates; fractions decide.
-            for powers in np.flatnonzero(np.ptp(left[:, None] - chosen @ SIGNS[count], axis=0) <= nearly):
-                pairs = tuple((names[at], int(SIGNS[count][row, powers])) for row, at in enumerate(some))
-                if (number := _number(given, pairs)) is not None:
-                    return Coefficient(number, pairs)
+        some = np.array(list(itertools.combinations(range(len(names)), count)), np.int64).reshape(-1, count)
+        off = np.ptp(left[:, None, None] - logs[:, some] @ SIGNS[count], axis=0)
+        # Logarithms leave few candidates; fractions decide.
+        for chosen, powers in np.argwhere(off <= nearly):
+            signs = SIGNS[count][:, powers].tolist()
+            pairs = tuple((names[at], sign) for at, sign in zip(some[chosen], signs, strict=True))
+            if (number := _number(given, pairs)) is not None:
+                return Coefficient(number, pairs)
     return None
 
 

@@ -24,6 +24,8 @@ PRIMES = {10: 1021, 12: 4093, 14: 16381, 16: 65521, 18: 262139}
 MOST, MOST_TRIED, LEAST = 18, 1 << 24, 3
 # Sums in a quotient that is multiplied with a whole number: each is rounded, and the product.
 ROUNDED = 3
+# Values that are computed at a time, so that they stay in the cache.
+BLOCK = 1 << 14
 # All whole numbers below this have an exact float.
 WHOLE = 2.0**53
 
@@ -142,9 +144,7 @@ def _multiplicities(polynomials: Array, table: Array, prime: int) -> tuple[Array
     """Return which polynomials have which numbers of a table as roots, and how often: so many derivatives are 0."""
     exponents = np.arange(len(polynomials))[::-1]
     powers = np.stack([_power(table, each, prime) for each in exponents]).astype(np.float64)
-    # Whole numbers of less than 53 bits: no sum is rounded.
-    values = polynomials.T.astype(np.float64) @ powers
-    which, root = np.nonzero(values == np.rint(values / prime) * prime)
+    which, root = _roots(polynomials.T.astype(np.float64), powers, prime)
     times = np.ones(len(which), np.int64)
     several = np.arange(len(which))
     weights = polynomials
@@ -156,3 +156,15 @@ def _multiplicities(polynomials: Array, table: Array, prime: int) -> tuple[Array
             break
         times[several] += 1
     return which, root, times
+
+
+def _roots(polynomials: Array, powers: Array, prime: int) -> tuple[Array, Array]:
+    """Return which polynomials, one per row, are 0 modulo a prime at which numbers, given by their powers."""
+    rows = max(BLOCK // powers.shape[1], 1)
+    found = []
+    for first in range(0, len(polynomials), rows):
+        # Whole numbers of less than 53 bits: no sum is rounded.
+        values = polynomials[first : first + rows] @ powers
+        which, root = np.nonzero(values == np.rint(values / prime) * prime)
+        found.append((which + first, root))
+    return np.concatenate([each for each, _ in found]), np.concatenate([each for _, each in found])

@@ -374,14 +374,13 @@ class Term:
             result = self.views[0]
             limits |= dict(zip(result.names, out, strict=True))
         limits |= {name: math.prod(limits[each] for each in some) for name, some in self.joined.items()}
-        free = self.free
-        count = math.prod(limits[name] for name in free)
-        grid = np.indices([limits[name] for name in free], dtype=np.int64).reshape(len(free), count)
-        columns: Columns = dict(zip(free, grid, strict=True))
-        inside = np.ones(count, bool)
+        shape = tuple(limits[name] for name in self.free)
+        # Each along its own axis: an equation takes as long as its own indices, not as all tuples.
+        columns: Columns = dict(zip(self.free, np.indices(shape, dtype=np.int64, sparse=True), strict=True))
+        inside = np.ones((), bool)
         for each in self.equations:
             scaled, by = each.value.scaled(columns, sizes), each.value.denominator
-            value = np.broadcast_to(scaled // by, inside.shape)
+            value = scaled // by
             if each.fold != FLOOR:
                 inside = inside & (scaled % by == 0)
             value = fold(value, limits[each.index], each.fold) if limits[each.index] else value
@@ -389,7 +388,11 @@ class Term:
             inside = inside & allowed
             some = self.joined.get(each.index, (each.index,))
             columns |= {some[0]: value} if len(some) == 1 else _apart(np.where(allowed, value, 0), some, limits)
-        return {name: column[inside] for name, column in columns.items()}
+        every = np.empty((len(columns), *shape), np.int64)
+        for row, column in zip(every, columns.values(), strict=True):
+            row[...] = column
+        kept = every.reshape(len(columns), -1).take(np.flatnonzero(np.broadcast_to(inside, shape)), axis=1)
+        return dict(zip(columns, kept, strict=True))
 
     def flats(self, columns: Columns, sizes: Sizes) -> Columns:
         """Return several indices as one, row by row, where all of them are given."""
@@ -442,7 +445,7 @@ class Term:
         _, columns = (known or {}).get(self.key if out is None else None, (None, None))
         columns = self.tuples(sizes, out) if columns is None else columns
         kept = self.select(columns, sizes)
-        found = {name: column[kept] for name, column in columns.items()}
+        found = columns if kept.all() else {name: column[kept] for name, column in columns.items()}
         result = self.views[0]
         if out is None or result.order:
             first = result.flat(found, sizes)

@@ -15,9 +15,11 @@ from jacobians.formula.products import Reading
 from jacobians.formula.relation import AXES, Axis, Columns, View, size_of, split
 from jacobians.formula.structure import SIZES, Structure
 
-__all__ = ["Readings", "Rows", "is_spatial", "joined_rows", "joined_sizes", "own_sizes"]
+__all__ = ["Readings", "Rows", "coded", "is_spatial", "joined_rows", "joined_sizes", "own_sizes"]
 
 Array = npt.NDArray[Any]
+# Numbers of tuples stay below this.
+LARGEST = 2**62
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,6 +117,29 @@ def joined_rows(one: Rows, two: Rows) -> Rows:
     """Return the products of both."""
     columns = {name: np.concatenate([each, two.columns[name]]) for name, each in one.columns.items()}
     return Rows(columns, np.concatenate([one.layer, two.layer]), np.concatenate([one.by, two.by]))
+
+
+def coded(columns: Sequence[Array]) -> Array:
+    """Number tuples, given as columns of whole numbers that are not negative, in their order.
+
+    Parameters
+    ----------
+    columns : sequence of ndarray of int64
+        All of one length; the first decides most about the order.
+
+    Returns
+    -------
+    ndarray of int64
+        Of this length: equal for equal tuples, and growing with them.
+    """
+    total, most = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns:
+        size = int(column.max(initial=0)) + 1
+        if most * size > LARGEST:
+            distinct, total = np.unique(total, return_inverse=True)
+            most = len(distinct)
+        total, most = total * size + column, most * size
+    return total
 
 
 def own_sizes(name: str, structure: Structure) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacobians.formula.relation import FIRST_TWO, PAIRS, Tensor, View
-from jacobians.formula.rows import Readings, Rows
+from jacobians.formula.rows import Readings, Rows, coded
 
 __all__ = ["is_function", "neighbours", "other_views"]
 
@@ -117,27 +117,23 @@ def _compared(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> list[
 
 def is_function(name: str, free: Sequence[str], rows: Rows) -> bool:
     """Return whether the free indices leave one value of an index."""
-    given = [rows.columns[each] for each in free]
-    order = np.lexsort((rows.columns[name], *given, rows.layer))
-    alike = np.ones(max(len(order) - 1, 0), bool)
-    for each in (*given, rows.layer):
-        alike &= each[order[1:]] == each[order[:-1]]
-    return not np.any(alike & (rows.columns[name][order[1:]] != rows.columns[name][order[:-1]]))
+    given = coded([rows.layer, *(rows.columns[each] for each in free)])
+    order = np.argsort(given, kind="stable")
+    given, values = given[order], rows.columns[name][order]
+    return not np.any((given[1:] == given[:-1]) & (values[1:] != values[:-1]))
 
 
 def neighbours(rows: Rows, each: str, free: Sequence[str], lags: Sequence[int]) -> list[tuple[Array, Array, Array]]:
     """Return, for each lag, pairs of products whose free indices are the same but for one, and how that differs."""
-    others = [rows.columns[other] for other in free if other != each]
-    order = np.lexsort((rows.columns[each], *others, rows.layer))
+    others = coded([rows.layer, *(rows.columns[other] for other in free if other != each)])
+    column = rows.columns[each]
+    order = np.argsort(coded([others, column]), kind="stable")
+    others, column = others[order], column[order]
     found = []
     for lag in lags:
-        one, two = order[:-lag], order[lag:]
-        alike = rows.layer[one] == rows.layer[two]
-        for other in others:
-            alike &= other[one] == other[two]
-        step = rows.columns[each][two] - rows.columns[each][one]
-        alike &= step > 0
-        found.append((one[alike], two[alike], step[alike]))
+        step = column[lag:] - column[:-lag]
+        alike = (others[lag:] == others[:-lag]) & (step > 0)
+        found.append((order[:-lag][alike], order[lag:][alike], step[alike]))
     return found
 
 
