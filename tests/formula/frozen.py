@@ -88,6 +88,7 @@ class Frozen:
         return self.products[layer]
 
 
+@functools.cache
 def theories() -> list[Frozen]:
     """Every formula that is frozen."""
     header, columns = _data()

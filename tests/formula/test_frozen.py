@@ -7,8 +7,6 @@ from jacobians.evidence.exact import gamma
 from tests.formula import frozen
 from tests.zoo import Layer, Program
 
-THEORIES = frozen.theories()
-
 
 def is_right(theory, layer):
     """Whether a frozen formula gives what is right, up to the rounding of one sum with a coefficient."""
@@ -25,7 +23,7 @@ def computed(theory, layer):
 
 
 def test_every_frozen_formula_is_wrong_somewhere_and_most_at_larger_layers_too():
-    wrong_at_larger, some = 0, THEORIES[::4]  # the data do not change
+    wrong_at_larger, some = 0, frozen.theories()[::4]  # the data do not change
     for theory in some:
         wrong = [not is_right(theory, layer) for layer in theory.layers]
         larger = [not is_right(theory, layer) for layer in theory.larger]
@@ -35,7 +33,7 @@ def test_every_frozen_formula_is_wrong_somewhere_and_most_at_larger_layers_too()
 
 
 def test_layers_are_small_and_differ_in_every_size():
-    for theory in THEORIES:
+    for theory in frozen.theories():
         small = {layer: layer.geometry for layer in theory.layers}
         assert max(max(geometry.image[1:]) for geometry in small.values()) <= 16
         if len(small) > 8:
@@ -44,12 +42,12 @@ def test_layers_are_small_and_differ_in_every_size():
 
 
 def test_every_result_is_there_and_what_is_left_out_says_why():
-    assert {theory.about for theory in THEORIES} == {"S", "dX", "dF", "db"}
-    assert len(THEORIES) > 600
+    assert {theory.about for theory in frozen.theories()} == {"S", "dX", "dF", "db"}
+    assert len(frozen.theories()) > 600
     assert all(each["why"] for each in frozen.left_out())
 
 
 def test_a_formula_is_known_at_its_layers_alone():
-    theory = THEORIES[0]
+    theory = frozen.theories()[0]
     with pytest.raises(KeyError, match="Layer"):
         theory.function(Layer(theory.layers[0].geometry, 99))
