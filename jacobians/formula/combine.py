@@ -85,9 +85,9 @@ class Combinations:
         Linear or None
             None where there is no such combination.
         """
-        low, high = (np.array([each[at] for each in limits]) for at in range(2))
+        low, high = (np.array([[each[at]] for each in limits]) for at in range(2))
         for names, values, costs, owned in itertools.islice(self._models(tuple(own), by), most + 1):
-            least, largest = (low - values).max(axis=1), (high - values).min(axis=1)
+            least, largest = (low - values).max(axis=0), (high - values).min(axis=0)
             fits = np.flatnonzero((least <= largest) & (owned | (not alone)))
             if len(fits):
                 constants = np.where(least[fits] > 0, least[fits], np.where(largest[fits] < 0, largest[fits], 0))
@@ -102,12 +102,14 @@ class Combinations:
         for at, some in enumerate(allowed):
             table[at, [each + reach for each in some]] = True
         # Layers at which few values are allowed leave few combinations for the others.
-        order = np.argsort(table.sum(axis=1), kind="stable")
-        small = np.array(SMALL)
+        first, *others = np.argsort(table.sum(axis=1), kind="stable")
+        wanted = np.array(sorted(allowed[first]), np.int64)
         for names, values, costs, _ in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
-            rows, constants = np.repeat(np.arange(len(values)), len(small)), np.tile(small, len(values))
-            for at in order:
-                there = values[rows, at] + constants + reach
+            apart = wanted - values[first][:, None]
+            rows, which = np.nonzero((apart >= SMALL[0]) & (apart <= SMALL[-1]))
+            constants = apart[rows, which]
+            for at in others:
+                there = values[at, rows] + constants + reach
                 inside = (there >= 0) & (there < table.shape[1])
                 fits = inside & table[at, np.where(inside, there, 0)]
                 rows, constants = rows[fits], constants[fits]
@@ -157,7 +159,8 @@ class Combinations:
             for name, each in model:
                 weights[row, at[name]] += each
         columns = np.array([[size_of(name, each) for each in self.layers] for name in names])
-        values = weights @ columns if names else np.zeros((len(models), len(self.layers)), np.int64)
+        # Layer by layer, so that the extremes over all layers are those of long rows.
+        values = columns.T @ weights.T if names else np.zeros((len(self.layers), len(models)), np.int64)
         costs = {name: 0 if name in own else 3 for name in self.plain}
         cost = np.array(
             [sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float

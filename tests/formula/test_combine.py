@@ -91,7 +91,7 @@ def test_values_and_costs_are_those_of_the_names():
     for names, values, costs, owned in found._models(OWN, 2):
         for at in range(0, len(names), 7):
             form = Linear.of(dict(names[at]))
-            assert values[at].tolist() == [int(form.scaled({}, layer)) for layer in LAYERS]
+            assert values[:, at].tolist() == [int(form.scaled({}, layer)) for layer in LAYERS]
             assert costs[at] == sum(plain.get(name, 4) + min(abs(each), 3) for name, each in names[at])
             sizes = {size for name, _ in names[at] for size in re.findall(r"[A-Za-z]+'?", name.replace("min", ""))}
             assert owned[at] == (sizes <= set(OWN))
