@@ -205,6 +205,8 @@ class _Separation:
         """Find ranges in which all of `inside` lies, and as little as possible else of `among`."""
         left, chosen = among, list[Condition]()
         for forms in self._forms():
+            if np.array_equal(left, inside):
+                break
             valued = {form: self._valued(form, left, inside) for form in forms}
             while not np.array_equal(left, inside):
                 cuts = {
@@ -215,6 +217,8 @@ class _Separation:
                 best = max(cuts, key=lambda each: cuts[each], default=None)
                 if best is None or not cuts[best]:
                     break
+                # What cuts nothing off now does not later, if it does not depend on what is left.
+                valued = {form: each for form, each in valued.items() if form.of or cuts[form, 0] or cuts[form, 1]}
                 condition = self._condition(best[0], valued[best[0]][0], left, inside, best[1])
                 if condition is None:
                     del valued[best[0]]

@@ -481,9 +481,10 @@ def counted(columns: Columns, name: str) -> Array:
     ndarray of int64
         The number of distinct values of the other indices of this axis among the tuples with the same index.
     """
-    partners = [columns[each] for each in columns if each != name and same_axis(each, name)]
-    pairs = np.unique(np.stack([columns[name], *partners]), axis=1)
-    counts = np.bincount(pairs[0])
+    some = [columns[name], *(columns[each] for each in columns if each != name and same_axis(each, name))]
+    sizes = [int(each.max(initial=0)) + 1 for each in some]
+    pairs = np.unique(np.ravel_multi_index(some, sizes))
+    counts = np.bincount(np.unravel_index(pairs, sizes)[0])
     return np.asarray(counts[columns[name]])
 
 
