@@ -369,13 +369,25 @@ class Term:
         dict of str to ndarray
             One column per index, in the order of `free` and then of the equations.
         """
+        shape, columns, inside = self._grid(sizes, out)
+        every = np.empty((len(columns), *shape), np.int64)
+        for row, column in zip(every, columns.values(), strict=True):
+            row[...] = column
+        kept = every.reshape(len(columns), -1).take(np.flatnonzero(inside), axis=1)
+        return dict(zip(columns, kept, strict=True))
+
+    def _grid(self, sizes: Sizes, out: Sequence[int] | None) -> tuple[tuple[int, ...], Columns, Array]:
+        """Return a grid of the free indices: its shape, the value of every index, and where it is in its array.
+
+        Values have the axes of the grid on which they depend alone, so that an equation takes as long as its own
+        indices, not as all tuples.
+        """
         limits = {name: size_of(axis.size, sizes) for name, axis in self.axes.items()}
         if out is not None:
             result = self.views[0]
             limits |= dict(zip(result.names, out, strict=True))
         limits |= {name: math.prod(limits[each] for each in some) for name, some in self.joined.items()}
         shape = tuple(limits[name] for name in self.free)
-        # Each along its own axis: an equation takes as long as its own indices, not as all tuples.
         columns: Columns = dict(zip(self.free, np.indices(shape, dtype=np.int64, sparse=True), strict=True))
         inside = np.ones((), bool)
         for each in self.equations:
@@ -385,14 +397,10 @@ class Term:
                 inside = inside & (scaled % by == 0)
             value = fold(value, limits[each.index], each.fold) if limits[each.index] else value
             allowed = (value >= 0) & (value < limits[each.index])
-            inside = inside & allowed
+            inside, value = inside & allowed, np.where(allowed, value, 0)
             some = self.joined.get(each.index, (each.index,))
-            columns |= {some[0]: value} if len(some) == 1 else _apart(np.where(allowed, value, 0), some, limits)
-        every = np.empty((len(columns), *shape), np.int64)
-        for row, column in zip(every, columns.values(), strict=True):
-            row[...] = column
-        kept = every.reshape(len(columns), -1).take(np.flatnonzero(np.broadcast_to(inside, shape)), axis=1)
-        return dict(zip(columns, kept, strict=True))
+            columns |= {some[0]: value} if len(some) == 1 else _apart(value, some, limits)
+        return shape, columns, np.broadcast_to(inside, shape)
 
     def flats(self, columns: Columns, sizes: Sizes) -> Columns:
         """Return several indices as one, row by row, where all of them are given."""
@@ -443,16 +451,27 @@ class Term:
             The factor of every product.
         """
         _, columns = (known or {}).get(self.key if out is None else None, (None, None))
+        if columns is None and not (self.conditions or self.excluded or self.coefficient.counts):
+            shape, columns, inside = self._grid(sizes, out)
+            at = np.flatnonzero(inside)
+            places = np.zeros((len(self.views), len(at)), np.int64)
+            if len(at):  # else an array may have no entries, and so no places
+                for row, flat in zip(places, self._places(columns, sizes, out), strict=True):
+                    row[...] = np.broadcast_to(flat, shape).reshape(-1)[at]
+            return places, self._coefficients(columns, np.ones(len(at), bool), sizes)
         columns = self.tuples(sizes, out) if columns is None else columns
         kept = self.select(columns, sizes)
         found = columns if kept.all() else {name: column[kept] for name, column in columns.items()}
+        return np.stack(self._places(found, sizes, out)), self._coefficients(columns, kept, sizes)
+
+    def _places(self, columns: Columns, sizes: Sizes, out: Sequence[int] | None) -> list[Array]:
+        """Return the places in memory of the result and of every factor."""
         result = self.views[0]
         if out is None or result.order:
-            first = result.flat(found, sizes)
+            first = result.flat(columns, sizes)
         else:
-            first = np.ravel_multi_index([found[name] for name in result.names], tuple(out))
-        places = np.stack([first, *(view.flat(found, sizes) for view in self.views[1:])])
-        return places, self._coefficients(columns, kept, sizes)
+            first = np.asarray(np.ravel_multi_index([columns[name] for name in result.names], tuple(out)))
+        return [first, *(view.flat(columns, sizes) for view in self.views[1:])]
 
     def _coefficients(self, columns: Columns, kept: Array, sizes: Sizes) -> Array:
         by = np.full(int(kept.sum()), float(self.coefficient.at(sizes)))
