@@ -377,11 +377,9 @@ class Term:
         return dict(zip(columns, kept, strict=True))
 
     def _grid(self, sizes: Sizes, out: Sequence[int] | None) -> tuple[tuple[int, ...], Columns, Array]:
-        """Return a grid of the free indices: its shape, the value of every index, and where it is in its array.
-
-        Values have the axes of the grid on which they depend alone, so that an equation takes as long as its own
-        indices, not as all tuples.
-        """
+        """Return a grid of the free indices: its shape, the value of every index, and where all lie in their arrays."""
+        # Values have the axes of the grid on which they depend alone, so that an equation takes as long as its own
+        # indices, not as all tuples.
         limits = {name: size_of(axis.size, sizes) for name, axis in self.axes.items()}
         if out is not None:
             result = self.views[0]
