@@ -322,7 +322,8 @@ def test_a_weight_decay_is_no_lower_precision(factor, dtype) -> None:
         dX, dF, db = PLAIN.backward(X, F, b, G)
         return dX, dF + decayed(F), db + decayed(b)
 
-    findings = audit(None, backward, bias=True, dtype=dtype).findings
+    few = [Geometry((2, 6, 5), (3, 2, 2, 3)), Geometry((1, 4, 7), (2, 1, 3, 2))]
+    findings = audit(None, backward, bias=True, dtype=dtype, geometries=few).findings
     assert [each.about for each in findings] == ["∂l/∂F", "∂l/∂b"]
     for letter, finding in zip("Fb", findings, strict=True):
         number = re.fullmatch(rf"is wrong: ([\d./]+)·{letter} is added, as by (?:a )?weight decay", finding.title)[1]
@@ -380,6 +381,7 @@ def test_a_departure_without_a_name_is_followed_too() -> None:
     assert [each.follows for each in report.findings] == [("∂l/∂X", "∂l/∂F")]
 
 
+@pytest.mark.usefixtures("unread")
 def test_gradients_that_are_wrong_for_the_wrong_forward_pass_are_errors() -> None:
     def backward(X, F, G):
         dX, dF = backward_of_flipped(X, F, G)
@@ -543,13 +545,14 @@ CIRCUMSTANCES = {
 }
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("words", CIRCUMSTANCES)
 def test_what_the_layers_have_in_common_is_said(words) -> None:
     holds = CIRCUMSTANCES[words]
     raised = audit(refuses(holds)).findings[0]
     assert f"the code raises where {words}, and is right elsewhere" in raised.known
     wrong = audit(loses_its_last_entry(holds)).findings[0]
-    assert wrong.formula or f"the result is wrong where {words}, and is right elsewhere" in wrong.known
+    assert f"the result is wrong where {words}, and is right elsewhere" in wrong.known
 
 
 def test_circumstances_are_not_made_up() -> None:
@@ -615,6 +618,7 @@ def test_theories_that_explain_a_part_only_say_what_is_left() -> None:
 # behaviour besides values ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unread")
 def test_wrong_shapes_say_both_and_why() -> None:
     strided = Layer(stride=2)
     report = audit(PLAIN.forward, stride=2)
@@ -713,6 +717,7 @@ def test_what_np_empty_holds_is_told_in_every_process(elsewhere) -> None:
     assert audit(*functions).findings[0].kind == "not written"
 
 
+@pytest.mark.usefixtures("unread")
 def test_an_audit_says_in_what_it_found_no_mistake() -> None:
     def backward(X, F, G):
         dX, dF = PLAIN.backward(X, F, G)

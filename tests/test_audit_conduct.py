@@ -158,6 +158,7 @@ def test_a_backward_pass_that_uses_what_the_forward_pass_saved():
     assert whole.ok
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("share", [0.5, 0.02])
 def test_dropout_is_called_random_and_not_memory_or_a_cache(share):
     drawn = np.random.default_rng(0)
@@ -350,6 +351,7 @@ def test_the_memory_layout_of_the_bias_and_of_slices_from_within():
     assert sliced.title == "depends on the memory layout of X (wrong for a slice from within an array)"
 
 
+@pytest.mark.usefixtures("unread")
 def test_wrong_formulas_near_the_right_numbers_are_no_lower_precision():
     def forward(X, F, b):
         S = PLAIN.forward(X, F)

@@ -180,6 +180,7 @@ def test_weights_that_are_kept_as_a_matrix():
     assert few(Attributes).check().ok
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("wrong", [Transposed, Ignoring, Stale])
 def test_what_is_read_off_an_object_is_not_mended(wrong):
     assert not few(wrong).ok
@@ -282,6 +283,7 @@ def test_an_object_is_not_changed():
         bound({"forward": strangers.scattering, "backward": None}, Wanted(stride=3))
 
 
+@pytest.mark.usefixtures("unread")
 def test_the_code_of_a_finding_makes_the_object_and_calls_it():
     finding = few(Stale).findings[0]
     assert f"from {Stale.__module__} import Stale" in finding.code

@@ -61,6 +61,7 @@ def test_right_code_is_right_without_an_adapter(name):
     assert any(note.startswith("it is called as ") for note in found.notes)
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("name", STRANGERS)
 def test_wrong_code_is_wrong_there_and_nowhere_else(name):
     found = report(name, mistake=True)

@@ -171,14 +171,14 @@ def _compare(run: Run, executor: Executor | None) -> Fraction | None:
 
 def _more_draws(run: Run) -> Fraction | None:
     """Draw again until a wrong bilinear form is missed with the target probability at most."""
-    worst, known = Fraction(0), bool(run.inexact)
+    worst, known, broken = Fraction(0), bool(run.inexact), run.broken
     for case in run.cases:
         missed = miss = run.layer.miss(case)
         if missed is None or miss is None:
             return None
         if run.inexact:
             missed = run.layer.near_miss(run.layer.draw(case, run.seed))
-        broken = run.broken
+        broken |= run.unsteady | run.inaccurate
         for number in range(1, MOST_DRAWS):
             sides = [side for side in run.subject.functions if set(run.subject.gives[side]) - broken]
             if missed <= TARGET or not sides:

@@ -193,8 +193,8 @@ class Convolution(ByFormula):
         errors = {name: np.maximum(bound, self._transformed(given, name)) for name, bound in direct.items()}
         found = {}
         for name, value in sums.expected(given).items():
-            error = np.broadcast_to(errors.get(name, 0.0), value.shape)
-            found[self.notation[name]] = Right(self.shaped(name, value), self.shaped(name, error))
+            error = self.shaped(name, errors[name]) if name in errors else 0.0
+            found[self.notation[name]] = Right(self.shaped(name, value), error)
         return found
 
     def _transformed(self, given: ConvolutionProbe, name: str) -> float:

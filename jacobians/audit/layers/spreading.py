@@ -98,7 +98,8 @@ def _windows(ones: ConvolutionProbe, wanted: dict[str, Array]) -> dict[str, Arra
 
 def _tiles(mask: Array) -> Array:
     """Let it reach the responses or pixels of the same tile, in the same image and map."""
-    import scipy.ndimage
-
-    size = (1, 1, *(2 * TILE - 1,) * (mask.ndim - 2))
-    return np.asarray(scipy.ndimage.maximum_filter(mask, size=size, mode="constant"))
+    reach = TILE - 1
+    for axis in range(2, mask.ndim):
+        wider = np.pad(mask, [(reach * (at == axis),) * 2 for at in range(mask.ndim)])
+        mask = np.any(np.lib.stride_tricks.sliding_window_view(wider, 2 * reach + 1, axis), axis=-1)
+    return mask
