@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import re
@@ -110,17 +111,21 @@ def halves(text):
     return numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
 
 
-@pytest.fixture(scope="module")
-def findings():
-    return {
-        "rotation": found(forward, not_rotated),
-        "bias": found(forward, as_with_planes_first),
-        "order": found(flattened_otherwise),
-        "column": found(bias_of_columns),
-        "shape": found(without_last_column),
-        "kept": found(Kept, layout=None),
-        "last": found(Last, layout=None),
-    }
+AUDITED = {
+    "rotation": (forward, not_rotated),
+    "bias": (forward, as_with_planes_first),
+    "order": (flattened_otherwise,),
+    "column": (bias_of_columns,),
+    "shape": (without_last_column,),
+    "kept": (Kept,),
+    "last": (Last,),
+}
+
+
+@functools.cache
+def finding(name):
+    """What is found in code in another layout, once in each process that asks."""
+    return found(*AUDITED[name], layout=None if isinstance(AUDITED[name][0], type) else NHWC)
 
 
 # Reports --------------------------------------------------------------------------------------------------------------
@@ -136,43 +141,43 @@ def findings():
         ("last", ("∂l/∂F[a, b, k, i]", "G[l, m, i] · X[y, x, k]")),
     ],
 )
-def test_indices_stand_in_the_order_of_the_axes(findings, name, sides):
+def test_indices_stand_in_the_order_of_the_axes(name, sides):
     for each in sides:
-        assert each in findings[name].formula
-    assert findings[name].right.partition(" = ")[0] == sides[0]
+        assert each in finding(name).formula
+    assert finding(name).right.partition(" = ")[0] == sides[0]
 
 
-def test_cures_name_the_axes_of_the_layout(findings):
-    assert "np.flip(F, axis=(0, 1))" in findings["rotation"].cure
-    assert "G.sum(axis=(0, 1, 2))" in findings["bias"].cure
-    assert "S + b." in findings["column"].cure
-    assert findings["bias"].anchor == "bias-gradient-axis"
-    assert findings["column"].anchor == "bias-axis"
+def test_cures_name_the_axes_of_the_layout():
+    assert "np.flip(F, axis=(0, 1))" in finding("rotation").cure
+    assert "G.sum(axis=(0, 1, 2))" in finding("bias").cure
+    assert "S + b." in finding("column").cure
+    assert finding("bias").anchor == "bias-gradient-axis"
+    assert finding("column").anchor == "bias-axis"
 
 
-def test_the_smallest_case_and_shapes_have_the_axes_of_the_layout(findings):
-    assert findings["rotation"].case.startswith("X 1×1×2×1, F 1×2×1×1")
-    assert findings["order"].case.startswith("X 1×1×2×2, F 1×2×2×1")
-    assert "has shape (1, 1, 1, 1), not (1, 1, 2, 1)" in findings["shape"].title
+def test_the_smallest_case_and_shapes_have_the_axes_of_the_layout():
+    assert finding("rotation").case.startswith("X 1×1×2×1, F 1×2×1×1")
+    assert finding("order").case.startswith("X 1×1×2×2, F 1×2×2×1")
+    assert "has shape (1, 1, 1, 1), not (1, 1, 2, 1)" in finding("shape").title
 
 
 @pytest.mark.parametrize("name", ["rotation", "bias", "order", "column", "shape", "kept", "last"])
-def test_the_code_of_a_finding_runs_as_it_stands_and_shows_it(findings, name):
-    got, right = halves(printed(findings[name].code).replace("(1,)", "(1,1)"))
+def test_the_code_of_a_finding_runs_as_it_stands_and_shows_it(name):
+    got, right = halves(printed(finding(name).code).replace("(1,)", "(1,1)"))
     assert got != right
 
 
-def test_the_same_code_shows_nothing_of_right_functions(findings):
+def test_the_same_code_shows_nothing_of_right_functions():
     for name, each in (("order", forward), ("shape", forward)):
-        got, right = halves(printed(findings[name].code, forward=each))
+        got, right = halves(printed(finding(name).code, forward=each))
         assert got == right, name
     for name in ("rotation", "bias"):
-        got, right = halves(printed(findings[name].code, backward=backward))
+        got, right = halves(printed(finding(name).code, backward=backward))
         assert got == right, name
 
 
-def test_the_arrays_of_a_finding_are_what_predict_takes(findings):
-    each = findings["rotation"]
+def test_the_arrays_of_a_finding_are_what_predict_takes():
+    each = finding("rotation")
     X, F, G = (np.array(each.arrays[letter]) for letter in "XFG")
     geometry = Geometry(X.shape[1:], F.shape)
     np.testing.assert_array_equal(each.predict(geometry, F=F, G=G), each.arrays["got"])
