@@ -178,7 +178,8 @@ def test_layers_without_exact_integers_are_refused():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spatial_ndim", [1, 2, 3])
 def test_default_audits_reach_the_target_in_every_dtype_and_leave_no_layer_out(dtype, spatial_ndim):
-    for options in option_pairs(spatial_ndim):
+    # Every option in one dtype at least: which layers there are is the same in each.
+    for options in option_pairs(spatial_ndim)[DTYPES.index(dtype) :: len(DTYPES)]:
         cases = curriculum.curriculum(options_of(dtype, spatial_ndim, **options))
         for case in cases:
             assert numbers.scheme_of(case, dtype).miss ** numbers.MOST_DRAWS <= numbers.TARGET
