@@ -1,7 +1,6 @@
 import builtins
 import gc
 import importlib.util
-import itertools
 import re
 import subprocess
 import sys
@@ -333,9 +332,8 @@ def test_a_figure_ends_with_the_last_name_for_it_and_settings_stay(name):
     assert mpl.rcParams.copy() == before
 
 
-@pytest.mark.parametrize(
-    ("name", "suffix"), [*zip(EVERY, itertools.cycle(plots.SUFFIXES)), *(("large", each) for each in plots.SUFFIXES)]
-)
+# As vector graphics, what the command draws is compared with what the functions draw.
+@pytest.mark.parametrize(("name", "suffix"), [(min(EVERY), ".png"), *(("large", each) for each in plots.SUFFIXES)])
 def test_the_same_picture_is_the_same_bytes(name, suffix, tmp_path):
     draw = EVERY.get(name, lambda: plots.filter_matrix(BIG))
     files = [tmp_path / f"{number}{suffix}" for number in range(2)]
