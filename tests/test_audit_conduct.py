@@ -198,7 +198,7 @@ def test_inputs_that_are_changed_at_few_layers_only():
 
 
 @pytest.mark.usefixtures("unread")
-@pytest.mark.parametrize("step", [4, 8, 16, 32, 64, 128, 256])
+@pytest.mark.parametrize("step", [4, 16, 64, 256])
 @pytest.mark.parametrize("axis", [0, 1], ids=["filters", "planes"])
 def test_planes_and_filters_behind_the_last_block(axis, step):
     def forward(X, F):
@@ -216,7 +216,7 @@ def test_columns_beyond_a_block(width):
 
 
 @pytest.mark.usefixtures("unread")
-@pytest.mark.parametrize("taps", [5, 6, 8, 10])
+@pytest.mark.parametrize("taps", [5, 10])
 @pytest.mark.parametrize("axis", [2, 3])
 def test_large_filters(axis, taps):
     def forward(X, F):
