@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from jacobians.arguments import entries, flag, instance, integer, shown, word
@@ -27,6 +26,7 @@ __all__ = [
     "shape_of",
     "write",
     "write_name",
+    "write_sum",
 ]
 
 Format = Literal["unicode", "text", "latex"]
@@ -148,16 +148,22 @@ def write(expression: Any, form: Format = "unicode", *, width: int | None = None
 def _write(name: str, expression: Any, form: Format, width: int | None = None) -> str:
     import sympy
 
-    products = []
+    products = list[tuple[Any, list[str]]]()
     for product in sympy.Add.make_args(sympy.expand(_expression(name, expression))):
         factor, rest = product.as_coeff_Mul()
         powers = [each.as_base_exp() for each in sympy.Mul.make_args(rest) if each != 1]
         if not all(_is_named(base) and power.is_Integer and power > 0 for base, power in powers):
             raise ValueError(f"{name} has the term {product}; it needs a sum of products of symbols, such as X11")
-        factors = sorted((base for base, power in powers for _ in range(int(power))), key=_order)
-        products.append((list(map(_order, factors)), _product(factor, factors, form)))
-    text = _sum([text for _, text in sorted(products, key=operator.itemgetter(0))])
+        products.append((factor, [base.name for base, power in powers for _ in range(int(power))]))
+    text = write_sum(products, form)
     return text if width is None or len(text) <= width else _cut_sum(text, DOTS[form][0], width)
+
+
+def write_sum(products: Iterable[tuple[Any, Sequence[str]]], form: Format = "unicode") -> str:
+    """Write a sum of products, each given as a number and the names of its symbols."""
+    ordered = [(number, sorted(names, key=_order)) for number, names in products]
+    ordered.sort(key=lambda product: list(map(_order, product[1])))
+    return _sum([_product(number, names, form) for number, names in ordered])
 
 
 def _expression(name: str, value: Any) -> Any:
@@ -412,15 +418,15 @@ def _shown_rows(count: int, *, whole: bool) -> list[int]:
     return list(range(count)) if whole or count <= PAGE_ROWS else [*range(PAGE_ROWS - 3), CUT, count - 1]
 
 
-def _order(symbol: Any) -> tuple[Any, ...]:
-    letter, numbers = re.match(r"([A-Za-z]+)_?(.*)", str(symbol)).groups()  # type: ignore[union-attr]  # any name matches
+def _order(symbol: str) -> tuple[Any, ...]:
+    letter, numbers = re.match(r"([A-Za-z]+)_?(.*)", symbol).groups()  # type: ignore[union-attr]  # any name matches
     rank = LETTERS.find(letter) if letter in LETTERS else len(LETTERS)
     return rank, letter, [int(number) for number in re.findall(r"\d+", numbers)]
 
 
-def _product(factor: Any, named: Sequence[Any], form: Format) -> str:
+def _product(factor: Any, named: Sequence[str], form: Format) -> str:
     between = " " if form == "latex" else ""
-    text = between.join(write_name(str(each), form) for each in named)
+    text = between.join(write_name(each, form) for each in named)
     if not text:
         return str(factor)
     return text if factor == 1 else f"-{text}" if factor == -1 else f"{factor}{between}{text}"

@@ -35,20 +35,11 @@ def text(found: Products | None, names: Mapping[str, list[str]]) -> str | None:
     """Write a sum of products in symbols, by the names of the entries of each factor; None where it is too long."""
     if found is None or len(found) > MOST_PRODUCTS:
         return None
-    import sympy
-
-    total: Any = 0
-    for places, number in found.items():
-        factors = (sympy.Symbol(labels[place]) for labels, place in zip(names.values(), places, strict=True))
-        total = total + _factor(number) * math.prod(factors)
-    return writing.write(total, "text")
+    named = ([labels[at] for labels, at in zip(names.values(), places, strict=True)] for places in found)
+    return writing.write_sum(zip(map(_factor, found.values()), named, strict=True), "text") if found else "0"
 
 
-def _factor(number: float) -> Any:
-    """Write a number as an integer or a fraction that it is, else in a few digits."""
-    import sympy
-
+def _factor(number: float) -> Fraction | float:
+    """Return the integer or the simple fraction that a number is, else its first digits."""
     fraction = Fraction(number).limit_denominator(MOST_DENOMINATOR)
-    if float(fraction) == number:
-        return sympy.Rational(fraction.numerator, fraction.denominator)
-    return sympy.Float(number, 6)
+    return fraction if float(fraction) == number else float(f"{number:.6g}")
