@@ -115,4 +115,21 @@ ROOMS = [
     _room("spreading", "audit/layers/spreading", "test_audit_spreading"),
     _room("curriculum", "audit/curriculum", "test_audit_curriculum"),
     _room("draws", "audit/numbers audit/sums audit/factors audit/cases", "test_audit_draws"),
+    _room(
+        "kinds",
+        "audit/layers/relu audit/layers/softmax audit/layers/fully_connected audit/layers/convolution",
+        "test_audit_kinds test_audit_layers",
+        without="test_audit_layers::test_a_right_fully_connected_layer_passes_with_many_seeds[1 "
+        "test_audit_layers::test_a_right_fully_connected_layer_passes_with_many_seeds[2 "
+        "test_audit_layers::test_right_softmaxes_pass_with_many_seeds[1 "
+        "test_audit_layers::test_the_formula_of_wrong_scores_is_read_and_predicts_them "
+        "test_audit_layers::test_the_smallest_cases_of_the_fully_connected_layer_in_symbols "
+        "test_audit_layers::test_wrong_gradients_are_found",
+    ),
+    _room(
+        "binding",
+        "audit/binding audit/findings audit/flags",
+        "test_calling test_flags",
+        without="test_flags::test_code_of_a_course_needs_the_flag",
+    ),
 ]

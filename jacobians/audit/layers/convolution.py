@@ -162,9 +162,11 @@ class Convolution(ByFormula):
 
     def observed(self, cases: Sequence[Case]) -> Sequence[Case]:
         """Choose a layer with several of everything, and one wider than tiles, beyond which a NaN may spread."""
+        # The largest of those that are small; where these have one image, filter or tap each, a larger one.
+        small = cases[: len(cases) * 2 // 3 + 1]
         several = max(
-            cases[: len(cases) * 2 // 3 + 1],
-            key=lambda each: (min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
+            (*small, next((each for each in cases if each.several), small[-1])),
+            key=lambda each: (each.several, min(each.images, 2), min(each.geometry.responses[1:]) > 1, each.numbers),
         )
         most = 4 * spreading.TILE
         wide = min(cases, key=lambda each: (-min(max(each.geometry.responses[1:]), most), each.numbers))
