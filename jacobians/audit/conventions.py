@@ -182,7 +182,7 @@ def _instances(asked: Asked) -> Iterator[Program]:
 
 
 def _maker(asked: Asked) -> tuple[Any, dict[str, str]]:
-    """Return the class of an object to make, and the names of the methods to call."""
+    """Return the class of an object to make, and the names of the methods to call: forward alone where it is named."""
     forward, backward = asked.forward, asked.backward
     first = forward if forward is not None else backward
     owner = first.owner if isinstance(first, Method) else first
@@ -194,7 +194,7 @@ def _maker(asked: Asked) -> tuple[Any, dict[str, str]]:
         if isinstance(each, Method):
             methods[side] = each.name
     if isinstance(forward, Method) and backward is None:
-        methods["backward"] = ""
+        del methods["backward"]
     return owner, methods
 
 
@@ -243,7 +243,7 @@ def _objects(
         make += (f"layer.build({texts})",)
         exec(compiled(make[-1], "exec"), space)
     pull = ""
-    if methods["backward"]:
+    if methods.get("backward"):
         pull = _method_call(asked, layer, methods["backward"])
     if "F" in taken:
         own = _forward_arguments(asked, function, own=True)
@@ -307,11 +307,10 @@ def _is_static(owner: type, name: str) -> bool:
 def _static(asked: Asked, names: dict[str, Any], methods: dict[str, str]) -> Program:
     """Call the functions of a class that keep their numbers in a context."""
     name, owner = next(iter(names.items()))
-    texts = {}
+    texts = {"forward": "", "backward": ""}
     for side, method in methods.items():
         function = getattr(owner, method, None) if method else None
         if function is None:
-            texts[side] = ""
             continue
         parameters = of_function(function)
         keeps = parameters is not None and role_of(next(iter(parameters.arrays), ""), "arrays") == "cache"

@@ -129,7 +129,7 @@ ROOMS = [
     _room(
         "binding",
         "audit/binding audit/findings audit/flags",
-        "test_calling test_flags",
+        "test_audit_binding test_audit_findings test_calling test_flags",
         without="test_flags::test_code_of_a_course_needs_the_flag",
     ),
 ]

@@ -1,0 +1,586 @@
+"""How code is found to be called, without an audit: the lines that call it, its options, and what they compute."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from jacobians import CallError
+from jacobians.audit import sums, with_layout
+from jacobians.audit.binding import bound
+from jacobians.audit.cases import Case, Only
+from jacobians.audit.numbers import integers
+from jacobians.audit.programs import Wanted
+from tests import strangers
+from tests.strangers import backward_of, forward_of
+
+SQUARE = "the code takes one size for all axes of a filter: only square filters are audited"
+EVEN = "the code takes one padding per axis: only layers with equal padding before and after are audited"
+UPDATE = "∂l/∂F is computed from the update: the filters before it minus the filters after it"
+LAST = "NHWC,HWIO->NHWO"
+
+
+def found(forward=None, backward=None, **wanted):
+    return bound({"forward": forward, "backward": backward}, Wanted(**wanted))
+
+
+def called(of):
+    """The lines that call the code."""
+    prefix = "it is called as "
+    return next((note.removeprefix(prefix).split("; ") for note in of.notes if note.startswith(prefix)), None)
+
+
+def assert_right(of, filters=(3, 2, 3, 3)):
+    """What is called computes what is right, at one layer."""
+    groups = of.options.groups
+    image, spatial = (filters[1] * groups, 7, 8, 9)[: len(filters) - 1], len(filters) - 2
+    probe = integers(Case(of.options.geometry(image, filters), 2), of.options, 3, np.random.default_rng(0))
+    right, arrays = sums.expected(probe), [probe.X, probe.F, *([probe.b] if of.options.bias else [])]
+    forward, backward = (of.functions[side] for side in ("forward", "backward"))
+    S = forward(*arrays)
+    assert np.array_equal(S[0] if isinstance(S, tuple) else S, right["S"])
+    for got, name in zip(backward(*arrays, probe.G) if backward else (), ("dX", "dF", "db"), strict=False):
+        assert np.array_equal(got, right[name])
+    assert spatial == of.options.spatial_ndim
+
+
+# in which conventions -------------------------------------------------------------------------------------------------
+
+OPTIONS = "={'stride': 2, 'pad': 1, 'padding': 1, 'dilation': 1, 'groups': 1}"
+RETURNED = "dX, dF, db = (gradients[0], gradients[1], gradients[2])"
+CONVENTIONS = {
+    "cs231n": (
+        (strangers.conv_forward_naive, strangers.conv_backward_naive),
+        {"stride": 2, "padding": 1},
+        f"""S, cache = conv_forward_naive(X, F, b, conv_param{OPTIONS})
+        gradients = conv_backward_naive(G, cache)
+        {RETURNED}""",
+    ),
+    "im2col": (
+        (strangers.conv_forward_im2col, strangers.conv_backward_im2col),
+        {"padding": 1},
+        f"""S, cache = conv_forward_im2col(X, F, b, stride=1, pad=1)
+        gradients = conv_backward_im2col(G, cache)
+        {RETURNED}""",
+    ),
+    "coursera": (
+        (strangers.conv_forward, strangers.conv_backward),
+        {"stride": 2, "padding": 1, "layout": LAST},
+        f"""S, cache = conv_forward(X, F, b.reshape(1, 1, 1, -1), hparameters{OPTIONS})
+        gradients = conv_backward(G, cache)
+        dX, dF, db = (gradients[0], gradients[1], gradients[2].reshape(-1))""",
+    ),
+    "keywords": (
+        (strangers.correlate,),
+        {"stride": (2, 1), "padding": (1, 0)},
+        "S = correlate(X, stride=(2, 1), w=F, padding=(1, 0))",
+    ),
+    "cmu": (
+        (strangers.Conv2d_stride1,),
+        {},
+        """layer = Conv2d_stride1(in_channels=d, out_channels=n, kernel_size=l)
+        layer.W = F
+        layer.b = b
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.dLdW, layer.dLdb)""",
+    ),
+    "fau": (
+        (strangers.Conv,),
+        {"stride": (2, 1)},
+        """layer = Conv(stride_shape=(2, 1), convolution_shape=(d, k, l), num_kernels=n)
+        layer.weights = F
+        layer.bias = b
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.gradient_weights, layer.gradient_bias)""",
+    ),
+    "minitorch": (
+        (strangers.Conv2dFun,),
+        {},
+        """ctx = Context()
+        S = Conv2dFun.forward(ctx, X, F)
+        gradients = Conv2dFun.backward(ctx, G)
+        dX, dF = (gradients[0], gradients[1])""",
+    ),
+    "dezero": (
+        (strangers.Conv2dFunction,),
+        {"stride": 2, "padding": 1},
+        f"""layer = Conv2dFunction(stride=2, pad=1)
+        S = layer.forward(X, F, b)
+        gradients = layer.backward(G)
+        {RETURNED}""",
+    ),
+    "chainer": (
+        (strangers.Convolution2DFunction,),
+        {"stride": 2, "padding": 1},
+        f"""layer = Convolution2DFunction(stride=2, pad=1)
+        S = layer.forward((X, F, b))
+        gradients = layer.backward((X, F, b), (G,))
+        {RETURNED}""",
+    ),
+    "chainer without bias": (
+        (strangers.Convolution2DFunction,),
+        {"bias": False},
+        """layer = Convolution2DFunction(stride=1, pad=0)
+        S = layer.forward((X, F))
+        gradients = layer.backward((X, F), (G,))
+        dX, dF = (gradients[0], gradients[1])""",
+    ),
+    "keras": (
+        (strangers.Conv2D,),
+        {"stride": 2},
+        """layer = Conv2D(filters=n, kernel_size=(k, l), strides=(2, 2), padding='valid', use_bias=True)
+        layer.build((N, *image))
+        layer.kernel = np.ascontiguousarray(F.transpose(2, 3, 1, 0))
+        layer.bias = b
+        S = layer.call(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.grads['kernel'].transpose(3, 2, 0, 1), layer.grads['bias'])""",
+    ),
+    "tinygrad": (
+        (strangers.conv2d,),
+        {"groups": 2, "dilation": 2, "padding": 1},
+        "S = conv2d(X, F, groups=2, stride=1, dilation=2, padding=1)",
+    ),
+    "numpy-ml": (
+        (strangers.LazyConv2D,),
+        {"dilation": 2, "padding": 1, "stride": 2},
+        """layer = LazyConv2D(out_ch=n, kernel_shape=(k, l), pad=1, stride=2, dilation=1)
+        layer.forward(X)
+        layer.parameters['W'] = np.ascontiguousarray(F.transpose(2, 3, 1, 0))
+        layer.parameters['b'] = b.reshape(1, 1, 1, -1)
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.gradients['W'].transpose(3, 2, 0, 1), layer.gradients['b'].reshape(-1))""",
+    ),
+    "scratch": (
+        (strangers.Convolution,),
+        {"padding": 1},
+        """layer = Convolution(W=F, b=b, stride=1, pad=1)
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.dW, layer.db)""",
+    ),
+    "updating": (
+        (strangers.Convolutional,),
+        {"layout": "CHW,OIHW->OHW"},
+        """layer = Convolutional(input_shape=image, kernel_size=l, depth=n)
+        layer.kernels = np.array(F)
+        S = layer.forward(X)
+        gradients = layer.backward(G, learning_rate=1)
+        dX, dF = (gradients, (F - layer.kernels))""",
+    ),
+    "columns": (
+        (strangers.ConvLayer,),
+        {"stride": 2},
+        """layer = ConvLayer(in_channels=d, num_filters=n, filter_size=(k, l), stride=2, padding=0)
+        layer.weights = np.ascontiguousarray(F.reshape(len(F), -1))
+        layer.biases = b.reshape(-1, 1)
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.grad_weights.reshape(F.shape[0], F.shape[1], F.shape[2], F.shape[3]), """
+        "layer.grad_biases.reshape(-1))",
+    ),
+    "parameters": (
+        (strangers.ConvBlock,),
+        {"padding": "same"},
+        """layer = ConvBlock(in_features=d, out_features=n, kernel_size=l)
+        layer.w.data = F
+        layer.bias.data = b
+        S = layer(X)
+        gradients = layer.backward(G)
+        dX, dF, db = (gradients, layer.w.grad, layer.bias.grad)""",
+    ),
+    "momentum": (
+        (strangers.Momentum,),
+        {"stride": 2},
+        """layer = Momentum(in_planes=d, planes=n, kernel_size=(k, l), stride=2)
+        layer.W = F
+        S = layer.forward(X)
+        gradients = layer.backward(G, X)
+        dX, dF = (gradients[1], gradients[0])""",
+    ),
+    "factory": (
+        (strangers.make_layer,),
+        {"stride": 2},
+        """layer = make_layer(in_channels=d, out_channels=n, kernel_size=(k, l), stride=2)
+        layer.W = F
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF = (gradients, layer.dW)""",
+    ),
+    "method": (
+        (strangers.Momentumless.forward, strangers.Momentumless.backward),
+        {"stride": 2},
+        """layer = Momentumless(in_planes=d, planes=n, kernel_size=(k, l), stride=2)
+        layer.W = F
+        S = layer.forward(X)
+        gradients = layer.backward(G)
+        dX, dF = (gradients, layer.dW)""",
+    ),
+    "forward alone": (
+        (strangers.Momentumless.forward,),
+        {},
+        """layer = Momentumless(in_planes=d, planes=n, kernel_size=(k, l), stride=1)
+        layer.W = F
+        S = layer.forward(X)""",
+    ),
+}
+SQUARES = {"cmu", "updating", "parameters"}
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_code_of_strangers_is_called_in_its_convention_and_computes_what_is_right(name):
+    functions, wanted, lines = CONVENTIONS[name]
+    layout = wanted.get("layout", LAST if name in {"keras", "numpy-ml"} else "")
+    # Nobody says in which layout code is.
+    of = found(*functions, **{key: value for key, value in wanted.items() if key != "layout"})
+    gives = lines.splitlines()[-1].partition(" = ")[0].strip()
+    assert called(of) in (
+        [line.strip() for line in lines.splitlines()],
+        [line.strip() for line in lines.splitlines() if not line.strip().startswith("gradients")],
+    )
+    assert of.options.bias == ("db" in gives or "F, b" in lines)
+    assert of.options.layout == layout
+    assert (f"its layout is {layout}" in of.notes) == bool(layout)
+    assert of.options.only == (Only(square_filters=True) if name in SQUARES else None)
+    assert (SQUARE in of.notes) == (name in SQUARES)
+    assert of.options.updates == any(note.startswith(UPDATE) for note in of.notes) == (name == "updating")
+    assert EVEN not in of.notes
+    assert_right(of, (4, 2, 3, 3))
+    usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    for role, value in usual.items():
+        given = wanted.get(role, value)
+        assert getattr(of.options, role) == getattr(found(**{role: given}).options, role)
+
+
+def test_a_layout_that_is_given_is_not_told_again():
+    of = found(strangers.conv_forward, strangers.conv_backward, layout=LAST)
+    assert of.options.layout == LAST
+    assert len(of.notes) == 1
+    assert_right(of)
+    assert found(strangers.conv_forward, strangers.conv_backward).notes[1:] == (f"its layout is {LAST}",)
+    with pytest.raises(CallError, match="cannot be called"):
+        found(strangers.Momentumless, layout="CHW,OIHW->OHW")
+
+
+def test_an_object_is_copied_for_every_call_and_has_options_of_its_own():
+    of = found(strangers.scattering)
+    assert called(of)[:2] == ["layer = copy.deepcopy(made)", "layer.weight = F"]
+    assert of.options.stride == (2, 1)
+    assert of.options.only == Only(planes=2, filters=3, taps=(2, 4))
+    assert_right(of, (3, 2, 2, 4))
+
+
+# functions ------------------------------------------------------------------------------------------------------------
+
+
+def plain(X, F):
+    return forward_of(X, F)
+
+
+def plain_gradients(X, F, G):
+    return backward_of(X, F, G)
+
+
+def biased(X, F, b):
+    return forward_of(X, F) + b[:, None, None]
+
+
+def biased_gradients(X, F, b, G):
+    return *backward_of(X, F, G), G.sum(axis=(0, 2, 3))
+
+
+def with_options(X, F, stride=1, padding=0):
+    return forward_of(X, F, stride, padding)
+
+
+def upstream_first(dout, x, w):
+    return backward_of(x, w, dout)
+
+
+def test_functions_as_an_audit_calls_them_are_called_as_they_are():
+    for forward, backward in (
+        (plain, plain_gradients),
+        (biased, biased_gradients),
+        (plain, None),
+        (None, biased_gradients),
+    ):
+        of = found(forward, backward)
+        assert dict(of.functions) == {"forward": forward, "backward": backward}
+        assert of.notes == ()
+        assert of.options.bias == (biased_gradients in {backward} or forward is biased)
+        assert of.options.only is None
+        assert of.options.layout == ""
+    assert found(None, plain_gradients).options.bias is False
+    assert found(biased, bias=True).notes == ()
+    nothing = found(stride=2, bias=True)
+    assert dict(nothing.functions) == {"forward": None, "backward": None}
+    assert (nothing.options.stride, nothing.options.bias) == ((2, 2), True)
+
+
+def test_functions_of_any_arrays_have_no_bias_unless_that_is_said():
+    def anything(*arrays):
+        return biased(*arrays) if len(arrays) == 3 else plain(*arrays)
+
+    assert found(anything).options.bias is False
+    assert found(anything, bias=True).options.bias is True
+    assert_right(found(anything, bias=True))
+    assert found(np.add).options.bias is False
+    assert found(None, np.add).options.bias is False
+
+
+def test_gradients_of_other_orders_and_of_a_bias():
+    of = found(plain, upstream_first)
+    assert called(of) == ["dX, dF = upstream_first(G, X, F)"]
+    assert_right(of)
+    with pytest.raises(CallError, match="cannot be called") as raised:
+        found(biased, bias=False)
+    assert "biased(X, F, b) takes 3 arrays, but an audit gives it 2: X, F; if it takes a bias" in str(raised.value)
+    assert raised.value.args[0].splitlines()[1:] == [
+        "  an audit expects  forward(X, F[, b]) -> S         X (N, d, h, w), F (n, d/groups, k, l), b (n,)",
+        "                    backward(X, F, [b,] G) -> (dX, dF[, db])   G of the shape of S",
+        "                    or a class with forward(X) and backward(G), made for each layer",
+        "  it found          biased(X, F, b)",
+    ]
+
+
+def test_what_partial_has_fixed_are_options():
+    of = found(functools.partial(with_options, stride=2, padding=1), padding=1)
+    assert called(of) is None
+    assert (of.options.stride, of.options.padding) == ((2, 2), ((1, 1), (1, 1)))
+    tuples = found(functools.partial(strangers.conv2d, stride=(2, 1), dilation=[1, 2], groups=1))
+    assert (tuples.options.stride, tuples.options.dilation) == ((2, 1), (1, 2))
+    assert found(functools.partial(strangers.conv2d, groups=2)).options.groups == 2
+    assert found(functools.partial(strangers.conv2d, stride=None)).options.stride == (1, 1)
+    both = found(functools.partial(with_options, stride=2), functools.partial(strangers.conv_backward_naive))
+    assert both.options.stride == (2, 2)
+    with pytest.raises(CallError, match=r"^stride is 3, but the code under audit has stride 2"):
+        found(functools.partial(with_options, stride=2), stride=3)
+
+
+def test_padding_that_depends_on_the_layer_is_one_number_for_each_axis():
+    of = found(with_options, padding="same")
+    assert called(of) == ["S = with_options(X, F, stride=1, padding=padding)"]
+    assert of.notes[1:] == (EVEN,)
+    assert of.options.only == Only(even_padding=True, odd=True)
+    assert_right(of)
+    in_a_dictionary = found(strangers.conv_forward_naive, padding="same")
+    assert in_a_dictionary.notes[1:] == (EVEN,)
+    assert found(with_options, padding="same", only=Only(one_plane=True)).options.only == Only(
+        even_padding=True, odd=True, one_plane=True
+    )
+    assert found(strangers.Conv2D, padding="same").notes[1:] == (f"its layout is {LAST}",)
+
+
+def last(X, F, stride=1):
+    return forward_of(X.transpose(0, 3, 1, 2), F.transpose(3, 2, 0, 1), stride).transpose(0, 2, 3, 1)
+
+
+def last_alone(X, F):
+    return last(X, F)
+
+
+def test_layouts_are_found_where_the_code_is_right_in_them():
+    of = found(last, stride=2)
+    assert of.notes == ("it is called as S = last(X, F, stride=2)", f"its layout is {LAST}")
+    assert of.options.layout == LAST
+    assert_right(of)
+    adapted = found(*with_layout(last, None, LAST))
+    assert adapted.options.layout == LAST
+    assert adapted.notes == ("it is called as S = last(X, F, stride=1)",)
+    assert_right(adapted)
+    one = found(lambda X, F, stride=1: forward_of(X[None], F, stride)[0])
+    assert one.options.layout == "CHW,OIHW->OHW"
+    assert_right(one)
+    plainly = found(last_alone, layout=LAST)
+    assert plainly.options.layout == LAST
+    assert plainly.notes == ()
+    assert_right(plainly)
+    # Wrong in all of them, it is called in the usual one.
+    assert found(lambda X, F, stride=1: 2 * forward_of(X, F, stride)).options.layout == ""
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_layouts_of_other_axes(axes):
+    letters = "DHW"[-axes:]
+
+    def planes_last(X, F, stride=1):
+        X, F = np.moveaxis(X, -1, 1), np.moveaxis(F, (-1, -2), (0, 1))
+        windows = np.lib.stride_tricks.sliding_window_view(X, F.shape[2:], axis=tuple(range(2, axes + 2)))
+        S = np.tensordot(windows, F, axes=([1, *range(axes + 2, 2 * axes + 2)], [1, *range(2, axes + 2)]))
+        return S if stride == 1 else None
+
+    of = found(planes_last, spatial_ndim=axes)
+    assert of.options.layout == f"N{letters}C,{letters}IO->N{letters}O"
+    assert_right(of, (3, 2, 2, 3, 2)[: axes + 2])
+
+
+# what cannot be called ------------------------------------------------------------------------------------------------
+
+
+class NoWeights:
+    def __init__(self, in_channels, out_channels, kernel_size):
+        self.size = kernel_size
+
+    def forward(self, X):
+        raise TypeError("forward() missing 1 required positional argument")
+
+
+def test_what_cannot_be_called_says_what_was_tried():
+    with pytest.raises(CallError, match="cannot be called") as raised:
+        found(NoWeights)
+    first, *lines = str(raised.value).splitlines()
+    assert first.startswith("the code cannot be called: TypeError: forward() missing 1 required positional argument")
+    assert lines[-2] == "  it found          NoWeights(in_channels, out_channels, kernel_size)"
+    assert lines[-1].startswith("  it tried          layer = NoWeights(in_channels=d, out_channels=n, kernel_size=")
+    with pytest.raises(CallError, match=r"X \(N, d, z, h, w\), F \(n, d/groups, j, k, l\), b \(n,\)"):
+        found(lambda X: X, spatial_ndim=3)
+    # An error in the code that is not about its arguments is a finding of the audit.
+    assert called(found(lambda X, F, stride=1: X.nope)) == ["S = forward(X, F, stride=1)"]
+    with pytest.raises(CallError, match="cannot be called"):
+        found(lambda X, F, stride=1: X.nope, stride=(2, 1))
+
+
+class Averaging:
+    """Its weights are those that it is given, in float32."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, bias=True):
+        self.weight = strangers.drawn(out_channels, in_channels, *kernel_size)
+        self.shift = strangers.drawn(out_channels) if bias else None
+
+    def forward(self, X):
+        self.X = X
+        S = forward_of(X, self.weight)
+        return S if self.shift is None else S + self.shift[:, None, None]
+
+    def backward(self, G):
+        dX, self.weight_grad = backward_of(self.X, self.weight, G)
+        self.shift_grad = G.sum(axis=(0, 2, 3))
+        return dX
+
+
+def test_a_bias_of_a_class_is_one_that_it_has_and_can_be_left_out():
+    of = found(Averaging)
+    assert of.options.bias
+    assert called(of)[:3] == [
+        "layer = Averaging(in_channels=d, out_channels=n, kernel_size=(k, l), bias=True)", "layer.weight = F",
+        "layer.shift = b",
+    ]  # fmt: skip
+    assert_right(of)
+    without = found(Averaging, bias=False)
+    assert not without.options.bias
+    assert called(without)[:2] == [
+        "layer = Averaging(in_channels=d, out_channels=n, kernel_size=(k, l), bias=False)", "layer.weight = F",
+    ]  # fmt: skip
+    assert_right(without)
+    kept = found(strangers.Conv, bias=False)
+    assert called(kept)[2] == "layer.bias = np.zeros_like(layer.bias)"
+    assert_right(kept)
+
+
+# frameworks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+def test_functions_of_tensors(torch):
+    def tensors(X, F):
+        return torch.nn.functional.conv2d(X, F, stride=2)
+
+    def with_bias(X, F, b):
+        return torch.nn.functional.conv2d(X, F, b)
+
+    of = found(tensors, framework="torch", stride=2)
+    assert (of.options.bias, of.options.only, of.notes) == (False, None, ())
+    assert_right(of)
+    assert found(with_bias, framework="torch").options.bias
+    assert_right(found(with_bias, framework="torch"))
+    assert not found(with_bias, framework="torch", bias=False).options.bias
+    assert not found(lambda *arrays: arrays, framework="torch").options.bias
+    layout = found(
+        lambda X, F: tensors(X.permute(0, 3, 1, 2), F.permute(3, 2, 0, 1)).permute(0, 2, 3, 1),
+        framework="torch",
+        stride=2,
+        layout=LAST,
+    )
+    assert layout.options.layout == LAST
+    assert_right(layout)
+
+
+def test_modules_have_their_options_and_sizes(torch):
+    of = found(torch.nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=1, dilation=(1, 2), groups=2))
+    options = of.options
+    assert (options.stride, options.padding, options.dilation, options.groups, options.bias) == (
+        (2, 1), ((1, 1), (1, 1)), (1, 2), 2, True
+    )  # fmt: skip
+    assert options.only is None
+    assert of.notes == ()
+    assert_right(of, (6, 2, 3, 2))
+    plain_module = found(torch.nn.Conv2d(2, 3, 3, bias=False))
+    assert not plain_module.options.bias
+    assert_right(plain_module)
+    with pytest.raises(CallError, match="has stride"):
+        found(torch.nn.Conv2d(2, 3, 3, stride=2), stride=1)
+
+    class Own(torch.nn.Module):
+        def __init__(self, in_channels=2, out_channels=3, kernel_size=3):
+            super().__init__()
+            self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+            self.weight = torch.nn.Parameter(torch.zeros(out_channels, in_channels, kernel_size, kernel_size))
+            self.bias = torch.nn.Parameter(torch.zeros(out_channels))
+
+        def forward(self, X):
+            return torch.nn.functional.conv2d(X, self.weight, self.bias)
+
+    own = found(Own(), only=Only(one_plane=True))
+    assert own.options.only == Only(planes=2, filters=3, taps=(3, 3), one_plane=True)
+    assert own.options.bias
+
+
+def test_classes_of_modules_are_made_for_every_layer(torch):
+    class Made(torch.nn.Conv2d):
+        def __init__(self, in_channels, out_channels, kernel_size, stride=1, bias=True):
+            super().__init__(in_channels, out_channels, kernel_size, stride, bias=bias)
+
+    class Bare(torch.nn.Module):
+        def __init__(self, in_channels, out_channels, kernel_size, stride=1):
+            super().__init__()
+            self.inner = torch.nn.Conv2d(in_channels, out_channels, kernel_size, stride, bias=False)
+
+        def forward(self, X):
+            return self.inner(X)
+
+    text = "Made(in_channels=d, out_channels=n, kernel_size=(k, l), stride=2, bias={})"
+    of = found(Made, stride=2)
+    assert of.notes == (f"the code is called as {text.format(True)} with F and b in the place of its parameters",)
+    assert of.options.bias
+    before = torch.random.get_rng_state()
+    assert_right(of)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    without = found(Made, stride=2, bias=False)
+    assert without.notes == (f"the code is called as {text.format(False)} with F in the place of its parameters",)
+    assert not without.options.bias
+    assert_right(without)
+    bare = found(Bare)
+    assert not bare.options.bias
+    assert bare.notes[0].endswith("stride=1) with F in the place of its parameters")
+    assert_right(bare)
+    assert_right(found(Bare, dtype="float32"))
+
+    class Unknown(torch.nn.Module):
+        def __init__(self, colour):
+            super().__init__()
+
+    class Raising(torch.nn.Module):
+        def __init__(self, in_channels):
+            raise ValueError("never")
+
+    with pytest.raises(CallError, match=r"(?s)cannot be called: .*`colour`.*it found          Unknown"):
+        found(Unknown)
+    with pytest.raises(CallError, match="cannot be called: ValueError: never"):
+        found(Raising)
