@@ -98,6 +98,18 @@ def test_a_finding_is_shown_on_the_first_of_the_small_cases_that_shows_it():
     assert asked[-1].numbers < 13
 
 
+def test_titles_that_differ_before_the_colon_are_of_two_findings():
+    run, titles = run_of(), ("is wrong for a NaN in X: 1", "is wrong for a NaN in F: 1", "is wrong for a NaN in F: 2")
+
+    def check(probe):
+        large = probe.case == CASE
+        yield from (finding_of(title=title, case=str(probe.case)) for title in (titles[:2] if large else titles[2:]))
+
+    found = findings.first_on_small(run, check, run.layer.draw(CASE, 0))
+    first = str(run.layer.smallest()[0])
+    assert [(each.title, each.case) for each in found] == [(titles[0], str(CASE)), (titles[2], first)]
+
+
 def test_no_case_is_looked_at_where_nothing_is_found_and_few_where_much_is():
     run, asked = run_of(), []
 

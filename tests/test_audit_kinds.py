@@ -242,6 +242,11 @@ READINGS = [
         "0.25·G where S < 0, 0.25·G where S = 0, 1·G where S > 0",
     ),
     (
+        lambda S, G: np.where(S < 0, S / 4, S),
+        "it is 0.25·S where S < 0, 1·S where S > 0, 0 elsewhere",
+        "0.25·S where S < 0, 1·S where S > 0, 0 elsewhere",
+    ),
+    (
         lambda S, G: G * np.where(S < 0, 2, (S > 0) * 4),
         "the slope is 0.5 where S < 0, and it is 4 times what it should be",
         "2·G where S < 0, 4·G where S > 0, 0 elsewhere",
@@ -286,6 +291,7 @@ def test_masks_of_other_arrays_are_read_off_without_a_formula_and_other_results_
     assert (found.formula, found.right) == ("", "")
     assert read(lambda S, G: G * (S > 0) + 1) is None
     assert read(lambda S, G: np.tanh(G) * (S > 0)) is None
+    assert read(lambda S, G: 1.0 + np.arange(S.size).reshape(S.shape)) is None
     # What is wrong for real numbers alone is no mask.
     assert read(lambda S, G: np.where(S % 1 == 0, G * (S > 0), G)) is None
     assert Relu("float64").explain(None, [compared(Relu("float64"), relu_probe([1], [2]), "dS", [[2.0]])]) is None

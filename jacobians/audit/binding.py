@@ -177,14 +177,13 @@ def _best(asked: Asked) -> Program:
     for layout, form, b in itertools.product(layouts, FORMS, biases):
         one = dataclasses.replace(asked, layout=layout, form=form, b=b)
         for convention in CONVENTIONS:
+            programs = list[Program]()
             try:
                 programs = list(convention(one))
             except CallError as error:
                 first = first or error
-                continue
             except Exception as error:  # whatever the code raises
                 first = first or CallError(told(error))
-                continue
             if not programs:
                 continue
             # Of programs that differ by the order of axes in which an object keeps its weights, the right one is meant.
@@ -244,7 +243,7 @@ def _of_framework(forward: Any, wanted: Wanted) -> Bound:
     if owner is not None and not type(owner).__module__.startswith("torch.nn"):
         sizes = sizes_of(owner, options_.spatial_ndim)
         options_ = dataclasses.replace(options_, only=Only(**sizes).joined(options_.only) if sizes else options_.only)
-    pair = in_framework(framework, forward, dtype=options_.dtype if framework == "torch" else None, bias=options_.bias)
+    pair = in_framework(framework, forward, dtype=options_.dtype, bias=options_.bias)
     return Bound(dict(zip(("forward", "backward"), pair, strict=True)), options_)
 
 

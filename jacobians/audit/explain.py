@@ -288,11 +288,12 @@ def _elsewhere(of: Tried, explanation: Explanation | None) -> list[str]:
     """Say where values or shapes are wrong that a finding does not speak of."""
     wrong, layer = of.numeric, of.run.layer
     if explanation:
-        other = [each for each in wrong if not layer.agrees(explanation, each)]
+        known, other = "formula", [each for each in wrong if not layer.agrees(explanation, each)]
     else:
+        known = "shape" if wrong[0].kind == "shape" else "formula"
         other = [each for each in wrong if each.kind != wrong[0].kind]
     return [
-        f"at {_others(of.run, count)} the {what} wrong in a way that this formula does not explain"
+        f"at {_others(of.run, count)} the {what} wrong in a way that this {known} does not explain"
         for kind, what in (("values", "values are"), ("shape", "shape is"))
         if (count := sum(each.kind == kind for each in other))
     ]

@@ -130,6 +130,21 @@ ROOMS = [
         "binding",
         "audit/binding audit/findings audit/flags",
         "test_audit_binding test_audit_findings test_calling test_flags",
-        without="test_flags::test_code_of_a_course_needs_the_flag",
+        without="test_flags::test_code_of_a_course_needs_the_flag "
+        "test_calling::test_the_code_of_a_finding_makes_the_object_and_calls_it "
+        "test_calling::test_what_is_read_off_an_object_is_not_mended[Stale "
+        "test_calling::test_words_for_the_padding test_calling::test_padding_that_depends_on_the_filter "
+        "test_calling::test_a_function_that_returns_the_padding test_calling::test_same_as_tensorflow_has_it",
+    ),
+    _room(
+        "explaining",
+        "audit/explain audit/facts audit/trials audit/conventions",
+        "test_audit_explaining test_audit_binding test_calling test_audit_causes",
+        without="test_calling::test_the_code_of_a_finding_makes_the_object_and_calls_it "
+        "test_calling::test_what_is_read_off_an_object_is_not_mended[Stale "
+        "test_calling::test_words_for_the_padding test_calling::test_padding_that_depends_on_the_filter "
+        "test_calling::test_a_function_that_returns_the_padding test_calling::test_same_as_tensorflow_has_it "
+        "test_audit_causes::test_the_command_says_it test_audit_causes::test_a_single_slip "
+        "test_audit_causes::test_code_in_another_process test_audit_causes::test_what_is_wrong_in_one_of_fifty",
     ),
 ]
