@@ -590,7 +590,7 @@ def test_where_some_layers_are_neither_wrong_nor_right_nothing_is_said_of_elsewh
         ({"stride": 2}, "there are no rows or columns in the tail", lambda g: not any(g.tail)),
         ({"groups": 2}, "there are several filters of a group", lambda g: g.filters_per_group > 1),
         ({"groups": 2}, "there are several planes of a group", lambda g: g.planes_per_group > 1),
-        ({"padding": 2}, "the padding above ≥ K", lambda g: g.extent[0] <= 2),
+        ({"padding": 2}, "the padding of rows ≥ K", lambda g: g.extent[0] <= 2),
     ],
 )
 def test_what_the_layers_have_in_common_at_options_is_said(options, words, holds) -> None:

@@ -59,7 +59,10 @@ AXES: dict[str, tuple[tuple[str, str], ...]] = {
 ORDINALS = ("first", "second", "third")
 COUNTED = re.compile(rf"\b({'|'.join(ORDINALS)})\b(?= axis| and the \w+ axis)")
 # What is counted along an axis, and the letters of its sizes: of the image, taps, responses, a filter and padding.
-PLANE = (("rows", "H", "k", "h'", "K", "the padding above"), ("columns", "W", "l", "w'", "L", "the padding left"))
+PLANE = (
+    ("rows", "H", "k", "h'", "K", "the padding of rows"),
+    ("columns", "W", "l", "w'", "L", "the padding of columns"),
+)
 SPATIAL = [(f"entries of axis {k}", f"H{k}", f"k{k}", f"h'{k}", f"K{k}", f"the padding of axis {k}") for k in range(9)]
 
 
