@@ -959,7 +959,8 @@ def test_sizes_and_axes_of_a_convolution():
     sizes = layer_of().sizes(UNLIKE)
     assert dict(sizes.values()) == {
         "N": 3, "d": 2, "n": 4, "d/groups": 1, "n/groups": 2, "k·l": 6, "h'·w'": 9, "d·k·l": 6, "the tail": 1,
-        "k": 2, "h'": 3, "H": 5, "K": 2, "the padding of rows": 1, "l": 3, "w'": 3, "W": 6, "L": 3, "the padding of columns": 2,
+        "k": 2, "h'": 3, "H": 5, "K": 2, "the padding of rows": 1, "l": 3, "w'": 3, "W": 6, "L": 3,
+        "the padding of columns": 2,
     }  # fmt: skip
     dilated = layer_of(1).sizes(Case(Geometry((1, 7), (1, 1, 2), dilation=3), 1))
     assert dilated["entries of axis 0 of a filter"] == ("K0", 4)

@@ -192,7 +192,6 @@ def _best(asked: Asked) -> Program:
                 best = found
             if found.level >= FITTING:
                 return found
-            break
     if best is None:
         raise CallError(_expected(asked, str(first or "an audit does not know how to call it")))
     return best
