@@ -1,16 +1,19 @@
 """How code is found to be called, without an audit: the lines that call it, its options, and what they compute."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
 
-from jacobians import CallError
+from jacobians import CallError, ShapeError
 from jacobians.audit import sums, with_layout
 from jacobians.audit.binding import bound
 from jacobians.audit.cases import Case, Only
 from jacobians.audit.numbers import integers
-from jacobians.audit.programs import Wanted
+from jacobians.audit.parameters import Form
+from jacobians.audit.programs import Asked, Wanted
+from jacobians.audit.trials import telling
 from tests import strangers
 from tests.strangers import backward_of, forward_of
 
@@ -418,6 +421,29 @@ def test_layouts_of_other_axes(axes):
     assert_right(of, (3, 2, 2, 3, 2)[: axes + 2])
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_code_is_called_once_where_shapes_tell_arrays_and_axes_apart(axes, groups):
+    options = found(spatial_ndim=axes, groups=groups).options
+    case = telling(Asked(None, None, Wanted(), options))
+    X, F, G = (case.shapes[letter] for letter in "XFG")
+    assert len(set(X)) == len(set(F)) == axes + 2
+    assert len({X, F, G}) == 3
+    assert min(*X, *F, *G) > 1
+    assert case.images * case.geometry.positions * math.prod(F) <= 400_000
+    square = telling(Asked(None, None, Wanted(), options, form=Form(taps=False)))
+    assert square.geometry.filters[2:] == (3,) * axes
+    # Padding, stride and dilation that need a larger image get one.
+    padded = found(spatial_ndim=axes, stride=7, padding=40, dilation=3).options
+    assert telling(Asked(None, None, Wanted(), padded)).several
+
+
+def test_options_of_which_no_layer_is_small_are_refused():
+    options = found(only=Only(where=lambda g: False)).options
+    with pytest.raises(ShapeError, match=r"has no small layer$"):
+        telling(Asked(None, None, Wanted(), options))
+
+
 # what cannot be called ------------------------------------------------------------------------------------------------
 
 
@@ -480,6 +506,34 @@ def test_weights_have_an_order_of_axes_of_their_own():
     of = found(Turned)
     assert of.options.layout == "NCHW,HWIO->NOHW"
     assert called(of)[1] == "layer.weight = np.ascontiguousarray(F.transpose(2, 3, 1, 0))"
+    assert_right(of)
+
+
+class Forgetting(strangers.Momentumless):
+    """It keeps no gradient."""
+
+    def backward(self, dy):
+        return backward_of(self.x, self.W, dy, self.stride)[0]
+
+
+def test_a_gradient_that_is_nowhere_is_missed():
+    with pytest.raises(CallError, match="∂l/∂F was not found after backward") as raised:
+        found(Forgetting)
+    assert str(raised.value).endswith("it returned or changed gradients (2, 3, 9, 10)")
+
+
+class Counting(strangers.Momentumless):
+    """One array has the shape of a bias, and is none."""
+
+    def __init__(self, in_planes, planes, kernel_size, stride=1):
+        super().__init__(in_planes, planes, kernel_size, stride)
+        self.seen = np.zeros(planes)
+
+
+def test_an_array_of_which_nothing_depends_is_no_bias():
+    of = found(Counting)
+    assert not of.options.bias
+    assert "layer.seen = b" not in called(of)
     assert_right(of)
 
 

@@ -13,7 +13,8 @@ from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.findings import UNWRITTEN
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Right
 from jacobians.audit.numbers import dtype_of
-from jacobians.audit.subject import ENDED, LATE, UNTRIED, Result, Subject
+from jacobians.audit.report import Finding
+from jacobians.audit.subject import ENDED, LATE, OUTSIZED, UNTRIED, Result, Subject
 from jacobians.evidence import exact
 
 
@@ -156,6 +157,9 @@ def test_a_multiple_of_an_argument_is_one_at_all_cases():
     masked = Plain()
     object.__setattr__(masked, "right", lambda probe: {"Y": Right(probe.wide["X"] * (probe.wide["X"] > 0))})
     assert the_only(lambda X, F: X, masked).title == explain.UNEXPLAINED
+    larger = Plain()
+    object.__setattr__(larger, "right", lambda probe: {"Y": Right(probe.wide["X"] + 1)})
+    assert the_only(lambda X, F: X, larger).title == "is wrong: the code returns X unchanged"
     # Shapes are those of the argument, and numbers are those that were returned.
     found = the_only(lambda X, F: X[:1], cases=CASES[2:])
     assert found.title == "has shape (1, 1), not (2, 1)"
@@ -407,6 +411,45 @@ def test_calls_that_were_not_made_are_counted_beside_the_one_that_was():
     assert found.known[-1] == "the code was not called at 2 other batches, where it may be right"
 
 
+@dataclasses.dataclass(frozen=True)
+class Both(Product):
+    """With a backward pass that gives ∂l/∂X."""
+
+    takes: ClassVar = {"forward": ("X", "F"), "backward": ("X", "F", "G")}
+    gives: ClassVar = {"forward": ("Y",), "backward": ("dX",)}
+    labels: ClassVar = {"Y": "Y(X)", "dX": "∂l/∂X"}
+    factors: ClassVar = {"Y": ("X", "F"), "dX": ("G", "F")}
+
+    def integers(self, case, most, seed):
+        one, other = (super(Both, self).integers(case, most, each) for each in (seed, seed + 99))
+        return one.replaced(G=other.arrays["X"])
+
+    def right(self, probe):
+        return {"Y": Right(probe.wide["X"] * probe.wide["F"]), "dX": Right(probe.wide["F"] * probe.wide["G"])}
+
+
+def both(forward, backward, cases=CASES):
+    layer = Both()
+    run = Run(
+        Subject({"forward": forward, "backward": backward}, layer.takes, layer.gives, layer.labels), layer, cases, 0
+    )
+    run.tried = [each for case in cases for each in run.compared(layer.draw(case, 0))]
+    return run
+
+
+def test_calls_that_were_not_made_are_no_exceptions_where_a_shape_of_the_same_function_says_why():
+    run = both(lambda X, F: (X * F)[:1], lambda X, F, G: F * G)
+    responses, gradients = run.of("Y"), run.of("dX")
+    outsized = [dataclasses.replace(gradients[0], result=Result(None, raised=f"{OUTSIZED}; it {UNTRIED}"))]
+    assert len(list(explain._exceptions(explain.Tried(run, outsized)))) == 1
+    outsized = [dataclasses.replace(responses[0], result=outsized[0].result)]
+    assert list(explain._exceptions(explain.Tried(run, outsized))) == []
+    run.tried = gradients + outsized
+    assert len(list(explain._exceptions(explain.Tried(run, outsized)))) == 1
+    run.tried = run.of("dX") + [dataclasses.replace(each, result=Result(None, shape=(9,))) for each in gradients[:1]]
+    assert len(list(explain._exceptions(explain.Tried(run, outsized)))) == 1
+
+
 # formulas -------------------------------------------------------------------------------------------------------------
 
 
@@ -496,6 +539,9 @@ def test_what_is_known_of_wrong_values():
     assert known(lambda X, F: X * np.abs(F))[0] == linear.format(*"F−")
     assert known(lambda X, F: 2 * X * F) == [every]
     assert known(lambda X, F: X * F + 1, Plain()) == [every]
+    # A cube is odd, but not linear.
+    assert known(lambda X, F: X**3 * F) == [linear.format("X", "2·"), every]
+    assert known(lambda X, F: X**3 * F, Product("int64")) == [every]
     turned = known(lambda X, F: (X * F)[:, ::-1], Plain())
     assert turned[0].startswith("the result holds the right numbers in the wrong places: it is a permutation")
     assert known(lambda X, F: X * 0 + 3, Plain())[-1] == "all wrong entries are 3"
@@ -709,6 +755,50 @@ def test_a_remainder_is_a_finding_with_what_it_holds():
 
 
 # what follows ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_gradient_of_wrong_responses_is_no_finding_of_its_own():
+    (found,) = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: F * F * G))
+    assert (found.about, found.follows) == ("Y(X)", ("∂l/∂X",))
+    (alone,) = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: F * G))
+    assert (alone.about, alone.follows) == ("Y(X)", ())
+    first, second = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: 3 * F * G))
+    assert [(each.about, each.follows) for each in (first, second)] == [("Y(X)", ()), ("∂l/∂X", ())]
+    (backward,) = explain.explained(both(lambda X, F: X * F, lambda X, F, G: 3 * F * G))
+    assert backward.about == "∂l/∂X"
+
+
+def refusing(X, F, G=None):
+    if len(X) > 2:
+        raise ValueError("rows")
+    return X * F if G is None else F * G
+
+
+def test_an_exception_of_both_passes_is_one_and_comes_behind_wrong_values():
+    (found,) = explain.explained(both(refusing, refusing))
+    assert (found.about, found.kind, found.follows) == ("forward", "exception", ("Y(X)", "backward", "∂l/∂X"))
+    assert found.known[-1] == "the backward pass raises the same exception"
+    first, second = explain.explained(both(refusing, lambda X, F, G: 3 * F * G))
+    assert [(each.about, each.kind) for each in (first, second)] == [("∂l/∂X", "values"), ("forward", "exception")]
+
+
+def test_another_layout_is_looked_for_where_responses_have_another_shape(monkeypatch):
+    asked, moved = [], Finding("Y(X)", "is right in another layout", "shape")
+    monkeypatch.setattr(explain.relayout, "relaid", lambda run, found: asked.append(found) or moved)
+
+    def transposed(X, F):
+        return (X * F).T
+
+    assert explain.explained(both(transposed, lambda X, F, G: 3 * F * G, cases=CASES[1:])) == [moved]
+    assert [each.about for each in asked] == ["Y(X)"]
+    asked.clear()
+    assert explain.explained(run_of(raising(ValueError("no"))))[0].about == "forward"
+    assert explain.explained(run_of(lambda X, F: 3 * X * F))[0].about == "Y(X)"
+    assert explain.explained(both(lambda X, F: X * F, lambda X, F, G: (F * G).T))[0].about == "∂l/∂X"
+    assert asked == []
+    of_results = Product()
+    object.__setattr__(of_results, "by_function", False)
+    assert explain.explained(run_of(raising(ValueError("no")), of_results)) == [moved]
 
 
 def test_results_that_are_wrong_now_and_then_are_said_elsewhere():

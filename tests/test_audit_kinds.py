@@ -782,6 +782,13 @@ def test_names_of_a_fully_connected_layer():
     assert CONNECTED.axes("dW", 2) == (("classes", "C"), ("entries of h", "m"))
 
 
+def test_sizes_of_a_fully_connected_layer():
+    assert CONNECTED.sizes(connected_case(3, 4, 2, 1, 5)) == {
+        "images": ("N", 3), "classes": ("C", 4), "entries of h": ("m", 10), "planes": ("d", 2), "rows": ("h", 1),
+        "columns": ("w", 5),
+    }  # fmt: skip
+
+
 def test_words_of_a_fully_connected_layer():
     worded = CONNECTED.worded
     assert worded("the filters are as wide as taps of a filter") == "the classes are as wide as entries of a class"

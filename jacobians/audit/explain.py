@@ -55,7 +55,8 @@ def explained(run: Run) -> list[Finding]:
         first = next(at for at, each in enumerate(found) if each.about == responses)
         found[first] = merged(run, found[first], follow)
     # What is wrong with numbers says more than that there are none.
-    return sorted(raised_once(found, responses), key=lambda each: each.kind == "exception")
+    once = raised_once(found, "forward" if run.layer.by_function else responses)
+    return sorted(once, key=lambda each: each.kind == "exception")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -231,7 +232,7 @@ def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
     for case in dict.fromkeys(each.probe.case for each in wrong) if run.layer.factors else ():
         exactly = 81 * getattr(case, "terms", 1) <= exact.exact_limit("bfloat16")
         probe = run.layer.small(case, run.seed) if exactly else None
-        if probe and any(each.name == wrong[0].name and not each.fine for each in _compared(run, probe, wrong[0].name)):
+        if probe and not all(each.fine for each in _compared(run, probe, wrong[0].name)):
             return True
     return False
 
@@ -465,9 +466,9 @@ def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
         cause, cure = "A loop does not end, or the code waits for something.", TIMEOUT
     if untried:
         known += (f"the code was not called at {_others(of.run, untried)}, where it may be right",)
-    about = side if layer.by_function else None
-    because = cause, cure, layer.anchor
-    return of.finding(each, title, "exception", because, wrong, about=about, entries=(), known=known)
+    about, follows = (side, (of.run.label(each.name),)) if layer.by_function else (None, ())
+    because, more = (cause, cure, layer.anchor), {"known": known, "follows": follows}
+    return of.finding(each, title, "exception", because, wrong, about=about, entries=(), **more)
 
 
 def _entries(run: Run, each: Comparison) -> tuple[str, ...]:

@@ -78,21 +78,28 @@ def merged(run: Run, responses: Finding, names: Iterable[str]) -> Finding:
 
 
 def raised_once(findings: Sequence[Finding], responses: str) -> list[Finding]:
-    """Make one finding of an exception that leaves several results without a value, or both passes."""
+    """Make one finding of an exception of several results, or of both passes, of which `responses` is the forward."""
     found: list[Finding] = []
     for each in findings:
         raised = [other.kind == each.kind == "exception" and other.title == each.title for other in found]
         if True not in raised:
             found.append(each)
-        elif each.about != (one := found[raised.index(True)]).about:
-            found[raised.index(True)] = _both(one, each, responses)
+        else:
+            at = raised.index(True)
+            found[at] = _both(found[at], each, responses)
     return found
 
 
 def _both(one: Finding, other: Finding, responses: str) -> Finding:
-    too = (RAISED_TOO,) if one.about == responses else ()
-    known = tuple(dict.fromkeys((*one.known, *too, *other.known)))
-    if too:
-        return dataclasses.replace(one, follows=(*one.follows, other.about), known=known)
-    follows = (*(one.follows or (one.about,)), other.about)
-    return dataclasses.replace(one, about="backward", follows=follows, known=known)
+    """Make one finding of two of the same exception: of the forward pass, if it is one of them."""
+    if one.about == other.about:
+        return dataclasses.replace(one, follows=tuple(dict.fromkeys((*one.follows, *other.follows))))
+    if responses in {one.about, other.about}:
+        first, second = (one, other) if one.about == responses else (other, one)
+        known = tuple(dict.fromkeys((*first.known, RAISED_TOO, *second.known)))
+        follows = dict.fromkeys((*first.follows, second.about, *second.follows))
+        return dataclasses.replace(first, follows=tuple(follows), known=known)
+    known = tuple(dict.fromkeys((*one.known, *other.known)))
+    return dataclasses.replace(
+        one, about="backward", follows=(*(one.follows or (one.about,)), other.about), known=known
+    )

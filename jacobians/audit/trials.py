@@ -28,7 +28,7 @@ Places = list[tuple[str, tuple[int, ...]]]
 # How good responses are: right, or of the right shape alone.
 RIGHT, FITTING = 2, 1
 # A layer to call once: images, planes and filters of a group, taps and responses.
-TELLING = (2, 3, 5, (2, 4, 6), (4, 5, 3))
+TELLING = (2, 3, 5, (2, 4, 6), (3, 5, 4))
 SQUARE = (3, 3, 3)
 
 
@@ -38,7 +38,7 @@ def first(returned: Any) -> Any:
 
 
 def telling(asked: Asked) -> Case:
-    """Return the layer at which code is called once: no two sizes are the same."""
+    """Return the layer at which code is called once: no two axes of X, and none of F but square taps, are alike."""
     images, planes, filters, several, out = TELLING
     count = asked.options.spatial_ndim
     taps: tuple[int, ...] = SQUARE[-count:] if not asked.form.taps else several[-count:] if count > 1 else (4,)

@@ -145,6 +145,13 @@ class FullyConnected(Convolution):
         """Return the numbers where they are few, else the shapes."""
         return probe.text(self.takes[side])
 
+    def sizes(self, case: Case) -> dict[str, tuple[str, int]]:
+        """Name the sizes of a mini-batch."""
+        planes, rows, columns = case.geometry.image
+        classes, entries = case.geometry.filters[0], case.geometry.pixels
+        found = {"images": ("N", case.images), "classes": ("C", classes), "entries of h": ("m", entries)}
+        return {**found, "planes": ("d", planes), "rows": ("h", rows), "columns": ("w", columns)}
+
     def names(self, name: str, case: Case) -> list[str]:
         """Name entries by class and place in h; those of image 2 end in ^(2)."""
         letter, (classes, entries) = LETTERS[name], (case.geometry.filters[0], case.geometry.pixels)
