@@ -339,6 +339,19 @@ def test_gradients_of_other_orders_and_of_a_bias():
     of = found(plain, upstream_first)
     assert called(of) == ["dX, dF = upstream_first(G, X, F)"]
     assert_right(of)
+    # Names tell which array is which; where they do not, it is the order.
+    for function, call in (
+        (lambda x, dout, w: backward_of(x, w, dout), "(X, G, F)"),
+        (lambda w, x, dout: backward_of(x, w, dout), "(F, X, G)"),
+        (lambda dout, w, x: backward_of(x, w, dout), "(G, F, X)"),
+    ):
+        assert called(found(plain, function)) == [f"dX, dF = backward{call}"]
+        assert_right(found(plain, function))
+    turned = found(lambda weight, image: forward_of(image, weight))
+    assert called(turned) == ["S = forward(F, X)"]
+    assert_right(turned)
+    assert called(found(lambda kernel, thing: thing)) is None
+    assert called(found(plain, lambda x, thing, w: thing)) is None
     with pytest.raises(CallError, match="cannot be called") as raised:
         found(biased, bias=False)
     assert "biased(X, F, b) takes 3 arrays, but an audit gives it 2: X, F; if it takes a bias" in str(raised.value)
@@ -520,6 +533,32 @@ def test_a_gradient_that_is_nowhere_is_missed():
     with pytest.raises(CallError, match="∂l/∂F was not found after backward") as raised:
         found(Forgetting)
     assert str(raised.value).endswith("it returned or changed gradients (2, 3, 9, 10)")
+
+
+class Cubic:
+    """One size of taps for all axes, of which there are one or three."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, axes):
+        self.weight = strangers.drawn(out_channels, in_channels, *(int(kernel_size),) * axes)
+
+    def forward(self, X):
+        axes = X.ndim - 2
+        windows = np.lib.stride_tricks.sliding_window_view(X, self.weight.shape[2:], axis=tuple(range(2, axes + 2)))
+        S = np.tensordot(windows, self.weight, axes=([1, *range(axes + 2, 2 * axes + 2)], [1, *range(2, axes + 2)]))
+        return np.moveaxis(S, -1, 1)
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_one_size_of_taps_for_all_axes(axes):
+    class Made(Cubic):
+        def __init__(self, in_channels, out_channels, kernel_size):
+            super().__init__(in_channels, out_channels, kernel_size, axes)
+
+    of = found(Made, spatial_ndim=axes)
+    assert called(of)[0] == "layer = Made(in_channels=d, out_channels=n, kernel_size=l)"
+    assert SQUARE in of.notes
+    assert of.options.only == Only(square_filters=True)
+    assert_right(of, (3, 2, *(2,) * axes))
 
 
 class Counting(strangers.Momentumless):

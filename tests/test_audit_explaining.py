@@ -305,6 +305,8 @@ def test_numbers_that_are_none_are_told_with_what_else_is_wrong():
     object.__setattr__(lost, "lost", lambda name, every: ("is lost", "why", "how"))
     why = the_only(lambda X, F: np.where(X > 500, np.nan, X * F), lost)
     assert (why.title, why.cause, why.cure, why.anchor) == ("is lost", "why", "how", "products")
+    assert len(why.entries) == np.isnan(np.array(why.arrays["got"], float)).sum()
+    assert all(entry.endswith("nan") for entry in why.entries)
 
 
 # exceptions -----------------------------------------------------------------------------------------------------------

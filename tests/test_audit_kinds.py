@@ -13,7 +13,8 @@ import pytest
 
 from jacobians import Geometry
 from jacobians.audit.cases import Case
-from jacobians.audit.compare import Comparison
+from jacobians.audit.compare import Comparison, Run
+from jacobians.audit.conduct import layouts
 from jacobians.audit.layer import REAL
 from jacobians.audit.layers import convolution, fully_connected, relu, softmax
 from jacobians.audit.layers.convolution import Convolution
@@ -823,6 +824,18 @@ def test_calls_are_observed_at_a_layer_with_several_of_everything_and_at_a_wide_
         assert several.several
         wide_enough = [case.numbers for case in cases if max(case.geometry.responses[1:]) >= 24]
         assert [case.numbers for case in wide] == [min(wide_enough)]
+
+
+def test_code_of_three_axes_that_ignores_the_strides_of_its_filters_is_found():
+    def forward(X, F):
+        F = F.ravel(order="K").reshape(F.shape)
+        windows = np.lib.stride_tricks.sliding_window_view(X, F.shape[2:], axis=(2, 3, 4))
+        return np.einsum("ncdhwabe,ocabe->nodhw", windows, F)
+
+    layer = layer_of(3, bias=False)
+    run = Run(called(layer, "forward", forward), layer, layer.curriculum(), 0)
+    (found,) = layouts.memory_layouts(run)
+    assert (found.about, found.title) == ("S", "depends on the memory layout of F (wrong for Fortran order)")
 
 
 def test_of_given_layers_those_that_have_most_are_observed():

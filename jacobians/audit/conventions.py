@@ -35,25 +35,27 @@ METHODS = {
 
 def is_plain(asked: Asked) -> bool:
     """Whether functions take and give arrays as an audit does: then they are called as they are."""
-    for side, function in (("forward", asked.forward), ("backward", asked.backward)):
-        if function is None:
-            continue
-        if not inspect.isroutine(function) and not isinstance(function, functools.partial) and not _is_called(function):
-            return False
-        parameters = of_function(function)
-        if parameters is None or parameters.takes_any:
-            continue
-        count = 2 + asked.options.bias + (side == "backward")
-        known = [each for each in parameters.roles.values() if each and each != "left"]
-        if known or len(parameters.needed) > count or len(parameters.arrays) < count:
-            return False
-        if side == "backward" and len(parameters.needed) < 3:
-            return False
-        if side == "backward" and len(parameters.needed) == 3 < count and len(parameters.arrays) == 3:
-            return False
-        if side == "backward" and _upstream_first(parameters):
-            return False
-    return True
+    sides = (("forward", asked.forward), ("backward", asked.backward))
+    return all(_takes_arrays(asked, side, function) for side, function in sides if function is not None)
+
+
+def _takes_arrays(asked: Asked, side: str, function: Any) -> bool:
+    """Whether a function takes the arrays of an audit, and no more, in its order."""
+    if not inspect.isroutine(function) and not isinstance(function, functools.partial) and not _is_called(function):
+        return False
+    parameters = of_function(function)
+    if parameters is None or parameters.takes_any:
+        return True
+    letters = ["X", "F", *["b"] * asked.options.bias, *["G"] * (side == "backward")]
+    needed = parameters.needed
+    if any(each not in {"", "left"} for each in parameters.roles.values()):
+        return False
+    if len(needed) > len(letters) or len(parameters.arrays) < len(letters):
+        return False
+    if side == "backward" and (len(needed) < 3 or _upstream_first(parameters)):
+        return False
+    by_name = named(needed, letters)
+    return not by_name or list(by_name.values()) == letters[: len(by_name)]
 
 
 def _is_called(function: Any) -> bool:
