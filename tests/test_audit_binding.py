@@ -21,6 +21,7 @@ SQUARE = "the code takes one size for all axes of a filter: only square filters 
 EVEN = "the code takes one padding per axis: only layers with equal padding before and after are audited"
 UPDATE = "∂l/∂F is computed from the update: the filters before it minus the filters after it"
 LAST = "NHWC,HWIO->NHWO"
+FLAT = "NCHW,OIHW->NO(HW)"
 
 
 def found(forward=None, backward=None, **wanted):
@@ -415,6 +416,10 @@ def test_layouts_are_found_where_the_code_is_right_in_them():
     assert plainly.options.layout == LAST
     assert plainly.notes == ()
     assert_right(plainly)
+    flat = found(
+        lambda X, F: forward_of(X, F, 2, 2).reshape(*X.shape[:1], len(F), -1), stride=2, padding=2, layout=FLAT
+    )
+    assert_right(flat)
     # Wrong in all of them, it is called in the usual one.
     assert found(lambda X, F, stride=1: 2 * forward_of(X, F, stride)).options.layout == ""
 

@@ -165,7 +165,9 @@ def test_a_multiple_of_an_argument_is_one_at_all_cases():
     assert found.title == "has shape (1, 1), not (2, 1)"
     assert found.known == ("at 1 other batch the values are wrong in a way that this shape does not explain",)
     assert the_only(lambda X, F: X * 0).title == explain.UNEXPLAINED
-    assert the_only(lambda X, F: (X * 0 + 5)[:1]).title == "is wrong: the code returns 5 everywhere"
+    everywhere = the_only(lambda X, F: (X * 0 + 5)[:1])
+    assert (everywhere.title, everywhere.kind) == ("is wrong: the code returns 5 everywhere", "values")
+    assert np.shape(everywhere.arrays["X"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,12 @@ def test_memory_that_was_never_written_is_told_from_wrong_numbers():
     # Other numbers in the same entries alone, each time.
     beside = the_only(lambda X, F: np.where(np.arange(X.shape[1]) == 0, 1e9 + next(turns), X * F), cases=CASES[1::2])
     assert beside.title == UNWRITTEN
+    # The largest case may be wrong for another reason.
+    small = the_only(
+        lambda X, F: np.where(np.arange(X.shape[1]) == 0, 1e9 + next(turns), X * F) if X.size < 3 else np.abs(X * F),
+        cases=CASES[1:],
+    )
+    assert small.title == UNWRITTEN
     everywhere = the_only(lambda X, F: X * F * (2 + next(turns)))
     assert everywhere.title != UNWRITTEN
     assert everywhere.kind == "state"
@@ -676,7 +684,7 @@ def remainders(step, shapes, axis=-1, value=7.0, right=None, extra=()):
     return facts.remainder([each for each in tried if not each.fine], tried)
 
 
-@pytest.mark.parametrize("step", facts.STEPS)
+@pytest.mark.parametrize("step", [256, 128, 64, 32, 16, 8, 6, 4, 3, 2])
 def test_the_remainder_of_a_loop_is_told_by_its_step(step):
     found = remainders(step, [(1, step + 1), (2, 2 * step + 1), (2, 2 * step), (3, 3 * step + step - 1)])
     assert (str(found), found.step, found.axes, found.held) == (f"the last c mod {step} columns", step, (1, 2), "7")

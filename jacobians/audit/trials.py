@@ -41,7 +41,7 @@ def telling(asked: Asked) -> Case:
     """Return the layer at which code is called once: no two axes of X, and none of F but square taps, are alike."""
     images, planes, filters, several, out = TELLING
     count = asked.options.spatial_ndim
-    taps: tuple[int, ...] = SQUARE[-count:] if not asked.form.taps else several[-count:] if count > 1 else (4,)
+    taps = several[-count:] if asked.form.taps else SQUARE[-count:]
     for more in range(1, 60):
         sizes = [each + more for each in out[-count:]]
         case = asked.options.case(images, planes, filters, taps, sizes, (0,) * count)
