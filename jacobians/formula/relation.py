@@ -371,8 +371,8 @@ class Term:
         """
         shape, columns, inside = self._grid(sizes, out)
         every = np.empty((len(columns), *shape), np.int64)
-        for row, column in zip(every, columns.values(), strict=True):
-            row[...] = column
+        for row, column in enumerate(columns.values()):
+            every[row] = column
         kept = every.reshape(len(columns), -1).take(np.flatnonzero(inside), axis=1)
         return dict(zip(columns, kept, strict=True))
 
