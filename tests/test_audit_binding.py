@@ -480,6 +480,12 @@ def test_what_cannot_be_called_says_what_was_tried():
     assert first.startswith("the code cannot be called: TypeError: forward() missing 1 required positional argument")
     assert lines[-2] == "  it found          NoWeights(in_channels, out_channels, kernel_size)"
     assert lines[-1].startswith("  it tried          layer = NoWeights(in_channels=d, out_channels=n, kernel_size=")
+    # Of a bias nothing is said where it is not what is missing, or too much.
+    for function, bias in ((lambda X: X, False), (lambda X: X, True), (lambda X, F, b, c, d: X, False)):
+        with pytest.raises(CallError, match=r"takes \d arrays?, but an audit gives it (2: X, F|3: X, F, b)\n"):
+            found(function, bias=bias)
+    with pytest.raises(CallError, match="if it takes no bias, leave --bias out"):
+        found(plain, bias=True)
     with pytest.raises(CallError, match=r"X \(N, d, z, h, w\), F \(n, d/groups, j, k, l\), b \(n,\)"):
         found(lambda X: X, spatial_ndim=3)
     # An error in the code that is not about its arguments is a finding of the audit.

@@ -12,6 +12,7 @@ from jacobians.audit import explain, facts
 from jacobians.audit.compare import Comparison, Run
 from jacobians.audit.findings import UNWRITTEN
 from jacobians.audit.layer import REAL, Explanation, Layer, Probe, Right
+from jacobians.audit.layers.convolution import Convolution, options
 from jacobians.audit.numbers import dtype_of
 from jacobians.audit.report import Finding
 from jacobians.audit.subject import ENDED, LATE, OUTSIZED, UNTRIED, Result, Subject
@@ -227,6 +228,11 @@ def test_a_bound_of_the_right_result_holds_for_a_lower_precision_too():
     each = run_of(lambda X, F: X * F + 1, Plain()).tried[-1]
     assert explain._is_rounded(dataclasses.replace(each, right=Right(each.right.value, 1.0)), "float32")
     assert not explain._is_rounded(dataclasses.replace(each, right=Right(each.right.value, 0.5)), "float64")
+    # No lower precision is off by more than a sixteenth of the largest entry.
+    wide = Right(np.array([[16.0, -8.0]]), 9.0)
+    for got, rounded in (([17.0, -8], True), ([17.0, -9], True), ([17.5, -8], False), ([16.0, -6], False)):
+        near = dataclasses.replace(each, right=wide, result=Result(np.array([got])))
+        assert explain._is_rounded(near, "float32") == rounded
     assert [explain._bits(dtype) for dtype in ("float64", "float16", "int32")] == [53, 11, 64]
 
 
@@ -776,6 +782,15 @@ def test_a_gradient_of_wrong_responses_is_no_finding_of_its_own():
     assert [(each.about, each.follows) for each in (first, second)] == [("Y(X)", ()), ("∂l/∂X", ())]
     (backward,) = explain.explained(both(lambda X, F: X * F, lambda X, F, G: 3 * F * G))
     assert backward.about == "∂l/∂X"
+
+
+def test_one_of_several_results_of_a_function_is_compared():
+    layer = Convolution("float64", options(1, 0, 1, 1, 2, bias=False, dtype="float64"))
+    functions = {"forward": None, "backward": lambda X, F, G: (X, F)}
+    run = Run(Subject(functions, layer.takes, layer.gives, layer.labels), layer, [], 0)
+    probe = layer.draw(layer.smallest()[0], 0)
+    for name in ("dX", "dF"):
+        assert [each.name for each in explain._compared(run, probe, name)] == [name]
 
 
 def refusing(X, F, G=None):

@@ -901,6 +901,8 @@ def test_small_numbers_of_a_convolution_have_exact_sums(dtype, small, fraction):
     many = Case(Geometry((1, 20, 20), (1, 1, 1, 1)), 1)
     assert np.abs(layer_of(dtype="bfloat16").small(many, 0).wide["G"]).max() == 1
     assert layer_of(dtype="bfloat16").fractions(many, 0) is None
+    fewer = Case(Geometry((1, 14, 14), (1, 1, 1, 1)), 1)
+    assert np.abs(layer_of(dtype="bfloat16").fractions(fewer, 0).wide["G"]).max() == 1 / 16
 
 
 def test_numbers_that_are_easy_to_read_come_first():
