@@ -484,6 +484,8 @@ def test_what_cannot_be_called_says_what_was_tried():
     for function, bias in ((lambda X: X, False), (lambda X: X, True), (lambda X, F, b, c, d: X, False)):
         with pytest.raises(CallError, match=r"takes \d arrays?, but an audit gives it (2: X, F|3: X, F, b)\n"):
             found(function, bias=bias)
+    with pytest.raises(CallError, match="takes 1 array, but an audit gives it 4: X, F, b, G"):
+        found(biased, lambda G: G)
     with pytest.raises(CallError, match="if it takes no bias, leave --bias out"):
         found(plain, bias=True)
     with pytest.raises(CallError, match=r"X \(N, d, z, h, w\), F \(n, d/groups, j, k, l\), b \(n,\)"):

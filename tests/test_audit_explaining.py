@@ -147,8 +147,11 @@ def test_what_is_added_is_shown_where_the_products_are_0():
     found = the_only(lambda X, F: X * F + 1)
     assert found.title == "is not 0 where all numbers are 0, but up to 1"
     assert found.arrays["got"] == [[1.0]]
+    large = the_only(lambda X, F: X * F + 1e6)
+    assert large.title == "is not 0 where all numbers are 0, but up to 1e+06"
     # Where the products are wrong in themselves, that is said.
     assert the_only(lambda X, F: 3 * X * F + 1).title == explain.UNEXPLAINED
+    assert the_only(lambda X, F: X * F + (2e6 if X.any() else 1e6)).title == explain.UNEXPLAINED
     assert the_only(lambda X, F: X * F + 1e6, Plain()).title == explain.UNEXPLAINED
 
 
@@ -232,6 +235,11 @@ def test_a_bound_of_the_right_result_holds_for_a_lower_precision_too():
     wide = Right(np.array([[16.0, -8.0]]), 9.0)
     for got, rounded in (([17.0, -8], True), ([17.0, -9], True), ([17.5, -8], False), ([16.0, -6], False)):
         near = dataclasses.replace(each, right=wide, result=Result(np.array([got])))
+        assert explain._is_rounded(near, "float32") == rounded
+    # A zero stays one, and no sign changes.
+    small = Right(np.array([[16.0, 0.0, 0.5]]), 9.0)
+    for got, rounded in (([17.0, 0, 0.4], True), ([17.0, 0, -0.4], False)):
+        near = dataclasses.replace(each, right=small, result=Result(np.array([got])))
         assert explain._is_rounded(near, "float32") == rounded
     assert [explain._bits(dtype) for dtype in ("float64", "float16", "int32")] == [53, 11, 64]
 
