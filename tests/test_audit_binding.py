@@ -589,6 +589,20 @@ def test_an_array_of_which_nothing_depends_is_no_bias():
     assert_right(of)
 
 
+class Idle:
+    """Its responses do not depend on what has the shape of filters."""
+
+    def __init__(self, in_planes, planes, kernel_size):
+        self.table = strangers.drawn(planes, in_planes, *kernel_size)
+
+    def forward(self, x):
+        return forward_of(x, np.ones(self.table.shape))
+
+
+def test_filters_of_which_nothing_depends_are_filters_where_there_are_no_others():
+    assert called(found(Idle))[1:3] == ["layer.table = F", "S = layer.forward(X)"]
+
+
 class Averaging:
     """Its bias is called otherwise."""
 

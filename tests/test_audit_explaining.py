@@ -252,6 +252,8 @@ def test_memory_that_was_never_written_is_told_from_wrong_numbers():
 
     found = the_only(unwritten)
     assert (found.title, found.kind, found.anchor) == (UNWRITTEN, "not written", "memory")
+    assert found.entries
+    assert all(entry.endswith(("nan", "inf")) for entry in found.entries)
     turns = itertools.count()
     # Other numbers in the same entries alone, each time.
     beside = the_only(lambda X, F: np.where(np.arange(X.shape[1]) == 0, 1e9 + next(turns), X * F), cases=CASES[1::2])
@@ -291,6 +293,19 @@ def test_shapes_are_told_with_where_they_are_wrong_and_what_else_is():
     assert mixed.title == "has shape (2, 1), not (1, 2)"
     assert mixed.known == ("at 2 other batches the values are wrong in a way that this shape does not explain",)
     assert the_only(lambda X, F: (X * F).sum()).title == "has shape (), not (1, 1)"
+
+
+class Laid(Product):
+    """Whose arrays have their columns first."""
+
+    def laid(self, case, name, array):
+        return array.T
+
+
+def test_shapes_are_those_that_the_code_has():
+    each = run_of(lambda X, F: X, Laid()).tried[1]
+    assert [explain._shape_of(each, shape) for shape in ((2, 3), (7,), (1, 2, 3))] == [(3, 2), (7,), (1, 2, 3)]
+    assert explain._right_shape(each) == (2, 1)
 
 
 def test_other_cases_are_counted():
@@ -335,7 +350,7 @@ def test_numbers_that_are_none_are_told_with_what_else_is_wrong():
 
 
 def raising(error, least=4):
-    def function(X, F):
+    def function(X, F, G=None):
         if X.size >= least:
             raise error
         return X * F
@@ -799,6 +814,12 @@ def test_one_of_several_results_of_a_function_is_compared():
     probe = layer.draw(layer.smallest()[0], 0)
     for name in ("dX", "dF"):
         assert [each.name for each in explain._compared(run, probe, name)] == [name]
+    functions["backward"] = raising(ValueError("never"), 0)
+    run = Run(Subject(functions, layer.takes, layer.gives, layer.labels), layer, [], 0)
+    run.tried = [each for case in layer.smallest()[:2] for each in run.compared(layer.draw(case, 0))]
+    (found,) = explain.explained(run)
+    assert (found.about, found.follows) == ("backward", ("∂l/∂X", "∂l/∂F"))
+    assert found.cure.endswith("expects backward(X, F, G) to return the arrays (∂l/∂X, ∂l/∂F).")
 
 
 def refusing(X, F, G=None):
