@@ -275,8 +275,11 @@ def test_what_is_right_for_integers_alone():
 
     probe = Product().draw(Sizes(2, 2), 0)
     real = dataclasses.replace(probe.replaced(X=probe.arrays["X"] + 0.5), what=REAL)
-    found = the_only(function, probes=[real])
-    assert (found.title, found.wrong, found.tried) == ("is right for integers and wrong for other numbers", 1, 10)
+    drawn = Product().draw(Sizes(3, 3), 0)
+    larger = dataclasses.replace(drawn.replaced(X=drawn.arrays["X"] + 0.5), what=REAL)
+    found = the_only(function, probes=[real, larger])
+    assert (found.title, found.wrong, found.tried) == ("is right for integers and wrong for other numbers", 2, 10)
+    assert np.shape(found.arrays["X"]) == (2, 2)
     assert found.anchor == "small"
 
 
