@@ -603,6 +603,40 @@ def test_filters_of_which_nothing_depends_are_filters_where_there_are_no_others(
     assert called(found(Idle))[1:3] == ["layer.table = F", "S = layer.forward(X)"]
 
 
+class IdleTwice(Idle):
+    def __init__(self, in_planes, planes, kernel_size):
+        super().__init__(in_planes, planes, kernel_size)
+        self.other = self.table + 1
+
+
+def test_of_several_arrays_on_which_nothing_depends_none_are_filters():
+    with pytest.raises(CallError, match="cannot be called"):
+        found(IdleTwice)
+
+
+class Shared(strangers.Momentumless):
+    """It keeps its filters under two names."""
+
+    def __init__(self, in_planes, planes, kernel_size, stride=1):
+        super().__init__(in_planes, planes, kernel_size, stride)
+        self.A = self.W
+
+
+def test_filters_of_two_names_are_put_under_both():
+    assert called(found(Shared))[1:3] == ["layer.W = F", "layer.A = layer.W"]
+
+
+class Function:
+    def __call__(self, X, F):
+        return forward_of(X, F)
+
+
+def test_an_object_that_is_nothing_but_called_is_a_function():
+    of = found(function := Function())
+    assert of.notes == ()
+    assert of.functions["forward"] is function
+
+
 class Averaging:
     """Its bias is called otherwise."""
 
