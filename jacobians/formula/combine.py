@@ -154,13 +154,13 @@ class Combinations:
     def _valued(self, models: list[Names], own: tuple[str, ...]) -> Models:
         names = sorted({name for model in models for name, _ in model})
         at = {name: place for place, name in enumerate(names)}
-        weights = np.zeros((len(models), max(len(names), 1)), np.int64)
+        weights = np.zeros((len(models), len(names)), np.int64)
         for row, model in enumerate(models):
             for name, each in model:
                 weights[row, at[name]] += each
-        columns = np.array([[size_of(name, each) for each in self.layers] for name in names])
+        rows = [[size_of(name, each) for each in self.layers] for name in names]
         # Layer by layer, so that the extremes over all layers are those of long rows.
-        values = columns.T @ weights.T if names else np.zeros((len(self.layers), len(models)), np.int64)
+        values = np.array(rows, np.int64).reshape(len(names), len(self.layers)).T @ weights.T
         costs = {name: 0 if name in own else 3 for name in self.plain}
         cost = np.array(
             [sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float

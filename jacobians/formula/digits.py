@@ -55,8 +55,10 @@ def read_groups(
     if _calls(len(groups), second, bits) + _calls(len(groups), 2 * widest, bits) > most:
         return None
     some = give([(group == len(groups) // 2).astype(float), np.ones(second)])
-    scale = 1.0 if some is None else float(next(iter(some[some != 0]), 1.0))
-    if some is None or np.any(some[some != 0] != scale):
+    if some is None:
+        return None
+    scale = float(next(iter(some[some != 0]), 1.0))
+    if np.any(some[some != 0] != scale):
         return None
     # Sums of two odd numbers are even: where two products of a group meet, that shows at once.
     own = _numbers(give, group, [2 * within + 1, np.ones(second)], bits, scale, odd=True)

@@ -244,8 +244,7 @@ class _Reader:
     def __init__(self, call: Call, layer: Layer, dtype: str, letters: tuple[str, ...]) -> None:
         self.call, self.layer, self.dtype, self.letters = call, layer, dtype, letters
         bits = exact.SIGNIFICAND.get(dtype, 31 if dtype == "int32" else 53) - SPARE_BITS
-        first = max(1, bits // 3)
-        self.bits = {0: (), 1: (bits,), 2: (first, bits - first)}[len(letters)]
+        self.bits = {0: (), 1: (bits,), 2: (bits // 3, bits - bits // 3)}[len(letters)]
         self.generator = np.random.default_rng(20)
         self.shape: tuple[int, ...] | None = None
         self.coefficients: list[float] = [2.0, -1.0, 0.5]
@@ -438,14 +437,17 @@ def _table(codes: Sequence[Sequence[Array]]) -> Array:
 def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:
     """Find the pair of entries whose product came in all calls; −1 where it is none."""
     table = _table(codes)
-    weights = np.random.default_rng(4).integers(1, 2**10, len(table)) * 2 + 1.0
-    if len(table) == 1:
-        weights[:] = 1
-    keys, wanted = weights @ table, weights @ values
+    keys, wanted = (_columns(each) for each in (table, values))
     order = np.argsort(keys, kind="stable")
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
     found = order[at]
     return np.where(np.all(table[:, found] == values, axis=0), found, -1)
+
+
+def _columns(rows: Array) -> Array:
+    """Return each column as one value that can be sorted."""
+    columns = np.ascontiguousarray(rows.T)
+    return columns.view(np.dtype((np.void, columns.itemsize * len(rows)))).ravel()
 
 
 def _ratios(values: Array, codes: Sequence[Sequence[Array]], dtype: str) -> Array:

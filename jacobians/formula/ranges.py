@@ -133,10 +133,7 @@ def _projected(columns: Columns, actual: Array, names: Sequence[str]) -> Tuples:
 
 def _coded(rows: Sequence[Array]) -> Array:
     """Number tuples."""
-    total: Any = np.zeros(len(rows[0]), np.int64)
-    for each in rows:
-        total = total * (int(each.max(initial=0)) + 1) + each
-    return np.asarray(total)
+    return np.ravel_multi_index(tuple(rows), [int(each.max(initial=0)) + 1 for each in rows])
 
 
 def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Columns, Array] | None:
@@ -147,20 +144,12 @@ def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Co
         # A layer without products rules out little, at this price.
         return None if here.count else (here.columns, np.ones(0, bool))
     columns = term.tuples(readings.sizes[at], readings.out[at])
-    names = list(columns)
-    limits = [readings.limit(name, term.axes[name].size, at) for name in names]
     kept = term.select(columns, readings.sizes[at])
     columns = {name: column[kept] for name, column in columns.items()}
-    keys, actual = (_keys(each, names, limits) for each in (columns, here.columns))
+    codes = _coded([np.concatenate([column, here.columns[name]]) for name, column in columns.items()])
+    keys, actual = np.split(codes, [np.count_nonzero(kept)])
     found = np.isin(keys, actual)
     return (columns, found) if found.sum() == len(np.unique(actual)) else None
-
-
-def _keys(columns: Columns, names: Sequence[str], limits: Sequence[int]) -> Array:
-    total: Any = np.zeros(len(columns[names[0]]), np.int64)
-    for name, limit in zip(names, limits, strict=True):
-        total = total * limit + columns[name]
-    return np.asarray(total)
 
 
 class _Separation:
@@ -175,8 +164,6 @@ class _Separation:
     ) -> None:
         self.term, self.sizes, self.structure = term, readings.sizes, readings.structure
         self.combinations = combinations
-        # Whether limits are made of the sizes of their own axis alone: of others, some fit by chance.
-        self.alone = True
         pairs = zip(candidates, self.sizes, strict=True)
         parts = [columns | term.flats(columns, sizes) for (columns, _), sizes in pairs]
         self.columns = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
@@ -189,6 +176,7 @@ class _Separation:
 
     def found(self) -> tuple[tuple[Condition, ...], tuple[Condition, ...]] | None:
         """Return conditions that hold for all products, and conditions that all hold for a hole among the others."""
+        # Limits are made of the sizes of their own axis alone where they can be: of others, some fit by chance.
         for self.alone in (True, False):
             conditions, left = self._hull(np.ones(len(self.actual), bool), self.actual)
             if left is None:

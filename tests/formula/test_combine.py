@@ -53,6 +53,11 @@ def test_limits_need_not_be_met_at_every_layer():
     assert all(low <= value <= high for value, (low, high) in zip(values(found), limits, strict=True))
 
 
+def test_where_there_is_no_limit_any_value_will_do():
+    found = combinations().within([(12_000, 12_000), *[(-FREE, FREE)] * 5], OWN)
+    assert (found.terms, found.constant) == ((), 12_000)
+
+
 def test_the_remainder_of_a_loop_is_a_size_rounded_down():
     found = combinations().exact([4 * (layer["W'"] // 4) - 1 for layer in LAYERS], OWN)
     assert dict(found.terms) == {"W'÷4": 4}

@@ -8,8 +8,8 @@ import pytest
 
 from jacobians.formula import fit, ranges
 from jacobians.formula.combine import Combinations
-from jacobians.formula.equations import Equations, _choices, _constants
-from jacobians.formula.relation import Linear, Term, View
+from jacobians.formula.equations import ORDERS, Equations, _choices, _constants
+from jacobians.formula.relation import Equation, Linear, Term, View
 from jacobians.formula.rows import Readings, Rows
 from jacobians.formula.structure import Structure
 from tests.formula.searched import readings
@@ -26,7 +26,7 @@ COMBINATIONS = Combinations(READINGS.sizes, [2, 3])
 
 def rows(layer=(), **columns):
     """Products of which only these indices are known."""
-    columns = {name.replace("_", "."): np.array(each) for name, each in columns.items()}
+    columns = {name.replace("_", "."): np.array(each, np.int64) for name, each in columns.items()}
     count = len(next(iter(columns.values())))
     return Rows(columns, np.array([*layer] or [0] * count, np.int64), np.ones(count))
 
@@ -139,6 +139,28 @@ def test_of_constants_those_that_are_nearly_as_usual_are_tried():
         assert (usual([{constant: 4}] * (COUNT - 1)) == ((), constant)) is small, constant
 
 
+def test_an_index_that_is_the_same_everywhere_may_be_left_free():
+    some = rows(S_l=[0, 1, 2], F_a=[1, 1, 1], X_y=[2, 5, 8])
+
+    def found(*, constant):
+        every, fits = equations(some).found(ORDERS[0], strict=True, constant=constant)
+        assert fits.all()
+        return {each.index: (dict(each.value.terms), each.value.constant) for each in every}
+
+    assert found(constant=True) == {"F.a": ({}, 1), "X.y": ({"S.l": 3}, 2)}
+    assert found(constant=False) == {"X.y": ({"S.l": 3}, 2)}
+
+
+def test_an_equation_of_halves_holds_where_they_are_whole_unless_it_is_rounded_down():
+    some = equations(rows(S_l=[0, 1, 2, 3], X_y=[0, 0, 1, 2]))
+
+    def satisfied(kind):
+        return some._satisfied(Equation("X.y", Linear.of({"S.l": Fraction(1, 2)}), kind)).tolist()
+
+    assert satisfied("") == satisfied("clamp") == satisfied("wrap") == [True, False, True, False]
+    assert satisfied("floor") == [True, True, True, False]
+
+
 # Terms ----------------------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +173,14 @@ def test_a_search_ends_at_its_limits():
     assert len(found(tried=16, looked=250_000)) == 1
     assert found(tried=17) is None
     assert found(looked=250_001) is None
+
+
+def test_no_more_terms_are_found_than_are_wanted():
+    some = READINGS.rows(VIEWS)
+    twice = some.with_coefficients(1.0 + (some.columns["F.a"] == 0))
+    for most, found in ((0, None), (1, None), (2, 2), (3, 2)):
+        terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS).found(twice, most)
+        assert (terms and len(terms)) == found
 
 
 def test_a_remainder_is_not_looked_at_beyond_the_limit():
@@ -167,6 +197,15 @@ def test_a_remainder_is_not_looked_at_beyond_the_limit():
     assert not terms._has_equations("X.y", ["S.l"], some, "F.a", 1)
     # No tap leaves the remainder 9 of 10.
     assert not terms._has_equations("X.y", free, some, "F.a", 10)
+
+
+def test_a_remainder_is_looked_for_of_every_index_that_others_leave_one_value():
+    """The pixel is anything, the image of X another function of that of S for odd ones."""
+    some = READINGS.rows(VIEWS, [2])
+    n = some.columns["S.n"]
+    columns = some.columns | {"X.y": np.random.default_rng(0).integers(0, 9, some.count), "X.n": n + 7 * (n % 2)}
+    terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS, pieces=True)
+    assert next(terms._remainders(Rows(columns, some.layer, some.by))) == ("S.n", 2)
 
 
 def test_the_usual_coefficient_is_one_where_more_than_a_tenth_have_it():
@@ -217,10 +256,9 @@ def test_terms_with_too_many_tuples_are_not_looked_at(count):
         assert len(actual) == 0
 
 
-def test_tuples_have_different_keys():
+def test_tuples_have_different_numbers():
     columns = dict(zip(("S.n", "S.i", "S.l"), np.indices((3, 2, 4)).reshape(3, -1), strict=True))
-    assert len(set(ranges._keys(columns, list(columns), [3, 2, 4]).tolist())) == 24
-    assert ranges._keys({"S.n": np.zeros(0, np.int64)}, ["S.n"], [0]).tolist() == []
+    assert ranges._coded([np.zeros(0, np.int64)]).tolist() == []
     assert len(set(ranges._coded(list(columns.values())).tolist())) == 24
     part, actual = ranges._projected(columns, columns["S.n"] * columns["S.l"] > 5, ["S.n", "S.i"])
     assert list(zip(part["S.n"].tolist(), part["S.i"].tolist(), actual.tolist(), strict=True)) == [

@@ -161,6 +161,7 @@ READ = [
     ("dF", ONE, "int32", (), "-2", None, 7, 1404396255, None),
     ("S", MANY, "float32", (), "1", None, 2, 1075276117, None),
     ("S", MANY, "int32", (), "1", None, 1, 691863946, None),
+    ("S", MANY, "float32", (0,), "1", None, 4, 564998759, 0),
     ("dX", MANY, "float32", (), "1", None, 48, 2215854001, None),
     ("db", LAYER, "float64", (), "1", None, 3, 3420762151, None),
     ("db", LAYER, "float32", (), "1", None, 5, 1129933750, None),
@@ -266,6 +267,13 @@ def test_sums_are_told_by_digits(values, count, scale, calls):
     last = np.abs(wanted) @ given[-1]
     assert given[-1].min() >= 1
     assert 2.0**44 < last.max() <= 2.0**50
+
+
+def test_numbers_that_confirm_sums_are_as_large_as_there_is_room_for():
+    given = []
+    places, _ = read_sums(lambda numbers: given.append(numbers) or numbers, 40, 50, 0.0, 1.0)
+    assert places.tolist() == [[*range(40)]] * 2
+    assert 2.0**49 < given[-1].max() < 2.0**50
 
 
 @pytest.mark.parametrize(
@@ -404,6 +412,7 @@ def sums(products, scale=1.0, rows=9, given=None):
         (-0.25, 50, 7, 3),
         (1 / 3, 50, 7, 3),
         (3.0, 12, 7, 5),
+        (3.0, 5, 7, 9),
         (1.0, 12, 8, 4),
         (1.0, 50, 1, 3),
     ],
@@ -451,6 +460,11 @@ def twice(products):
         (
             [(4, int(group[0]), 0) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
             lambda value, call: value * np.where(np.arange(9) == 4, 3, 1),
+        ),
+        # A third of three times the first number of a group is its first number.
+        (
+            [(4, int(group[1]), 2) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
+            lambda value, call: value / np.where(np.arange(9) == 4, 3, 1),
         ),
         # The digits of the four groups have three bits each.
         (grouped(), lambda value, call: value + 2.0**12 * (value > 0) if call == 1 else value),
@@ -566,6 +580,24 @@ def test_pairs_are_told_by_their_products():
     with np.errstate(all="raise"):
         assert products._ratios(np.zeros((2, 1)), codes, "float64").tolist() == [-1]
     assert products._ratios(every[:, :2] * (1 + 2.0**-51), codes, "int32").tolist() == [0, 1]
+
+
+def test_numbers_are_different_where_there_are_enough():
+    reader = products._Reader(lambda layer, arrays: None, ONE, "float64", ("F", "X"))
+    reader.bits = (4, 5)
+    for _ in range(10):
+        one, two = reader._codes((np.arange(4), np.arange(9)))
+        assert len(set(one.tolist())) == 4
+        assert set(one.tolist()) <= set(range(8, 16))
+        assert set(two.tolist()) <= set(range(16, 32))
+
+
+def test_groups_are_given_where_half_as_many_calls_tell_them():
+    """Sixty groups of an entry each, in numbers of eight bits."""
+    wide, calls = Layer(Geometry((1, 60), (1, 1, 4)), 1), []
+    reader = products._Reader(lambda layer, arrays: calls.append(arrays), wide, "float16", ("X", "F"))
+    assert reader.places(Way("X", frozenset()), Structure(1, 1)) is None
+    assert calls == []
 
 
 def test_coefficients_are_kept_of_entries_that_are_told_alone():
