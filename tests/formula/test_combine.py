@@ -138,3 +138,9 @@ def test_of_several_values_the_plainest_is_taken():
     assert dict(found.among(two, OWN).terms) == {"K": 1, "W": -1}
     three = [{layer["W'"] + layer["K"] - 2 * layer["N"] + 5} for layer in LAYERS]
     assert found.among(three, OWN) is None
+
+
+def test_a_value_beyond_all_that_are_allowed_is_not_taken_for_one_of_them():
+    """At one layer −W is one less than the least value, from whose other side 10 is as far."""
+    allowed = [{-layer["W"] if layer["W"] < 11 else 10} for layer in LAYERS]
+    assert combinations().among(allowed, OWN) is None

@@ -9,7 +9,7 @@ import pytest
 from jacobians.formula import fit, ranges
 from jacobians.formula.combine import Combinations
 from jacobians.formula.equations import ORDERS, Equations, _choices, _constants
-from jacobians.formula.relation import Equation, Linear, Term, View
+from jacobians.formula.relation import Condition, Equation, Linear, Term, View
 from jacobians.formula.rows import Readings, Rows
 from jacobians.formula.structure import Structure
 from tests.formula.searched import readings
@@ -139,6 +139,14 @@ def test_of_constants_those_that_are_nearly_as_usual_are_tried():
         assert (usual([{constant: 4}] * (COUNT - 1)) == ((), constant)) is small, constant
 
 
+def test_an_index_that_grows_half_as_much_may_be_folded():
+    size = READINGS.limit("X.y", "W", 0)
+    some = rows(S_l=2 * np.arange(size + 2), X_y=np.minimum(np.arange(size + 2) + 1, size - 1))
+    found = equations(some).of("X.y", ["S.l"])
+    assert (dict(found.value.terms), found.value.constant) == ({"S.l": Fraction(1, 2)}, 1)
+    assert found.fold == "clamp"
+
+
 def test_an_index_that_is_the_same_everywhere_may_be_left_free():
     some = rows(S_l=[0, 1, 2], F_a=[1, 1, 1], X_y=[2, 5, 8])
 
@@ -254,6 +262,13 @@ def test_terms_with_too_many_tuples_are_not_looked_at(count):
         columns, actual = ranges._candidates(term, some, Sized(more), 0)
         assert [len(each) for each in columns.values()] == [0] * 3
         assert len(actual) == 0
+
+
+def test_a_term_that_leaves_out_a_product_has_no_ranges():
+    term = Term((VIEWS[0],), (), (Condition(Linear.of({"S.l": 1}), high=Linear.of({}, 2)),))
+    _, actual = ranges._candidates(term, rows(S_n=[0, 1], S_i=[2, 2], S_l=[2, 2]), Sized((2, 3, 4)), 0)
+    assert (len(actual), actual.sum()) == (2 * 3 * 3, 2)
+    assert ranges._candidates(term, rows(S_n=[0, 1], S_i=[2, 2], S_l=[2, 3]), Sized((2, 3, 4)), 0) is None
 
 
 def test_tuples_have_different_numbers():
