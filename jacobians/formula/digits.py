@@ -92,7 +92,7 @@ def _numbers(
     for start in range(0, count, step):
         some = min(step, count - start)
         inside = (group >= start) & (group < start + some)
-        powers = np.where(inside, 2.0 ** (width * np.where(inside, group - start, 0)), 0.0)
+        powers = np.ldexp(inside.astype(float), width * (group - start))
         values = give([powers * numbers[0], numbers[1]])
         whole = None if values is None else np.rint(values / scale)
         if whole is None or np.any(whole < 0) or np.any(whole >= 2.0 ** (width * some)):

@@ -353,7 +353,7 @@ class _Reader:
     def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
         """Give these entries; return the products, and whether some sums could not be told apart."""
         entries = math.prod(len(each) for each in piece)
-        wanted = math.ceil((2 * math.log2(entries + 1) + 10) / sum(self.bits)) if piece else 1
+        wanted = math.ceil((2 * math.log2(entries) + 10) / sum(self.bits)) if piece else 1
         codes = [self._codes(piece) for _ in range(wanted)]
         values = self._values(piece, codes)
         if values is None:
@@ -386,7 +386,7 @@ class _Reader:
         found = []
         for one, bits in zip(piece, self.bits, strict=True):
             low = 2 ** (bits - 1)
-            drawn = self.generator.choice(low, len(one), replace=low < 2 * len(one))
+            drawn = self.generator.choice(low, len(one), replace=low < len(one))
             found.append((drawn + low).astype(np.float64))
         return found
 
@@ -431,7 +431,7 @@ def _halves(piece: tuple[Array, ...]) -> list[tuple[Array, ...]]:
 
 def _table(codes: Sequence[Sequence[Array]]) -> Array:
     """Return the products of all pairs of entries, by call."""
-    return np.stack([functools.reduce(np.multiply.outer, code, np.ones(1)).ravel() for code in codes])
+    return np.stack([functools.reduce(np.multiply.outer, code, np.ones(())).ravel() for code in codes])
 
 
 def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:

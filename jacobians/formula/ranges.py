@@ -120,8 +120,7 @@ def _is_independent(part: set[str], others: set[str], candidates: Sequence[Tuple
 
 
 def _count(columns: Columns, actual: Array, names: Iterable[str]) -> int:
-    rows = [columns[name][actual] for name in names]
-    return len(np.unique(_coded(rows))) if rows else 1
+    return len(np.unique(_coded([columns[name][actual] for name in names])))
 
 
 def _projected(columns: Columns, actual: Array, names: Sequence[str]) -> Tuples:

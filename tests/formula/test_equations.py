@@ -1,5 +1,6 @@
 """Parts of the search for formulas, at the limits of what they look at."""
 
+import dataclasses
 import itertools
 from fractions import Fraction
 
@@ -15,6 +16,7 @@ from jacobians.formula.structure import Structure
 from tests.formula.searched import readings
 from tests.formula.test_search import layers
 from tests.formula.test_words_facts import S1
+from tests.formula.wrong import change, number, only, right_of, summed
 
 STRUCTURE = Structure(1, 1)
 COUNT = 5
@@ -181,6 +183,31 @@ def test_a_search_ends_at_its_limits():
     assert len(found(tried=16, looked=250_000)) == 1
     assert found(tried=17) is None
     assert found(looked=250_001) is None
+
+
+def test_up_to_four_terms_are_found_where_equations_need_not_hold_for_all(monkeypatch):
+    """∂l/∂b with the products that are not at one border, at two, and so on, once more."""
+    monkeypatch.setattr(fit, "other_views", lambda given: ())
+    monkeypatch.setattr(fit, "ORDERS", ORDERS[:1])
+    right = right_of("db", 1)
+    ranges = [only({name: 1}, low=number(1)) for name in ("G.n", "G.l", "db.i")]
+    every = [change(right, conditions=tuple(ranges[:count])) for count in range(4)]
+    five = summed(*every, change(every[-1], conditions=(*ranges, only({"G.l": 1}, low=number(2)))))
+    some = layers(1, 1)[:4]
+
+    def read(formula):
+        return readings(formula, STRUCTURE, some)["G",]
+
+    def found(formula):
+        terms = fit.fit(read(formula), "db", STRUCTURE, some[0].geometry)
+        return terms and dataclasses.replace(formula, terms=terms)
+
+    four = found(summed(*every))
+    assert len(four.terms) == 4
+    for mine, wanted in zip(read(four), read(summed(*every)), strict=True):
+        assert np.array_equal(mine.places, wanted.places)
+        assert np.array_equal(mine.coefficients, wanted.coefficients)
+    assert found(five) is None
 
 
 def test_no_more_terms_are_found_than_are_wanted():

@@ -295,6 +295,13 @@ def test_what_is_no_sum_of_entries_is_none(code):
     assert read_sums(lambda numbers: code(numbers, wanted), 20, 50, float(exact.gamma(10, "float64")), 1.0) is None
 
 
+def test_sums_that_are_no_whole_numbers_are_not_confirmed():
+    """Twenty digits of 50 bits take one call, of three or five bits each two."""
+    calls = []
+    assert read_sums(lambda numbers: calls.append(1) or numbers / 2, 20, 50, 2.0**-50, 1.0) is None
+    assert len(calls) == 5
+
+
 def test_sums_that_take_too_many_calls_are_none():
     calls = []
     assert read_sums(calls.append, 1451, 50, 0.0, 1.0) is None
@@ -321,19 +328,20 @@ def test_the_common_factor_is_that_of_a_single_entry(change, scale):
     np.testing.assert_allclose(reading.coefficients, by, rtol=float(exact.gamma(10, "float64")), atol=0)
 
 
-def test_the_common_factor_is_that_of_an_entry_in_the_middle_where_others_have_none():
-    calls, count = [], math.prod(LAYER.shapes["G"])
+@pytest.mark.parametrize(("at", "calls"), [(0, 3), (-1, 4), (0.5, 5)])
+def test_the_common_factor_is_that_of_the_first_the_last_or_the_middle_entry(at, calls):
+    """Besides, calls give the digits, and the draw that confirms them."""
+    given, count = [], math.prod(LAYER.shapes["G"])
+    wanted = int(at * count) if at > 0 else at % count
 
     def call(layer, arrays):
-        calls.append(1)
-        inner = (np.arange(count) > 5) & (np.arange(count) < count - 5)
-        return 3.0 * (arrays["G"].reshape(-1) * inner).reshape(arrays["G"].shape).sum(axis=(0, 2, 3))
+        given.append(1)
+        return arrays["G"].reshape(-1)[wanted : wanted + 1] / 3
 
     reading = read_products(call, LAYER, "db", ("G",), "float64", PLAIN)
-    assert sorted(reading.places[1].tolist()) == list(range(6, count - 5))
-    assert set(reading.coefficients.tolist()) == {3.0}
-    # Of the first, the last and the middle entry, of the digits, and of the draw that confirms them.
-    assert len(calls) == 5
+    assert reading.places.tolist() == [[0], [wanted]]
+    assert reading.coefficients.tolist() == [1 / 3]
+    assert len(given) == calls
 
 
 def test_sums_of_whole_numbers_are_exact():
@@ -466,6 +474,10 @@ def twice(products):
             [(4, int(group[1]), 2) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
             lambda value, call: value / np.where(np.arange(9) == 4, 3, 1),
         ),
+        (
+            [(4, int(group[1]), 2) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
+            lambda value, call: -value / np.where(np.arange(9) == 4, 3, 1),
+        ),
         # The digits of the four groups have three bits each.
         (grouped(), lambda value, call: value + 2.0**12 * (value > 0) if call == 1 else value),
         (grouped(), lambda value, call: value - 2.0**12 * (value > 0) if call == 1 else value),
@@ -477,6 +489,31 @@ def test_what_is_no_product_of_each_group_is_none(products, change):
     calls = itertools.count()
     give = sums(products)
     assert read_groups(lambda numbers: change(give(numbers), next(calls)), GROUPS, (12, 7), 50, 20) is None
+
+
+@pytest.mark.parametrize(
+    "products",
+    [
+        # Of group 0, whose factor is not looked at beforehand: more than the three entries, more than the six numbers.
+        [(4, int(GROUPS[0][0]), 0)] * 7,
+        [(4, int(GROUPS[0][0]), number) for number in (0, 1, 3)],
+        # Of group 3, which is the last: one more than its digits hold.
+        [(4, int(GROUPS[3][0]), 0)] * 8,
+    ],
+)
+def test_digits_beyond_all_numbers_are_no_products(products):
+    products += [each for each in grouped(second=6) if each[0] != 4]
+    assert read_groups(sums(products), GROUPS, (12, 6), 50, 20) is None
+
+
+def test_a_negative_sum_is_no_product_of_a_group():
+    """All digits of −1 are 7, as of the last of four entries and the last of seven."""
+    groups, calls = list(np.arange(12).reshape(3, 4)), itertools.count()
+
+    def give(numbers):
+        return np.array([numbers[0][5] * numbers[1][2], -1.0 if next(calls) else 0.0])
+
+    assert read_groups(give, groups, (12, 7), 50, 20) is None
 
 
 def test_code_that_gives_nothing_has_no_products_of_groups():
@@ -557,6 +594,7 @@ def test_simple_fractions_are_taken_for_what_they_are():
     assert products.rational(simple).tolist() == [1 / 3, -2 / 7, 1 / 5040, 0.3, 4.0]
     # Up to ten roundings away: seven units in the last place of 3/4 are nine and a third, eight are more.
     assert products.rational(0.75 + np.array([-7, 7]) * 2.0**-53).tolist() == [0.75, 0.75]
+    assert products.rational(np.array([1 - 10 * 2.0**-53, 1 - 11 * 2.0**-53])).tolist() == [1, 1 - 11 * 2.0**-53]
     others = np.array([1 / 5041, math.pi, 0.3 + 1e-12, 0.75 + 8 * 2.0**-53, 0.75 - 8 * 2.0**-53])
     assert products.rational(others).tolist() == others.tolist()
 
@@ -577,44 +615,101 @@ def test_pairs_are_told_by_their_products():
     assert products._matched(every[:1, [3, 1]], codes[:1]).tolist() == [3, 1]
     scaled = np.concatenate([every[:, [4, 0]] / 3, every[:, 3:4] * -7, every[:, :1] * [[1], [1.001]]], axis=1)
     assert products._ratios(scaled, codes, "float64").tolist() == [4, 0, 3, -1]
+    # The ratio is 3 or a third, up to ten roundings.
+    for ratio in (3, 1 / 3):
+        given = [[np.array([12.0])], [np.array([12.0 * ratio])]]
+        off = np.array([[1.0] * 3, [ratio * (1 + by * 2.0**-53) for by in (-8, 8, 14)]])
+        assert products._ratios(off, given, "float64").tolist() == [0, 0, -1]
     with np.errstate(all="raise"):
         assert products._ratios(np.zeros((2, 1)), codes, "float64").tolist() == [-1]
     assert products._ratios(every[:, :2] * (1 + 2.0**-51), codes, "int32").tolist() == [0, 1]
 
 
+def reader(call=lambda layer, arrays: None, layer=ONE, dtype="float64", letters=("F", "X")):
+    return products._Reader(call, layer, dtype, letters)
+
+
 def test_numbers_are_different_where_there_are_enough():
-    reader = products._Reader(lambda layer, arrays: None, ONE, "float64", ("F", "X"))
-    reader.bits = (4, 5)
-    for _ in range(10):
-        one, two = reader._codes((np.arange(4), np.arange(9)))
-        assert len(set(one.tolist())) == 4
-        assert set(one.tolist()) <= set(range(8, 16))
-        assert set(two.tolist()) <= set(range(16, 32))
+    some = reader()
+    some.bits = (3, 5)
+    one, two = some._codes((np.arange(4), np.arange(9)))
+    assert sorted(one.tolist()) == [4, 5, 6, 7]
+    assert len(set(two.tolist())) == 9
+    assert set(two.tolist()) <= set(range(16, 32))
+    one, _ = some._codes((np.arange(5), np.arange(1)))
+    assert set(one.tolist()) <= {4, 5, 6, 7}
 
 
-def test_groups_are_given_where_half_as_many_calls_tell_them():
-    """Sixty groups of an entry each, in numbers of eight bits."""
-    wide, calls = Layer(Geometry((1, 60), (1, 1, 4)), 1), []
-    reader = products._Reader(lambda layer, arrays: calls.append(arrays), wide, "float16", ("X", "F"))
-    assert reader.places(Way("X", frozenset()), Structure(1, 1)) is None
-    assert calls == []
+@pytest.mark.parametrize(("taps", "count"), [(2, 1), (4, 0)])
+def test_groups_are_given_where_half_as_many_calls_tell_them(taps, count):
+    """Sixty groups of an entry each, in numbers of eight bits: 15 calls for two taps, and 30 for four."""
+    wide, calls = Layer(Geometry((1, 60), (1, 1, taps)), 1), []
+    some = reader(lambda layer, arrays: calls.append(arrays), wide, "float16", ("X", "F"))
+    assert some.places(Way("X", frozenset()), Structure(1, 1)) is None
+    assert len(calls) == count
+
+
+def test_results_of_other_shapes_are_none():
+    for shapes in ([3, 2], [2, 3]):
+        values = map(np.ones, shapes)
+        some = reader(lambda layer, arrays, values=values: next(values))
+        assert some._given([np.ones(8), np.ones(9)]).tolist() == [1] * shapes[0]
+        assert some._given([np.ones(8), np.ones(9)]) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "change", "confirmed"),
+    [
+        ("float64", 0, True),
+        # Twelve products, and ten roundings more: up to 22 units.
+        ("float64", 16 * 2.0**-53, True),
+        ("float64", 32 * 2.0**-53, False),
+        ("int32", 0, True),
+        ("int32", 2.0**-30, False),
+        ("float64", None, False),
+    ],
+)
+def test_products_are_confirmed_up_to_rounding(dtype, change, confirmed):
+    places = np.array([[0] * 12 + [1], [*range(8), *range(5)], [*range(9), 0, 1, 2, 3]])
+
+    def call(layer, arrays):
+        each = arrays["F"].reshape(-1)[places[1]] * arrays["X"].reshape(-1)[places[2]]
+        return None if change is None else np.bincount(places[0], each) * (1 + change)
+
+    some = reader(call, dtype=dtype)
+    some.shape = (2,)
+    found = some._confirmed(places, np.ones(13))
+    assert (found is not None) == confirmed
+    assert not found or (np.array_equal(found.places, places) and set(found.coefficients.tolist()) == {1})
+
+
+def test_numbers_that_confirm_many_products_in_few_bits_are_one_and_two():
+    drawn = set()
+
+    def call(layer, arrays):
+        drawn.update(*(each.reshape(-1).tolist() for each in arrays.values()))
+        return np.ones(1)
+
+    places = np.stack([np.zeros(72, int), *(each.reshape(-1) for each in np.indices((8, 9)))])
+    assert reader(call, dtype="float16")._confirmed(places, np.ones(72)) is None
+    assert drawn == {1, 2}
 
 
 def test_coefficients_are_kept_of_entries_that_are_told_alone():
-    reader = products._Reader(lambda layer, arrays: None, ONE, "float64", ("F", "X"))
+    some = reader()
     codes = [[np.array([5.0, 6.0]), np.array([11.0, 13.0])], [np.array([6.0, 5.0]), np.array([13.0, 11.0])]]
     every = np.array([np.multiply.outer(*code).ravel() for code in codes])
     told = products._Told(np.array([3, 5, 8, 9]))
     values = np.zeros((2, 10))
     values[:, [3, 5, 9]], values[:, 8] = every[:, [0, 2, 2]] * [7, -9, 7], [1, 2]
-    reader._by_ratio(told, values, codes)
+    some._by_ratio(told, values, codes)
     assert told.left.tolist() == [8]
     assert [np.concatenate(each).tolist() for each in (told.places, told.products, told.by)] == [
         [3, 5, 9],
         [0, 2, 2],
         [7, -9, 7],
     ]
-    assert reader.coefficients == [2, -1, 0.5, 7, -9]
+    assert some.coefficients == [2, -1, 0.5, 7, -9]
     for number in range(10, 40):
-        reader._by_ratio(products._Told(np.array([0])), every[:, :1] * number, codes)
-    assert reader.coefficients == [2, -1, 0.5, 7, -9, *range(10, 29)]
+        some._by_ratio(products._Told(np.array([0])), every[:, :1] * number, codes)
+    assert some.coefficients == [2, -1, 0.5, 7, -9, *range(10, 29)]
