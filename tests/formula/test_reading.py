@@ -212,6 +212,13 @@ def test_what_is_no_sum_of_products_is_not_read():
     assert read(uneven, dtype="int32", most=3) is None
 
 
+@pytest.mark.parametrize(("taps", "is_read"), [(200, True), (201, False)])
+def test_at_most_two_hundred_groups_are_given_one_after_the_other(taps, is_read):
+    long = Layer(Geometry((1, taps), (1, 1, taps)), 1)
+    reading = read_products(lambda layer, arrays: np.zeros(1), long, "S", ("F", "X"), "int32", Structure(1, 1))
+    assert (reading is not None) == is_read
+
+
 def test_several_products_of_one_sum_are_told_by_giving_fewer():
     """Every pixel of an image times every tap, in one entry, in whole numbers, which powers do not tell."""
     calls = []
@@ -274,6 +281,9 @@ def test_numbers_that_confirm_sums_are_as_large_as_there_is_room_for():
     places, _ = read_sums(lambda numbers: given.append(numbers) or numbers, 40, 50, 0.0, 1.0)
     assert places.tolist() == [[*range(40)]] * 2
     assert 2.0**49 < given[-1].max() < 2.0**50
+    few = []
+    assert read_sums(lambda numbers: few.append(numbers) or numbers.sum(keepdims=True), 200, 8, 0.0, 1.0)
+    assert set(few[-1].tolist()) == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -442,6 +452,9 @@ def test_calls_for_groups_are_counted_beforehand():
     for most, bits in ((2, 50), (4, 6), (8, 5)):
         assert read_groups(sums(wanted), GROUPS, (12, 7), bits, most) is not None
         assert read_groups(sums(wanted, given=given), GROUPS, (12, 7), bits, most - 1) is None
+    wide = list(np.arange(20).reshape(4, 5))
+    # Numbers up to ten have four bits.
+    assert read_groups(sums(wanted, given=given), wide, (20, 7), 12, 2) is None
     assert given == []
     assert [_calls(4, many, 12) for many in (1, 2, 7, 8, 4095, 4096)] == [1, 1, 1, 2, 4, 4]
 
