@@ -44,7 +44,7 @@ DRAWN = (
 )
 MOST_PRODUCTS = 10_000
 # Pixels on an axis, so many that any options make a layer.
-LARGE = 2**12
+LARGE = 2**16
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
 # Bits that one call tells.

@@ -232,9 +232,9 @@ class _Separation:
         for each in conditions:
             values = self._values(dataclasses.replace(each, low=None, high=None), kept)
             if each.low is not None:
-                kept = kept & (values * each.low.denominator >= self._limits(each.low))
+                kept = kept & (values >= self._limits(each.low))
             if each.high is not None:
-                kept = kept & (values * each.high.denominator <= self._limits(each.high))
+                kept = kept & (values <= self._limits(each.high))
         return kept
 
     def _limits(self, limit: Linear) -> Array:

@@ -7,12 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from jacobians import Geometry
 from jacobians.formula import fit, ranges
 from jacobians.formula.combine import Combinations
 from jacobians.formula.equations import ORDERS, Equations, _choices, _constants
 from jacobians.formula.relation import Condition, Equation, Linear, Term, View
 from jacobians.formula.rows import Readings, Rows
-from jacobians.formula.structure import Structure
+from jacobians.formula.structure import Layer, Structure, sizes_of
 from tests.formula.searched import readings
 from tests.formula.test_search import layers
 from tests.formula.test_words_facts import S1
@@ -149,6 +150,23 @@ def test_an_index_that_grows_half_as_much_may_be_folded():
     assert found.fold == "clamp"
 
 
+def test_three_indices_that_have_no_equation_each_may_have_one_as_one():
+    """The response along the last axis counts all pixels, of which only the last index is folded."""
+    structure = Structure(3, 1)
+    given = Sized((1, 1, 1))
+    given.structure, given.sizes = structure, [sizes_of(Layer(Geometry((1, 2, 3, 4), (1, 1, 1, 1, 1)), 1))]
+    views = [View(structure.tensors[letter]) for letter in "SX"]
+    pixel = np.arange(24)
+    columns = dict.fromkeys(name for view in views for name in view.names)
+    columns = {name: np.zeros(24, np.int64) for name in columns} | {"S.o": pixel}
+    columns |= dict(zip(("X.y", "X.x", "X.w"), np.unravel_index(pixel, (2, 3, 4)), strict=True))
+    some = Rows(columns, np.zeros(24, np.int64), np.ones(24))
+    every = Equations(given, Combinations(given.sizes, [1]), some, views, {}, flat=True)
+    found, fits = every.found(ORDERS[0], strict=True)
+    assert fits.all()
+    assert {each.index: dict(each.value.terms) for each in found if each.value.terms} == {"X.*": {"S.o": 1}}
+
+
 def test_an_index_that_is_the_same_everywhere_may_be_left_free():
     some = rows(S_l=[0, 1, 2], F_a=[1, 1, 1], X_y=[2, 5, 8])
 
@@ -241,6 +259,13 @@ def test_a_remainder_is_looked_for_of_every_index_that_others_leave_one_value():
     columns = some.columns | {"X.y": np.random.default_rng(0).integers(0, 9, some.count), "X.n": n + 7 * (n % 2)}
     terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS, pieces=True)
     assert next(terms._remainders(Rows(columns, some.layer, some.by))) == ("S.n", 2)
+
+
+def test_no_remainder_is_looked_for_of_an_index_that_is_the_same_everywhere():
+    some = READINGS.rows(VIEWS)
+    columns = some.columns | {"X.n": np.zeros(some.count, np.int64)}
+    terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS, pieces=True)
+    assert list(terms._remainders(Rows(columns, some.layer, some.by))) == []
 
 
 def test_the_usual_coefficient_is_one_where_more_than_a_tenth_have_it():

@@ -554,8 +554,10 @@ def drawn(structure, **options):
         (3, 1, {"dilation": 2}, 30, 2793390641),
         (1, 3, {"padding": 6}, 28, 956899073),
         (1, 1, {"stride": 5, "padding": 1}, 28, 3554496199),
-        # Taps that reach over more pixels than most images have.
+        # Taps that reach over more pixels than most images have, and many groups of large images.
         (1, 1, {"dilation": 20}, 28, 1566956943),
+        (1, 1, {"dilation": 5000}, 28, 3456836413),
+        (3, 1024, {}, 30, 4166927836),
     ],
 )
 def test_formulas_are_read_at_the_same_layers_in_every_run(axes, groups, options, count, checksum):
@@ -597,6 +599,9 @@ def test_ways_give_entries_together_that_do_not_meet():
     # Twelve groups, of numbers up to 80 pixels, seven bits each, in calls of 50 bits.
     assert Way("F", frozenset({"i"})).cost(LAYER, PLAIN) == 12 * 7 // 50
     assert Way("X", frozenset()).cost(LAYER, PLAIN) == 80 * 7 // 50
+    # Numbers up to 735.
+    larger = Layer(Geometry((5, 7, 7), (3, 5, 7, 7)), 1)
+    assert Way("F", frozenset({"i"})).cost(larger, PLAIN) == 5 * 7 * 7 * 10 // 50 == 49
 
 
 # Parts ----------------------------------------------------------------------------------------------------------------
@@ -608,6 +613,7 @@ def test_simple_fractions_are_taken_for_what_they_are():
     # Up to ten roundings away: seven units in the last place of 3/4 are nine and a third, eight are more.
     assert products.rational(0.75 + np.array([-7, 7]) * 2.0**-53).tolist() == [0.75, 0.75]
     assert products.rational(np.array([1 - 10 * 2.0**-53, 1 - 11 * 2.0**-53])).tolist() == [1, 1 - 11 * 2.0**-53]
+    assert products.rational(np.nextafter([1 / 5040, 1 / 5041], 1)).tolist() == [1 / 5040, math.nextafter(1 / 5041, 1)]
     others = np.array([1 / 5041, math.pi, 0.3 + 1e-12, 0.75 + 8 * 2.0**-53, 0.75 - 8 * 2.0**-53])
     assert products.rational(others).tolist() == others.tolist()
 
@@ -653,10 +659,10 @@ def test_numbers_are_different_where_there_are_enough():
     assert set(one.tolist()) <= {4, 5, 6, 7}
 
 
-@pytest.mark.parametrize(("taps", "count"), [(2, 1), (4, 0)])
-def test_groups_are_given_where_half_as_many_calls_tell_them(taps, count):
-    """Sixty groups of an entry each, in numbers of eight bits: 15 calls for two taps, and 30 for four."""
-    wide, calls = Layer(Geometry((1, 60), (1, 1, taps)), 1), []
+@pytest.mark.parametrize(("pixels", "taps", "count"), [(60, 2, 1), (60, 4, 0), (19, 16, 1), (20, 16, 0)])
+def test_groups_are_given_where_few_calls_tell_them_or_half_as_many(pixels, taps, count):
+    """Groups of an entry each, in numbers of eight bits: 30 or 45 calls for sixty groups, 24 and 25 for the others."""
+    wide, calls = Layer(Geometry((1, pixels), (1, 1, taps)), 1), []
     some = reader(lambda layer, arrays: calls.append(arrays), wide, "float16", ("X", "F"))
     assert some.places(Way("X", frozenset()), Structure(1, 1)) is None
     assert len(calls) == count
