@@ -282,30 +282,31 @@ class _Separation:
     def _valued(self, form: Condition, left: Array, inside: Array) -> tuple[Array, tuple[Array, Array]]:
         """Return the values of a form, and which tuples lie before and beyond the range of those inside."""
         values = self._values(form, left)
-        least, most = (self._extremes(values, inside, side)[self.layer] for side in (0, 1))
+        least, most = (self._extremes(values, inside, each)[self.layer] for each in (np.minimum, np.maximum))
         # Where there are no products, a range may leave out all.
         return values, (values < least, values > most)
 
-    def _extremes(self, values: Array, where: Array, side: int) -> Array:
+    def _extremes(self, values: Array, where: Array, extreme: np.ufunc) -> Array:
         """Return the least or largest value at each layer, ∓`FREE` where there is none."""
-        found = np.full(len(self.sizes), -FREE if side else FREE)
+        none = -FREE if extreme is np.maximum else FREE
+        found = np.full(len(self.sizes), none)
         if len(self.some):
-            masked = np.where(where, values, found[0])
-            found[self.some] = (np.maximum if side else np.minimum).reduceat(masked, self.starts)
+            masked = np.where(where, values, none)
+            found[self.some] = extreme.reduceat(masked, self.starts)
         return found
 
     def _condition(self, form: Condition, values: Array, left: Array, inside: Array, side: int) -> Condition | None:
         """Return the range with a limit that is a combination of sizes."""
         values = values if side else -values
-        innermost = self._extremes(values, inside, 1)
+        innermost = self._extremes(values, inside, np.maximum)
         beyond = left & ~inside & (values > innermost[self.layer])
-        first = self._extremes(values, beyond, 0)
+        first = self._extremes(values, beyond, np.minimum)
         name = next(iter(dict(form.form.terms)))
         own = () if form.modulus or form.of else own_sizes(name, self.structure)
         # Where there are no products, the limit may lie before all tuples, or another condition leaves them out.
         for least in (innermost, np.where(innermost == -FREE, FREE, innermost)):
             limits = [
-                (-FREE, FREE) if low == FREE else (int(low), int(high) - 1 if high < FREE else FREE)
+                (-FREE, FREE) if low == FREE else (int(low), int(high) - 1)
                 for low, high in zip(least, first, strict=True)
             ]
             signed = [each if side else (-each[1], -each[0]) for each in limits]

@@ -11,7 +11,7 @@ from jacobians import Geometry
 from jacobians.formula import fit, ranges
 from jacobians.formula.combine import Combinations
 from jacobians.formula.equations import ORDERS, Equations, _choices, _constants
-from jacobians.formula.relation import Condition, Equation, Linear, Term, View
+from jacobians.formula.relation import Condition, Equation, Linear, Term, View, distance
 from jacobians.formula.rows import Readings, Rows
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from tests.formula.searched import readings
@@ -361,3 +361,20 @@ def test_all_pairs_of_at_most_ten_indices_are_compared(count, forms):
     # The differences come last but one, those of spatial ones in steps, too.
     differences = {frozenset(dict(each.form.terms)) for each in list(given._forms())[-2]}
     assert len(differences) == forms
+
+
+def test_distances_are_to_what_earlier_ranges_leave():
+    """Of each response, the two last taps that it has, and of these the two first planes."""
+    generator = np.random.default_rng(0)
+    l, first, more = np.repeat(np.arange(4), 8), generator.integers(0, 9, (2, 4)), generator.integers(0, 4, (4, 8, 2))
+    a, k = (np.repeat(start, 8) + each for start, each in zip(first, more.reshape(-1, 2).T, strict=True))
+    columns = dict(zip(("S.l", "F.a", "F.k"), np.unique(np.stack([l, a, k]), axis=1), strict=True))
+    result, every = [columns["S.l"]], np.ones(len(columns["S.l"]), bool)
+    last = distance(columns["F.a"], result, every, "last") <= 1
+    actual = last & (distance(columns["F.k"], result, last, "first") <= 1)
+    given = ranges._Separation(Term((VIEWS[0],), ()), [(columns, actual)], Sized((1, 1, 4)), COMBINATIONS)
+    found, excluded = given.found()
+    assert excluded == ()
+    assert {(each.form, each.of, each.low, each.high) for each in found} == {
+        (Linear.of({name: 1}), of, None, Linear.of({}, 1)) for name, of in (("F.a", "last"), ("F.k", "first"))
+    }

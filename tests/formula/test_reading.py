@@ -668,6 +668,16 @@ def test_groups_are_given_where_few_calls_tell_them_or_half_as_many(pixels, taps
     assert len(calls) == count
 
 
+@pytest.mark.parametrize(("filters", "pixels", "count"), [(2, 4, 2), (3, 3, 3), (1, 1, 2)])
+def test_pairs_of_entries_are_told_by_ten_bits_more_than_pairs_of_pairs_need(filters, pixels, count):
+    """Calls tell eight bits each."""
+    calls = []
+    some = reader(lambda layer, arrays: calls.append(1) or np.zeros(1), dtype="float16")
+    (places, _), mixed = some._single((np.arange(filters), np.arange(pixels)))
+    assert (places.shape, mixed) == ((3, 0), False)
+    assert len(calls) == count
+
+
 def test_results_of_other_shapes_are_none():
     for shapes in ([3, 2], [2, 3]):
         values = map(np.ones, shapes)
