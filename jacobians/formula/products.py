@@ -43,7 +43,7 @@ DRAWN = (
     ((1, 2), (2, 3), (8, 9, 10, 12), 3),
 )
 MOST_PRODUCTS = 10_000
-# Pixels on an axis, so many that any options make a layer.
+# Pixels on an axis of the largest image.
 LARGE = 2**16
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
@@ -73,6 +73,11 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     ------
     Layer
         Small ones, of which one size is large in turn.
+
+    Raises
+    ------
+    Unreadable
+        If taps reach over more pixels than the largest image has.
     """
     count = structure.spatial_ndim
     generator = np.random.default_rng(7)
@@ -87,8 +92,7 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
             continue
         (images, planes, filters), k, out = sizes[:3].tolist(), sizes[3 : 3 + count].tolist(), sizes[3 + count :]
         shape = (structure.groups * filters, planes, *k)
-        # A layer that is large enough tells stride, dilation and padding for these taps.
-        one = options((structure.groups * planes, *(LARGE,) * count), shape)
+        one = _largest(options, (structure.groups * planes, *(LARGE,) * count), shape)
         parts = zip(out.tolist(), one.stride, one.extent, generator.choice(TAILS, count), one.padding, strict=True)
         image = [(each - 1) * s + extent + min(more, s - 1) - sum(zeros) for each, s, extent, more, zeros in parts]
         # Behind long padding an image of one pixel has more responses.
@@ -97,6 +101,16 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
             yield Layer(options((structure.groups * planes, *image), shape), images)
         except ShapeError:
             continue
+
+
+def _largest(
+    options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry], image: tuple[int, ...], filters: tuple[int, ...]
+) -> Geometry:
+    """Return the geometry of a layer that is large enough to tell stride, dilation and padding for these taps."""
+    try:
+        return options(image, filters)
+    except (ShapeError, OverflowError) as error:
+        raise Unreadable("no layer is large enough for these options") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -132,7 +132,10 @@ def _projected(columns: Columns, actual: Array, names: Sequence[str]) -> Tuples:
 
 def _coded(rows: Sequence[Array]) -> Array:
     """Number tuples."""
-    return np.ravel_multi_index(tuple(rows), [int(each.max(initial=0)) + 1 for each in rows])
+    total: Any = 0
+    for each in rows:
+        total = total * (int(each.max(initial=0)) + 1) + each
+    return np.asarray(total)
 
 
 def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Columns, Array] | None:

@@ -585,6 +585,12 @@ def test_layers_that_the_options_do_not_have_are_left_out():
     assert any(each.geometry.image[1] % 2 for each in every)
 
 
+@pytest.mark.parametrize("structure", [Structure(1, 1), Structure(3, 10**6)])
+def test_layers_that_are_too_large_have_no_formulas(structure):
+    with pytest.raises(Unreadable, match="large"):
+        drawn(structure, dilation=8192)
+
+
 def test_ways_give_entries_together_that_do_not_meet():
     def named(result, structure=PLAIN):
         return [(way.letter, *sorted(way.together)) for way in ways(result, FACTORS[result], structure)]
