@@ -97,21 +97,15 @@ class Combinations:
 
     def among(self, allowed: Sequence[set[int]], own: Sequence[str], by: int = 1) -> Linear | None:
         """Return the plainest of at most two sizes that is, `by` times, one of the allowed values at every layer."""
-        reach = max((abs(each) for some in allowed for each in some), default=0)
-        table = np.zeros((len(allowed), 2 * reach + 1), bool)
-        for at, some in enumerate(allowed):
-            table[at, [each + reach for each in some]] = True
         # Layers at which few values are allowed leave few combinations for the others.
-        first, *others = np.argsort(table.sum(axis=1), kind="stable")
-        wanted = np.array(sorted(allowed[first]), np.int64)
+        first, *others = sorted(range(len(allowed)), key=lambda at: len(allowed[at]))
+        wanted = [np.array(sorted(some), np.int64) for some in allowed]
         for names, values, costs, _ in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
-            apart = wanted - values[first][:, None]
+            apart = wanted[first] - values[first][:, None]
             rows, which = np.nonzero((apart >= SMALL[0]) & (apart <= SMALL[-1]))
             constants = apart[rows, which]
             for at in others:
-                there = values[at, rows] + constants + reach
-                inside = (there >= 0) & (there < table.shape[1])
-                fits = inside & table[at, np.where(inside, there, 0)]
+                fits = np.isin(values[at, rows] + constants, wanted[at])
                 rows, constants = rows[fits], constants[fits]
             if len(rows):
                 best = np.lexsort((constants, rows, costs[rows] + np.abs(constants)))[0]
