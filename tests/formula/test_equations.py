@@ -15,7 +15,7 @@ from jacobians.formula.relation import Condition, Equation, Linear, Term, View, 
 from jacobians.formula.rows import Readings, Rows
 from jacobians.formula.structure import Layer, Structure, sizes_of
 from tests.formula.searched import readings
-from tests.formula.test_search import layers
+from tests.formula.test_search import SEARCHES, layers
 from tests.formula.test_words_facts import S1
 from tests.formula.wrong import change, number, only, right_of, summed
 
@@ -259,6 +259,15 @@ def test_a_remainder_is_looked_for_of_every_index_that_others_leave_one_value():
     columns = some.columns | {"X.y": np.random.default_rng(0).integers(0, 9, some.count), "X.n": n + 7 * (n % 2)}
     terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS, pieces=True)
     assert next(terms._remainders(Rows(columns, some.layer, some.by))) == ("S.n", 2)
+
+
+def test_classes_of_a_remainder_have_one_term_less_than_all():
+    some, odd = layers(1, 1)[:3], SEARCHES["remainders tap"][0]
+    read = Readings(readings(odd, STRUCTURE, some)["F", "X"], "S", STRUCTURE)
+    for most, found in ((1, None), (2, 2)):
+        terms = fit._Terms(read, Combinations(read.sizes, [2, 3]), {}, VIEWS, pieces=True)
+        split = terms._split(read.rows(VIEWS), most, ())
+        assert (split and len(split)) == found
 
 
 def test_no_remainder_is_looked_for_of_an_index_that_is_the_same_everywhere():
