@@ -124,6 +124,20 @@ def test_an_equation_of_one_value_holds_for_three_products_of_twenty(more):
         assert (dict(found.value.terms), found.value.constant) == ({"S.l": 5}, 1)
 
 
+def test_an_equation_holds_at_a_layer_with_one_product_too():
+    some = equations(rows([0, 0, 0, 1], S_l=[0, 1, 2, 0], X_y=[0, 3, 6, 5]))
+    found = some.of("X.y", ["S.l"])
+    assert found is None or some._satisfied(found).all()
+
+
+def test_of_equations_that_are_as_usual_the_likely_one_is_taken():
+    index = np.arange(1, 9)
+    for by in (2, 3):
+        some = rows(S_l=index, X_y=np.where(index < 5, 2, 3) * index)
+        found = equations(some, {"X.y": Linear.of({"S.l": by})}).usual("X.y", ["S.l"])
+        assert (dict(found.value.terms), found.value.constant) == ({"S.l": by}, 0)
+
+
 def test_of_constants_those_that_are_nearly_as_usual_are_tried():
     def usual(counts):
         column, layer = [], []
@@ -252,13 +266,15 @@ def test_a_remainder_is_not_looked_at_beyond_the_limit():
     assert not terms._has_equations("X.y", free, some, "F.a", 10)
 
 
-def test_a_remainder_is_looked_for_of_every_index_that_others_leave_one_value():
-    """The pixel is anything, the image of X another function of that of S for odd ones."""
+@pytest.mark.parametrize(("name", "other"), [("X.n", "S.n"), ("F.a", "S.l")])
+def test_a_remainder_is_looked_for_of_every_index_that_others_leave_one_value(name, other):
+    """The pixel is anything, and one index 0 or 8, where that of S is even or odd."""
     some = READINGS.rows(VIEWS, [2])
-    n = some.columns["S.n"]
-    columns = some.columns | {"X.y": np.random.default_rng(0).integers(0, 9, some.count), "X.n": n + 7 * (n % 2)}
+    given = some.columns[other]
+    pixel = np.random.default_rng(0).integers(0, 9, some.count)
+    columns = some.columns | {"X.y": pixel, name: 8 * (given % 2)}
     terms = fit._Terms(READINGS, COMBINATIONS, {}, VIEWS, pieces=True)
-    assert next(terms._remainders(Rows(columns, some.layer, some.by))) == ("S.n", 2)
+    assert next(terms._remainders(Rows(columns, some.layer, some.by))) == (other, 2)
 
 
 def test_classes_of_a_remainder_have_one_term_less_than_all():
@@ -361,6 +377,19 @@ def test_a_term_has_at_most_six_ranges(count, found):
     assert (term is not None) is found
     if found:
         assert {each.form.terms for each in term.conditions} == {((name, 1),) for name in columns}
+
+
+def test_a_term_has_one_hole():
+    corner = (Condition(Linear.of({"S.l": 1}), low=Linear.of({}, 1)),)
+
+    def separated(actual, excluded=()):
+        term = Term((VIEWS[0],), (), excluded=excluded)
+        return ranges._separated(term, [separation(2, actual)], Sized((2, 2, 2)), COMBINATIONS)
+
+    hole, half = (lambda some: ~np.all(some, axis=0)), (lambda some: some[0] > 0)
+    assert len(separated(hole).excluded) == 2
+    assert separated(hole, corner) is None
+    assert (len(separated(half, corner).conditions), separated(half, corner).excluded) == (1, corner)
 
 
 @pytest.mark.parametrize(("count", "forms"), [(10, 45), (11, 3)])
