@@ -88,6 +88,7 @@ def test_constants_of_a_fold_reach_two_sizes_and_two_beyond_the_border():
 
     assert constants(0, 2) == [-7, -4, -1, 2, 5, 8]
     assert constants(0, 1) == [-8, -5, -2, 1, 4, 7]
+    assert constants(0, 0) == [-6, -3, 0, 3, 6]
     assert constants(1, 2, by=2) == [-15, -9, -3, 3, 9, 15]
     assert constants(0, 1, by=2) == [-16, -10, -4, 2, 8, 14]
     assert constants(0, 2, by=2) == [-14, -8, -2, 4, 10, 16]
