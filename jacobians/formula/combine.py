@@ -97,21 +97,15 @@ class Combinations:
 
     def among(self, allowed: Sequence[set[int]], own: Sequence[str], by: int = 1) -> Linear | None:
         """Return the plainest of at most two sizes that is, `by` times, one of the allowed values at every layer."""
-        reach = max((abs(each) for some in allowed for each in some), default=0)
-        table = np.zeros((len(allowed), 2 * reach + 1), bool)
-        for at, some in enumerate(allowed):
-            table[at, [each + reach for each in some]] = True
         # Layers at which few values are allowed leave few combinations for the others.
-        first, *others = np.argsort(table.sum(axis=1), kind="stable")
-        wanted = np.array(sorted(allowed[first]), np.int64)
+        first, *others = sorted(range(len(allowed)), key=lambda at: len(allowed[at]))
+        wanted = [np.array(sorted(some), np.int64) for some in allowed]
         for names, values, costs, _ in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
-            apart = wanted - values[first][:, None]
+            apart = wanted[first] - values[first][:, None]
             rows, which = np.nonzero((apart >= SMALL[0]) & (apart <= SMALL[-1]))
             constants = apart[rows, which]
             for at in others:
-                there = values[at, rows] + constants + reach
-                inside = (there >= 0) & (there < table.shape[1])
-                fits = inside & table[at, np.where(inside, there, 0)]
+                fits = np.isin(values[at, rows] + constants, wanted[at])
                 rows, constants = rows[fits], constants[fits]
             if len(rows):
                 best = np.lexsort((constants, rows, costs[rows] + np.abs(constants)))[0]
@@ -154,13 +148,13 @@ class Combinations:
     def _valued(self, models: list[Names], own: tuple[str, ...]) -> Models:
         names = sorted({name for model in models for name, _ in model})
         at = {name: place for place, name in enumerate(names)}
-        weights = np.zeros((len(models), max(len(names), 1)), np.int64)
+        weights = np.zeros((len(models), len(names)), np.int64)
         for row, model in enumerate(models):
             for name, each in model:
                 weights[row, at[name]] += each
-        columns = np.array([[size_of(name, each) for each in self.layers] for name in names])
+        rows = [[size_of(name, each) for each in self.layers] for name in names]
         # Layer by layer, so that the extremes over all layers are those of long rows.
-        values = columns.T @ weights.T if names else np.zeros((len(self.layers), len(models)), np.int64)
+        values = np.array(rows, np.int64).reshape(len(names), len(self.layers)).T @ weights.T
         costs = {name: 0 if name in own else 3 for name in self.plain}
         cost = np.array(
             [sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float

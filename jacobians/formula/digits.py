@@ -55,8 +55,10 @@ def read_groups(
     if _calls(len(groups), second, bits) + _calls(len(groups), 2 * widest, bits) > most:
         return None
     some = give([(group == len(groups) // 2).astype(float), np.ones(second)])
-    scale = 1.0 if some is None else float(next(iter(some[some != 0]), 1.0))
-    if some is None or np.any(some[some != 0] != scale):
+    if some is None:
+        return None
+    scale = float(next(iter(some[some != 0]), 1.0))
+    if np.any(some[some != 0] != scale):
         return None
     # Sums of two odd numbers are even: where two products of a group meet, that shows at once.
     own = _numbers(give, group, [2 * within + 1, np.ones(second)], bits, scale, odd=True)
@@ -90,7 +92,7 @@ def _numbers(
     for start in range(0, count, step):
         some = min(step, count - start)
         inside = (group >= start) & (group < start + some)
-        powers = np.where(inside, 2.0 ** (width * np.where(inside, group - start, 0)), 0.0)
+        powers = np.ldexp(inside.astype(float), width * (group - start))
         values = give([powers * numbers[0], numbers[1]])
         whole = None if values is None else np.rint(values / scale)
         if whole is None or np.any(whole < 0) or np.any(whole >= 2.0 ** (width * some)):

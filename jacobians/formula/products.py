@@ -43,8 +43,8 @@ DRAWN = (
     ((1, 2), (2, 3), (8, 9, 10, 12), 3),
 )
 MOST_PRODUCTS = 10_000
-# Pixels on an axis, so many that any options make a layer.
-LARGE = 2**12
+# Pixels on an axis of the largest image.
+LARGE = 2**16
 # Bits of the significand that are left for coefficients.
 SPARE_BITS = 3
 # Bits that one call tells.
@@ -73,6 +73,11 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
     ------
     Layer
         Small ones, of which one size is large in turn.
+
+    Raises
+    ------
+    Unreadable
+        If taps reach over more pixels than the largest image has.
     """
     count = structure.spatial_ndim
     generator = np.random.default_rng(7)
@@ -87,8 +92,7 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
             continue
         (images, planes, filters), k, out = sizes[:3].tolist(), sizes[3 : 3 + count].tolist(), sizes[3 + count :]
         shape = (structure.groups * filters, planes, *k)
-        # A layer that is large enough tells stride, dilation and padding for these taps.
-        one = options((structure.groups * planes, *(LARGE,) * count), shape)
+        one = _largest(options, (structure.groups * planes, *(LARGE,) * count), shape)
         parts = zip(out.tolist(), one.stride, one.extent, generator.choice(TAILS, count), one.padding, strict=True)
         image = [(each - 1) * s + extent + min(more, s - 1) - sum(zeros) for each, s, extent, more, zeros in parts]
         # Behind long padding an image of one pixel has more responses.
@@ -97,6 +101,16 @@ def layers(structure: Structure, options: Callable[[tuple[int, ...], tuple[int, 
             yield Layer(options((structure.groups * planes, *image), shape), images)
         except ShapeError:
             continue
+
+
+def _largest(
+    options: Callable[[tuple[int, ...], tuple[int, ...]], Geometry], image: tuple[int, ...], filters: tuple[int, ...]
+) -> Geometry:
+    """Return the geometry of a layer that is large enough to tell stride, dilation and padding for these taps."""
+    try:
+        return options(image, filters)
+    except (ShapeError, OverflowError) as error:
+        raise Unreadable("no layer is large enough for these options") from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -244,8 +258,7 @@ class _Reader:
     def __init__(self, call: Call, layer: Layer, dtype: str, letters: tuple[str, ...]) -> None:
         self.call, self.layer, self.dtype, self.letters = call, layer, dtype, letters
         bits = exact.SIGNIFICAND.get(dtype, 31 if dtype == "int32" else 53) - SPARE_BITS
-        first = max(1, bits // 3)
-        self.bits = {0: (), 1: (bits,), 2: (first, bits - first)}[len(letters)]
+        self.bits = {0: (), 1: (bits,), 2: (bits // 3, bits - bits // 3)}[len(letters)]
         self.generator = np.random.default_rng(20)
         self.shape: tuple[int, ...] | None = None
         self.coefficients: list[float] = [2.0, -1.0, 0.5]
@@ -354,7 +367,7 @@ class _Reader:
     def _single(self, piece: tuple[Array, ...]) -> tuple[tuple[Array, Array], bool] | None:
         """Give these entries; return the products, and whether some sums could not be told apart."""
         entries = math.prod(len(each) for each in piece)
-        wanted = math.ceil((2 * math.log2(entries + 1) + 10) / sum(self.bits)) if piece else 1
+        wanted = math.ceil((2 * math.log2(entries) + 10) / sum(self.bits)) if piece else 1
         codes = [self._codes(piece) for _ in range(wanted)]
         values = self._values(piece, codes)
         if values is None:
@@ -387,7 +400,7 @@ class _Reader:
         found = []
         for one, bits in zip(piece, self.bits, strict=True):
             low = 2 ** (bits - 1)
-            drawn = self.generator.choice(low, len(one), replace=low < 2 * len(one))
+            drawn = self.generator.choice(low, len(one), replace=low < len(one))
             found.append((drawn + low).astype(np.float64))
         return found
 
@@ -432,20 +445,23 @@ def _halves(piece: tuple[Array, ...]) -> list[tuple[Array, ...]]:
 
 def _table(codes: Sequence[Sequence[Array]]) -> Array:
     """Return the products of all pairs of entries, by call."""
-    return np.stack([functools.reduce(np.multiply.outer, code, np.ones(1)).ravel() for code in codes])
+    return np.stack([functools.reduce(np.multiply.outer, code, np.ones(())).ravel() for code in codes])
 
 
 def _matched(values: Array, codes: Sequence[Sequence[Array]]) -> Array:
     """Find the pair of entries whose product came in all calls; −1 where it is none."""
     table = _table(codes)
-    weights = np.random.default_rng(4).integers(1, 2**10, len(table)) * 2 + 1.0
-    if len(table) == 1:
-        weights[:] = 1
-    keys, wanted = weights @ table, weights @ values
+    keys, wanted = (_columns(each) for each in (table, values))
     order = np.argsort(keys, kind="stable")
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
     found = order[at]
     return np.where(np.all(table[:, found] == values, axis=0), found, -1)
+
+
+def _columns(rows: Array) -> Array:
+    """Return each column as one value that can be sorted."""
+    columns = np.ascontiguousarray(rows.T)
+    return columns.view(np.dtype((np.void, columns.itemsize * len(rows)))).ravel()
 
 
 def _ratios(values: Array, codes: Sequence[Sequence[Array]], dtype: str) -> Array:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.relation import Columns, Condition, Linear, Term, distance, same_axis
-from jacobians.formula.rows import Readings, Rows, is_spatial, own_sizes
+from jacobians.formula.rows import Readings, Rows, coded, is_spatial, own_sizes
 
 __all__ = ["ranged"]
 
@@ -120,23 +120,14 @@ def _is_independent(part: set[str], others: set[str], candidates: Sequence[Tuple
 
 
 def _count(columns: Columns, actual: Array, names: Iterable[str]) -> int:
-    rows = [columns[name][actual] for name in names]
-    return len(np.unique(_coded(rows))) if rows else 1
+    return len(np.unique(coded([columns[name][actual] for name in names])))
 
 
 def _projected(columns: Columns, actual: Array, names: Sequence[str]) -> Tuples:
     """Return the tuples of some indices, and which of them occur in products."""
-    codes = _coded([columns[name] for name in names])
+    codes = coded([columns[name] for name in names])
     _, first = np.unique(codes, return_index=True)
     return {name: columns[name][first] for name in names}, np.isin(codes[first], codes[actual])
-
-
-def _coded(rows: Sequence[Array]) -> Array:
-    """Number tuples."""
-    total: Any = np.zeros(len(rows[0]), np.int64)
-    for each in rows:
-        total = total * (int(each.max(initial=0)) + 1) + each
-    return np.asarray(total)
 
 
 def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Columns, Array] | None:
@@ -147,20 +138,12 @@ def _candidates(term: Term, rows: Rows, readings: Readings, at: int) -> tuple[Co
         # A layer without products rules out little, at this price.
         return None if here.count else (here.columns, np.ones(0, bool))
     columns = term.tuples(readings.sizes[at], readings.out[at])
-    names = list(columns)
-    limits = [readings.limit(name, term.axes[name].size, at) for name in names]
     kept = term.select(columns, readings.sizes[at])
     columns = {name: column[kept] for name, column in columns.items()}
-    keys, actual = (_keys(each, names, limits) for each in (columns, here.columns))
+    codes = coded([np.concatenate([column, here.columns[name]]) for name, column in columns.items()])
+    keys, actual = np.split(codes, [np.count_nonzero(kept)])
     found = np.isin(keys, actual)
     return (columns, found) if found.sum() == len(np.unique(actual)) else None
-
-
-def _keys(columns: Columns, names: Sequence[str], limits: Sequence[int]) -> Array:
-    total: Any = np.zeros(len(columns[names[0]]), np.int64)
-    for name, limit in zip(names, limits, strict=True):
-        total = total * limit + columns[name]
-    return np.asarray(total)
 
 
 class _Separation:
@@ -175,8 +158,6 @@ class _Separation:
     ) -> None:
         self.term, self.sizes, self.structure = term, readings.sizes, readings.structure
         self.combinations = combinations
-        # Whether limits are made of the sizes of their own axis alone: of others, some fit by chance.
-        self.alone = True
         pairs = zip(candidates, self.sizes, strict=True)
         parts = [columns | term.flats(columns, sizes) for (columns, _), sizes in pairs]
         self.columns = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
@@ -189,6 +170,7 @@ class _Separation:
 
     def found(self) -> tuple[tuple[Condition, ...], tuple[Condition, ...]] | None:
         """Return conditions that hold for all products, and conditions that all hold for a hole among the others."""
+        # Limits are made of the sizes of their own axis alone where they can be: of others, some fit by chance.
         for self.alone in (True, False):
             conditions, left = self._hull(np.ones(len(self.actual), bool), self.actual)
             if left is None:
@@ -245,9 +227,9 @@ class _Separation:
         for each in conditions:
             values = self._values(dataclasses.replace(each, low=None, high=None), kept)
             if each.low is not None:
-                kept = kept & (values * each.low.denominator >= self._limits(each.low))
+                kept = kept & (values >= self._limits(each.low))
             if each.high is not None:
-                kept = kept & (values * each.high.denominator <= self._limits(each.high))
+                kept = kept & (values <= self._limits(each.high))
         return kept
 
     def _limits(self, limit: Linear) -> Array:
@@ -295,30 +277,31 @@ class _Separation:
     def _valued(self, form: Condition, left: Array, inside: Array) -> tuple[Array, tuple[Array, Array]]:
         """Return the values of a form, and which tuples lie before and beyond the range of those inside."""
         values = self._values(form, left)
-        least, most = (self._extremes(values, inside, side)[self.layer] for side in (0, 1))
+        least, most = (self._extremes(values, inside, each)[self.layer] for each in (np.minimum, np.maximum))
         # Where there are no products, a range may leave out all.
         return values, (values < least, values > most)
 
-    def _extremes(self, values: Array, where: Array, side: int) -> Array:
+    def _extremes(self, values: Array, where: Array, extreme: np.ufunc) -> Array:
         """Return the least or largest value at each layer, ∓`FREE` where there is none."""
-        found = np.full(len(self.sizes), -FREE if side else FREE)
+        none = -FREE if extreme is np.maximum else FREE
+        found = np.full(len(self.sizes), none)
         if len(self.some):
-            masked = np.where(where, values, found[0])
-            found[self.some] = (np.maximum if side else np.minimum).reduceat(masked, self.starts)
+            masked = np.where(where, values, none)
+            found[self.some] = extreme.reduceat(masked, self.starts)
         return found
 
     def _condition(self, form: Condition, values: Array, left: Array, inside: Array, side: int) -> Condition | None:
         """Return the range with a limit that is a combination of sizes."""
         values = values if side else -values
-        innermost = self._extremes(values, inside, 1)
+        innermost = self._extremes(values, inside, np.maximum)
         beyond = left & ~inside & (values > innermost[self.layer])
-        first = self._extremes(values, beyond, 0)
+        first = self._extremes(values, beyond, np.minimum)
         name = next(iter(dict(form.form.terms)))
         own = () if form.modulus or form.of else own_sizes(name, self.structure)
         # Where there are no products, the limit may lie before all tuples, or another condition leaves them out.
         for least in (innermost, np.where(innermost == -FREE, FREE, innermost)):
             limits = [
-                (-FREE, FREE) if low == FREE else (int(low), int(high) - 1 if high < FREE else FREE)
+                (-FREE, FREE) if low == FREE else (int(low), int(high) - 1)
                 for low, high in zip(least, first, strict=True)
             ]
             signed = [each if side else (-each[1], -each[0]) for each in limits]

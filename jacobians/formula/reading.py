@@ -107,7 +107,7 @@ class _Formulas:
         self.function, self.result, self.structure, self.dtype = call, result, structure, dtype
         self.most = self.left = most
         self.known: dict[tuple[tuple[str, ...], Layer], Reading | None] = {}
-        self.views: dict[tuple[str, ...], tuple[View, ...]] = {}
+        self.views: dict[tuple[tuple[str, ...], str], tuple[View, ...]] = {}
         self.terms: dict[tuple[tuple[str, ...], tuple[Layer, ...]], list[Term]] = {}
         self.tried: tuple[Formula | None, list[Layer]] = None, []
         self.factors: list[tuple[str, ...]] = []
@@ -186,11 +186,12 @@ class _Formulas:
         key = letters, tuple(each.layer for each in read)
         if key not in self.terms:
             readings, missing = completed(read, self.result, self.structure)
-            found = fit(readings, self.result, self.structure, readings[0].layer.geometry, self.views.get(letters))
+            likely = self.views.get((letters, missing))
+            found = fit(readings, self.result, self.structure, readings[0].layer.geometry, likely)
             if found is None:
                 raise Unreadable("the products that are summed follow no relation between indices")
             if found:
-                self.views[letters] = found[0].views
+                self.views[letters, missing] = found[0].views
             self.terms[key] = [each.with_ones(missing) for each in found]
         return self.terms[key]
 

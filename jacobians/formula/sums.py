@@ -92,7 +92,7 @@ def _table(
 
 def _confirmed(give: Give, table: Array, bits: int, scale: float, unit: float) -> bool:
     """Whether sums with random numbers are these."""
-    most = max(int(np.abs(table).sum(axis=1).max(initial=1)), 1)
+    most = int(np.abs(table).sum(axis=1).max(initial=1))
     numbers = np.random.default_rng(6).integers(1, max(2**bits // most, 3), table.shape[1])
     value = give(numbers.astype(np.float64))
     expected = scale * (table @ numbers)

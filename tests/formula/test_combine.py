@@ -53,6 +53,11 @@ def test_limits_need_not_be_met_at_every_layer():
     assert all(low <= value <= high for value, (low, high) in zip(values(found), limits, strict=True))
 
 
+def test_where_there_is_no_limit_any_value_will_do():
+    found = combinations().within([(999_999, 999_999), *[(-FREE, FREE)] * 5], OWN)
+    assert (found.terms, found.constant) == ((), 999_999)
+
+
 def test_the_remainder_of_a_loop_is_a_size_rounded_down():
     found = combinations().exact([4 * (layer["W'"] // 4) - 1 for layer in LAYERS], OWN)
     assert dict(found.terms) == {"W'÷4": 4}
@@ -133,3 +138,9 @@ def test_of_several_values_the_plainest_is_taken():
     assert dict(found.among(two, OWN).terms) == {"K": 1, "W": -1}
     three = [{layer["W'"] + layer["K"] - 2 * layer["N"] + 5} for layer in LAYERS]
     assert found.among(three, OWN) is None
+
+
+def test_a_value_beyond_all_that_are_allowed_is_not_taken_for_one_of_them():
+    """At one layer −W is one less than the least value, from whose other side 10 is as far."""
+    allowed = [{-layer["W"] if layer["W"] < 11 else 10} for layer in LAYERS]
+    assert combinations().among(allowed, OWN) is None

@@ -1,15 +1,19 @@
 """Formulas in which several indices count as one, steps are sizes, or a factor is left out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from jacobians import Geometry, bias_gradient, convolve, input_gradient
 from jacobians.formula.circumstances import circumstances
-from jacobians.formula.reading import formula_of
+from jacobians.formula.reading import _Formulas, formula_of
 from jacobians.formula.relation import Formula, Linear
 from jacobians.formula.structure import Structure, right, sizes_of
 from jacobians.formula.words import explain
 from jacobians.formula.writing import write
+from tests.formula.searched import readings
+from tests.formula.test_search import layers
 from tests.formula.wrong import change, eq, right_of
 from tests.zoo import Layer
 
@@ -121,3 +125,23 @@ def test_a_size_times_an_index_has_the_value_of_both():
     form = Linear.of({"n/g·G.g": 1, "G.i": -1, "n": 2}, 3)
     columns = {"G.g": np.array([0, 1, 1]), "G.i": np.array([1, 0, 2])}
     np.testing.assert_array_equal(form.scaled(columns, {"n/g": 5, "n": 10}), [22, 28, 26])
+
+
+def test_products_of_one_factor_may_and_may_not_be_those_of_right_code_without_the_other():
+    """Of layers that are read first, and of more of them: each filter entry for its pixels, and for all pixels."""
+    structure, formula = Structure(1, 1), right_of("dX", 1)
+    some = layers(1, 1)[:4]
+    given = readings(formula, structure, some)["F", "G"]
+    single = []
+    for each in given:
+        places, by = np.unique(each.places[:2], axis=1, return_counts=True)
+        single.append(dataclasses.replace(each, letters=("F",), places=places, coefficients=by.astype(float)))
+    every = []
+    for each in single:
+        places = np.indices((np.prod(each.shape), np.prod(each.layer.shapes["F"]))).reshape(2, -1)
+        every.append(dataclasses.replace(each, places=places, coefficients=np.ones(places.shape[1])))
+    read = _Formulas(lambda layer, arrays: np.zeros(1), "dX", structure, some, "float64", 200)
+    (without,) = read._terms(("F",), single[:3])
+    assert [view.ones for view in without.views] == [False, False, True]
+    (alone,) = read._terms(("F",), every)
+    assert [view.tensor.letter for view in alone.views] == ["dX", "F"]

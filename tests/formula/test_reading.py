@@ -161,6 +161,7 @@ READ = [
     ("dF", ONE, "int32", (), "-2", None, 7, 1404396255, None),
     ("S", MANY, "float32", (), "1", None, 2, 1075276117, None),
     ("S", MANY, "int32", (), "1", None, 1, 691863946, None),
+    ("S", MANY, "float32", (0,), "1", None, 4, 564998759, 0),
     ("dX", MANY, "float32", (), "1", None, 48, 2215854001, None),
     ("db", LAYER, "float64", (), "1", None, 3, 3420762151, None),
     ("db", LAYER, "float32", (), "1", None, 5, 1129933750, None),
@@ -209,6 +210,13 @@ def test_what_is_no_sum_of_products_is_not_read():
     uneven = lambda S, given: np.round(S, 0)  # noqa: E731
     assert isinstance(read(uneven, dtype="int32", most=4), Reading)
     assert read(uneven, dtype="int32", most=3) is None
+
+
+@pytest.mark.parametrize(("taps", "is_read"), [(200, True), (201, False)])
+def test_at_most_two_hundred_groups_are_given_one_after_the_other(taps, is_read):
+    long = Layer(Geometry((1, taps), (1, 1, taps)), 1)
+    reading = read_products(lambda layer, arrays: np.zeros(1), long, "S", ("F", "X"), "int32", Structure(1, 1))
+    assert (reading is not None) == is_read
 
 
 def test_several_products_of_one_sum_are_told_by_giving_fewer():
@@ -268,6 +276,16 @@ def test_sums_are_told_by_digits(values, count, scale, calls):
     assert 2.0**44 < last.max() <= 2.0**50
 
 
+def test_numbers_that_confirm_sums_are_as_large_as_there_is_room_for():
+    given = []
+    places, _ = read_sums(lambda numbers: given.append(numbers) or numbers, 40, 50, 0.0, 1.0)
+    assert places.tolist() == [[*range(40)]] * 2
+    assert 2.0**49 < given[-1].max() < 2.0**50
+    few = []
+    assert read_sums(lambda numbers: few.append(numbers) or numbers.sum(keepdims=True), 200, 8, 0.0, 1.0)
+    assert set(few[-1].tolist()) == {1, 2}
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -285,6 +303,13 @@ def test_sums_are_told_by_digits(values, count, scale, calls):
 def test_what_is_no_sum_of_entries_is_none(code):
     wanted = table(6, 20, (0, 1))
     assert read_sums(lambda numbers: code(numbers, wanted), 20, 50, float(exact.gamma(10, "float64")), 1.0) is None
+
+
+def test_sums_that_are_no_whole_numbers_are_not_confirmed():
+    """Twenty digits of 50 bits take one call, of three or five bits each two."""
+    calls = []
+    assert read_sums(lambda numbers: calls.append(1) or numbers / 2, 20, 50, 2.0**-50, 1.0) is None
+    assert len(calls) == 5
 
 
 def test_sums_that_take_too_many_calls_are_none():
@@ -313,19 +338,20 @@ def test_the_common_factor_is_that_of_a_single_entry(change, scale):
     np.testing.assert_allclose(reading.coefficients, by, rtol=float(exact.gamma(10, "float64")), atol=0)
 
 
-def test_the_common_factor_is_that_of_an_entry_in_the_middle_where_others_have_none():
-    calls, count = [], math.prod(LAYER.shapes["G"])
+@pytest.mark.parametrize(("at", "calls"), [(0, 3), (-1, 4), (0.5, 5)])
+def test_the_common_factor_is_that_of_the_first_the_last_or_the_middle_entry(at, calls):
+    """Besides, calls give the digits, and the draw that confirms them."""
+    given, count = [], math.prod(LAYER.shapes["G"])
+    wanted = int(at * count) if at > 0 else at % count
 
     def call(layer, arrays):
-        calls.append(1)
-        inner = (np.arange(count) > 5) & (np.arange(count) < count - 5)
-        return 3.0 * (arrays["G"].reshape(-1) * inner).reshape(arrays["G"].shape).sum(axis=(0, 2, 3))
+        given.append(1)
+        return arrays["G"].reshape(-1)[wanted : wanted + 1] / 3
 
     reading = read_products(call, LAYER, "db", ("G",), "float64", PLAIN)
-    assert sorted(reading.places[1].tolist()) == list(range(6, count - 5))
-    assert set(reading.coefficients.tolist()) == {3.0}
-    # Of the first, the last and the middle entry, of the digits, and of the draw that confirms them.
-    assert len(calls) == 5
+    assert reading.places.tolist() == [[0], [wanted]]
+    assert reading.coefficients.tolist() == [1 / 3]
+    assert len(given) == calls
 
 
 def test_sums_of_whole_numbers_are_exact():
@@ -404,6 +430,7 @@ def sums(products, scale=1.0, rows=9, given=None):
         (-0.25, 50, 7, 3),
         (1 / 3, 50, 7, 3),
         (3.0, 12, 7, 5),
+        (3.0, 5, 7, 9),
         (1.0, 12, 8, 4),
         (1.0, 50, 1, 3),
     ],
@@ -425,6 +452,9 @@ def test_calls_for_groups_are_counted_beforehand():
     for most, bits in ((2, 50), (4, 6), (8, 5)):
         assert read_groups(sums(wanted), GROUPS, (12, 7), bits, most) is not None
         assert read_groups(sums(wanted, given=given), GROUPS, (12, 7), bits, most - 1) is None
+    wide = list(np.arange(20).reshape(4, 5))
+    # Numbers up to ten have four bits.
+    assert read_groups(sums(wanted, given=given), wide, (20, 7), 12, 2) is None
     assert given == []
     assert [_calls(4, many, 12) for many in (1, 2, 7, 8, 4095, 4096)] == [1, 1, 1, 2, 4, 4]
 
@@ -452,6 +482,15 @@ def twice(products):
             [(4, int(group[0]), 0) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
             lambda value, call: value * np.where(np.arange(9) == 4, 3, 1),
         ),
+        # A third of three times the first number of a group is its first number.
+        (
+            [(4, int(group[1]), 2) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
+            lambda value, call: value / np.where(np.arange(9) == 4, 3, 1),
+        ),
+        (
+            [(4, int(group[1]), 2) for group in GROUPS] + [each for each in grouped() if each[0] != 4],
+            lambda value, call: -value / np.where(np.arange(9) == 4, 3, 1),
+        ),
         # The digits of the four groups have three bits each.
         (grouped(), lambda value, call: value + 2.0**12 * (value > 0) if call == 1 else value),
         (grouped(), lambda value, call: value - 2.0**12 * (value > 0) if call == 1 else value),
@@ -463,6 +502,31 @@ def test_what_is_no_product_of_each_group_is_none(products, change):
     calls = itertools.count()
     give = sums(products)
     assert read_groups(lambda numbers: change(give(numbers), next(calls)), GROUPS, (12, 7), 50, 20) is None
+
+
+@pytest.mark.parametrize(
+    "products",
+    [
+        # Of group 0, whose factor is not looked at beforehand: more than the three entries, more than the six numbers.
+        [(4, int(GROUPS[0][0]), 0)] * 7,
+        [(4, int(GROUPS[0][0]), number) for number in (0, 1, 3)],
+        # Of group 3, which is the last: one more than its digits hold.
+        [(4, int(GROUPS[3][0]), 0)] * 8,
+    ],
+)
+def test_digits_beyond_all_numbers_are_no_products(products):
+    products += [each for each in grouped(second=6) if each[0] != 4]
+    assert read_groups(sums(products), GROUPS, (12, 6), 50, 20) is None
+
+
+def test_a_negative_sum_is_no_product_of_a_group():
+    """All digits of −1 are 7, as of the last of four entries and the last of seven."""
+    groups, calls = list(np.arange(12).reshape(3, 4)), itertools.count()
+
+    def give(numbers):
+        return np.array([numbers[0][5] * numbers[1][2], -1.0 if next(calls) else 0.0])
+
+    assert read_groups(give, groups, (12, 7), 50, 20) is None
 
 
 def test_code_that_gives_nothing_has_no_products_of_groups():
@@ -490,8 +554,10 @@ def drawn(structure, **options):
         (3, 1, {"dilation": 2}, 30, 2793390641),
         (1, 3, {"padding": 6}, 28, 956899073),
         (1, 1, {"stride": 5, "padding": 1}, 28, 3554496199),
-        # Taps that reach over more pixels than most images have.
+        # Taps that reach over more pixels than most images have, and many groups of large images.
         (1, 1, {"dilation": 20}, 28, 1566956943),
+        (1, 1, {"dilation": 5000}, 28, 3456836413),
+        (3, 1024, {}, 30, 4166927836),
     ],
 )
 def test_formulas_are_read_at_the_same_layers_in_every_run(axes, groups, options, count, checksum):
@@ -519,6 +585,12 @@ def test_layers_that_the_options_do_not_have_are_left_out():
     assert any(each.geometry.image[1] % 2 for each in every)
 
 
+@pytest.mark.parametrize("structure", [Structure(1, 1), Structure(3, 10**6)])
+def test_layers_that_are_too_large_have_no_formulas(structure):
+    with pytest.raises(Unreadable, match="large"):
+        drawn(structure, dilation=8192)
+
+
 def test_ways_give_entries_together_that_do_not_meet():
     def named(result, structure=PLAIN):
         return [(way.letter, *sorted(way.together)) for way in ways(result, FACTORS[result], structure)]
@@ -533,6 +605,9 @@ def test_ways_give_entries_together_that_do_not_meet():
     # Twelve groups, of numbers up to 80 pixels, seven bits each, in calls of 50 bits.
     assert Way("F", frozenset({"i"})).cost(LAYER, PLAIN) == 12 * 7 // 50
     assert Way("X", frozenset()).cost(LAYER, PLAIN) == 80 * 7 // 50
+    # Numbers up to 735.
+    larger = Layer(Geometry((5, 7, 7), (3, 5, 7, 7)), 1)
+    assert Way("F", frozenset({"i"})).cost(larger, PLAIN) == 5 * 7 * 7 * 10 // 50 == 49
 
 
 # Parts ----------------------------------------------------------------------------------------------------------------
@@ -543,6 +618,8 @@ def test_simple_fractions_are_taken_for_what_they_are():
     assert products.rational(simple).tolist() == [1 / 3, -2 / 7, 1 / 5040, 0.3, 4.0]
     # Up to ten roundings away: seven units in the last place of 3/4 are nine and a third, eight are more.
     assert products.rational(0.75 + np.array([-7, 7]) * 2.0**-53).tolist() == [0.75, 0.75]
+    assert products.rational(np.array([1 - 10 * 2.0**-53, 1 - 11 * 2.0**-53])).tolist() == [1, 1 - 11 * 2.0**-53]
+    assert products.rational(np.nextafter([1 / 5040, 1 / 5041], 1)).tolist() == [1 / 5040, math.nextafter(1 / 5041, 1)]
     others = np.array([1 / 5041, math.pi, 0.3 + 1e-12, 0.75 + 8 * 2.0**-53, 0.75 - 8 * 2.0**-53])
     assert products.rational(others).tolist() == others.tolist()
 
@@ -563,26 +640,111 @@ def test_pairs_are_told_by_their_products():
     assert products._matched(every[:1, [3, 1]], codes[:1]).tolist() == [3, 1]
     scaled = np.concatenate([every[:, [4, 0]] / 3, every[:, 3:4] * -7, every[:, :1] * [[1], [1.001]]], axis=1)
     assert products._ratios(scaled, codes, "float64").tolist() == [4, 0, 3, -1]
+    # The ratio is 3 or a third, up to ten roundings.
+    for ratio in (3, 1 / 3):
+        given = [[np.array([12.0])], [np.array([12.0 * ratio])]]
+        off = np.array([[1.0] * 3, [ratio * (1 + by * 2.0**-53) for by in (-8, 8, 14)]])
+        assert products._ratios(off, given, "float64").tolist() == [0, 0, -1]
     with np.errstate(all="raise"):
         assert products._ratios(np.zeros((2, 1)), codes, "float64").tolist() == [-1]
     assert products._ratios(every[:, :2] * (1 + 2.0**-51), codes, "int32").tolist() == [0, 1]
 
 
+def reader(call=lambda layer, arrays: None, layer=ONE, dtype="float64", letters=("F", "X")):
+    return products._Reader(call, layer, dtype, letters)
+
+
+def test_numbers_are_different_where_there_are_enough():
+    some = reader()
+    some.bits = (3, 5)
+    one, two = some._codes((np.arange(4), np.arange(9)))
+    assert sorted(one.tolist()) == [4, 5, 6, 7]
+    assert len(set(two.tolist())) == 9
+    assert set(two.tolist()) <= set(range(16, 32))
+    one, _ = some._codes((np.arange(5), np.arange(1)))
+    assert set(one.tolist()) <= {4, 5, 6, 7}
+
+
+@pytest.mark.parametrize(("pixels", "taps", "count"), [(60, 2, 1), (60, 4, 0), (19, 16, 1), (20, 16, 0)])
+def test_groups_are_given_where_few_calls_tell_them_or_half_as_many(pixels, taps, count):
+    """Groups of an entry each, in numbers of eight bits: 30 or 45 calls for sixty groups, 24 and 25 for the others."""
+    wide, calls = Layer(Geometry((1, pixels), (1, 1, taps)), 1), []
+    some = reader(lambda layer, arrays: calls.append(arrays), wide, "float16", ("X", "F"))
+    assert some.places(Way("X", frozenset()), Structure(1, 1)) is None
+    assert len(calls) == count
+
+
+@pytest.mark.parametrize(("filters", "pixels", "count"), [(2, 4, 2), (3, 3, 3), (1, 1, 2)])
+def test_pairs_of_entries_are_told_by_ten_bits_more_than_pairs_of_pairs_need(filters, pixels, count):
+    """Calls tell eight bits each."""
+    calls = []
+    some = reader(lambda layer, arrays: calls.append(1) or np.zeros(1), dtype="float16")
+    (places, _), mixed = some._single((np.arange(filters), np.arange(pixels)))
+    assert (places.shape, mixed) == ((3, 0), False)
+    assert len(calls) == count
+
+
+def test_results_of_other_shapes_are_none():
+    for shapes in ([3, 2], [2, 3]):
+        values = map(np.ones, shapes)
+        some = reader(lambda layer, arrays, values=values: next(values))
+        assert some._given([np.ones(8), np.ones(9)]).tolist() == [1] * shapes[0]
+        assert some._given([np.ones(8), np.ones(9)]) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "change", "confirmed"),
+    [
+        ("float64", 0, True),
+        # Twelve products, and ten roundings more: up to 22 units.
+        ("float64", 16 * 2.0**-53, True),
+        ("float64", 32 * 2.0**-53, False),
+        ("int32", 0, True),
+        ("int32", 2.0**-30, False),
+        ("float64", None, False),
+    ],
+)
+def test_products_are_confirmed_up_to_rounding(dtype, change, confirmed):
+    places = np.array([[0] * 12 + [1], [*range(8), *range(5)], [*range(9), 0, 1, 2, 3]])
+
+    def call(layer, arrays):
+        each = arrays["F"].reshape(-1)[places[1]] * arrays["X"].reshape(-1)[places[2]]
+        return None if change is None else np.bincount(places[0], each) * (1 + change)
+
+    some = reader(call, dtype=dtype)
+    some.shape = (2,)
+    found = some._confirmed(places, np.ones(13))
+    assert (found is not None) == confirmed
+    assert not found or (np.array_equal(found.places, places) and set(found.coefficients.tolist()) == {1})
+
+
+def test_numbers_that_confirm_many_products_in_few_bits_are_one_and_two():
+    drawn = set()
+
+    def call(layer, arrays):
+        drawn.update(*(each.reshape(-1).tolist() for each in arrays.values()))
+        return np.ones(1)
+
+    places = np.stack([np.zeros(72, int), *(each.reshape(-1) for each in np.indices((8, 9)))])
+    assert reader(call, dtype="float16")._confirmed(places, np.ones(72)) is None
+    assert drawn == {1, 2}
+
+
 def test_coefficients_are_kept_of_entries_that_are_told_alone():
-    reader = products._Reader(lambda layer, arrays: None, ONE, "float64", ("F", "X"))
+    some = reader()
     codes = [[np.array([5.0, 6.0]), np.array([11.0, 13.0])], [np.array([6.0, 5.0]), np.array([13.0, 11.0])]]
     every = np.array([np.multiply.outer(*code).ravel() for code in codes])
     told = products._Told(np.array([3, 5, 8, 9]))
     values = np.zeros((2, 10))
     values[:, [3, 5, 9]], values[:, 8] = every[:, [0, 2, 2]] * [7, -9, 7], [1, 2]
-    reader._by_ratio(told, values, codes)
+    some._by_ratio(told, values, codes)
     assert told.left.tolist() == [8]
     assert [np.concatenate(each).tolist() for each in (told.places, told.products, told.by)] == [
         [3, 5, 9],
         [0, 2, 2],
         [7, -9, 7],
     ]
-    assert reader.coefficients == [2, -1, 0.5, 7, -9]
+    assert some.coefficients == [2, -1, 0.5, 7, -9]
     for number in range(10, 40):
-        reader._by_ratio(products._Told(np.array([0])), every[:, :1] * number, codes)
-    assert reader.coefficients == [2, -1, 0.5, 7, -9, *range(10, 29)]
+        some._by_ratio(products._Told(np.array([0])), every[:, :1] * number, codes)
+    assert some.coefficients == [2, -1, 0.5, 7, -9, *range(10, 29)]

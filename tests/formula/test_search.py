@@ -346,6 +346,21 @@ SEARCHES = {
         (2, 11, 20, 11, 0, 0),
         "…",
     ),
+    "half some": (
+        summed(S1, change(S1, conditions=(only({"F.a": 1}, low=number(1)),), coefficient=Coefficient(Fraction(-1, 2)))),
+        8,
+        (2, 8, 16, 9, 3, 1),
+        "(1/2·Σ X[k, y] · F[i, k, a]   over  y = 3l + 2a − 2   for  a ≥ 1)",
+    ),
+    "size times some": (
+        summed(
+            change(S1, conditions=(only({"F.a": 1}, high=number(0)),)),
+            change(S1, conditions=(only({"F.a": 1}, low=number(1)),), coefficient=Coefficient(-1, (("W'", 1),))),
+        ),
+        5,
+        (9, 18, 35, 19892, 447, 27),
+        "",
+    ),
     "blocks": (
         change(S1, conditions=(only({"S.l": 1}, high=Linear.of({"W'÷2": 2}, -1)),)),
         8,
