@@ -36,6 +36,8 @@ STEPS = {"stride": 3, "padding": 1, "dilation": 2}
         (3, {}, 85, 26844, 19376),
         (3, STEPS, 77, 155123, 35557),
         (3, {"dtype": "bfloat16"}, 71, 9811, 9380),
+        # A step that is longer than every tail of the tables.
+        (3, {"stride": 4}, 90, 142615, 15272),
     ],
 )
 def test_what_a_default_audit_tries_changes_on_purpose_only(axes, given, layers, entries, multiplied):
@@ -206,7 +208,9 @@ def test_layers_that_no_audit_has_had(axes):
     assert found[0].numbers < min(case.numbers for case in found[1:])
     assert found[0] not in tried
     assert found[1].numbers == max(case.numbers for case in found)
-    assert curriculum.unused(options_of(axes, only=Only(where=lambda geometry: geometry.image[0] == 2))) is None
+    # None where there are not all of them.
+    for columns in (2, 13, 3):
+        assert curriculum.unused(options_of(axes, only=Only(where=lambda g, n=columns: g.responses[-1] == n))) is None
 
 
 def test_unused_layers_by_their_sizes():
@@ -225,9 +229,16 @@ def test_small_layers_begin_with_one_of_everything():
         "X 1×1×2×1, F 1×1×1×1", "X 1×1×2×1, F 1×1×2×1", "X 1×2×1×1, F 1×2×1×1", "X 2×1×1×1, F 1×1×1×1",
     ]  # fmt: skip
     assert len(first) == len(set(first)) == 200
-    assert all(
-        case.geometry.image[2] == case.geometry.filters[3] == 1 for case in curriculum.small_cases(options_of(3))
-    )
+
+
+def test_small_layers_of_three_axes_have_one_pixel_and_one_tap_between_the_others():
+    one = options_of(3, padding=1, only=Only(planes=1, filters=1))
+    layers = [case.geometry for case in curriculum.small_cases(one)]
+    assert {layer.filters[2:] for layer in layers} == {
+        (first, 1, last) for first, last in itertools.product((1, 2, 3), repeat=2)
+    }
+    assert {(1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 1, 7), (7, 1, 1)} <= {layer.image[1:] for layer in layers}
+    assert {layer.image[2] for layer in layers} == {1}
 
 
 def test_small_layers_have_up_to_two_of_everything_three_taps_and_seven_pixels():
@@ -244,20 +255,41 @@ def test_small_layers_have_up_to_two_of_everything_three_taps_and_seven_pixels()
     assert len(curriculum.small_cases(one)) == 2 * len(images)
 
 
+def test_a_rule_of_padding_is_asked_of_filters_and_images_that_there_are():
+    asked = set()
+
+    def rule(sizes, taps):
+        asked.add((*sizes, *taps))
+        return 0
+
+    fixed = options_of(1, padding=rule)
+    asked.clear()
+    curriculum.small_cases(fixed)
+    assert asked == set(itertools.product(range(1, 8), (1, 2, 3)))
+    asked.clear()
+    list(curriculum.smaller_cases(Case(Geometry((1, 2), (1, 1, 4), padding=1), 1), fixed))
+    assert asked == {(1, 3), (2, 3), (2, 2), (2, 1), (1, 4)}
+
+
 def test_layers_with_one_size_less():
     steps = {"groups": 2, "dilation": (2, 1)}
-    case = Case(Geometry((4, 9, 3), (2, 2, 3, 2), **steps), 5)
+    case = Case(Geometry((4, 9, 3), (4, 2, 3, 2), **steps), 5)
     assert texts_of(curriculum.smaller_cases(case, options_of(**steps))) == [
-        *(f"X {images}×4×9×3, F 2×2×3×2" for images in (1, 2, 3, 4)),
-        "X 5×2×9×3, F 2×1×3×2",
+        *(f"X {images}×4×9×3, F 4×2×3×2" for images in (1, 2, 3, 4)),
+        "X 5×2×9×3, F 4×1×3×2",
+        "X 5×4×9×3, F 2×2×3×2",
         # Fewer taps, with as many responses: the image has fewer rows by the dilation.
-        "X 5×4×5×3, F 2×2×1×2",
-        "X 5×4×7×3, F 2×2×2×2",
-        "X 5×4×9×2, F 2×2×3×1",
+        "X 5×4×5×3, F 4×2×1×2",
+        "X 5×4×7×3, F 4×2×2×2",
+        "X 5×4×9×2, F 4×2×3×1",
         # What is left of 9 rows is 5, as no image is lower than a filter, or 8.
-        "X 5×4×5×3, F 2×2×3×2",
-        "X 5×4×8×3, F 2×2×3×2",
-        "X 5×4×9×2, F 2×2×3×2",
+        "X 5×4×5×3, F 4×2×3×2",
+        "X 5×4×8×3, F 4×2×3×2",
+        "X 5×4×9×2, F 4×2×3×2",
+    ]
+    # A tap less and a response more are as many numbers.
+    assert texts_of(curriculum.smaller_cases(Case(Geometry((1, 2), (1, 1, 2)), 1), options_of(1))) == [
+        "X 1×1×1, F 1×1×1"
     ]
     # With more planes than responses, the image may stay as it is.
     case = Case(Geometry((1, 1, 2), (9, 1, 1, 2), padding=((0, 0), (0, 1))), 1)
@@ -265,4 +297,5 @@ def test_layers_with_one_size_less():
     one = Case(Geometry((1, 1, 1), (1, 1, 1, 1)), 1)
     assert list(curriculum.smaller_cases(one, options_of())) == []
     wide = Case(Geometry((8, 1, 2), (1, 8, 1, 2)), 1)
-    assert "X 1×8×1×2, F 1×8×1×1" in texts_of(curriculum.smaller_cases(wide, options_of()))
+    fewer_taps = [text for text in texts_of(curriculum.smaller_cases(wide, options_of())) if text.endswith("F 1×8×1×1")]
+    assert fewer_taps == ["X 1×8×1×1, F 1×8×1×1", "X 1×8×1×2, F 1×8×1×1"]

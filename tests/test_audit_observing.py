@@ -16,7 +16,7 @@ from jacobians.audit.conduct.lost import lost
 from jacobians.audit.findings import finding
 from jacobians.audit.layer import Right
 from jacobians.audit.layers.convolution import Convolution
-from jacobians.audit.subject import LATE, OUTSIZED, UNTRIED, Result, Subject
+from jacobians.audit.subject import LARGE, LATE, OUTSIZED, UNTRIED, Result, Subject
 from tests.convolutions import Layer
 
 PLAIN = Layer()
@@ -84,6 +84,14 @@ def refuses_fractions(X, F):
         (lambda X, F: PLAIN.forward(X, F) + 2 * np.sign(F).max(), "is not 0 where X is 0, but up to 2"),
         (refuses_zeros, "is wrong where all numbers are 0: ValueError: no filter"),
         (flat_for_zeros, "is wrong where all numbers are 0: it has shape (1, 1, 2), not (1, 1, 1, 2)"),
+        (
+            lambda X, F: PLAIN.forward(X, F).astype(float if F.any() else int),
+            "is wrong where all numbers are 0: it has dtype int64, not float64",
+        ),
+        (
+            lambda X, F: PLAIN.forward(X, F).astype(float if np.all(np.rint(X) == X) else np.float32),
+            "is wrong for fractions: it has dtype float32, not float64",
+        ),
         (
             lambda X, F: PLAIN.forward(X, F)[..., : None if F.any() else -1],
             "is wrong where all numbers are 0: it has shape (1, 1, 1, 1), not (1, 1, 1, 2)",
@@ -379,6 +387,28 @@ def test_where_a_nan_has_to_be_and_where_it_may():
     assert not strays(1, 2)
 
 
+@pytest.mark.parametrize(
+    ("reached", "said", "names"),
+    [
+        ((1, 2), "does not reach 1 entry that it should reach", ["S_1,11^(2)"]),
+        ((2,), "does not reach 2 entries that it should reach", ["S_1,11^(2)", "S_1,12^(2)"]),
+        ((0, 1, 2, 3), "reaches 1 entry whose sums do not contain it", ["S_1,21^(2)"]),
+        ((0, 3), "does not reach 1 entry that it should reach", ["S_1,12^(2)", "S_1,21^(2)"]),
+    ],
+)
+def test_the_entries_where_a_nan_is_missing_or_should_not_be(reached, said, names):
+    """It has to reach the first two entries of the last image, and may reach the third."""
+    run = run_of(PLAIN.forward)
+    each = compared_at(run)[0]
+    got, wanted, allowed = (np.zeros(each.right.value.shape, kind) for kind in (float, bool, bool))
+    got[1].flat[[*reached]] = np.nan
+    wanted[1].flat[:2] = allowed[1].flat[:3] = True
+    each = dataclasses.replace(each, result=Result(got), right=Right(np.where(wanted, np.nan, 0)))
+    found = not_a_number._spread(run, each, "X", wanted, allowed)
+    assert found.title == f"is wrong for a NaN in X: the NaN {said}"
+    assert [line.partition(":")[0] for line in found.entries] == names
+
+
 def test_an_argument_that_reaches_nothing_hides_no_other():
     class Unreached(Convolution):
         def reach(self, probe, letter):
@@ -432,6 +462,39 @@ def test_transforms_mix_all_entries_of_a_line(dtype, mixes):
             return S
 
         assert not not_a_number._mixes(run_of(spreads, dtype=dtype, cases=[case]), probe)
+
+
+@pytest.mark.parametrize(("line", "rows", "columns"), [(None, [0], [0]), (0, range(4), [0]), (1, [0], range(5))])
+def test_a_line_of_nans_starts_at_the_first_entry_of_the_last_image(line, rows, columns):
+    given = {}
+
+    def backward(X, F, G):
+        given.update(X=X.copy(), G=G.copy())
+        return X, F
+
+    def forward(X, F):
+        raise ValueError("no responses")
+
+    run = run_of(forward, backward, cases=CASES[1:])
+    reached = not_a_number._reached(run, run.layer.draw(CASES[1], 0), line)
+    spoiled = [(1, 0, r, c) for r in rows for c in columns]
+    assert np.argwhere(np.isnan(given["X"])).tolist() == [list(each) for each in spoiled]
+    assert np.isnan(given["G"]).sum() == len([1 for *_, r, c in spoiled if r < 3 and c < 3])
+    assert reached.keys() == {"dX"}
+    np.testing.assert_array_equal(reached["dX"], np.isnan(given["X"]))
+
+
+def test_whether_code_mixes_is_seen_where_there_are_several_of_everything():
+    several, wide = Case(Geometry((2, 4, 14), (3, 2, 2, 3)), 2), Case(Geometry((1, 1, 30), (1, 1, 1, 2)), 1)
+
+    def forward(X, F):
+        return by_fft(X, F) if X.shape == several.shapes["X"] else PLAIN.forward(X, F)
+
+    run = run_of(forward, dtype="float32", cases=[several, wide])
+    assert run.layer.observed(run.cases) == [several, wide]
+    assert list(not_a_number.not_a_number(run)) == []
+    run = run_of(forward, dtype="float64", cases=[several, wide])
+    assert [each.about for each in not_a_number.not_a_number(run)] == ["S"]
 
 
 # many images ----------------------------------------------------------------------------------------------------------
@@ -502,6 +565,10 @@ def test_what_is_changed_in_place_is_said_of_the_function():
     )  # fmt: skip
     lines = found.code.splitlines()
     assert lines[-4:] == ["before = X.copy()", "S = forward(X, F)", "print(X)", "print(before)  # right"]
+    # Of a function with several results, the first one is kept with the numbers.
+    both = run_of(forward, lambda X, F, G: PLAIN.backward(X, F, np.add(G, 1, out=G)))
+    compared_at(both)
+    assert [(each.about, each.arrays["result"]) for each in in_place(both)] == [("forward", "S"), ("backward", "dX")]
     right = run_of(PLAIN.forward, PLAIN.backward)
     compared_at(right)
     assert list(in_place(right)) == []
@@ -620,6 +687,90 @@ def test_other_numbers_confirm_what_a_few_have_shown():
     assert len({numbers for shape, numbers in calls if shape == calls[-1][0]}) == 3 + state.CONFIRMED
 
 
+def other_numbers(run, what="other"):
+    """The images of one of the calls that look for state."""
+    return state._called(run).calls[what][0].arrays["X"]
+
+
+@pytest.mark.parametrize("what", ["other", "mixed"])
+def test_what_few_numbers_have_shown_and_others_do_not_is_no_state(what):
+    few = other_numbers(run_of(PLAIN.forward), what)
+    run = run_of(lambda X, F: PLAIN.forward(X, F) + np.array_equal(X, few))
+    history = state._called(run)
+    assert not history.of(what, "S").fine
+    assert all(history.of(each, "S").fine for each in ("new", f"{what} first"))
+    assert list(state.state(run)) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "wrong", "holds"),
+    [
+        (state.LATER, lambda at: True, True),
+        (state.LATER, lambda at: at != 0, False),
+        (state.LATER, lambda at: at != state.CONFIRMED - 1, False),
+        (state.CACHED, lambda at: at % 2, True),
+        (state.CACHED, lambda at: at % 2 == 0, True),
+        (state.CACHED, lambda at: at not in {4, 5}, False),
+    ],
+)
+def test_other_numbers_have_to_show_it_each_time(reason, wrong, holds):
+    known = []
+
+    def forward(X, F):
+        """Wrong by the number of the numbers, in the order in which they come for the first time."""
+        known.extend([X.tobytes()] * (X.tobytes() not in known))
+        return PLAIN.forward(X, F) + bool(wrong(known.index(X.tobytes())))
+
+    run, case = run_of(forward), Case(Geometry((1, 1, 9), (1, 1, 1, 2)), 1)
+    new = run.layer.small(case, run.seed)
+    each = Comparison(run.layer, new, "S", Result(None), run.layer.right(new)["S"])
+    assert state._holds_again(run, each, reason) == holds
+    # They are other ones than those that have shown it.
+    shown = {run.layer.small(case, run.seed + more).arrays["X"].tobytes() for more in range(state.SEEDS)}
+    assert shown.isdisjoint(known)
+
+
+@pytest.mark.parametrize(("at", "name"), [(1, "dF"), (2, "db")])
+def test_other_numbers_have_to_show_it_of_the_same_result(at, name):
+    run = run_of(None, spoiled(lambda right, *_: right + 1, at), bias=True)
+    each = next(each for each in compared_at(run, CASES[0]) if each.name == name)
+    assert state._holds_again(run, each, state.LATER)
+    assert not state._holds_again(run, dataclasses.replace(each, name="dX"), state.LATER)
+
+
+@pytest.mark.parametrize(
+    ("reason", "calls"),
+    [
+        (state.KEPT, [("new", "backward"), ("mixed", "backward"), ("other", "backward"), ("small", "backward")]),
+        (state.SAVED, [("mixed", "forward"), ("new", "backward")]),
+    ],
+)
+def test_what_calls_have_shown_has_to_come_again_and_be_the_same(reason, calls):
+    run = run_of(PLAIN.forward, PLAIN.backward)
+    other = next(each for each in compared_at(run) if each.name == "dX")
+    history = state.History(run, {what: (what, {}) for what in ("small", "new", "mixed", "other")})
+
+    def replayed(*offsets):
+        """Whether it holds where each time the last of the calls is off by these."""
+        made, off = [], itertools.cycle(offsets)
+
+        def results(probe, only):
+            made.append((probe, only))
+            last = len(made) % len(calls) == 0
+            return {"dX": Result(other.result.value + next(off)) if last else Result(None)}
+
+        history.run.results = results
+        found = state._is_replayed(history, reason, other)
+        assert made == calls * state.REPLAYED
+        return found
+
+    assert replayed(1, 1)
+    assert not replayed(1, 2)
+    assert not replayed(0, 0)
+    assert not replayed(0, 1)
+    assert not replayed(1, 0)
+
+
 def test_a_backward_pass_that_uses_what_forward_saved():
     saved = {}
 
@@ -679,6 +830,34 @@ def test_a_result_that_is_wrong_now_and_then_is_counted(at):
     assert [each.about for each in state.seldom(run)] == ["∂l/∂X"]
 
 
+def test_each_call_that_looks_for_state_is_counted_where_it_is_wrong_by_chance():
+    calls = []
+
+    def backward(X, F, G, at=None):
+        calls.append(X.shape)
+        dX, dF = PLAIN.backward(X, F, G)
+        return dX + (len(calls) - 1 == at), dF
+
+    state._called(run_of(PLAIN.forward, backward))
+    made = len(calls)
+    assert calls[-1] == calls[1]  # alone, after another call of forward
+    for at in (0, 1, made - 1):
+        calls.clear()
+        run = run_of(PLAIN.forward, lambda *given, at=at: backward(*given, at=at))
+        assert list(state.state(run)) == []
+        assert run.slips == {"dX": 1}
+
+
+@pytest.mark.parametrize(("more", "goes_on"), [(0, True), (1, False)])
+def test_code_that_returns_more_than_can_be_held_is_not_asked_on(more, goes_on):
+    run = run_of(PLAIN.forward)
+    call = run.subject.results
+    run.subject.results = lambda *given: {
+        name: dataclasses.replace(result, held=LARGE + more) for name, result in call(*given).items()
+    }
+    assert (state._called(run) is not None) == goes_on
+
+
 def test_what_depends_on_the_call_before_by_little_is_said():
     run = run_of(PLAIN.forward)
     each = compared_at(run)[0]
@@ -688,6 +867,9 @@ def test_what_depends_on_the_call_before_by_little_is_said():
     assert run.inexact == set()
     run.unsteady = {"S"}
     assert list(state.seldom(run)) == []
+    run.subject.gives["forward"] = ("S", "dX")
+    run.kept["dX"] = dataclasses.replace(each, name="dX"), run.layer.draw(CASES[0], 0)
+    assert said(state.seldom(run)) == [("∂l/∂X", "depends on the call before")]
 
 
 @pytest.mark.parametrize(
@@ -724,24 +906,44 @@ def test_a_wrong_result_that_is_steady_when_it_is_repeated_depends_on_the_call_b
     assert state.repeated(run, [each]).title == "depends on the call before"
 
 
+def test_of_several_wrong_results_the_first_is_called_most_and_the_last_once_more():
+    run = run_of(lambda X, F: PLAIN.forward(X, F) + 1)
+    one, two = (run.compared(run.layer.small(case, 0))[0] for case in CASES)
+    shapes, call = [], run.subject.results
+    run.subject.results = lambda arrays, *rest: (shapes.append(arrays["X"].shape), call(arrays, *rest))[1]
+    assert state.repeated(run, [one, two]) is None
+    assert shapes == [CASES[0].shapes["X"]] * state.TIMES + [CASES[1].shapes["X"]]
+    # The last one was something else before, and is the same now however often it is called.
+    other = dataclasses.replace(two, result=Result(two.result.value + 1))
+    found = state.repeated(run, [one, other])
+    assert found.title == "depends on the call before"
+    # Largest numbers first, as they were before.
+    assert found.code.count("forward(") == 2
+    assert "results.append" not in found.code
+    assert "results.append" in state.repeated(run_of(takes_turns()), [one]).code
+    # What raises is no number that is another one.
+    shapes.clear()
+    raised = dataclasses.replace(one, result=Result(None, raised="ValueError: no"))
+    assert state.repeated(run, [raised]) is None
+    assert shapes == []
+
+
 def test_numbers_whose_first_entries_all_differ():
-    drawn = {0: None, 1: ([1, 2], [3, 4]), 2: ([1, 3], [4, 3]), 3: ([2, 1], [4, 3]), 4: ([2, 1], [3, 3])}
+    drawn = {1: ([1, 2], [3, 4]), 2: ([1, 3], [4, 3]), 3: ([2, 1], [4, 3]), 4: ([2, 1], [3, 3])}
     layer = run_of(PLAIN.forward).layer
 
     class Draws:
         takes = layer.takes
 
         def small(self, case, seed):
-            found = drawn[seed]
-            return found and layer.draw(CASES[0], 0).replaced(
-                X=np.array(found[0]), F=np.array(found[1]), G=np.ones(1) * seed
-            )
+            X, F = map(np.array, drawn[seed])
+            return layer.draw(CASES[0], 0).replaced(X=X, F=F, G=np.ones(1) * seed)
 
     differ = {(one, two) for one in drawn for two in drawn if state._begins_otherwise(Draws(), None, one, two)}
     assert differ == {(1, 3), (3, 1), (2, 4), (4, 2)}
     # The first seed after it of which they do, else the next seed.
-    drawn |= dict.fromkeys(range(5, 40))
-    assert [state._other_seed(Draws(), None, seed) for seed in (0, 1, 2, 3)] == [1, 3, 4, 4]
+    drawn |= dict.fromkeys(range(5, 40), ([2, 2], [3, 3]))
+    assert [state._other_seed(Draws(), None, seed) for seed in (1, 2, 3)] == [3, 4, 4]
 
 
 def test_two_results_differ_beyond_their_bound():
@@ -776,11 +978,14 @@ def test_what_every_call_adds_is_the_right_result():
 
     assert added((3, 4), (4, 6), (5, 8))
     assert added((3, 4), (4, 6), (5, 8), (0, 0))
+    assert added((3, 4), (4, 6), (5, 8), (0, 0, 0))
     assert not added((3, 4), (4, 6), (5, 9))
     assert not added((3, 4), (5, 6), (6, 8))
     assert not added((0, 0), (0, 0), (0, 0), right=(0.0, 0.0))
     assert not added((3, 4, 5), (4, 6, 7), (5, 8, 9))
     assert not added((3, 4), (4, 6, 7), (5, 8))
+    assert not added((3, 4), (4, 6), (5, 8, 9))
+    assert not added((3, 4, 5), (4, 6), (5, 8), right=(1.0, 2.0, 3.0, 4.0))
     # Each of the results, and of what is right, may be off by its bound: up to 1.5 are, and no more.
     assert added((3, 4), (4, 7.5), (5, 11), error=0.25)
     assert not added((3, 4), (4, 7.625), (5, 11), error=0.25)
@@ -800,14 +1005,72 @@ def test_a_finding_tells_the_case_and_its_numbers():
     assert not {UNTRIED, OUTSIZED} & set(found.entries)
 
 
-@pytest.mark.parametrize("right", range(state.TIMES + 1))
-def test_what_is_right_in_most_calls_is_not_said_to_differ_from_call_to_call(right):
+def reasons_of(each, again, **calls):
+    """The reasons for which a result depends on others, where calls are off by so much, and what shows them."""
+
+    def off(number):
+        return dataclasses.replace(each, result=Result(each.result.value + number))
+
+    given = {f"new again {time}": off(number) for time, number in enumerate(again)}
+    given |= {what.replace("_", " "): off(number) for what, number in calls.items()}
+    subject = SimpleNamespace(side=lambda name: "forward")
+    history = SimpleNamespace(
+        run=SimpleNamespace(subject=subject, results=lambda probe, only: {"S": given["alone"].result}),
+        calls={"mixed": (None, {}), "new": (None, {})} | {what: (None, {"S": None}) for what in given},
+        of=lambda what, name: given.get(what, off(0)),
+    )
+    shown = {id(comparison): what for what, comparison in given.items()}
+    return [(reason, shown.get(id(comparison))) for reason, comparison in state._reasons(history, "S")]
+
+
+@pytest.fixture
+def whole():
+    """A right result of int32."""
     (each,) = compared_at(run_of(PLAIN.forward, dtype="int32"))
-    wrong = [
-        dataclasses.replace(each, result=Result(each.result.value + number)) for number in range(1, state.TIMES + 1)
-    ]
-    again = [each] * right + wrong[right:]
-    given = {f"new again {time}": result for time, result in enumerate(again)}
-    history = SimpleNamespace(run=None, calls={}, of=lambda what, name: given.get(what, each))
-    reasons = [reason for reason, _ in itertools.islice(state._reasons(history, "S"), 1)]
+    return each
+
+
+@pytest.mark.parametrize("right", range(state.TIMES + 1))
+def test_what_is_right_in_most_calls_is_not_said_to_differ_from_call_to_call(whole, right):
+    again = [0] * right + [*range(1, state.TIMES + 1 - right)]
+    reasons = [reason for reason, _ in reasons_of(whole, again)]
     assert reasons == ([state.RANDOM] if right <= 3 else [])
+
+
+def test_the_first_wrong_result_shows_what_differs_and_what_is_added(whole):
+    assert reasons_of(whole, [0, 1, 2, 0, 1, 2, 3]) == [(state.RANDOM, "new again 1")]
+    # What comes after other numbers may be another result than what comes after the same ones.
+    assert reasons_of(whole, [2, 1, 1, 1, 1, 1, 1]) == []
+    assert reasons_of(whole, [2, 2, 1, 1, 1, 1, 1]) == [(state.RANDOM, "new again 0")]
+    assert reasons_of(whole, [1, 1, 1, 1, 1, 1, 2]) == [(state.RANDOM, "new again 0")]
+    value = whole.result.value
+    assert reasons_of(whole, [value * time for time in range(7)])[0] == (state.ACCUMULATED, "new again 1")
+
+
+def test_what_is_right_is_not_said_to_be_added_up_where_rounding_explains_all_of_it(whole):
+    value = whole.right.value
+    loose = dataclasses.replace(whole, right=Right(value, float(np.abs(value).max())))
+    assert state._accumulates([loose] * 3)
+    assert reasons_of(loose, [0] * 7) == []
+
+
+@pytest.mark.parametrize(("what", "reason"), [("other", state.LATER), ("mixed", state.CACHED)])
+def test_a_formula_that_is_wrong_at_once_is_no_state(whole, monkeypatch, what, reason):
+    monkeypatch.setattr(state, "_holds_again", lambda run, new, reason: True)
+    assert reasons_of(whole, [0] * 7, **{what: 1}) == [(reason, what)]
+    assert reasons_of(whole, [0] * 7, **{what: 1, f"{what}_first": 1}) == []
+    assert reasons_of(whole, [0] * 7, new=1, held=1, **{what: 1}) == []
+    assert reasons_of(whole, [0] * 7) == []
+
+
+def test_a_backward_pass_alone_is_held_against_the_last_call(whole):
+    assert reasons_of(whole, [0] * 7, alone=0) == []
+    assert reasons_of(whole, [0] * 7, alone=1) == [(state.SAVED, "alone")]
+    # Where the code is wrong anyhow, each time.
+    assert reasons_of(whole, [2] * 7, alone=1) == [(state.SAVED, None)]
+    assert reasons_of(whole, [2] * 7, alone=2) == []
+    # What was wrong in the last call alone was so by chance.
+    assert reasons_of(whole, [0, 0, 0, 0, 0, 0, 2], alone=0) == []
+    assert reasons_of(whole, [0, 0, 0, 0, 0, 2, 0], alone=0) == []
+    assert reasons_of(whole, [0, 0, 0, 0, 0, 2, 0], alone=1) == [(state.SAVED, "alone")]
+    assert reasons_of(whole, [0, 0, 2, 0, 0, 0, 0], alone=2) == [(state.SAVED, "alone")]

@@ -64,6 +64,17 @@ def test_as_many_draws_as_reach_the_target(dtype, draws):
     assert [each.kind for each in run.tried] == ["nothing"]
 
 
+def test_a_target_that_is_reached_exactly_is_reached():
+    class Known(Convolution):
+        def miss(self, case):
+            return Fraction(1, 2**20)
+
+    run = run_of(PLAIN.forward)
+    run.layer = Known(run.layer.dtype, run.layer.options)
+    assert auditing._compare(run, None) == TARGET
+    assert run.subject.calls == 3
+
+
 def test_the_worst_layer_decides_what_may_be_missed():
     cases = [Case(LARGER, 2), Case(SMALL, 2)]
     run = run_of(PLAIN.forward, cases=cases, dtype="float16")
@@ -228,6 +239,12 @@ def test_functions_that_take_other_arguments_are_refused():
         audited(PLAIN.forward, lambda X, G: (X, G))
     with pytest.raises(CallError, match=r"an audit calls forward\(X, F\) and expects the array S$"):
         audited(lambda X: X)
+
+    def worded_by_size(X, F):
+        raise TypeError(f"f() missing {X.shape[1]} required positional arguments")
+
+    with pytest.raises(CallError, match=r"TypeError: f\(\) missing 1 .*; an audit calls"):
+        audited(worded_by_size, geometries=[SMALL, LARGER])
 
     def sometimes(X, F):
         if len(F) == 1:

@@ -7,6 +7,7 @@ from jacobians import Geometry
 from jacobians.audit import numbers
 from jacobians.audit.cases import Case, options
 from jacobians.audit.layers import spreading
+from jacobians.audit.numbers import ConvolutionProbe
 from tests.test_audit_draws import by_hand
 
 STRIDED = {"stride": (2, 3), "padding": ((1, 0), (0, 2)), "dilation": (3, 1), "groups": 2}
@@ -15,6 +16,10 @@ SPREADING = {
     "steps": Case(Geometry((4, 7, 8), (4, 2, 2, 3), **STRIDED), 2),
     "tail": Case(Geometry((4, 5, 5), (4, 2, 2, 2), stride=2, groups=2), 3),
     "wide": Case(Geometry((1, 2, 20), (2, 1, 1, 2)), 2),
+    # Every other pixel is in no sum, the last one among them, and that before it is in the fewest.
+    "gaps": Case(Geometry((2, 1, 8), (2, 1, 1, 3), stride=(1, 2), dilation=(1, 2), groups=2), 1),
+    # The first tap is in fewer sums than the second one, and the second one alone meets the first pixel.
+    "ahead": Case(Geometry((2, 1, 5), (1, 2, 1, 2), stride=(1, 2), padding=((0, 0), (1, 0))), 1),
 }
 
 
@@ -42,15 +47,13 @@ def test_a_nan_has_to_go_where_its_products_are(name, letter):
         wanted, allowed = masks[result]
         np.testing.assert_array_equal(wanted, np.isnan(value))
         assert not np.any(wanted & ~allowed)
-    # No other entry of the last image or filter is in fewer sums, but for those that are in none.
+    # Of the last image or filter, it is the last entry that is in the fewest sums, those aside that are in none.
     if letter != "b":
-        reached = "dX" if letter == "G" else "S"
-        counts = []
-        for at in np.ndindex(probe.arrays[letter].shape[1:]):
-            other = probe.arrays[letter].copy()
-            other[(-1, *at)] = np.nan
-            counts.append(np.isnan(by_hand(probe.replaced(**{letter: other}))[reached]).sum())
-        assert masks[reached][0].sum() == min(count for count in counts if count)
+        ones = by_hand(
+            ConvolutionProbe(probe.case, {each: np.ones(array.shape) for each, array in given.arrays.items()})
+        )
+        counts = {"X": ones["dX"], "F": ones["dF"], "G": ones["S"] - 1}[letter][-1].ravel()
+        assert np.flatnonzero(wrong[-1]) == np.flatnonzero(counts == counts[counts > 0].min())[-1]
 
 
 @pytest.mark.parametrize("name", SPREADING)
@@ -84,6 +87,14 @@ def test_how_far_a_nan_may_spread(name, letter, result):
     for found, needed, size in zip((rows, columns), reached, allowed.shape[2:], strict=True):
         assert found[0] == max(needed[0] - 5, 0)
         assert found[-1] == min(needed[-1] + 5, size - 1)
+
+
+def test_a_tile_of_six_that_holds_a_response_reaches_five_to_both_sides():
+    mask = np.zeros((2, 2, 20, 20), bool)
+    mask[0, 1, 9, 7] = True
+    np.testing.assert_array_equal(
+        np.argwhere(spreading._tiles(mask)), [(0, 1, r, c) for r in range(4, 15) for c in range(2, 13)]
+    )
 
 
 def test_numbers_of_half_the_bits_of_float32_may_spread_in_pairs():

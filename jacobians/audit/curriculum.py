@@ -134,8 +134,11 @@ def large_batch(options: Options, images: int) -> Case | None:
 
 def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:
     """Return a small layer, a larger one and two others with numbers of images that the curriculum does not have."""
-    small, large, second, third = (grown(options, shape) for shape in UNUSED)
-    return (small, large, second, third) if small and large and second and third else None
+    found = [case for shape in UNUSED if (case := grown(options, shape))]
+    if len(found) < len(UNUSED):
+        return None
+    small, large, second, third = found
+    return small, large, second, third
 
 
 def shaped(options: Options, shape: Shape) -> Case | None:
@@ -194,7 +197,7 @@ def smaller_cases(case: Case, options: Options) -> Iterator[Case]:
     now = [case.images, planes, filters, *taps, *size]
     axes = len(taps)
     for at, value in enumerate(now):
-        for less in sorted({1, value // 2, value // 2 + 1, value - 1} - {0, value}):
+        for less in sorted({1, value // 2, value // 2 + 1, value - 1} - {value}):
             changed = [*now]
             changed[at] = less
             # Fewer taps: once with the image as it is, and once with the responses as they are.

@@ -231,8 +231,7 @@ def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
     """Whether integers that lower precisions sum exactly are wrong, too: then the formula is."""
     for case in dict.fromkeys(each.probe.case for each in wrong) if run.layer.factors else ():
         exactly = 81 * getattr(case, "terms", 1) <= exact.exact_limit("bfloat16")
-        probe = run.layer.small(case, run.seed) if exactly else None
-        if probe and not all(each.fine for each in _compared(run, probe, wrong[0].name)):
+        if exactly and not all(each.fine for each in _compared(run, run.layer.small(case, run.seed), wrong[0].name)):
             return True
     return False
 
@@ -245,9 +244,9 @@ def _left(run: Run, wrong: Sequence[Comparison]) -> tuple[Probe, Finding] | None
     """Tell a term that is there where a factor is 0, too, and for which numbers."""
     telling = next((each for each in wrong if tells(run, each.probe)), wrong[0])
     for each in (telling, wrong[0]) if run.layer.factors else ():
-        if probe := run.layer.small(each.probe.case, run.seed):
-            for _, found in added(run, [each.name], probe):
-                return probe, found
+        probe = run.layer.small(each.probe.case, run.seed)
+        for _, found in added(run, [each.name], probe):
+            return probe, found
     return None
 
 

@@ -43,8 +43,6 @@ def _is_adjoint(run: Run, responses: str, name: str, case: Any) -> bool:
     # For dA linear in G this is what makes it the gradient of a form that is linear in A.
     letter, upstream = name.removeprefix("d"), run.layer.takes["backward"][-1]
     probe, other = (run.layer.small(case, run.seed + more) for more in range(2))
-    if probe is None or other is None:
-        return False
     A = other.arrays[letter]
     with_A, without = (run.again(probe.replaced(**{letter: each}), responses).value for each in (A, A * 0))
     if with_A is None or without is None or with_A.shape != without.shape:

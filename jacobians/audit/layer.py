@@ -184,9 +184,9 @@ class Layer:
         """Choose cases of all sizes at which numbers with small digits are tried."""
         return cases[:: max(len(cases) // 6, 1)]
 
-    def small(self, case: Any, seed: int) -> Probe | None:
-        """Draw integers of which many sums can be added up; None where there are none."""
-        return None
+    def small(self, case: Any, seed: int) -> Probe:
+        """Draw integers of which many sums can be added up."""
+        raise NotImplementedError
 
     def fractions(self, case: Any, seed: int) -> Probe | None:
         """Draw small multiples of a power of two, whose sums are exact; None where there are none."""

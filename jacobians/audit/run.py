@@ -178,7 +178,6 @@ def _more_draws(run: Run) -> Fraction | None:
             return None
         if run.inexact:
             missed = run.layer.near_miss(run.layer.draw(case, run.seed))
-        broken |= run.unsteady | run.inaccurate
         for number in range(1, MOST_DRAWS):
             sides = [side for side in run.subject.functions if set(run.subject.gives[side]) - broken]
             if missed <= TARGET or not sides:

@@ -26,6 +26,8 @@ CONSTANT = (
     "Add the products, the bias in its place, and nothing else.",
     "small",
 )
+# Kinds of results that are no numbers to hold against the right ones.
+NO_NUMBERS = {"exception", "shape", "dtype"}
 UNLIKE = ("What the code does depends on the values of the numbers.", "Treat all numbers alike.", "small")
 # Lower precisions that code is known to compute in.
 LOWER = {"float64": "float64", "float32": "float32", "float16": "TF32 or float16", "bfloat16": "bfloat16"}
@@ -37,7 +39,7 @@ def digits(run: Run) -> Iterator[Finding]:
     """Try zeros, then fractions, whose sums are as exact as those of integers, then numbers with all digits."""
     cases = run.layer.few(run.cases)
     fractions = [probe for case in cases if (probe := run.layer.fractions(case, run.seed))]
-    zeroed = [probe for case in cases if (probe := run.layer.small(case, run.seed))] if fractions else []
+    zeroed = [run.layer.small(case, run.seed) for case in cases] if fractions else []
     for probe in sorted(zeroed, key=lambda each: not tells(run, each)):
         for name, found in added(run, {*run.subject.names} - run.broken, probe):
             run.inaccurate.add(name)
@@ -53,7 +55,7 @@ def digits(run: Run) -> Iterator[Finding]:
 
 def _wrong(each: Comparison, what: str) -> tuple[str, Because]:
     right = each.right.value
-    if each.result.value is None or each.got.shape != right.shape:
+    if each.kind in NO_NUMBERS:
         return f"is wrong for {what}: {_unlike(each)}", UNLIKE
     error = np.abs(each.got - right)
     if each.right.bound.any():
@@ -73,6 +75,8 @@ def _wrong(each: Comparison, what: str) -> tuple[str, Because]:
 
 
 def _unlike(each: Comparison) -> str:
+    if each.kind == "dtype":
+        return f"it has dtype {np.asarray(each.result.value).dtype}, not {each.probe.dtype}"
     return each.result.raised or f"it has shape {each.got.shape}, not {each.right.value.shape}"
 
 
@@ -106,7 +110,7 @@ def _is_lower(run: Run, each: Comparison) -> bool:
 
 def _left(run: Run, each: Comparison, where: str) -> tuple[str, Because]:
     right = each.right.value
-    if each.result.value is None or each.got.shape != right.shape:
+    if each.kind in NO_NUMBERS:
         return f"is wrong where {where} 0: {_unlike(each)}", UNLIKE
     off, letter = each.got - right, OF_SHAPE.get(each.name, "")
     if letter in each.probe.arrays and (factor := multiple(off, each.probe.arrays[letter], run.layer.dtype)):

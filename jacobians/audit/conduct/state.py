@@ -169,9 +169,7 @@ def _called(run: Run) -> History | None:
     case, larger, second, third = layer.fresh(run.cases)
     number = _other_seed(layer, larger, seed)
     asked = ((case, seed), (larger, seed), (larger, number), (second, seed), (third, number))
-    small, new, other, unused, last = [layer.small(*each) for each in asked]
-    if small is None or new is None or other is None or unused is None or last is None:
-        return None
+    small, new, other, unused, last = (layer.small(*each) for each in asked)
     history.call("small", small)
     first = history.call("new", new)
     if run.lost or any(each.held > LARGE for each in first.values()):
@@ -203,7 +201,7 @@ def _begins_otherwise(layer: Layer, case: Any, one: int, two: int) -> bool:
     """Whether all first entries differ, which may be the key of a cache."""
     drawn, other = layer.small(case, one), layer.small(case, two)
     letters = {letter for takes in layer.takes.values() for letter in takes}
-    return bool(drawn and other and all(drawn.arrays[k].flat[0] != other.arrays[k].flat[0] for k in letters))
+    return all(drawn.arrays[letter].flat[0] != other.arrays[letter].flat[0] for letter in letters)
 
 
 def _is_finite(result: Result) -> bool:
@@ -214,12 +212,15 @@ def _reasons(history: History, name: str) -> Iterator[tuple[Reason, Comparison]]
     """Say on what a result depends, surest first, with a call that shows it."""
     new, small, held = (history.of(what, name) for what in ("new", "small", "held"))
     again = [history.of(f"new again {time}", name) for time in range(TIMES)]
-    if _accumulates(again):
-        yield ACCUMULATED, again[-1]
+    # The first of them comes after other numbers.
+    after_itself = again[1:]
+    *_, before, last = after_itself
+    wrong = [each for each in again if not each.fine]
+    if wrong and _accumulates(again):
+        yield ACCUMULATED, wrong[0]
     # Of what is right most of the time, it is said how often it is wrong.
-    differ, right = any(_differ(each, again[-1]) for each in again[1:]), sum(each.fine for each in again)
-    if differ and right <= TIMES / 2:
-        yield RANDOM, next((each for each in again if not each.fine), again[-1])  # two that differ cannot both be right
+    if len(wrong) > TIMES / 2 and any(_differ(each, last) for each in after_itself):
+        yield RANDOM, wrong[0]
     if _differ(held, new):
         yield OVERWRITTEN, _beside(held, new)
     for reason, what in ((LATER, "other"), (CACHED, "mixed")):
@@ -227,7 +228,7 @@ def _reasons(history: History, name: str) -> Iterator[tuple[Reason, Comparison]]
         each, fine = history.of(what, name), new.fine and history.of(f"{what} first", name).fine
         if fine and not each.fine and _holds_again(history.run, new, reason):
             yield reason, each
-    for reason, what, other, first in ((KEPT, "small again", small, new), (SAVED, "alone", again[-1], again[-2])):
+    for reason, what, other, first in ((KEPT, "small again", small, new), (SAVED, "alone", last, before)):
         each = history.of(what, name) if name in history.calls.get(what, (None, {}))[1] else other
         # Where the other one is wrong, so are all that come first.
         if _differ(each, other) and (other.fine or not first.fine) and _is_replayed(history, reason, other):
@@ -256,11 +257,9 @@ def _holds_again(run: Run, new: Comparison, reason: Reason) -> bool:
     """Whether other numbers show it, too, each time: a formula that is wrong for few numbers is right for others."""
     for number in range(CONFIRMED):
         probe = run.layer.small(new.probe.case, run.seed + SEEDS + number)
-        if probe is None:
-            return False
-        asked = (probe, probe.reordered()) if reason == CACHED else (probe,)
+        asked = {LATER: (probe,), CACHED: (probe, probe.reordered())}[reason]
         side = run.subject.side(new.name)
-        *known, last = (next(each for each in run.compared(one, only=side) if each.name == new.name) for one in asked)
+        *known, last = ({each.name: each for each in run.compared(one, only=side)}[new.name] for one in asked)
         # What an earlier call left under the same key tells nothing.
         if last.fine and all(each.fine for each in known):
             return False
@@ -281,11 +280,11 @@ def _differ(one: Comparison, two: Comparison) -> bool:
 
 def _accumulates(again: Sequence[Comparison]) -> bool:
     """Whether every call gives what is right added to what the call before gave."""
-    right = again[0].right
-    if any(each.got.shape != right.value.shape for each in again[:3]) or not right.value.any():
+    first, right = again[:3], again[0].right
+    if any(each.got.shape != right.value.shape for each in first) or not right.value.any():
         return False
     bound = Right(right.value, 6 * right.bound)
-    return all(bound.allows(after.got - before.got) for before, after in itertools.pairwise(again[:3]))
+    return all(bound.allows(after.got - before.got) for before, after in itertools.pairwise(first))
 
 
 def _lines(history: History, name: str, reason: Reason, each: Comparison) -> tuple[list[str], tuple[str, ...]]:

@@ -132,7 +132,7 @@ class Convolution(ByFormula):
         """Bound the same where results of fast algorithms are accepted."""
         return sums.near_miss(self.canonical(probe))
 
-    def small(self, case: Case, seed: int) -> Probe | None:
+    def small(self, case: Case, seed: int) -> Probe:
         """Draw integers of which, where the dtype allows, the results of three calls can be added up."""
         most = min(SMALL, exact.exact_magnitude(self.dtype, 3 * case.terms))
         return self.own(integers(case, self.options, max(most, 1), np.random.default_rng(seed)))

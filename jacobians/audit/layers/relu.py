@@ -94,7 +94,7 @@ class Relu(Layer):
         S = np.abs(S) * generator.permutation(np.resize((0, -1, 1), S.size)).astype(kind)
         return Probe(case, {"S": S.reshape(case.shape), "G": G.reshape(case.shape)})
 
-    def small(self, case: Sizes, seed: int) -> Probe | None:
+    def small(self, case: Sizes, seed: int) -> Probe:
         """Draw small integers, of which the results of several calls can be added up in every dtype."""
         probe = self.draw(Sizes(case.shape), seed)
         small = {letter: np.sign(each) * (1 + np.abs(each) % 7) for letter, each in probe.wide.items()}

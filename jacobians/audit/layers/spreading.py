@@ -80,9 +80,9 @@ def _masks(probe: ConvolutionProbe, letter: str, at: int) -> Reach:
     elif letter == "b":
         allowed = {}
     else:
-        per_filter = wanted["dF"].any(axis=tuple(range(1 if letter == "G" else 2, wanted["dF"].ndim)), keepdims=True)
+        per_plane = wanted["dF"].any(axis=tuple(range(2, wanted["dF"].ndim)), keepdims=True)
         everywhere = np.full_like(wanted["dF"], probe.geometry.groups > 1)
-        allowed = {**_windows(ones, wanted), "dF": wanted["dF"] | per_filter | everywhere}
+        allowed = {**_windows(ones, wanted), "dF": wanted["dF"] | per_plane | everywhere}
     return {name: (mask, allowed.get(name, mask)) for name, mask in wanted.items()}
 
 
