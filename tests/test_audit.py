@@ -83,7 +83,8 @@ def by_fft(X, F):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_the_fft_is_inexact_and_passes_within_the_bound(dtype) -> None:
     layer = Fft()
-    report = audit(layer.forward, layer.backward, dtype=dtype)
+    few = None if dtype == "float64" else [Geometry((2, 6, 7), (3, 2, 2, 3)), Geometry((1, 5, 9), (2, 1, 3, 1))]
+    report = audit(layer.forward, layer.backward, dtype=dtype, geometries=few)
     assert report.ok
     assert any(note.startswith("S is inexact on integers but within the rounding bound") for note in report.notes)
     assert report.log2_miss < -20
