@@ -254,11 +254,7 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
     if missing := set(space.sizes) - set(sizes):
         raise ValueError(f"sizes has no number for {', '.join(sorted(missing))}")
     isl = _isl()
-    found: list[tuple[int, ...]] = []
-
-    def take(point: Any) -> None:
-        found.append(tuple(_coordinates(isl, point)[: len(space.indices)]))
-
+    met: list[Any] = []
     with ONE_AT_A_TIME:
         for piece in pieces:
             taken = _tuples(piece, space)
@@ -266,8 +262,9 @@ def points(pieces: Sequence[Piece], space: Space, sizes: Mapping[str, int]) -> l
                 taken = taken.fix_val(isl.dim_type.param, at, sizes[name])
             if not taken.is_bounded():
                 raise ValueError(f"tuples without end are taken where {' and '.join(piece.conditions)}")
-            taken.foreach_point(take)
-    return sorted(found)
+            # No Python runs while the library calls this: a Ctrl-C there would be an error of the library.
+            taken.foreach_point(met.append)
+        return sorted(tuple(_coordinates(isl, point)[: len(space.indices)]) for point in met)
 
 
 @functools.cache

@@ -296,3 +296,12 @@ def test_without_the_library_nothing_is_compared(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "islpy", None)
     with pytest.raises(ImportError, match="islpy"):
         compare([PLAIN], [Piece(("y = l − 1", *RANGES))], AXIS)
+
+
+def test_a_ctrl_c_while_points_are_read_is_one(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prove, "_coordinates", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        prove.points([prove.Piece(("0 ≤ l < h'",))], prove.Space(("l",), ("h'",)), {"h'": 2})
