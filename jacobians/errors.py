@@ -14,6 +14,7 @@ __all__ = [
     "TooLargeError",
     "VerificationError",
     "nearest",
+    "raise_interrupt",
 ]
 
 
@@ -107,3 +108,12 @@ def _edits(one: str, other: str) -> int:
             row.append(min(costs))
         rows.append(row)
     return rows[-1][-1]
+
+
+def raise_interrupt(error: BaseException) -> None:
+    """Raise the Ctrl-C that an error was made of: loops of NumPy over objects report a SystemError in its place."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause
+        cause = cause.__cause__ or cause.__context__

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, VerificationError, _blocks, convolution, layers, network, verify
-from jacobians.verify import Report, Row, cases, check, run
+from jacobians.verify import Interrupted, Report, Row, cases, check, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.networks import NETWORK_IDENTITIES
 from tests.mutants import MUTANTS, NETWORK_MUTANTS
@@ -73,6 +73,16 @@ def test_wrong_layers_fail(identity, module, function, wrong, monkeypatch) -> No
     monkeypatch.setattr(module, function, wrong)
     report = verify([], identities=[identity])
     assert failed(report) == {identity}
+
+
+def test_a_ctrl_c_that_numpy_reports_as_another_error_is_no_finding(monkeypatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise SystemError("<class 'int'> returned a result with an exception set") from KeyboardInterrupt()
+
+    monkeypatch.setattr(convolution, "turn", interrupted)
+    with pytest.raises(Interrupted, match=r"^Interrupted") as caught:
+        verify([cases.EXAMPLE], identities=["L18"])
+    assert not any(row.failure for row in caught.value.report.rows)
 
 
 def test_every_equation_has_a_wrong_form_that_it_notices() -> None:

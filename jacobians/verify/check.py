@@ -17,6 +17,7 @@ from sympy import ZZ, Symbol
 from sympy.polys.rings import ring
 
 from jacobians import symbolic
+from jacobians.errors import raise_interrupt
 from jacobians.evidence import exact, readout
 from jacobians.formula.prove import Example, available
 from jacobians.geometry import Geometry
@@ -410,6 +411,7 @@ def _computed(side: Side, sides: _Sides, size: int) -> tuple[Array, str | None]:
     except MemoryError:
         raise
     except Exception as error:  # whatever wrong code raises is the finding
+        raise_interrupt(error)
         return nothing, f"{type(error).__name__}: {error}"
     return (actual, None) if actual.size == size else (nothing, f"{actual.size} entries")
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from jacobians import convolution, matrices
 from jacobians._version import __version__
-from jacobians.errors import TooLargeError
+from jacobians.errors import TooLargeError, raise_interrupt
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 from jacobians.sizes import amount
@@ -215,6 +215,7 @@ def _computed(side: Callable[[], Array], shape: tuple[int, ...]) -> tuple[Array,
     except MemoryError:
         raise
     except Exception as error:  # whatever wrong code raises is the finding
+        raise_interrupt(error)
         return nothing, f"{type(error).__name__}: {error}"
     return (actual, "") if actual.shape == shape else (nothing, f"shape {actual.shape}")
 

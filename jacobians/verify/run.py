@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from jacobians.arguments import entries, flag, seed_of, shown
-from jacobians.errors import nearest
+from jacobians.errors import nearest, raise_interrupt
 from jacobians.formula.prove import available
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
@@ -148,7 +148,8 @@ def _in_symbols(identity: Identity, failure: Failure) -> Failure:
     sides = identity.sides_for(geometry)
     try:
         expected, actual = (read_out(sides[name], identity.inputs, geometry, failure.index) for name in failure.sides)
-    except Exception:  # code that is wrong may also raise, and its numbers are reported all the same
+    except Exception as error:  # code that is wrong may also raise, and its numbers are reported all the same
+        raise_interrupt(error)
         return failure
     if expected is None or actual is None or expected == actual:
         return failure
