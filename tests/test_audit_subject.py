@@ -248,10 +248,17 @@ def test_a_signal_is_no_exception_of_the_code():
         except KeyboardInterrupt:
             return X
 
+    def exchanges(X, F):
+        """As NumPy's loops over objects do."""
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as pressed:
+            raise SystemError("returned a result with an exception set") from pressed
+
     before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        for function in (forward, catches):
+        for function in (forward, catches, exchanges):
             with pytest.raises(KeyboardInterrupt, match=r"^$"):
                 result_of(function)
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

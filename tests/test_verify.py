@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, VerificationError, _blocks, convolution, layers, network, verify
-from jacobians.verify import Interrupted, Report, Row, cases, check, run
+from jacobians.verify import Interrupted, Report, Row, cases, check, large, run
 from jacobians.verify.identities import IDENTITIES
 from jacobians.verify.networks import NETWORK_IDENTITIES
+from jacobians.verify.report import Failure
 from tests.mutants import MUTANTS, NETWORK_MUTANTS
 
 LAYERS = [
@@ -75,14 +76,27 @@ def test_wrong_layers_fail(identity, module, function, wrong, monkeypatch) -> No
     assert failed(report) == {identity}
 
 
-def test_a_ctrl_c_that_numpy_reports_as_another_error_is_no_finding(monkeypatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise SystemError("<class 'int'> returned a result with an exception set") from KeyboardInterrupt()
+def interrupted(*_: object) -> None:
+    """As NumPy's loops over objects report a Ctrl-C."""
+    raise SystemError("<class 'int'> returned a result with an exception set") from KeyboardInterrupt()
 
+
+def test_a_ctrl_c_that_numpy_reports_as_another_error_is_no_finding(monkeypatch) -> None:
     monkeypatch.setattr(convolution, "turn", interrupted)
     with pytest.raises(Interrupted, match=r"^Interrupted") as caught:
         verify([cases.EXAMPLE], identities=["L18"])
     assert not any(row.failure for row in caught.value.report.rows)
+
+
+def test_it_is_none_in_blocks_of_true_size_or_where_a_failure_is_read_out(monkeypatch) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        large._computed(interrupted, (2,))
+    monkeypatch.setattr(run, "read_out", interrupted)
+    identity = next(each for each in IDENTITIES if each.id == "L18")
+    names = tuple(identity.sides_for(cases.EXAMPLE))[:2]
+    failure = Failure("exact", "", 0, names, "v1", "1", "2", 1, 9, cases.EXAMPLE, 0)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        run._in_symbols(identity, failure)
 
 
 def test_every_equation_has_a_wrong_form_that_it_notices() -> None:

@@ -186,13 +186,11 @@ def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
         ):
             found = _called(function, asked)
     except BaseException as error:  # whatever the code under audit raises is the finding
-        if pressed:
-            raise
         found = _raised(error, asked)
     finally:
         if os.getpid() != process:  # the code has forked, and the child goes on as if it were the audit
             os._exit(1)
-    if pressed:  # the code has caught what was not meant for it
+    if pressed:  # whatever the code, or NumPy, has made of what was not meant for it
         raise KeyboardInterrupt
     if not around:
         return found
