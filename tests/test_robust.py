@@ -328,7 +328,7 @@ def press(process):
 
 def has_worked(pid):
     """Whether a process has done more than load: then it checks equations."""
-    return psutil.Process(pid).cpu_times().user > 1.8
+    return psutil.Process(pid).cpu_times().user > 3
 
 
 def interrupted(process, running):
