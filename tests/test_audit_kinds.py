@@ -932,16 +932,17 @@ def test_real_numbers_of_a_convolution():
 def test_very_many_images_are_tried_where_one_is_small():
     layer = layer_of()
     batch = layer.large_batch(4097)
-    assert (batch.case.images, batch.case.geometry.pixels) == (4097, 4)
+    assert (batch.case.images, batch.case.geometry.pixels, batch.case.geometry.positions) == (4097, 1, 1)
     assert np.abs(batch.wide["X"]).max() > 2**19
-    # 4 pixels and 4 responses, then 81 pixels and 4 responses, then 100 and 4.
-    assert layer_of(dilation=4, padding=0).large_batch(9).case.geometry.pixels + 4 <= 100
+    # One column is left behind the padding by 4 responses, and as many are taken along the rows.
+    padded = layer_of(stride=(2, 1), padding=((1, 2), (0, 3))).large_batch(9).case.geometry
+    assert (padded.image, padded.responses) == ((1, 4, 1), (1, 4, 4))
     assert layer_of(padding=40).large_batch(9) is None
     half = layer_of(dtype="bfloat16").large_batch(70000)
-    assert np.flatnonzero(half.wide["G"]).tolist() == [0, 4 * 70000 - 1]
+    assert np.flatnonzero(half.wide["G"]).tolist() == [0, 70000 - 1]
     assert np.abs(half.wide["G"]).max() == np.abs(half.wide["X"]).max() == 1
     assert layer_of(dtype="float16").large_batch(100).wide["G"].all() == False  # noqa: E712
-    assert np.abs(layer_of(dtype="float16").large_batch(100).wide["X"]).max() == 2
+    assert np.abs(layer_of(dtype="float16").large_batch(100).wide["X"]).max() == 4
 
 
 def test_the_bounds_of_a_convolution_are_those_of_its_sums():

@@ -68,7 +68,7 @@ CHANNELS = (
     (1, 4, 7), (1, 7, 8), (2, 8, 15), (1, 9, 16), (1, 15, 17), (1, 16, 2), (1, 17, 31), (1, 33, 1), (9, 1, 32),
     (17, 2, 1), (33, 1, 2), (1, 2, 33), (1, 65, 2), (1, 2, 65), (1, 129, 1), (1, 257, 1), (1, 1, 129), (1, 1, 257),
 )  # fmt: skip
-NONE = (0, 0, 0)
+NONE, ONE = (0, 0, 0), (1, 1, 1)
 LONG: tuple[Shape, ...] = (
     *((1, 1, 1, (1, 1, 1), (1, 1, width), NONE) for width in WIDE),
     *((images, planes, filters, (1, 1, 1), (1, 1, 2), NONE) for images, planes, filters in CHANNELS),
@@ -129,7 +129,12 @@ def _work(case: Case, dtype: str) -> int:
 
 def large_batch(options: Options, images: int) -> Case | None:
     """Return the layer with 1×1 everything, or as little as there can be behind the padding, and many images."""
-    return grown(options, (images, 1, 1, (1, 1, 1), (1, 1, 1), NONE))
+    if (most := grown(options, (images, 1, 1, ONE, ONE, NONE))) is None:
+        return None
+    smaller = (
+        shaped(options, (images, 1, 1, ONE, (count,) * 3, NONE)) for count in range(1, max(most.geometry.responses[1:]))
+    )
+    return next(filter(None, smaller), most)
 
 
 def unused(options: Options) -> tuple[Case, Case, Case, Case] | None:

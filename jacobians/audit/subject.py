@@ -53,7 +53,7 @@ OUTSIZED = f"results were too large {MOST_OUTSIZED} times"
 # NumPy keeps up to seven freed blocks of a size below this many bytes for the next array; malloc joins larger ones.
 BLOCKS, SMALL = 8, 1024
 # Calls in which random numbers are looked at, to note that they are drawn.
-NOTED = 64
+NOTED = 16
 # What Python says of a call with arguments that do not fit.
 ARGUMENTS = re.compile(r"positional argument|keyword argument|required argument|takes no arguments")
 # Where code is that nobody under audit has written.
