@@ -11,6 +11,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # JAX compiles for every shape, of which each is called a few times.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+from jacobians.audit import curriculum  # noqa: E402
 from jacobians.audit.formulas import ByFormula  # noqa: E402
 from jacobians.testing import register_profiles  # noqa: E402
 
@@ -32,3 +33,10 @@ def pytest_collection(session):
 def unread(monkeypatch):
     """Let audits read no formulas, which takes most of their time, where the fact is that wrong code is found."""
     monkeypatch.setattr(ByFormula, "explain", lambda *_: None)
+
+
+@pytest.fixture
+def fewer(monkeypatch):
+    """Let audits of convolutions try every fourth layer, where the fact is of one layer, or of what is said of it."""
+    every = curriculum.curriculum
+    monkeypatch.setattr(curriculum, "curriculum", lambda options: every(options)[::4])

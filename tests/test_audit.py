@@ -56,12 +56,14 @@ def test_no_false_alarm_with_many_seeds(seed) -> None:
     assert audit(layer.forward, layer.backward, **options, seed=seed, geometries=few).ok
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32"])
 def test_a_right_convolution_passes_in_every_dtype(dtype) -> None:
     layer = Layer(**STRIDED)
     assert assert_convolution(layer.forward, layer.backward, dtype=dtype, bias=True, **STRIDED).ok
 
 
+@pytest.mark.usefixtures("fewer")
 def test_one_and_three_spatial_axes() -> None:
     for axes in (1, 3):
 
@@ -139,6 +141,7 @@ SMALL_NUMBERS = [
 ]
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("forward", "said"), SMALL_NUMBERS, ids=[f"{at} {row[1]}" for at, row in enumerate(SMALL_NUMBERS)]
 )
@@ -159,11 +162,13 @@ def test_a_function_that_refuses_fractions() -> None:
     )
 
 
+@pytest.mark.usefixtures("fewer")
 def test_a_wrong_fft_is_found_although_it_is_inexact() -> None:
     finding = audit(lambda X, F: by_fft(X, F[:, :, ::-1, ::-1])).findings[0]
     assert (finding.about, finding.kind) == ("S", "values")
 
 
+@pytest.mark.usefixtures("fewer")
 def test_same_padding_and_a_backward_pass_alone() -> None:
     def backward(X, F, G):
         zeros = [((k - 1) // 2, k // 2) for k in F.shape[2:]]
@@ -233,7 +238,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 @pytest.mark.parametrize(("forward", "backward", "said", "numbers"), WRONG, ids=[row[2] for row in WRONG])
 def test_wrong_code_is_found_on_a_case_with_few_numbers(forward, backward, said, numbers) -> None:
     report = audit(forward, backward)
@@ -246,6 +251,7 @@ def test_wrong_code_is_found_on_a_case_with_few_numbers(forward, backward, said,
         report.check()
 
 
+@pytest.mark.usefixtures("fewer")
 def test_the_smallest_case_of_the_designs_example() -> None:
     backward = WRONG[0][1]
     finding = audit(None, backward).findings[0]
@@ -253,6 +259,7 @@ def test_the_smallest_case_of_the_designs_example() -> None:
     assert finding.entries == ("v1: expected g1F11   got g1F12", "v2: expected g1F12   got g1F11")
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("options", "spoiled", "said"),
     [
@@ -290,6 +297,7 @@ def test_what_no_theory_explains_is_described() -> None:
         assert any("17 columns of responses or more" in fact for fact in finding.known)
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("change", "fact"),
     [
@@ -341,6 +349,7 @@ def test_what_is_added_besides_a_weight_decay_is_none() -> None:
         assert re.match("is not 0 where G is 0, but up to", finding.title)
 
 
+@pytest.mark.usefixtures("fewer")
 def test_an_unusual_bias_is_seen_where_all_products_are_0() -> None:
     def forward(X, F, b):
         return PLAIN.forward(X, F) + (b * np.abs(b))[:, None, None]
@@ -362,6 +371,7 @@ def backward_of_flipped(X, F, *rest):
     return dX, turned(dF), *db
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("dtype", "bias"), [("float64", False), ("float32", True), ("bfloat16", False), ("int64", False)]
 )
@@ -377,12 +387,13 @@ def test_a_backward_pass_that_is_consistent_with_a_wrong_forward_pass_is_no_erro
     assert (suite.get("tests"), suite.get("failures")) == (str(3 + bias), "3")
 
 
+@pytest.mark.usefixtures("fewer")
 def test_a_departure_without_a_name_is_followed_too() -> None:
     report = audit(lambda X, F: 3 * flipped(X, F), lambda X, F, G: [3 * each for each in backward_of_flipped(X, F, G)])
     assert [each.follows for each in report.findings] == [("∂l/∂X", "∂l/∂F")]
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 def test_gradients_that_are_wrong_for_the_wrong_forward_pass_are_errors() -> None:
     def backward(X, F, G):
         dX, dF = backward_of_flipped(X, F, G)
@@ -439,6 +450,7 @@ def test_gradients_follow_at_layers_where_both_passes_raise_the_same() -> None:
     assert {each.about for each in audit(forward, other, geometries=geometries).findings} >= {"S", "backward"}
 
 
+@pytest.mark.usefixtures("fewer")
 def test_gradients_that_are_wrong_for_responses_of_another_shape_are_errors() -> None:
     def doubled(X, F, G):
         dX, dF = backward_without_last_row(X, F, G)
@@ -459,6 +471,7 @@ def test_gradients_that_are_wrong_for_responses_of_another_shape_are_errors() ->
     assert [each.about for each in findings] == ["S", "backward"]
 
 
+@pytest.mark.usefixtures("fewer")
 def test_an_exception_of_both_passes_is_one_finding() -> None:
     def refuse(*arrays):
         raise ValueError("odd")
@@ -478,6 +491,7 @@ def test_an_exception_of_the_backward_pass_is_one_finding() -> None:
     assert (finding.about, finding.follows) == ("backward", ("∂l/∂X", "∂l/∂F"))
 
 
+@pytest.mark.usefixtures("fewer")
 def test_an_exception_names_the_authors_line() -> None:
     def forward(X, F):
         return np.einsum("ndhw,idkl->nihw", X, F.sum(axis=(2, 3)))
@@ -496,6 +510,7 @@ def test_an_exception_names_the_authors_line() -> None:
     assert "not enough values" in first_line(audit(int.__add__)) or "raises" in first_line(audit(int.__add__))
 
 
+@pytest.mark.usefixtures("fewer")
 def test_layers_that_raise_hide_no_wrong_values_at_others() -> None:
     def forward(X, F):
         if X.shape[3] < F.shape[3]:
@@ -584,6 +599,7 @@ def test_where_some_layers_are_neither_wrong_nor_right_nothing_is_said_of_elsewh
     assert [*where(failed, [*failed, *fine, neither])] == []
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("options", "words", "holds"),
     [
@@ -619,7 +635,7 @@ def test_theories_that_explain_a_part_only_say_what_is_left() -> None:
 # behaviour besides values ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 def test_wrong_shapes_say_both_and_why() -> None:
     strided = Layer(stride=2)
     report = audit(PLAIN.forward, stride=2)
@@ -648,6 +664,7 @@ def test_an_exception_on_a_legal_layer_is_shown_with_the_layer() -> None:
     assert "smallest case: X 1×1×1×2, F 1×1×1×2, stride 1, padding 0" in text
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
@@ -660,6 +677,7 @@ def test_something_else_than_arrays(returned, said) -> None:
     assert said in first_line(audit(None, lambda X, F, G: returned))
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -682,6 +700,7 @@ def test_arrays_that_are_none_or_not_of_numbers_are_not_taken_as_such(change, sa
     assert str(audit(*of_one)).startswith(f"✗ S is missing: forward returned {said}")
 
 
+@pytest.mark.usefixtures("fewer")
 def test_memory_that_was_never_written() -> None:
     strided = Layer(stride=2)
 
@@ -698,6 +717,7 @@ def test_memory_that_was_never_written() -> None:
     assert "np.empty" in finding.cause
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("period", [1, 2, 3, 4, 5, 6, 7, 10**6])
 def test_what_calls_keep_is_no_memory_that_was_never_written(period) -> None:
     calls = itertools.count(1)
@@ -712,13 +732,14 @@ def test_what_calls_keep_is_no_memory_that_was_never_written(period) -> None:
     assert all(finding.kind != "not written" for finding in report.findings)
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_what_np_empty_holds_is_told_in_every_process(elsewhere) -> None:
     functions = isolated(crashing.unwritten) if elsewhere else crashing.unwritten()
     assert audit(*functions).findings[0].kind == "not written"
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 def test_an_audit_says_in_what_it_found_no_mistake() -> None:
     def backward(X, F, G):
         dX, dF = PLAIN.backward(X, F, G)
@@ -740,6 +761,7 @@ def test_inputs_changed_in_place() -> None:
     assert [finding.title for finding in report.findings] == ["changes X in place"]
 
 
+@pytest.mark.usefixtures("fewer")
 def test_state() -> None:
     seen = {}
 
@@ -767,7 +789,7 @@ def test_state() -> None:
     assert [finding.title for finding in audit(reused).findings] == ["is overwritten by a later call"]
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 def test_what_the_first_numbers_happen_to_miss_is_no_state() -> None:
     """One filter's tap is added twice: half precision misses that at one layer more often than not."""
 
@@ -800,6 +822,7 @@ def test_a_nan_in_a_transform_of_half_precision_is_no_finding_but_in_a_sum_it_is
     assert {each.kind for each in audit(masked, dtype="float16", geometries=layer).findings} == {"not a number"}
 
 
+@pytest.mark.usefixtures("fewer")
 def test_the_memory_layout_of_each_argument() -> None:
     def contiguous(A):
         """Read the memory of an array as if it were contiguous."""
@@ -817,6 +840,7 @@ def test_the_memory_layout_of_each_argument() -> None:
     assert all(finding.kind == "memory layout" for finding in report.findings)
 
 
+@pytest.mark.usefixtures("fewer")
 def test_a_nan_that_is_swallowed_and_one_that_spreads() -> None:
     report = audit(lambda X, F: np.nan_to_num(PLAIN.forward(X, F)))
     assert "is wrong for a NaN in X: the NaN does not reach" in report.findings[0].title
@@ -829,6 +853,7 @@ def test_more_images_than_sixteen_bits_count() -> None:
     assert [finding.title for finding in report.findings] == ["is wrong for 65537 images"]
 
 
+@pytest.mark.usefixtures("fewer")
 def test_lower_precision_and_clipping_are_no_wrong_formulas() -> None:
     report = audit(lambda X, F: PLAIN.forward(X.astype(np.float32), F.astype(np.float32)).astype(float))
     assert report.findings[0].kind == "precision"
@@ -842,6 +867,7 @@ def test_lower_precision_and_clipping_are_no_wrong_formulas() -> None:
     assert first_line(clipped) == "✗ S is clipped to the range -2147483648 … 2147483647"
 
 
+@pytest.mark.usefixtures("fewer")
 def test_half_precision_does_not_hide_a_wrong_formula() -> None:
     for dtype in ("float16", "bfloat16"):
         assert audit(lambda X, F: PLAIN.forward(X, turned(F)), dtype=dtype).findings[0].kind == "values"
@@ -850,6 +876,7 @@ def test_half_precision_does_not_hide_a_wrong_formula() -> None:
 # the report -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("fewer")
 def test_the_record_and_junit() -> None:
     report = audit(PLAIN.forward, WRONG[0][1])
     record = json.loads(json.dumps(report.to_dict()))
@@ -860,6 +887,7 @@ def test_the_record_and_junit() -> None:
     assert [case.get("name") for case in suite if case.find("failure") is not None] == ["∂l/∂X"]
 
 
+@pytest.mark.usefixtures("fewer")
 def test_the_code_of_a_finding_reproduces_it_without_the_package() -> None:
     finding = audit(None, WRONG[0][1]).findings[0]
     assert "jacobians" not in finding.code
@@ -869,6 +897,7 @@ def test_the_code_of_a_finding_reproduces_it_without_the_package() -> None:
     assert space["dX"].tolist() == finding.arrays["got"]
 
 
+@pytest.mark.usefixtures("fewer")
 def test_audits_are_repeatable() -> None:
     assert audit(None, WRONG[0][1], seed=4) == audit(None, WRONG[0][1], seed=4)
 

@@ -270,6 +270,10 @@ BUGS = [
 ]
 
 
+# What is wrong at few layers.
+WHOLE = {"bias along rows", "remainder of 8", "remainder of 16"}
+
+
 def numbers_of(finding, options):
     """Count the numbers of X, F and S in the case that a finding names: its arrays are empty where they are large."""
     X, F = (tuple(map(int, sizes.split("×"))) for sizes in re.findall(r"[XF] ([\d×]+)", finding.case))
@@ -280,7 +284,9 @@ def numbers_of(finding, options):
 
 @pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.said.split()[0]} {bug.name}")
-def test_bug_is_found_named_and_small(bug) -> None:
+def test_bug_is_found_named_and_small(bug, request) -> None:
+    if bug.name not in WHOLE:
+        request.getfixturevalue("fewer")
     report = audit(bug.forward, bug.backward, bias=bug.bias, **bug.options)
     finding = report.findings[0]
     about, said = bug.said.split(" ", 1)

@@ -56,6 +56,7 @@ def seen(findings):
     return tuple(map(int, re.fullmatch(r"is wrong now and then: in (\d+) of (\d+) calls", finding.title).groups()))
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("at", [0, 17])
 def test_what_is_wrong_in_one_of_fifty_calls_is_said_to_be_at_this_rate(change, at):
@@ -135,6 +136,7 @@ def test_what_depends_on_the_call_before_is_not_said_to_be_wrong_now_and_then(ch
     assert not report.notes
 
 
+@pytest.mark.usefixtures("fewer")
 def test_the_command_says_it_and_fails(tmp_path):
     file = tmp_path / "conv.py"
     file.write_text(
@@ -212,6 +214,7 @@ RETURNED = {
 }
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("case", RETURNED)
 def test_an_argument_that_is_returned_is_named_with_its_formula(case):
     functions, what = RETURNED[case]
@@ -220,11 +223,13 @@ def test_an_argument_that_is_returned_is_named_with_its_formula(case):
     assert finding.formula.endswith(case.partition(" = ")[2]) or finding.predicts == finding.of > 0
 
 
+@pytest.mark.usefixtures("fewer")
 def test_an_argument_that_is_returned_where_the_shape_is_right_too():
     (finding,) = audit(lambda X, F: X, padding="same").findings
     assert finding.title == "is wrong: the code returns X unchanged"
 
 
+@pytest.mark.usefixtures("fewer")
 def test_an_argument_that_is_returned_in_another_order_is_not_said_to_be_added():
     (finding,) = audit(None, of_backward(lambda dX, dF, X, F, G: (X[::-1], dF))).findings
     assert finding.title.startswith("is wrong: X[N − 1 − n, k, y, x] is computed instead of the products")
@@ -245,6 +250,7 @@ def test_an_argument_that_other_layers_return(report, title):
     assert report().findings[0].title == title
 
 
+@pytest.mark.usefixtures("fewer")
 def test_what_is_added_to_the_right_products_is_still_said_to_be_added():
     (finding,) = audit(None, of_backward(lambda dX, dF, X, F, G: (dX + X, dF))).findings
     assert finding.title == "is wrong: X is added, as by a weight decay"

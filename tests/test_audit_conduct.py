@@ -40,6 +40,7 @@ def one_image(X, F):
     return PLAIN.forward(X[None], F)[0]
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(
     ("forward", "layout", "differs"),
     [
@@ -62,6 +63,7 @@ def test_of_a_wrong_layout_the_right_one_is_named(given):
     assert finding.title == "is right in another layout: NHWC,HWIO->NHWC"
 
 
+@pytest.mark.usefixtures("fewer")
 def test_gradients_in_the_same_layout_are_no_findings_of_their_own_and_wrong_ones_are_said():
     planes_first = with_layout(PLAIN.forward, PLAIN.backward, "NHWC,HWIO->NHWC")
     right = audit(*planes_first).findings
@@ -144,6 +146,7 @@ def test_a_cache_by_a_key_that_other_numbers_have(key):
     assert first(forward).title.startswith("is the result of the call before")
 
 
+@pytest.mark.usefixtures("fewer")
 def test_a_backward_pass_that_uses_what_the_forward_pass_saved():
     saved = {}
 
@@ -158,7 +161,7 @@ def test_a_backward_pass_that_uses_what_the_forward_pass_saved():
     assert whole.ok
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 @pytest.mark.parametrize("share", [0.5, 0.02])
 def test_dropout_is_called_random_and_not_memory_or_a_cache(share):
     drawn = np.random.default_rng(0)
@@ -313,6 +316,7 @@ def test_winograd_is_right_although_a_nan_spreads_in_its_tiles(dtype):
     assert audit(winograd, spatial_ndim=1, dtype=dtype).check().ok
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_a_nan_that_reaches_other_images(dtype):
     def forward(X, F):
@@ -497,6 +501,7 @@ def test_the_layers_hold_every_pair_of_blocks_of_planes_and_filters():
 # records --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("fewer")
 def test_records_hold_what_their_formats_can_whatever_the_code_says_and_gives():
     def loud(X, F):
         raise ValueError("\x1b[31mbad\x1b[0m \udcff")

@@ -236,6 +236,7 @@ def channels_last(function):
     return call
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("seed", range(5))
 def test_a_right_convolution_with_planes_last_passes(seed):
     options = {"stride": (2, 1), "padding": ((1, 0), (0, 2)), "groups": 2}
@@ -257,6 +258,7 @@ def test_a_right_convolution_of_one_image_passes(seed):
     assert audit(*with_layout(forward, backward, "CHW,OIHW->OHW"), seed=seed, geometries=few).check().ok
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("layout", ["NHWC,WHIO->NHWC", "NWHC,HWIO->NHWC", "NHWC,HWIO->NWHC"])
 def test_the_audit_finds_a_layout_that_is_not_the_codes(layout):
     forward, _ = with_layout(channels_last(LAYER.forward), None, layout)

@@ -108,6 +108,7 @@ def test_conv2d_is_right_at_all_layers(dtype):
     assert report.notes == ()
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize(("ndim", "bias"), [(1, True), (2, False), (2, True), (3, False)])
 def test_a_module_is_audited_with_any_shapes_and_not_changed(ndim, bias):
     options = {"stride": 2, "padding": 1, "groups": 2}
@@ -156,7 +157,7 @@ def function_with(turn_filter=False, lose=None, scale=1, change=None):
     return Convolution
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_wrong_backward_of_an_autograd_function_is_named(dtype):
     report = audit(*from_torch(function_with(turn_filter=True).apply), dtype=dtype)
@@ -165,12 +166,13 @@ def test_a_wrong_backward_of_an_autograd_function_is_named(dtype):
     assert audit(*from_torch(function_with().apply), dtype=dtype).check().ok
 
 
-@pytest.mark.usefixtures("unread")
+@pytest.mark.usefixtures("fewer", "unread")
 def test_a_wrong_factor_is_found():
     with pytest.raises(AuditError, match=r"^✗ ∂l/∂X is wrong"):
         audit(*from_torch(function_with(scale=2).apply)).check()
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("lost", ["X", "F"])
 def test_a_gradient_that_autograd_does_not_have_is_a_failure(lost):
     _, backward = from_torch(function_with(lose=lost).apply)
@@ -208,6 +210,7 @@ def test_of_gradients_that_autograd_refuses_it_is_said_what_is_needed(change, sa
         from_torch(function_with(change=change).apply)[1](X, F, G)
 
 
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("bias", [False, True])
 def test_responses_of_another_shape_are_the_one_finding(bias):
     def padded_twice(X, F, *b):
@@ -246,6 +249,7 @@ def test_inputs_changed_in_place_are_found():
     assert "changes F in place" in str(report)
 
 
+@pytest.mark.usefixtures("fewer")
 def test_strides_that_are_ignored_are_found():
     def flat(X, F):
         whole = torch.as_strided(X, X.shape, torch.empty(X.shape).stride())

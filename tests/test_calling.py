@@ -83,6 +83,7 @@ def test_an_option_that_is_no_parameter_is_what_the_code_is_fixed_to():
     assert not few(fixed.forward, stride=1).ok
 
 
+@pytest.mark.usefixtures("fewer")
 def test_words_for_the_padding_where_the_default_is_one():
     def tensorflow(X, F, strides=1, padding="VALID"):
         assert padding in {"VALID", "SAME"}
@@ -94,6 +95,7 @@ def test_words_for_the_padding_where_the_default_is_one():
     assert audit(tensorflow, padding="same").check().ok
 
 
+@pytest.mark.usefixtures("fewer")
 def test_padding_that_depends_on_the_filter_is_passed_as_a_number():
     report = audit(by_name, padding="same")
     assert report.check().ok
@@ -107,6 +109,7 @@ def test_a_dilation_of_which_0_is_the_default_counts_the_gaps():
     assert few(gaps, dilation=2).check().ok
 
 
+@pytest.mark.usefixtures("fewer")
 def test_what_partial_has_fixed_is_found_and_a_contradiction_is_no_verdict():
     report = audit(functools.partial(by_name, stride=2), padding=1)
     assert report.ok
@@ -357,6 +360,7 @@ def test_the_layers_are_restricted_without_losing_tails_and_long_rows(where, hol
     assert max(each.responses[-1] for each in layers) >= 33 or where.where
 
 
+@pytest.mark.usefixtures("fewer")
 def test_the_smallest_case_is_a_layer_that_the_code_is_for():
     def wrong(X, F):
         assert F.shape[2:] == (3, 3)
@@ -389,10 +393,12 @@ def test_same_as_tensorflow_has_it_at_any_stride():
     assert not audit(lambda X, F: tensorflow_same(X, F, 2), stride=2, geometries=shapes).ok
 
 
+@pytest.mark.usefixtures("fewer")
 def test_same_with_more_zeros_before():
     assert audit(same_lower, padding="same-lower").check().ok
 
 
+@pytest.mark.usefixtures("fewer")
 def test_a_function_that_returns_the_padding():
     def half(image, taps):
         return [(k // 2, k // 2) for k in taps]
