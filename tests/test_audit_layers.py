@@ -290,7 +290,7 @@ SCORES = (forward, lambda W, H, b: (W @ rows(H).T + b[:, None]).T, lambda W, H, 
 CONNECTED = (backward, backward_einsum, backward_loops)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(18))
 def test_a_right_fully_connected_layer_passes_with_many_seeds(seed):
     functions = in_wide(SCORES[seed % 3]), in_wide(CONNECTED[seed // 3 % 3])
     report = audit_fully_connected(*functions, dtype=DTYPES[seed % 6], seed=seed).check()

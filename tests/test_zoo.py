@@ -144,3 +144,13 @@ def test_a_record_tells_what_the_audit_made_of_a_program():
     record = zoo.examined(1, 4)
     assert record["found"] is True
     assert set(zoo.CRITERIA) <= record.keys()
+
+
+def test_an_audit_that_breaks_off_has_found_nothing(monkeypatch):
+    def broken(*functions, **options):
+        raise ValueError("no relation")
+
+    monkeypatch.setattr(zoo, "audit", broken)
+    record = zoo.examined(1, 4)
+    assert not any(record[criterion] for criterion in zoo.CRITERIA)
+    assert record["said"].splitlines()[-1] == "ValueError: no relation"

@@ -365,8 +365,8 @@ def _legal(options: Mapping[str, int], structure: Structure) -> tuple[tuple[str,
     many = ["N", "d", "n"] if groups == 1 else ["N", "d_of_g", "n_of_g"]
     names, legal = list(many), [f"{name} ≥ 1" for name in many]
     if groups > 1:
-        names.append("g")
-        legal.append(f"g = {groups}")
+        names += ["g", "d", "n"]
+        legal += [f"g = {groups}", f"d = {groups}·d_of_g", f"n = {groups}·n_of_g"]
     for at, (image, taps, out) in enumerate(SIZES[structure.spatial_ndim]):
         s, dilation, tail = options[f"stride[{at}]"], options[f"dilation[{at}]"], f"tail_{image}"
         zeros = [f"{side}_{image}" for side in ("before", "after")]

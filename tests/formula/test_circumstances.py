@@ -201,6 +201,21 @@ def test_one_and_three_axes_and_groups_are_proved_about(axes, groups, equation, 
     assert (found.text, found.proved) == (f"exactly where {words}" if words else "at every size", True)
 
 
+@needs_islpy
+@pytest.mark.parametrize(
+    ("whole", "most", "text"),
+    # Of n filters in two groups, the last of a group is n/2 − 1.
+    [("n", -3, "exactly where n = 2"), ("n", -1, "nowhere"), ("d", 0, "exactly where n ≥ 2d + 4")],
+)
+def test_a_range_up_to_the_filters_or_planes_of_all_groups_is_proved_about(whole, most, text):
+    right = right_of("dX", 2, 2)
+    found = circumstances(
+        change(right, conditions=(only({"G.i": 1}, high=Linear.of({whole: 1}, most)),)), right, structure(2, 2)
+    )
+    assert found.proved
+    assert found.text.partition(", if")[0] == text
+
+
 NOT_LINEAR = [
     {"coefficient": Coefficient(2)},
     {"conditions": (only({"G.l": 1}, high=number(0), of="last"),)},
@@ -251,7 +266,9 @@ def test_what_is_taken_for_true_of_sizes_is_true(axes, groups, same):
         assert set(names) <= set(sizes)
         assert all(holds(each, sizes) for each in legal)
     # Each image, tap and response is at least 1; a pixel more is no layer with the same tail.
-    assert all(f"{name} ≥ 1" in legal for name in names if not name.startswith(("tail", "before", "after", "g")))
+    given = ("tail", "before", "after", "g") if groups == 1 else ("tail", "before", "after", "g", "d", "n")
+    counts = {"d_of_g", "n_of_g"} & set(names)
+    assert all(f"{name} ≥ 1" in legal for name in names if name in counts or not name.startswith(given))
     for image, _, _ in SIZES[axes]:
         for name, by in ((image, 1), (f"tail_{image}", -4), (f"tail_{image}", 4), (f"before_{image}", 9)):
             assert not all(holds(each, plain[0] | {name: plain[0][name] + by}) for each in legal)

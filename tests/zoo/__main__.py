@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import time
+import traceback
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -37,9 +38,12 @@ def examined(count, seed):
     """Audit one program, and hold the formula of the finding against it: a record."""
     program = programs(count, seed)
     start = time.process_time()
-    report = audit(program.forward, program.backward, **program.options)
+    try:
+        report = audit(program.forward, program.backward, **program.options)
+        said, finding = str(report), _finding(report, program.result)
+    except Exception:  # an audit that breaks off has found nothing
+        said, finding = traceback.format_exc(), None
     taken = time.process_time() - start
-    finding = _finding(report, program.result)
     formula = str(getattr(finding, "formula", "") or "")
     missed = list(misses(finding, program)) if formula else []
     return {
@@ -54,7 +58,7 @@ def examined(count, seed):
         "predicts": bool(formula) and not missed,
         "misses": missed,
         "seconds": round(taken, 2),
-        "said": str(report),
+        "said": said,
         "formula": formula,
         "right": str(getattr(finding, "right", "") or ""),
     }
