@@ -1,6 +1,7 @@
 """Hypothesis profiles; HYPOTHESIS_PROFILE=ci or =thorough searches longer. What makes thousands of small tests fast."""
 
 import gc
+import importlib.metadata
 import os
 
 import pytest
@@ -10,6 +11,18 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 # JAX compiles for every shape, of which each is called a few times.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+def version_of(package):
+    """Return the release of a package that need not be installed, as major.minor."""
+    try:
+        return ".".join(importlib.metadata.version(package).split(".")[:2])
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+# Compiling takes a third without these; a release that did not know them would end the process, so only where tried.
+if version_of("jaxlib") == "0.10":
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1")
 
 from jacobians.audit import curriculum  # noqa: E402
 from jacobians.audit.formulas import ByFormula  # noqa: E402
