@@ -342,10 +342,14 @@ def told(number: Any, inputs: str, geometry: Geometry) -> str:
         return str(number)
     letters = inputs.replace("b", "")
     named = [symbolic.symbols(*ROLES[letter], geometry).ravel() for letter in letters]
-    monomials = map(math.prod, itertools.product(*named))
-    biases = symbolic.symbols(*ROLES["b"], geometry).ravel()
+    products = itertools.product(*named)
+    biases = ((each,) for each in symbolic.symbols(*ROLES["b"], geometry).ravel())
     total, rest, base = 0, number.number, 1 << DIGIT
-    for monomial in itertools.chain(monomials, biases):
+    for factors in itertools.chain(products, biases):
+        if not rest:
+            break
         digit = (rest + base // 2) % base - base // 2
-        total, rest = total + digit * monomial, (rest - digit) >> DIGIT
+        if digit:
+            total += digit * math.prod(factors)
+        rest = (rest - digit) >> DIGIT
     return symbolic.write(total, "text")
