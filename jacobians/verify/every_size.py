@@ -229,7 +229,7 @@ def layer_points(term: Term, geometry: Geometry) -> tuple[tuple[tuple[int, ...],
         Every combination of one point each is a product.
     """
     per_group = {"d'": geometry.planes_per_group, "n'": geometry.filters_per_group}
-    planes = _points(tuple(term.planes_at(geometry.groups)), term.form.planes, tuple(per_group.items()))
+    planes = _points(term.planes_at(geometry.groups), term.form.planes, tuple(per_group.items()))
     return (planes, *(_axis_points(term, geometry, axis) for axis in range(geometry.spatial_ndim)))
 
 

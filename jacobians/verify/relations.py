@@ -12,6 +12,7 @@ planes and ``n'`` filters in each of ``g`` groups, of which one is ``γ``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,10 +88,16 @@ class Term:
     planes: Piece
     axis: Piece
 
-    def planes_at(self, groups: int) -> list[Piece]:
+    def planes_at(self, groups: int) -> tuple[Piece, ...]:
         """Return the pieces of all groups; one piece where the text does not speak of single groups."""
-        grouped = any("γ" in each for each in self.planes.conditions)
-        return [self.planes.at({"g": groups, "γ": group}) for group in range(groups if grouped else 1)]
+        return _in_groups(self.planes, groups)
+
+
+# Equations share sides, which are compared at every stride and dilation.
+@functools.cache
+def _in_groups(planes: Piece, groups: int) -> tuple[Piece, ...]:
+    grouped = any("γ" in each for each in planes.conditions)
+    return tuple(planes.at({"g": groups, "γ": group}) for group in range(groups if grouped else 1))
 
 
 # one spatial axis -----------------------------------------------------------------------------------------------------
