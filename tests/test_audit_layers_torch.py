@@ -1,5 +1,7 @@
 """ReLU, fully connected and softmax layers of PyTorch: right ones pass, wrong ones are found and named."""
 
+import itertools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -111,9 +113,12 @@ WRONG_CONNECTED = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("seed", range(len(CONNECTED)))
-def test_right_fully_connected_layers_pass(seed, dtype):
+# Half precision, which holds so few integers that an audit draws often, once each.
+@pytest.mark.parametrize(
+    ("dtype", "seed"),
+    [*itertools.product(["float64", "float32"], range(len(CONNECTED))), ("float16", 1), ("bfloat16", 2)],
+)
+def test_right_fully_connected_layers_pass(dtype, seed):
     audit_fully_connected(*fully_connected(CONNECTED[seed]), dtype=dtype, seed=seed).check()
 
 
