@@ -37,8 +37,14 @@ def backward(dX=lambda value, F: value, dF=lambda value, X: value, **options):
     return function
 
 
-def test_the_formula_is_that_of_the_code_and_predicts_it_at_a_larger_layer():
-    (finding,) = audit(None, unrotated).findings
+@pytest.fixture(scope="module")
+def finding():
+    """What is found in code that does not rotate the filter."""
+    (found,) = audit(None, unrotated).findings
+    return found
+
+
+def test_the_formula_is_that_of_the_code_and_predicts_it_at_a_larger_layer(finding):
     assert finding.about == "∂l/∂X"
     assert "y = l − a + K − 1" in finding.formula
     assert "y = l + a" in finding.right
@@ -52,8 +58,8 @@ def test_the_formula_is_that_of_the_code_and_predicts_it_at_a_larger_layer():
     assert not np.array_equal(predicted, right)
 
 
-def test_lines_of_the_text_stand_one_above_the_other_with_marks():
-    lines = str(audit(None, unrotated).findings[0]).splitlines()
+def test_lines_of_the_text_stand_one_above_the_other_with_marks(finding):
+    lines = str(finding).splitlines()
     code, right, marks = lines[1:4]
     assert code.startswith("  your code:")
     assert right.startswith("  right:")
@@ -92,8 +98,7 @@ def test_a_forward_pass_with_groups_and_a_bias():
     assert np.array_equal(finding.predict(layer, **given, b=b), forward(given["X"], given["F"], b))
 
 
-def test_arrays_that_the_formula_does_not_read_are_ignored():
-    finding = audit(None, unrotated).findings[0]
+def test_arrays_that_the_formula_does_not_read_are_ignored(finding):
     given = numbers(LARGER)
     spoiled = {**given, "X": np.zeros_like(given["X"]), "b": np.ones(4)}
     assert np.array_equal(finding.predict(LARGER, **spoiled), finding.predict(LARGER, **given))
@@ -119,8 +124,8 @@ def test_a_result_that_is_no_sum_of_products_has_no_formula():
 
 
 def test_a_factor_that_follows_from_no_size_is_given_no_formula_that_predicts_all():
-    code = backward(dX=lambda value, F: value * (1 + value.shape[2] * 7919 * F.shape[3] % 5))
-    finding = audit(None, code).findings[0]
+    code = backward(dX=lambda value, F: value * (1 + value.shape[2] * 7919 * F.shape[2] % 5))
+    finding = audit(None, code, spatial_ndim=1).findings[0]
     assert not finding.formula or finding.predicts < finding.of
 
 

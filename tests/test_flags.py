@@ -49,6 +49,7 @@ def flag(report):
     return [found[1] for note in report.notes if (found := re.search(r"audit it with (--[\w -]+\w) \(", note))]
 
 
+@pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize(
     ("code", "wanted"),
     [
@@ -65,8 +66,9 @@ def test_the_flag_that_leaves_out_what_fails_is_named_if_there_is_one(code, want
     assert flag(audit(code)) == wanted
 
 
+@pytest.mark.usefixtures("unread")
 def test_code_of_a_course_needs_the_flag_that_is_proposed_and_no_other():
-    code, options = (strangers.conv_forward, strangers.conv_backward), {"stride": 2, "padding": 1}
+    code, options = (strangers.conv_forward, strangers.conv_backward), {"stride": 2}
     report = audit(*code, **options)
     assert not report.ok
     assert flag(report) == ["--square"]

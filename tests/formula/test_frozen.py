@@ -23,7 +23,7 @@ def computed(theory, layer):
 
 
 def test_every_frozen_formula_is_wrong_somewhere_and_most_at_larger_layers_too():
-    wrong_at_larger, some = 0, frozen.theories()[::4]  # the data do not change
+    wrong_at_larger, some = 0, frozen.theories()[::8]  # the data do not change
     for theory in some:
         wrong = [not is_right(theory, layer) for layer in theory.layers]
         larger = [not is_right(theory, layer) for layer in theory.larger]
