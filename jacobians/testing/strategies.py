@@ -131,7 +131,7 @@ def _geometries(draw: st.DrawFn, spatial_ndim: Any, given: dict[str, Any], most:
     taps = most["max_taps"] or MOST_TAPS.get(ndim, 2)
     # As many axes are drawn for one as for three: a layer with fewer of them would count as a simpler one.
     drawn = [
-        draw(_axis({name: option[axis % ndim] for name, option in per_axis.items()}, taps, most["max_size"]))
+        draw(_axis(tuple((name, option[axis % ndim]) for name, option in per_axis.items()), taps, most["max_size"]))
         for axis in range(max(AXES) if spatial_ndim is None else ndim)
     ]
     sizes, counts, steps, zeros, spacing = zip(*drawn[:ndim], strict=True)
@@ -145,19 +145,29 @@ def _geometries(draw: st.DrawFn, spatial_ndim: Any, given: dict[str, Any], most:
     )
 
 
+# Strategies are drawn from thousands of times in one search, of which making them anew takes a good part.
+@functools.cache
 @st.composite
-def _axis(draw: st.DrawFn, given: dict[str, Any], most_taps: int, most_pixels: int | None) -> tuple[Any, ...]:
+def _axis(
+    draw: st.DrawFn, fixed: tuple[tuple[str, Any], ...], most_taps: int, most_pixels: int | None
+) -> tuple[Any, ...]:
     """Size, taps, stride, padding pair and dilation of one spatial axis."""
+    given = dict(fixed)
     taps = draw(st.integers(1, most_taps))
     spacing = given.get("dilation") or draw(st.integers(1, MOST_DILATION))
     extent = (taps - 1) * spacing + 1
-    zeros = given.get("padding") or draw(st.just((0, 0)) | st.tuples(*[st.integers(0, taps + 1)] * 2))
+    zeros = given.get("padding") or draw(_padding(taps))
     if zeros == "same":
         zeros = ((extent - 1) // 2, extent // 2)
     needed = max(1, extent - sum(zeros))
     more = 2 * most_taps if most_pixels is None else max(0, most_pixels - needed)
     stride = given.get("stride") or draw(st.integers(1, MOST_STRIDE))
     return needed + draw(st.integers(0, more)), taps, stride, zeros, spacing
+
+
+@functools.cache
+def _padding(taps: int) -> st.SearchStrategy[tuple[int, int]]:
+    return st.just((0, 0)) | st.tuples(*[st.integers(0, taps + 1)] * 2)
 
 
 def _drawn(draw: st.DrawFn, option: Any) -> Any:
