@@ -147,7 +147,7 @@ class Called(PerLayer):
         found |= dict(zip(of_image, image[1:], strict=True)) | dict(zip(of_taps, F[2:], strict=True))
         sizes = dict(zip("C" + SPATIAL[-len(of_image) :], image, strict=True))
         ordered = [letter for axis in orders["X"].axes for letter in axis if letter != "N"]
-        pads = self.options.geometry(image, F).padding
+        pads = self.options.zeros(F[2:], image[1:])
         return {**found, "image": tuple(sizes[each] for each in ordered), "padding": _pads(pads)}
 
     @property
