@@ -90,7 +90,6 @@ def test_options_that_make_no_convolution_are_refused_at_once(options, said):
 
 SIMPLEST = {
     "anything": (lambda _: True, Geometry((1, 1, 1), (1, 1, 1, 1))),
-    "two taps": (lambda g: g.taps > 1, Geometry((1, 1, 2), (1, 1, 1, 2))),
     "the lecture's filter": (lambda g: g.filters[2:] == (3, 3), Geometry((1, 3, 3), (1, 1, 3, 3))),
     "the lecture's layer": (lambda g: g.filters[2:] == (3, 3) and min(g.responses[1:]) > 3, LECTURE),
     "a tail": (lambda g: max(g.tail) > 0, Geometry((1, 1, 2), (1, 1, 1, 1), stride=(1, 2))),

@@ -39,6 +39,7 @@ Dtype = npt.DTypeLike
 
 # Two first: the lecture's number of axes is the one to shrink to.
 AXES = (2, 1, 3)
+ANY_AXES = st.sampled_from(AXES)
 # Taps on an axis by the number of axes, so that there are few products.
 MOST_TAPS = {1: 4, 2: 3}
 MOST_STRIDE, MOST_DILATION, MOST_GROUPS = 5, 3, 3
@@ -115,7 +116,7 @@ def geometries(
 
 @st.composite
 def _geometries(draw: st.DrawFn, spatial_ndim: Any, given: dict[str, Any], most: dict[str, Any]) -> Geometry:
-    ndim = _drawn(draw, st.sampled_from(AXES) if spatial_ndim is None else spatial_ndim)
+    ndim = _drawn(draw, ANY_AXES if spatial_ndim is None else spatial_ndim)
     options = {name: _drawn(draw, option) for name, option in given.items()}
     if options.get("padding") == "same":
         options.setdefault("stride", 1)
