@@ -12,6 +12,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # JAX compiles for every shape, of which each is called a few times.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+
 def version_of(package):
     """Return the release of a package that need not be installed, as major.minor."""
     try:
