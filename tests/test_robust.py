@@ -97,7 +97,7 @@ def all_ended(pids):
 # hanging code ---------------------------------------------------------------------------------------------------------
 
 
-def test_code_that_hangs_at_some_cases_is_a_finding_and_the_audit_goes_on(tmp_path):
+def test_code_that_hangs_at_some_cases_is_a_finding_and_the_audit_goes_on(tmp_path, here):
     file = write(
         tmp_path,
         """
@@ -107,7 +107,7 @@ def relu(S, G):
     return G * (S > 0)
 """,
     )
-    status, out, err = run("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.3")
+    status, out, err = here("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.3")
     assert (status, err) == (1, "")
     assert re.findall(r"^✗ (.*) is missing: the call did not finish within (.*) s$", out, re.MULTILINE) == [
         ("backward", "0.3")
