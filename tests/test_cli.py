@@ -2,7 +2,6 @@ import contextlib
 import functools
 import io
 import json
-import subprocess
 import sys
 
 import pytest
@@ -550,13 +549,3 @@ def test_unusable_arguments_of_explore(capsys, monkeypatch, tmp_path, arguments,
     assert (status, out) == (2, "")
     assert said in err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_module_is_the_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "jacobians", "show", "rot180", "--format", "text"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "[ F33  F32  F31 ]" in done.stdout

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from jacobians import AuditError, Geometry, audit_relu, cli, files, verify, workers
+from jacobians import AuditError, Geometry, audit_relu, cli, explorer, files, verify, workers
 from jacobians.verify import Interrupted
 from tests.limits import files_up_to
 from tests.test_cli import run as run_here
@@ -699,11 +699,14 @@ def test_little_memory_is_told_of_in_one_line():
     assert re.fullmatch(r"jacobians: a matrix of shape .* GiB but may take [0-2]\.\d* GiB; multiply .*\n", done.stderr)
 
 
-def test_memory_that_runs_out_unforeseen_is_told_of_in_one_line():
-    code = "from jacobians import cli\ndef build():\n    raise MemoryError\ncli.app.command('build')(build)\ncli.main()"
-    done = subprocess.run([sys.executable, "-c", code, "build"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "not enough memory" in done.stderr
+def test_memory_that_runs_out_unforeseen_is_told_of_in_one_line(tmp_path, here, monkeypatch):
+    def explore(geometry):
+        raise MemoryError
+
+    monkeypatch.setattr(explorer, "explore", explore)
+    status, out, err = here("explore", "-o", str(tmp_path / "out.html"))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "not enough memory" in err
 
 
 def test_a_result_that_is_too_large_is_a_finding_at_once(tmp_path, here):
