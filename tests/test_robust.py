@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import json
 import os
 import pty
@@ -771,15 +772,9 @@ def test_a_dtype_may_be_named_by_its_letter(tmp_path, here):
 
 # terminals without signs ----------------------------------------------------------------------------------------------
 
-POOR = {
-    "LANG=C": {"LANG": "C"},
-    "LC_ALL=POSIX": {"LC_ALL": "POSIX"},
-    "ascii": {"PYTHONIOENCODING": "ascii", "LANG": "en_US.UTF-8"},
-}
 
-
-def run_poorly(how, *arguments):
-    """Run the command where nothing but ASCII can be printed."""
+def run_poorly(poor, *arguments):
+    """Run the command where the locale has nothing but ASCII."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANG", "LC_", "PYTHONIO"))}
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -787,34 +782,51 @@ def run_poorly(how, *arguments):
         capture_output=True,
         check=False,
         timeout=LONG,
-        env={**kept, **POOR[how]},
+        env={**kept, **poor},
     )
     return done.returncode, done.stdout.decode("ascii"), done.stderr.decode("ascii")
 
 
-@pytest.mark.parametrize("how", ["LC_ALL=POSIX", "ascii"])
-def test_show_prints_ascii_where_there_is_nothing_else(how):
-    status, out, err = run_poorly(how, "show", "image_matrix")
-    assert (status, err) == (0, "")
-    assert out.splitlines()[1] == "[ X11  X12  X13  X21  X22  X23  X31  X32  X33 ]  (S11)"
+MATRIX = "[ X11  X12  X13  X21  X22  X23  X31  X32  X33 ]  (S11)"
+TURNED = "def turned(X, F):\n    return right(X, F[:, :, ::-1, ::-1])\n"
 
 
-def test_all_commands_print_ascii_where_there_is_nothing_else(tmp_path):
-    file = write(tmp_path, "def turned(X, F):\n    return right(X, F[:, :, ::-1, ::-1])\n")
-    status, out, err = run_poorly("LANG=C", "audit", f"{file}:turned")
+def test_a_report_is_printed_in_ascii_where_there_is_nothing_else(tmp_path):
+    status, out, err = run_poorly({"LANG": "C"}, "audit", f"{write(tmp_path, TURNED)}:turned")
     assert (status, err) == (1, "")
     assert out.startswith("[x] S is wrong: the filter is rotated by 180 degrees\n")
     assert "S11: expected X11F11 + X12F12   got X11F12 + X12F11" in out
     assert re.search(r"^  your code: +S\[i, l, m\] = sum X\[k, y, x\] \* F\[i, k, a, b\] ", out, re.MULTILINE)
-    status, out, err = run_poorly("LANG=C", "read", f"{file}:turned")
+
+
+def test_matrices_and_what_is_refused_are_printed_in_ascii_where_there_is_nothing_else():
+    status, out, err = run_poorly({"LC_ALL": "POSIX"}, "show", "image_matrix")
     assert (status, err) == (0, "")
-    assert out.startswith("S[i, l, m] = sum X[k, y, x] * F[i, k, a, b] ")
-    status, out, err = run_poorly("LANG=C", "verify", "--only", "L6", "--jobs", "1")
-    assert (status, err) == (0, "")
-    assert re.search(r"^L6 +dl/dvec\(S\) = ", out, re.MULTILINE)
-    status, out, err = run_poorly("LANG=C", "show", "--image", "2x2")
+    assert out.splitlines()[1] == MATRIX
+    status, out, err = run_poorly({"LANG": "C"}, "show", "--image", "2x2")
     assert (status, out) == (2, "")
     assert err.startswith("jacobians: filters has 3 taps on spatial axis 0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begun"),
+    [
+        (("show", "image_matrix"), re.escape(MATRIX)),
+        (("read", "FILE:turned"), r"S\[i, l, m\] = sum X\[k, y, x\] \* F\[i, k, a, b\] "),
+        (("verify", "--only", "L6", "--jobs", "1"), r"L6 +dl/dvec\(S\) = "),
+    ],
+    ids=["show", "read", "verify"],
+)
+def test_all_commands_print_ascii_to_what_takes_nothing_else(tmp_path, monkeypatch, here, arguments, begun):
+    file = write(tmp_path, TURNED)
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2)]
+    for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(cli._terminal, "ascii_alone", False)
+    status, *_ = here(*(each.replace("FILE", str(file)) for each in arguments))
+    out, err = (stream.buffer.getvalue().decode("ascii") for stream in streams)
+    assert (status, err) == (0, "")
+    assert re.search(f"^{begun}", out, re.MULTILINE)
 
 
 def test_signs_are_printed_where_they_can_be(here):
