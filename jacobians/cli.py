@@ -1053,10 +1053,11 @@ def show(
     Examples: `jacobians show`, `jacobians show filter_matrix --whole`,
     `jacobians show input_gradient --image 2x4x5 --filters 3x2x2x3 --stride 2,1 --padding 1:0,0:1 --format latex`
     """
-    from jacobians import symbolic
-
     geometry = _geometry(image, filters, stride, padding, dilation, groups)
     geometry.check_index("filter", i, geometry.filters[0])
+
+    from jacobians import symbolic
+
     width = Console().width if sys.stdout.isatty() else 100
     form = form or (Format.text if _terminal.ascii_alone else Format.unicode)
     for view in _views(name, symbolic.VIEWS):

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from jacobians import convolution, files, matrices, spectra, symbolic, writing
+from jacobians import convolution, files, matrices, spectra, writing
 from jacobians.arguments import instance, integer, word
 from jacobians.colours import COLOURS, ramp
 from jacobians.errors import ShapeError
@@ -113,7 +113,7 @@ class Side:
 
     label: str
     letter: str
-    role: symbolic.Role
+    role: writing.Role
     shape: tuple[int, ...]
     start: int = 0
     """Entries of the whole array before the first one."""
@@ -126,12 +126,12 @@ class Side:
         return _names(self.letter, self.role, geometry)[self.start : self.start + self.size]
 
 
-def _names(letter: str, role: symbolic.Role, geometry: Geometry) -> Array:
+def _names(letter: str, role: writing.Role, geometry: Geometry) -> Array:
     """Name the entries of an array of the layer as the lecture does; where there are too many, all names are empty."""
     shape = {"image": geometry.image, "filters": geometry.filters, "responses": geometry.responses}[role]
     if math.prod(shape) > MOST_NAMES:
         return np.full(math.prod(shape), "", object)
-    return np.array([writing.write_name(name) for name in symbolic.names(letter, role, geometry)], object)
+    return np.array([writing.write_name(name) for name in writing.names(letter, role, geometry)], object)
 
 
 # matrices -------------------------------------------------------------------------------------------------------------

@@ -188,13 +188,17 @@ class _Test:
     right: Mapping[str, Array]
     # What the formulas of each result share at this layer.
     known: Mapping[str, Known]
+    # Whether a wrong formula gives something else here, by its name.
+    shown: dict[str, bool] = dataclasses.field(default_factory=dict)
     catches: tuple[str, ...] = ()
 
     def shows(self, each: Mistake) -> bool:
         """Whether a wrong formula gives something else here."""
-        result = each.formula.result
-        got = each.formula.predict(self.sizes, self.arrays, known=self.known[result])
-        return not np.array_equal(got, self.right[result])
+        if each.name not in self.shown:
+            result = each.formula.result
+            got = each.formula.predict(self.sizes, self.arrays, known=self.known[result])
+            self.shown[each.name] = not np.array_equal(got, self.right[result])
+        return self.shown[each.name]
 
     def record(self, options: Options) -> dict[str, Any]:
         """Return the case as plain values."""

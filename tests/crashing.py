@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import signal
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 
@@ -164,3 +166,15 @@ DECEITS = {
     "isfinite": lambda A: np.ones(np.shape(A), bool),
     "flatnonzero": lambda A: A.ravel()[:0],
 }
+
+
+def dies_once(marker):
+    """End this process the first time."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def dies(_):
+    os.kill(os.getpid(), signal.SIGKILL)

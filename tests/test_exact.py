@@ -168,3 +168,11 @@ def _root(number, k):
 def test_what_a_bound_does_not_tell_apart_is_missed_for_sure(arrays):
     """Where the slack is wider than all draws, nothing is caught, whatever the number of arrays."""
     assert exact.miss_probability(*[exact.Draw(1, 1)] * arrays, slack=1e12) == 1
+
+
+def test_not_a_number_never_equals() -> None:
+    assert exact.first_difference([1.0, np.nan], [1.0, np.nan]) == (1, 1)
+    assert exact.first_difference([1, 2], [1, 2]) is None
+    assert exact.first_difference([1, 2, 3], [3, 2, 1]) == (0, 2)
+    assert exact.first_difference([1, 2, 3], [1, 2]) == (0, 3)
+    assert exact.first_difference([1, 2], [1, 2, 3]) == (0, 3)

@@ -245,8 +245,30 @@ WIDE, PHONE = (1366, 768), (390, 844)
 PANELS = {"S": ["X", "F", "S"], "F": ["X", "G", "VF"], "X": ["Z", "F", "R", "VX"]}
 
 
+class Tab:
+    """The one page of the browser, and all that it says on the console and asks for.
+
+    To start a process for another page takes longer than to load this one anew, and pages behind it are drawn late.
+    """
+
+    def __init__(self, page):
+        self.page, self.shown = page, None
+        self.said, self.asked = [], set()
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda request: self.asked.add(request.url.split("#")[0]))
+
+    def load(self, address, state, size, scheme, motion):
+        """Open a page anew."""
+        self.page.goto("about:blank")
+        self.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        self.page.emulate_media(color_scheme=scheme, reduced_motion=motion)
+        self.page.goto(f"{address}#{state}")
+        self.shown = None
+
+
 @pytest.fixture(scope="module")
-def browser():
+def tab():
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is missing: pip install -e '.[test-browser]'"
     )
@@ -254,9 +276,11 @@ def browser():
     if chromium is None:
         pytest.skip("no Chromium on the PATH: apt-get install chromium")
     with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=chromium, args=QUIET)
-        yield found
-        found.close()
+        browser = started.chromium.launch(executable_path=chromium, args=QUIET)
+        page = browser.new_page()
+        page.set_default_timeout(10_000)
+        yield Tab(page)
+        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -273,48 +297,31 @@ def written(tmp_path_factory):
     return write
 
 
-class Page:
-    """A page, and all that it says on the console and asks for; tests that only follow links share it."""
-
-    def __init__(self, browser, size, scheme, motion):
-        viewport = dict(zip(("width", "height"), size, strict=True))
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion=motion)
-        context.set_default_timeout(10_000)
-        self.page = context.new_page()
-        self.said, self.asked = [], []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url.split("#")[0]))
-
-
-@pytest.fixture(scope="module")
-def pages():
-    return {}
-
-
 @pytest.fixture
-def opened(browser, written, pages):
-    """Open a page at a state; at the end, nothing was fetched but pages themselves, and the console is empty."""
-    used = []
+def opened(tab, written):
+    """Open a page at a state, or follow a link there; nothing is fetched but pages themselves, and nothing is said.
+
+    With `own`, what is there before is not taken, and what is there afterwards is not left to other tests.
+    """
+    addresses = set()
+    tab.said.clear()
+    tab.asked.clear()
 
     def open_page(
         state="layer=6x6", geometry=None, *, size=WIDE, scheme="light", motion="reduce", address=None, own=False
     ):
         address = address or written(geometry)
-        key = (address, size, scheme, motion)
-        found = None if own else pages.get(key)
-        if found is None:
-            found = Page(browser, size, scheme, motion)
-            found.page.goto(f"{address}#{state}")
-            pages.setdefault(key, found)
+        addresses.add(address)
+        wanted = (address, size, scheme, motion)
+        if tab.shown == wanted and not own:
+            go(tab.page, state)
         else:
-            go(found.page, state)
-        used.append((found, address))
-        return found.page
+            tab.load(address, state, size, scheme, motion)
+        tab.shown = None if own else wanted
+        return tab.page
 
     yield open_page
-    for found, address in used:
-        assert (found.said, set(found.asked) - {address}) == ([], set())
+    assert (tab.said, tab.asked - addresses) == ([], set())
 
 
 def until(page, expression):
@@ -661,13 +668,21 @@ def test_what_is_wrong_is_counted_and_not_known_beforehand(opened):
     right = {}
     for _, f, x in oracle.products(**oracle.plain(layer)):
         right.setdefault(oracle.vec(x, layer.image), []).append(f[2:])
-    page = opened("layer=6x6&stride=2&padding=1&mode=X&rotate=no")
-    for p in range(36):
+    expected = []
+    for p in range(layer.pixels):
         taps = right.get(p, [])
-        wrong = sum(tap != (1, 1) for tap in taps)
-        go(page, f"layer=6x6&stride=2&padding=1&mode=X&rotate=no&entry={p + 1}")
-        assert f" {wrong} of {len(taps)} are wrong" in text(page, "caption")
-        assert page.locator("#sum .wrong").count() == wrong
+        expected.append((sum(tap != (1, 1) for tap in taps), len(taps)))
+    state = "layer=6x6&stride=2&padding=1&mode=X&rotate=no"
+    found = opened(state).evaluate(
+        """states => states.map(state => {
+            show(readLink(state));
+            return [byId("caption").textContent, document.querySelectorAll("#sum .wrong").length];
+        })""",
+        [f"{state}&entry={p + 1}" for p in range(layer.pixels)],
+    )
+    for (wrong, taps), (caption, marked) in zip(expected, found, strict=True):
+        assert f" {wrong} of {taps} are wrong" in caption
+        assert marked == wrong
 
 
 def test_numbers_tell_when_a_filter_hides_the_mistake(opened):
@@ -850,13 +865,12 @@ SCROLLS = """(({ scrollWidth, scrollHeight }) => scrollWidth > innerWidth || scr
 
 
 @pytest.mark.parametrize("width", [1180, 700, 360])
-def test_in_a_frame_it_does_not_scroll_and_follows_the_pages_colours(browser, written, tmp_path, width):
+def test_in_a_frame_it_does_not_scroll_and_follows_the_pages_colours(tab, written, tmp_path, width):
     script = (Path(__file__).parents[1] / "docs" / "javascripts" / "explorer.js").read_text("utf-8")
     around = tmp_path / "around.html"
     around.write_text(AROUND.format(src=written(None), width=width, script=script), "utf-8")
-    page = Page(browser, (1366, 900), "light", "reduce").page
-    page.goto(around.as_uri())
-    inside = page.frames[1]
+    tab.load(around.as_uri(), "", (1366, 900), "light", "reduce")
+    page, inside = tab.page, tab.page.frames[1]
     until(inside, f"innerHeight > 300 && !{SCROLLS}")
     until(inside, "document.documentElement.style.colorScheme === 'dark'")
     page.evaluate("document.body.dataset.mdColorScheme = 'default'")
@@ -892,15 +906,20 @@ def test_keys_walk_through_a_grid_and_tab_to_the_next(opened):
     assert page.evaluate(stops) == [1] * 4
 
 
+PAPER = "getComputedStyle(document.documentElement).backgroundColor"
+
+
 def test_dark_follows_the_system_and_the_switch(opened):
-    paper = "getComputedStyle(document.documentElement).backgroundColor"
-    light, dark = opened(own=True), opened(scheme="dark", own=True)
-    papers = light.evaluate(paper), dark.evaluate(paper)
-    assert papers[0] != papers[1]
-    for page, name, other in ((light, "Dark", papers[1]), (dark, "Light", papers[0])):
+    papers = []
+    for scheme, name, other in (("light", "Dark", "Light"), ("dark", "Light", "Dark")):
+        page = opened(scheme=scheme, own=True)
+        papers.append(page.evaluate(PAPER))
         page.get_by_role("button", name=name).click()
-        assert page.evaluate(paper) == other
-        assert page.locator("#theme").text_content() == {"Dark": "Light", "Light": "Dark"}[name]
+        papers.append(page.evaluate(PAPER))
+        assert page.locator("#theme").text_content() == other
+    light, switched, dark, back = papers
+    assert light != dark
+    assert (switched, back) == (dark, light)
 
 
 @pytest.mark.parametrize(

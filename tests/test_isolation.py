@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from jacobians import Geometry, audit, cli
+from jacobians.audit import isolation
 from jacobians.audit.cases import Case
 from jacobians.audit.isolation import MOST, _Laid, isolated
 from jacobians.audit.layers.convolution import Convolution, options
 from jacobians.audit.subject import ENDED, Subject
+from jacobians.workers import Worker
 from tests import crashing
 from tests.test_cli import run
 
@@ -42,12 +44,15 @@ def test_a_segmentation_fault_of_the_default_audit_is_shown_on_its_smallest_laye
     assert [each.kind for each in report.findings] == ["exception"]
 
 
-def test_a_process_that_always_ends_is_not_started_forever():
+def test_a_process_that_always_ends_is_not_started_forever(monkeypatch):
+    started = []
+    monkeypatch.setattr(isolation, "Worker", lambda *given, **named: started.append(given) or Worker(*given, **named))
     report = audit(*isolated(crashing.always_exiting), geometries=MANY)
     assert str(report).startswith("✗ S is missing: the process ended with exit status 3")
     (finding,) = report.findings
     assert finding.wrong == finding.tried < MOST[ENDED] < len(MANY)
     assert f"not called at {len(MANY) - finding.tried} other layers" in finding.known[-1]
+    assert len(started) == MOST[ENDED]
 
 
 def test_what_is_observed_besides_values_is_observed_there_too():

@@ -52,7 +52,7 @@ from tests.mutation.trial import Tests, trials
 trial.WARM = ("pytest",)
 root, source, changes = Path(sys.argv[1]), Path(sys.argv[1], "small/formula.py").read_text(), eval(sys.argv[2])
 mutants = [Mutant("small/formula.py", "", old, new, source.replace(old, new)) for old, new in changes.items()]
-for mutant, outcome in trials(root, mutants, Tests(("test_small.py",), spare=1)):
+for mutant, outcome in trials(root, mutants, Tests(("test_small.py",), spare=0.4)):
     print(mutant.line, outcome.state, outcome.test, sep=";")
 """
 

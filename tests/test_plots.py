@@ -1,6 +1,8 @@
 import builtins
+import functools
 import gc
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from tests.test_cli import run
 
 DOCS = Path(__file__).parents[1] / "docs"
 LECTURE = Geometry((1, 6, 6), (1, 1, 3, 3))
+SMALL, PAIR = Geometry((1, 3, 4), (1, 1, 2, 2)), Geometry((2, 3, 3), (2, 2, 2, 2))
 AWKWARD = [
     LECTURE,
     Geometry((2, 5, 6), (3, 2, 2, 3)),
@@ -302,12 +305,12 @@ def test_the_graph_names_every_node_with_its_shape():
 # --------------------------------------------------------------------------------------------- axes, files and errors
 
 EVERY = {
-    "filter_matrix": lambda **on: plots.filter_matrix(LECTURE, **on),
-    "image_matrix": lambda **on: plots.image_matrix(LECTURE, **on),
-    "jacobian": lambda **on: plots.jacobian(AWKWARD[1], **on),
-    "stack_matrix": lambda **on: plots.stack_matrix(0, AWKWARD[1], **on),
-    "patch": lambda **on: plots.patch(AWKWARD[3], **on),
-    "rotated_filter": lambda **on: plots.rotated_filter(AWKWARD[2], **on),
+    "filter_matrix": lambda **on: plots.filter_matrix(SMALL, **on),
+    "image_matrix": lambda **on: plots.image_matrix(SMALL, **on),
+    "jacobian": lambda **on: plots.jacobian(PAIR, **on),
+    "stack_matrix": lambda **on: plots.stack_matrix(0, PAIR, **on),
+    "patch": lambda **on: plots.patch(PAIR, **on),
+    "rotated_filter": lambda **on: plots.rotated_filter(PAIR, **on),
     "network": lambda **on: plots.network(NET, **on),
 }
 
@@ -321,7 +324,8 @@ def test_axes_that_are_given_are_drawn_on_and_returned(name):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_figure_ends_with_the_last_name_for_it_and_settings_stay(name):
+def test_a_figure_ends_with_the_last_name_for_it_and_settings_stay(name, monkeypatch):
+    monkeypatch.setattr(plots, "RESOLUTION", 50)
     before = mpl.rcParams.copy()
     ax = EVERY[name]()
     assert ax._repr_png_()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -332,7 +336,6 @@ def test_a_figure_ends_with_the_last_name_for_it_and_settings_stay(name):
     assert mpl.rcParams.copy() == before
 
 
-# As vector graphics, what the command draws is compared with what the functions draw.
 @pytest.mark.parametrize(("name", "suffix"), [(min(EVERY), ".png"), *(("large", each) for each in plots.SUFFIXES)])
 def test_the_same_picture_is_the_same_bytes(name, suffix, tmp_path):
     draw = EVERY.get(name, lambda: plots.filter_matrix(BIG))
@@ -345,11 +348,11 @@ def test_the_same_picture_is_the_same_bytes(name, suffix, tmp_path):
     assert len(first) < 600_000
 
 
-def test_no_picture_needs_pyplot():
+def test_no_picture_needs_pyplot_or_sympy():
     code = "import sys; from jacobians import Geometry, plots; plots.filter_matrix(Geometry((1, 6, 6), (1, 1, 3, 3)))"
-    code += "; print('matplotlib.pyplot' in sys.modules)"
+    code += "; print({'matplotlib.pyplot', 'sympy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=DOCS.parent, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(
@@ -381,35 +384,52 @@ def test_errors_say_what_is_needed(draw, error, said):
 # ----------------------------------------------------------------------------------------------------- command line
 
 PLANES = ["--image", "2x6x5", "--filters", "4x1x2x3", "--groups", "2", "--stride", "2,1", "--padding", "1:0,0:1"]
+LAYER = Geometry((2, 6, 5), (4, 1, 2, 3), groups=2, stride=(2, 1), padding=((1, 0), (0, 1)))
+NETWORK = Network([Geometry((2, 8, 8), (3, 2, 3, 3), padding=1), Geometry((3, 8, 8), (4, 3, 2, 2), padding=1)], 7)
+
+
+def test_plot_writes_what_the_function_draws(tmp_path, capsys, monkeypatch):
+    written, wanted = tmp_path / "written.svg", tmp_path / "wanted.svg"
+    arguments = ("filter-matrix", "--image", "3x4", "--filters", "2x2")
+    assert run_to_the_end(capsys, monkeypatch, "plot", *arguments, "-o", str(written)) == f"{written}\n"
+    plots.save(plots.filter_matrix(SMALL), wanted)
+    assert written.read_bytes() == wanted.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("arguments", "same"),
     [
-        (["filter-matrix"], lambda g: plots.filter_matrix(LECTURE)),
-        (["filter-matrix", "--image", "6x6", "--filters", "3x3"], lambda g: plots.filter_matrix(LECTURE)),
-        (["filter_matrix", *PLANES, "--index", "3"], lambda g: plots.filter_matrix(g, i=3)),
-        (["image-matrix", *PLANES, "--index", "3"], lambda g: plots.image_matrix(g, group=1)),
-        (["jacobian", *PLANES], plots.jacobian),
-        (["jacobian", *PLANES, "--wrt", "filters"], lambda g: plots.jacobian(g, wrt="filters")),
-        (["stack", *PLANES, "--index", "1"], lambda g: plots.stack_matrix(1, g)),
-        (["patch", *PLANES, "--at", "2", "--index", "2"], lambda g: plots.patch(g, i=2, row=2)),
-        (["rotated-filter", *PLANES, "--at", "7"], lambda g: plots.rotated_filter(g, pixel=7)),
+        (["filter-matrix"], lambda: plots.filter_matrix(LECTURE)),
+        (["filter-matrix", "--image", "6x6", "--filters", "3x3"], lambda: plots.filter_matrix(LECTURE)),
+        (["filter_matrix", *PLANES, "--index", "3"], lambda: plots.filter_matrix(LAYER, i=3)),
+        (["image-matrix", *PLANES, "--index", "3"], lambda: plots.image_matrix(LAYER, group=1)),
+        (["jacobian", *PLANES], lambda: plots.jacobian(LAYER)),
+        (["jacobian", *PLANES, "--wrt", "filters"], lambda: plots.jacobian(LAYER, wrt="filters")),
+        (["stack", *PLANES, "--index", "1"], lambda: plots.stack_matrix(1, LAYER)),
+        (["patch", *PLANES, "--at", "2", "--index", "2"], lambda: plots.patch(LAYER, i=2, row=2)),
+        (["rotated-filter", *PLANES, "--at", "7"], lambda: plots.rotated_filter(LAYER, pixel=7)),
         (
             ["network", "--image", "2x8x8", "--filters", "3x2x3x3,4x3x2x2", "--padding", "1", "--classes", "7"],
-            lambda g: plots.network(
-                Network([Geometry((2, 8, 8), (3, 2, 3, 3), padding=1), Geometry((3, 8, 8), (4, 3, 2, 2), padding=1)], 7)
-            ),
+            lambda: plots.network(NETWORK),
         ),
     ],
     ids=lambda each: "" if callable(each) else " ".join(each),
 )
-def test_plot_writes_what_the_function_draws(arguments, same, tmp_path, capsys, monkeypatch):
-    geometry = Geometry((2, 6, 5), (4, 1, 2, 3), groups=2, stride=(2, 1), padding=((1, 0), (0, 1)))
-    written, wanted = tmp_path / "written.svg", tmp_path / "wanted.svg"
-    assert run_to_the_end(capsys, monkeypatch, "plot", *arguments, "-o", str(written)) == f"{written}\n"
-    plots.save(same(geometry), wanted)
-    assert written.read_bytes() == wanted.read_bytes()
+def test_plot_draws_what_is_asked_for(arguments, same, capsys, monkeypatch):
+    """The same call of the same function, which draws the same bytes."""
+    saved = []
+    for name in EVERY:
+        monkeypatch.setattr(plots, name, functools.partial(call_of, name, inspect.signature(getattr(plots, name))))
+    monkeypatch.setattr(plots, "save", lambda ax, file: saved.append((ax, file)))
+    run_to_the_end(capsys, monkeypatch, "plot", *arguments, "-o", "x.svg")
+    assert saved == [(same(), Path("x.svg"))]
+
+
+def call_of(name, signature, *given, **named):
+    """A call, with the arguments that are left out."""
+    bound = signature.bind(*given, **named)
+    bound.apply_defaults()
+    return name, bound.arguments
 
 
 def run_to_the_end(capsys, monkeypatch, *arguments):

@@ -6,11 +6,9 @@ import json
 import math
 import os
 import re
-import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from jacobians.errors import Interrupted, StoppedError
 from jacobians.evidence import exact
 from jacobians.sizes import amount
 from jacobians.verify import journal, large, layers, verify_network
+from tests import crashing
 from tests.test_cli import run as command
 
 PLAIN = Geometry((2, 5, 6), (4, 2, 2, 3), padding=1)
@@ -413,25 +412,13 @@ def test_pieces_of_work_may_be_done_in_any_order(right, monkeypatch):
     assert verify_network(NETWORK) == right
 
 
-def dies_once(marker):
-    """End this process the first time."""
-    if not Path(marker).exists():
-        Path(marker).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "alive"
-
-
-def dies(_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_process_that_dies_costs_its_piece_a_try_and_one_that_always_dies_ends_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "TRIES", 2)
     with workers.Pool(1, lambda printed: None) as pool:
         marker = tmp_path / "died"
-        assert [*workers.completed(pool, dies_once, [marker, marker])] == [(0, "alive"), (1, "alive")]
+        assert [*workers.completed(pool, crashing.dies_once, [marker, marker])] == [(0, "alive"), (1, "alive")]
         with pytest.raises(workers.BrokenExecutor, match=f"at each of {workers.TRIES} tries"):
-            pool.submit(dies, None).result()
+            pool.submit(crashing.dies, None).result()
         with pytest.raises(Exception, match="pickle"):
             pool.submit(lambda: None).result()
         assert list(pool.map(abs, [-1, 2])) == [1, 2]

@@ -131,7 +131,8 @@ class _Code:
     def __init__(self, load: Callable[[], Functions], timeout: float | None) -> None:
         self.load, self.timeout, self.lock = load, timeout, threading.Lock()
         self.ends = collections.Counter[tuple[str, str]]()
-        # Why a function is not called any more.
+        # The functions that there are, and why one is not called any more.
+        self.sides: tuple[str, ...] = ()
         self.given_up: dict[str, str] = {}
         # None where a call was broken off: what it gives is not to be taken for what the next one gives.
         self.worker: Worker | None = None
@@ -149,6 +150,7 @@ class _Code:
             raise ChildProcessError(NOT_LOADING + self._ended(error)) from None
         if raised:
             raise _unpacked(*raised)
+        self.sides = tuple(side for side, each in zip(PASSES, known, strict=True) if each)
         return known
 
     def prepared(self, functions: dict[str, Any], wanted: Wanted) -> Bound:
@@ -225,11 +227,13 @@ class _Code:
         return f"{ENDED} with {names.get(-code, f'signal {-code}') if code < 0 else f'exit status {code}'}"
 
     def _restarted(self, which: str, ended: str) -> str:
-        """Start again; return how the last process ended, and where no new one starts, why."""
+        """Start again if a function is left to call; return how the last process ended, and why no new one starts."""
         kind = LATE if ended.startswith(LATE) else ENDED
         self.ends[which, kind] += 1
         if self.ends[which, kind] == MOST[kind]:
             self.given_up[which] = f"{kind} {MOST[kind]} times at other layers, so this one {UNTRIED}"
+        if self.given_up.keys() >= {*self.sides}:
+            return ended
         try:
             self.start()
         except Exception as error:  # whatever it is, the report is not to be lost

@@ -18,6 +18,7 @@ __all__ = [
     "draw_integers",
     "exact_limit",
     "exact_magnitude",
+    "first_difference",
     "gamma",
     "miss_probability",
     "real_numbers",
@@ -308,3 +309,24 @@ def rounding_bound(sizes: npt.ArrayLike, terms: int, dtype: npt.DTypeLike, *, ag
     if found.dtype.hasobject:
         return np.asarray(found * share)
     return np.asarray(float(share / (1 - gamma(terms + 3, "float64"))) * found)
+
+
+def first_difference(expected: Any, actual: Any) -> tuple[int, int] | None:
+    """Find where two arrays differ.
+
+    Parameters
+    ----------
+    expected, actual : array_like
+        Arrays with the same number of entries, compared in vec order. NaN differs from everything.
+
+    Returns
+    -------
+    (int, int) or None
+        Flat index of the first difference and the number of differences; None where there is none. An array of another
+        size differs everywhere.
+    """
+    left, right = np.ravel(expected), np.ravel(actual)
+    if left.size != right.size:
+        return 0, max(left.size, right.size)
+    wrong = np.flatnonzero(np.asarray(left != right, dtype=bool))
+    return (int(wrong[0]), len(wrong)) if len(wrong) else None

@@ -169,7 +169,7 @@ def verify_network(
     >>> report.ok, report.rows[0].verdict, report.rows[0].nonzeros
     (True, 'holds', 4400)
     """
-    from jacobians.verify import layers  # sympy, as above
+    from jacobians.verify import layers  # scipy, which it needs, takes long to load, too
 
     instance("executor", executor, Executor | None, "a concurrent.futures.Executor, or None")
     work = layers.plan(network, image, seed_of(seed), bytes_of("memory", memory))

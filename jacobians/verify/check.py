@@ -27,7 +27,7 @@ from jacobians.verify.identities import ORACLE, Draw, Identity, Role, Side
 from jacobians.verify.relations import WRITTEN
 from jacobians.verify.report import Evidence, Failure, Outcome
 
-__all__ = ["Task", "check", "first_difference", "prove", "read_out"]
+__all__ = ["Task", "check", "prove", "read_out"]
 
 Array = npt.NDArray[Any]
 
@@ -349,7 +349,7 @@ def _compare_relations(statement: _Statement, sides: _Sides, known: every_size.E
     for name, side in (statement.reference, *statement.others):
         expected = known(identity, WRITTEN[side])
         actual, complaint = _computed(side, sides, total)
-        difference = first_difference(expected, actual[entries])
+        difference = exact.first_difference(expected, actual[entries])
         if difference:
             first, wrong = difference
             right, got = (
@@ -366,27 +366,6 @@ def _compare_relations(statement: _Statement, sides: _Sides, known: every_size.E
 # comparison -----------------------------------------------------------------------------------------------------------
 
 
-def first_difference(expected: Any, actual: Any) -> tuple[int, int] | None:
-    """Find where two arrays differ.
-
-    Parameters
-    ----------
-    expected, actual : array_like
-        Arrays with the same number of entries, compared in vec order. NaN differs from everything.
-
-    Returns
-    -------
-    (int, int) or None
-        Flat index of the first difference and the number of differences; None where there is none. An array of another
-        size differs everywhere.
-    """
-    left, right = np.ravel(expected), np.ravel(actual)
-    if left.size != right.size:
-        return 0, max(left.size, right.size)
-    wrong = np.flatnonzero(np.asarray(left != right, dtype=bool))
-    return (int(wrong[0]), len(wrong)) if len(wrong) else None
-
-
 def _compare(
     statement: _Statement, sides: _Sides, evidence: Evidence, seed: int, text: Callable[[Any], str]
 ) -> Failure | None:
@@ -394,7 +373,7 @@ def _compare(
     expected = sides(reference)
     for other, side in statement.others:
         actual, complaint = _computed(side, sides, expected.size)
-        difference = first_difference(expected, actual)
+        difference = exact.first_difference(expected, actual)
         if difference:
             entry, wrong = difference
             right, got = text(expected[entry]), complaint or text(actual[entry])

@@ -24,7 +24,6 @@ from jacobians.errors import TooLargeError, raise_interrupt
 from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 from jacobians.sizes import amount
-from jacobians.verify.check import first_difference
 from jacobians.verify.report import Failure, Outcome
 
 __all__ = ["EQUATIONS", "Block", "blocks", "check_block"]
@@ -194,7 +193,7 @@ class _Comparison:
     def failure(self, block: Block) -> Failure | None:
         """Return where the sides differ first."""
         (expected, missing), (actual, complaint) = (_computed(side, self.shape) for side in self.sides)
-        difference = first_difference(expected, actual)
+        difference = exact.first_difference(expected, actual)
         if difference is None:
             return None
         entry, wrong = difference

@@ -20,7 +20,6 @@ from jacobians.evidence import exact
 from jacobians.geometry import Geometry
 from jacobians.network import Network
 from jacobians.verify import forms, reference
-from jacobians.verify.check import first_difference
 from jacobians.verify.report import Evidence, Failure, Outcome
 
 __all__ = ["NETWORK_IDENTITIES", "NetworkIdentity"]
@@ -63,7 +62,7 @@ def _exactly_equal(
 ) -> Outcome:
     (name, expected), *others = sides.items()
     for other, actual in others:
-        difference = first_difference(expected, actual)
+        difference = exact.first_difference(expected, actual)
         if difference:
             at, wrong = difference
             right, got = (str(np.ravel(each)[at]) if np.size(each) > at else "nothing" for each in (expected, actual))
