@@ -290,6 +290,8 @@ def test_what_a_signal_has_set_stays_and_what_code_sets_does_not():
         signal.signal(signal.SIGINT, before)
 
 
+# JAX warns of this where its tests have run in the same process.
+@pytest.mark.filterwarnings("ignore:os.fork")
 def test_a_process_that_code_has_forked_does_not_go_on_as_the_audit():
     parent, codes = os.getpid(), []
 
@@ -404,8 +406,8 @@ def test_random_numbers_are_looked_at_in_the_first_calls_alone():
         asked = Call(given, {"S": "S"}, [], number)
         return call(lambda X: X + random.random(), asked)["S"].around
 
-    assert drawn(64) == ("the random numbers of Python",)
-    assert drawn(65) == ()
+    assert drawn(16) == ("the random numbers of Python",)
+    assert drawn(17) == ()
 
 
 def test_random_numbers_are_put_back_after_an_audit():
