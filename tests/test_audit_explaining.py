@@ -839,6 +839,18 @@ def test_an_exception_of_both_passes_is_one_and_comes_behind_wrong_values():
     assert [(each.about, each.kind) for each in (first, second)] == [("∂l/∂X", "values"), ("forward", "exception")]
 
 
+def test_what_both_passes_refuse_at_different_layers_are_two_findings():
+    def large(X, shape, right):
+        if np.abs(X).max() > 20 and X.shape == shape:
+            raise ValueError(f"large {shape}")
+        return right
+
+    found = explain.explained(
+        both(lambda X, F: large(X, (2, 2), X * F), lambda X, F, G: large(X, (3, 3), F * G), CASES[3:8:4])
+    )
+    assert [(each.about, each.kind) for each in found] == [("forward", "exception"), ("backward", "exception")]
+
+
 def test_another_layout_is_looked_for_where_responses_have_another_shape(monkeypatch):
     asked, moved = [], Finding("Y(X)", "is right in another layout", "shape")
     monkeypatch.setattr(explain.relayout, "relaid", lambda run, found: asked.append(found) or moved)

@@ -52,8 +52,7 @@ def explained(run: Run) -> list[Finding]:
     if unfit and (moved := relayout.relaid(run, unfit)):
         return [moved]
     if follow:
-        first = next(at for at, each in enumerate(found) if each.about == responses)
-        found[first] = merged(run, found[first], follow)
+        found[0] = merged(run, found[0], follow)
     # What is wrong with numbers says more than that there are none.
     once = raised_once(found, "forward" if run.layer.by_function else responses)
     return sorted(once, key=lambda each: each.kind == "exception")

@@ -22,10 +22,12 @@ def following(run: Run) -> tuple[str, ...]:
     failed = [each for each in run.tried if run.is_wrong(each) and each.name not in run.unsteady]
     kinds = {name: {each.kind for each in failed if each.name == name} for name in run.subject.names}
     responses = run.layer.gives.get("forward", ("",))[0]
-    if not run.layer.factors or not kinds.get(responses) or "not written" in kinds[responses]:
+    of_responses = kinds.get(responses, set())
+    # From what is not there, or no number, nothing is derived.
+    if not run.layer.factors or not of_responses & {"values", "shape"} or "not written" in of_responses:
         return ()
     # What is derived from a forward pass that gives something else refuses the right upstream gradient.
-    allowed = {"values"} if kinds[responses] == {"values"} else {"values", "shape", "exception"}
+    allowed = {"values"} if of_responses == {"values"} else {"values", "shape", "exception"}
     found = (name for name in kinds if name != responses and kinds[name] and kinds[name] <= allowed)
     return tuple(name for name in found if _follows(run, responses, name, failed))
 
