@@ -24,9 +24,17 @@ class Sizes:
     rows: int
     columns: int
 
+    terms: ClassVar[int] = 1
+
     @property
     def numbers(self):
         return 2 * self.rows * self.columns
+
+
+class Long(Sizes):
+    """As if an entry were a sum of many products."""
+
+    terms: ClassVar[int] = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +132,7 @@ def lowered(dtype):
     [
         (lambda X, F: X, "is wrong: the code returns X unchanged", "values"),
         (lambda X, F: -2 * F, "is wrong: the code returns −2·F", "values"),
+        (lambda X, F: 2 * F, "is wrong: the code returns 2·F", "values"),
         (lambda X, F: -F, "is wrong: the code returns −F", "values"),
         (lambda X, F: X * 0 + 5, "is wrong: the code returns 5 everywhere", "values"),
         (lambda X, F: X * 0 - 0.5, "is wrong: the code returns -0.5 everywhere", "values"),
@@ -143,16 +152,71 @@ def test_what_is_done_to_the_right_result_is_told(function, title, kind):
     assert 0 < found.wrong <= found.tried == len(CASES)
 
 
+def given(*right):
+    """A layer whose right results are these numbers, over and over again."""
+    layer = Plain()
+    object.__setattr__(layer, "right", lambda probe: {"Y": Right(np.resize(right, probe.arrays["X"].shape))})
+    return layer
+
+
+def test_the_ends_of_ranges():
+    found = the_only(lambda X, F: np.resize([255.0, 0, 44], X.shape), given(255.0, 256, 300), cases=CASES[4:6])
+    assert found.title == "wraps around at 8 bits"
+    # Of one case it is not told that it is clipped.
+    few = [the_only(clipped(-9000, 9000), cases=CASES[6 : 7 + more]) for more in range(2)]
+    assert [each.kind for each in few] == ["values", "range"]
+
+
 def test_what_is_added_is_shown_where_the_products_are_0():
     found = the_only(lambda X, F: X * F + 1)
     assert found.title == "is not 0 where all numbers are 0, but up to 1"
     assert found.arrays["got"] == [[1.0]]
     large = the_only(lambda X, F: X * F + 1e6)
     assert large.title == "is not 0 where all numbers are 0, but up to 1e+06"
+    uneven = the_only(lambda X, F: X * F + 1e6 + 0.1)
+    assert uneven.title == large.title
+    smallest = the_only(lambda X, F: X * F + 1e6 if X.size == 1 else -np.abs(X * F) - 1)
+    assert smallest.title == large.title
     # Where the products are wrong in themselves, that is said.
+    assert the_only(lambda X, F: X * F + 1e6 + 1e-5 * X).title == explain.UNEXPLAINED
     assert the_only(lambda X, F: 3 * X * F + 1).title == explain.UNEXPLAINED
     assert the_only(lambda X, F: X * F + (2e6 if X.any() else 1e6)).title == explain.UNEXPLAINED
     assert the_only(lambda X, F: X * F + 1e6, Plain()).title == explain.UNEXPLAINED
+
+
+@dataclasses.dataclass(frozen=True)
+class Biased(Product):
+    """Y = X·F + b, whose small numbers have a 0."""
+
+    takes: ClassVar = {"forward": ("X", "F", "b")}
+
+    def integers(self, case, most, seed):
+        probe = super().integers(case, most, seed)
+        X = probe.arrays["X"] * (np.arange(case.columns) > 0) if most == 9 else probe.arrays["X"]
+        return probe.replaced(X=X, b=probe.arrays["X"] + 5)
+
+    def right(self, probe):
+        return {"Y": Right(probe.wide["X"] * probe.wide["F"] + probe.wide["b"])}
+
+
+def test_what_is_added_is_what_is_wrong_with_the_products_up_to_rounding():
+    few = CASES[3:4]
+    with_bias = the_only(lambda X, F, b: X * F + b + F * F, Biased(), cases=few)
+    assert with_bias.title.startswith("is not b where X is 0")
+    at_last = the_only(lambda X, F, b: X * F + b + 1e6 * (np.arange(X.size).reshape(X.shape) == 3), Biased(), cases=few)
+    assert at_last.title == "is not 0 where all numbers are 0, but up to 1e+06"
+
+    # Between 2²⁰ and 2²¹, twice the unit roundoff of float64 is 2⁻³²: four roundings of two such numbers are four.
+    def off_by(steps):
+        return lambda X, F: X * F + (2**20 + 2**10 + (steps * 2.0**-32 if X.any() else 0))
+
+    assert [the_only(off_by(steps), cases=few).title[:10] for steps in (4, 5)] == ["is not 0 w", "is wrong, "]
+    # With zeros it raises, or gives something else.
+    raises = the_only(lambda X, F: -np.abs(X * F) - 1 if X.any() else raising(ValueError(""), 0)(X, F), cases=few)
+    assert raises.title.startswith("is wrong where all numbers are 0: ValueError")
+    for shape in ((3,), (1, 1), (5, 7)):
+        other = the_only(lambda X, F, of=shape: -np.abs(X * F) - 1 if X.any() else np.zeros(of), cases=few)
+        assert other.title == explain.UNEXPLAINED
 
 
 def test_a_multiple_of_an_argument_is_one_at_all_cases():
@@ -161,15 +225,25 @@ def test_a_multiple_of_an_argument_is_one_at_all_cases():
     masked = Plain()
     object.__setattr__(masked, "right", lambda probe: {"Y": Right(probe.wide["X"] * (probe.wide["X"] > 0))})
     assert the_only(lambda X, F: X, masked).title == explain.UNEXPLAINED
-    larger = Plain()
-    object.__setattr__(larger, "right", lambda probe: {"Y": Right(probe.wide["X"] + 1)})
-    assert the_only(lambda X, F: X, larger).title == "is wrong: the code returns X unchanged"
+    for right in (
+        lambda X: np.abs(X) + 1,
+        lambda X: -np.abs(X) - 1,
+        lambda X: np.zeros((1, 1)),
+        lambda X: np.zeros((2, 3)),
+    ):
+        other = Plain()
+        object.__setattr__(other, "right", lambda probe, of=right: {"Y": Right(of(probe.wide["X"]))})
+        assert the_only(lambda X, F: X, other, cases=CASES[2:3]).title == "is wrong: the code returns X unchanged"
+    # A single number is no array, and none no number.
+    assert the_only(lambda X, F: X, cases=CASES[:1]).title.endswith(" everywhere")
+    assert the_only(lambda X, F: X[:0]).title == "has shape (0, 1), not (1, 1)"
+    assert the_only(lambda X, F: np.repeat(X, 2, 0), cases=CASES[1:2]).title == "has shape (2, 1), not (1, 1)"
     # Shapes are those of the argument, and numbers are those that were returned.
     found = the_only(lambda X, F: X[:1], cases=CASES[2:])
     assert found.title == "has shape (1, 1), not (2, 1)"
     assert found.known == ("at 1 other batch the values are wrong in a way that this shape does not explain",)
     assert the_only(lambda X, F: X * 0).title == explain.UNEXPLAINED
-    everywhere = the_only(lambda X, F: (X * 0 + 5)[:1])
+    everywhere = the_only(lambda X, F: (X * 0 + 5)[:1], cases=CASES[1:4])
     assert (everywhere.title, everywhere.kind) == ("is wrong: the code returns 5 everywhere", "values")
     assert np.shape(everywhere.arrays["X"]) == (1, 1)
 
@@ -213,7 +287,13 @@ def test_an_error_of_a_few_last_digits_is_no_lower_precision():
     assert found.cause == "The largest error is 4.1e-16 times the largest entry."
     # Eight roundings of the dtype are its own.
     assert the_only(rounded_to(49), Plain()).title == "is rounded in its last digits"
-    assert the_only(rounded_to(48), Plain()).title == "is computed in a lower precision than float64"
+    exactly = the_only(
+        lambda X, F: np.resize([1024, 512], X.shape) * (1 + 2.0**-50), given(1024.0, 512), cases=CASES[1:5]
+    )
+    assert exactly.title == "is rounded in its last digits"
+    lower = the_only(rounded_to(48), Plain())
+    assert lower.title == "is computed in a lower precision than float64"
+    assert np.size(lower.arrays["X"]) == 1
     for bits, likely in (
         (24, "float32"),
         (18, "float32"),
@@ -222,9 +302,13 @@ def test_an_error_of_a_few_last_digits_is_no_lower_precision():
         (8, "bfloat16"),
     ):
         assert the_only(rounded_to(bits), Plain()).cause.endswith(f"as it is for sums in {likely}.")
+    # Nor is it the precision of the audit itself.
+    assert the_only(rounded_to(18), Plain("float32")).cause.endswith("as it is for sums in TF32 or float16.")
     # No lower precision is so far off, changes a sign, or leaves small numbers wrong that it holds.
     assert the_only(rounded_to(2), Plain()).title == explain.UNEXPLAINED
     assert the_only(rounded_to(20)).title == explain.UNEXPLAINED
+    # Of many terms, lower precisions do not hold the sums of small numbers.
+    assert the_only(rounded_to(20), cases=[Long(2, 2), Long(3, 3)]).kind == "precision"
 
 
 def test_a_bound_of_the_right_result_holds_for_a_lower_precision_too():
@@ -264,6 +348,17 @@ def test_memory_that_was_never_written_is_told_from_wrong_numbers():
         cases=CASES[1:],
     )
     assert small.title == UNWRITTEN
+    # In another call it is no number; what raises then may be wrong for any reason.
+    for third, title in (([np.nan], UNWRITTEN), (None, explain.UNEXPLAINED)):
+        results = itertools.chain([[9e9], [9e9], third], itertools.repeat([9e9]))
+        told = explained(lambda X, F, of=results: np.append((X * F)[:, 1:], [next(of)], 1), cases=CASES[1:2])
+        assert told[0].title == title
+    # It is looked for at the smallest and the largest case alone.
+    called = []
+    run = run_of(lambda X, F: called.append(X.shape) or -np.abs(X * F) - 1)
+    called.clear()
+    assert explain._unwritten(explain.Tried(run, run.of("Y"))) is None
+    assert set(called) == {(1, 1), (4, 6)}
     everywhere = the_only(lambda X, F: X * F * (2 + next(turns)))
     assert everywhere.title != UNWRITTEN
     assert everywhere.kind == "state"
@@ -295,6 +390,9 @@ def test_shapes_are_told_with_where_they_are_wrong_and_what_else_is():
     mixed = the_only(lambda X, F: (X * F).T if X.shape[0] != X.shape[1] else -np.abs(X * F), cases=CASES[1:])
     assert mixed.title == "has shape (2, 1), not (1, 2)"
     assert mixed.known == ("at 2 other batches the values are wrong in a way that this shape does not explain",)
+    values = the_only(lambda X, F: -np.abs(X * F).T - 1, cases=CASES[:2])
+    assert values.title == explain.UNEXPLAINED
+    assert values.known[-1] == "at 1 other batch the shape is wrong in a way that this formula does not explain"
     assert the_only(lambda X, F: (X * F).sum()).title == "has shape (), not (1, 1)"
 
 
@@ -302,7 +400,7 @@ class Laid(Product):
     """Whose arrays have their columns first."""
 
     def laid(self, case, name, array):
-        return array.T
+        return np.swapaxes(array, 0, 1)
 
 
 def test_shapes_are_those_that_the_code_has():
@@ -323,8 +421,10 @@ def test_dtypes_are_told_once():
     assert (found.title, found.kind, found.entries) == ("has dtype float32, not float64", "dtype", ())
     assert found.cure == "Return float64 for float64, or audit with dtype='float32'."
     assert found.cause == "The code converts the arrays to another dtype."
-    other = the_only(lambda X, F: (X * F).astype(np.uint8))
-    assert other.cure == "Return float64 for float64."
+    # Of several it is that of the smallest case.
+    other = the_only(lambda X, F: (X * F).astype([np.uint8, "f4", np.float16][min(X.size - 1, 2)]))
+    assert (other.title, other.cure) == ("has dtype uint8, not float64", "Return float64 for float64.")
+    assert np.size(other.arrays["X"]) == 1
 
 
 def test_numbers_that_are_none_are_told_with_what_else_is_wrong():
@@ -339,6 +439,8 @@ def test_numbers_that_are_none_are_told_with_what_else_is_wrong():
     # Values that are wrong in a way of their own are another finding.
     both = explained(lambda X, F: np.where(X > 500, np.nan, np.maximum(X * F, 0)))
     assert [each.title[:20] for each in both] == ["is wrong: a ReLU is ", "is NaN or ∞ in 1 ent"]
+    both = explained(lambda X, F: np.where(X > 500, np.nan, np.clip(X * F, -9000, 9000)))
+    assert [each.kind for each in both] == ["range", "not written"]
     (alone,) = explained(lambda X, F: np.where(X > 500, np.nan, np.abs(X * F)))
     assert alone.kind == "not written"
     lost = Plain()
@@ -387,6 +489,10 @@ def test_exceptions_are_told_once_for_each_type():
             raise ValueError("rows")
         return X * F
 
+    # It is shown where the same is raised, and not another exception.
+    shown = the_only(lambda X, F: int("x") if X.size > 1 else 1 // 0, cases=CASES[5:7])
+    assert shown.title.startswith("raises on legal input: ValueError")
+    assert np.shape(shown.arrays["X"]) == (1, 2)
     assert the_only(rows).known == ("the code raises where there are 3 rows or more, and is right elsewhere",)
 
 
@@ -451,6 +557,10 @@ def test_calls_that_were_not_made_are_counted_beside_the_one_that_was():
     assert found.title == f"is missing: {LATE} 9 seconds"
     assert (found.wrong, found.tried) == (1, 8)
     assert found.known[-1] == "the code was not called at 2 other batches, where it may be right"
+    one = explain.explained(with_raised(f"{LATE} 9 seconds", f"{LATE}; it {UNTRIED}"))[0]
+    assert (one.title, one.wrong, one.tried) == (f"is missing: {LATE} 9 seconds", 1, 9)
+    none = explain.explained(with_raised(f"{LATE}; it {UNTRIED}"))[0]
+    assert (none.wrong, none.tried) == (1, 10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -486,6 +596,8 @@ def test_calls_that_were_not_made_are_no_exceptions_where_a_shape_of_the_same_fu
     assert len(list(explain._exceptions(explain.Tried(run, outsized)))) == 1
     outsized = [dataclasses.replace(responses[0], result=outsized[0].result)]
     assert list(explain._exceptions(explain.Tried(run, outsized))) == []
+    wrong = both(lambda X, F: 3 * X * F, lambda X, F, G: F * G)
+    assert len(list(explain._exceptions(explain.Tried(wrong, outsized)))) == 1
     run.tried = gradients + outsized
     assert len(list(explain._exceptions(explain.Tried(run, outsized)))) == 1
     run.tried = run.of("dX") + [dataclasses.replace(each, result=Result(None, shape=(9,))) for each in gradients[:1]]
@@ -532,6 +644,27 @@ def test_a_formula_is_shown_on_the_smallest_case_that_it_explains():
     assert one.known == ("at 1 other batch the values are wrong in a way that this formula does not explain",)
 
 
+@dataclasses.dataclass(frozen=True)
+class Agreeing(Read):
+    """All results are what the formula gives."""
+
+    def agrees(self, explanation, each):
+        return True
+
+
+def test_a_formula_is_shown_where_it_is_wrong_and_by_what_is_wrong_there():
+    # At the smallest case the code is right; of larger ones, none smaller is tried than it takes.
+    found = the_only(lambda X, F: X * F * (3 if X.size > 1 else 1), Agreeing(), cases=CASES[5:7])
+    assert np.shape(found.arrays["X"]) == (1, 2)
+
+    def turned(X, F):
+        return (np.abs(X * F) + 1).T
+
+    shape, values = (the_only(turned, Agreeing(), cases=CASES[first:3]) for first in (1, 0))
+    assert (shape.kind, shape.title) == ("shape", "has shape (2, 1), not (1, 2): a factor is 3")
+    assert (values.kind, values.title) == ("values", "is wrong: a factor is 3")
+
+
 def test_a_returned_argument_keeps_its_formula():
     found = the_only(lambda X, F: X, Read())
     assert (found.title, found.formula) == ("is wrong: the code returns X unchanged", "Y = 3·X·F")
@@ -555,6 +688,13 @@ def test_entries_are_written_in_symbols_where_all_that_are_shown_have_them():
         entries = explain._entries(run, run.tried[0])
         assert entries[0].startswith(f"y11: expected {first or ''}")
         assert all(entry.endswith("got 0") == bool(first) for entry in entries[:4])
+    # What is said of digits is shown in digits, and what is no number, too.
+    assert the_only(lambda X, F: -np.abs(X * F) - 1, Named(), cases=CASES[:2]).entries == (
+        "y11: expected x0f0   got 0",
+    )
+    assert "x0f0" not in the_only(rounded_to(50), Named()).entries[0]
+    lost = the_only(lambda X, F: np.where(np.arange(X.shape[1]) < X.shape[1] // 2 * 2, X * F, np.nan), Named())
+    assert lost.entries[0].endswith("got nan")
     each = run_of(lambda X, F: X * F + 1, Named()).tried[-1]
     entries = explain._entries(run_of(lambda X, F: X, Named()), each)
     assert len(entries) == 5
@@ -816,7 +956,7 @@ def test_one_of_several_results_of_a_function_is_compared():
     run = Run(Subject(functions, layer.takes, layer.gives, layer.labels), layer, [], 0)
     probe = layer.draw(layer.smallest()[0], 0)
     for name in ("dX", "dF"):
-        assert [each.name for each in explain._compared(run, probe, name)] == [name]
+        assert explain._compared(run, probe, name).name == name
     functions["backward"] = raising(ValueError("never"), 0)
     run = Run(Subject(functions, layer.takes, layer.gives, layer.labels), layer, [], 0)
     run.tried = [each for case in layer.smallest()[:2] for each in run.compared(layer.draw(case, 0))]
@@ -837,6 +977,9 @@ def test_an_exception_of_both_passes_is_one_and_comes_behind_wrong_values():
     assert found.known[-1] == "the backward pass raises the same exception"
     first, second = explain.explained(both(refusing, lambda X, F, G: 3 * F * G))
     assert [(each.about, each.kind) for each in (first, second)] == [("∂l/∂X", "values"), ("forward", "exception")]
+    # All others stand in the order of the results.
+    found = explain.explained(both(lambda X, F: (X * F).astype(np.float32), lambda X, F, G: 3 * F * G))
+    assert [(each.about, each.kind) for each in found] == [("Y(X)", "dtype"), ("∂l/∂X", "values")]
 
 
 def test_what_both_passes_refuse_at_different_layers_are_two_findings():
@@ -861,7 +1004,10 @@ def test_another_layout_is_looked_for_where_responses_have_another_shape(monkeyp
     assert explain.explained(both(transposed, lambda X, F, G: 3 * F * G, cases=CASES[1:])) == [moved]
     assert [each.about for each in asked] == ["Y(X)"]
     asked.clear()
-    assert explain.explained(run_of(raising(ValueError("no"))))[0].about == "forward"
+    for label in ("Y(X)", "s"):
+        of_function = Product()
+        object.__setattr__(of_function, "labels", {"Y": label})
+        assert explain.explained(run_of(raising(ValueError("no")), of_function))[0].about == "forward"
     assert explain.explained(run_of(lambda X, F: 3 * X * F))[0].about == "Y(X)"
     assert explain.explained(both(lambda X, F: X * F, lambda X, F, G: (F * G).T))[0].about == "∂l/∂X"
     assert asked == []

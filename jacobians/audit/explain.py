@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from jacobians.audit.factors import differ, multiple
 from jacobians.audit.facts import facts, remainder, where
 from jacobians.audit.findings import CLEARED, UNWRITTEN, Because, finding
 from jacobians.audit.follows import following, merged, raised_once
-from jacobians.audit.layer import REAL, Explanation, Probe
+from jacobians.audit.layer import REAL, Probe
 from jacobians.audit.numbers import DTYPES
 from jacobians.audit.report import Finding
 from jacobians.audit.smallest import smallest_case
@@ -65,6 +66,16 @@ class Tried:
     run: Run
     every: Sequence[Comparison]
 
+    @property
+    def name(self) -> str:
+        """The result."""
+        return self.every[0].name
+
+    @property
+    def side(self) -> str:
+        """The function that gives it."""
+        return self.run.subject.side(self.name)
+
     def wrong(self, *kinds: str) -> list[Comparison]:
         """Return those that are wrong in one of these ways."""
         return [each for each in self.every if each.kind in kinds and self.run.is_wrong(each)]
@@ -77,8 +88,7 @@ class Tried:
     @property
     def values(self) -> list[Comparison]:
         """Those with wrong values, where no shape is wrong."""
-        numeric = self.numeric
-        return numeric if all(each.kind == "values" for each in numeric) else []
+        return [] if self.wrong("shape") else self.wrong("values")
 
     def smallest(self, wrong: Sequence[Comparison], shows: Callable[[Comparison], bool] | None = None) -> Comparison:
         """Return the smallest case that shows the same, by default the same kind."""
@@ -112,17 +122,19 @@ def _of_result(of: Tried) -> Iterator[Finding]:
 
 
 def _unwritten(of: Tried) -> Finding | None:
-    """Tell memory that was never written: in another call it is no number, or others are in the same entries alone."""
+    """Tell memory that was never written."""
     wrong = of.wrong("values")
     for each in (*wrong[:1], *wrong[-1:]):
         again = dataclasses.replace(each, result=of.run.again(each.probe, each.name))
-        if again.result.raised.startswith(OUTSIZED):
-            continue
-        finite = again.result.value is not None and bool(np.all(np.isfinite(again.got)))
-        same = finite and np.array_equal(again.wrong, each.wrong) and not each.wrong.all()
-        if not finite or (same and not np.array_equal(again.got, each.got)) or of.run.is_unwritten(each):
+        if again.result.value is not None and (_is_left(each, again) or of.run.is_unwritten(each)):
             return of.finding(each, UNWRITTEN, "not written", CLEARED, wrong)
     return None
+
+
+def _is_left(each: Comparison, again: Comparison) -> bool:
+    """Whether in another call it is no number, or others are in the same entries alone."""
+    same = np.array_equal(again.wrong, each.wrong) and not each.wrong.all()
+    return not np.all(np.isfinite(again.got)) or (same and not np.array_equal(again.got, each.got))
 
 
 def _returned(of: Tried) -> Finding | None:
@@ -139,7 +151,7 @@ def _instead(of: Tried) -> str:
     given = [each for each in of.every if each.result.value is not None]
     if not given:
         return ""
-    for letter in of.run.subject.takes[of.run.subject.side(given[0].name)]:
+    for letter in of.run.subject.takes[of.side]:
         every = [(each.got, each.right.value, each.probe.arrays[letter]) for each in given]
         if any(got.shape != A.shape for got, _, A in every):
             continue
@@ -149,7 +161,7 @@ def _instead(of: Tried) -> str:
         if len(factors) == 1 and (factor := factors.pop()) and not masked:
             return f"{letter} unchanged" if factor == 1 else times(factor, letter)
     numbers = np.unique(np.concatenate([np.ravel(each.got) for each in given]))
-    return f"{written(numbers[0])} everywhere" if len(numbers) == 1 and numbers[0] else ""
+    return f"{written(numbers.item())} everywhere" if len(numbers) == 1 and numbers.any() else ""
 
 
 def _changed(of: Tried) -> Finding | None:
@@ -197,7 +209,7 @@ def _lower(of: Tried) -> Finding | None:
         return other
     if left := _left(run, wrong):
         return left[1]
-    if _unlike_small(run, wrong):
+    if _unlike_small(of):
         return None
     last = wrong[-1]
     error = float(np.abs(last.got - last.right.value).max() / np.abs(last.right.value).max())
@@ -226,23 +238,24 @@ def _is_rounded(each: Comparison, dtype: str) -> bool:
     return bool(near and np.all(error <= np.maximum(bound, each.right.bound)))
 
 
-def _unlike_small(run: Run, wrong: Sequence[Comparison]) -> bool:
+def _unlike_small(of: Tried) -> bool:
     """Whether integers that lower precisions sum exactly are wrong, too: then the formula is."""
-    for case in dict.fromkeys(each.probe.case for each in wrong) if run.layer.factors else ():
-        exactly = 81 * getattr(case, "terms", 1) <= exact.exact_limit("bfloat16")
-        if exactly and not all(each.fine for each in _compared(run, run.layer.small(case, run.seed), wrong[0].name)):
+    run = of.run
+    for case in dict.fromkeys(each.probe.case for each in of.values) if run.layer.factors else ():
+        exactly = 81 * case.terms <= exact.exact_limit("bfloat16")
+        if exactly and not _compared(run, run.layer.small(case, run.seed), of.name).fine:
             return True
     return False
 
 
-def _compared(run: Run, probe: Any, name: str) -> list[Comparison]:
-    return [each for each in run.compared(probe, only=run.subject.side(name)) if each.name == name]
+def _compared(run: Run, probe: Any, name: str) -> Comparison:
+    return next(each for each in run.compared(probe, only=run.subject.side(name)) if each.name == name)
 
 
 def _left(run: Run, wrong: Sequence[Comparison]) -> tuple[Probe, Finding] | None:
     """Tell a term that is there where a factor is 0, too, and for which numbers."""
-    telling = next((each for each in wrong if tells(run, each.probe)), wrong[0])
-    for each in (telling, wrong[0]) if run.layer.factors else ():
+    telling = [each for each in wrong if tells(run, each.probe)][:1]
+    for each in (*telling, wrong[0]) if run.layer.factors else ():
         probe = run.layer.small(each.probe.case, run.seed)
         for _, found in added(run, [each.name], probe):
             return probe, found
@@ -252,13 +265,15 @@ def _left(run: Run, wrong: Sequence[Comparison]) -> tuple[Probe, Finding] | None
 def _added(of: Tried) -> Finding | None:
     """Tell a term that is there where a factor is 0, too, if it is what is wrong with the products beside it."""
     left = _left(of.run, of.values) if of.values else None
-    if left is None or left[1].arrays["got"] is None:
-        return left[1] if left else None
-    probe, found = left
-    each = _compared(of.run, probe, of.every[0].name)[0]
-    error, alone = each.got - each.right.value, np.array(found.arrays["got"]) - np.array(found.arrays["right"])
-    if error.shape != alone.shape:
+    if left is None:
         return None
+    probe, found = left
+    if found.arrays["got"] is None:
+        return found
+    each, got = _compared(of.run, probe, of.name), np.array(found.arrays["got"])
+    if each.kind != "values" or got.shape != each.got.shape:
+        return None
+    error, alone = each.got - each.right.value, got - np.array(found.arrays["right"])
     unit = float(exact.unit_roundoff(of.run.layer.dtype))
     # The product, its sum with the others, and these two differences are rounded.
     return found if np.all(np.abs(error - alone) <= 4 * unit * (np.abs(each.got) + np.abs(alone))) else None
@@ -278,23 +293,19 @@ def _formula(of: Tried) -> Finding | None:
         title = f"has shape {_shape_of(each, each.shape)}, not {_right_shape(each)}: {explanation.title}"
         more["entries"] = ()
     more |= {"predictor": explanation.predict, "predicts": explanation.predicts, "of": explanation.of}
-    more["known"] = (*explanation.observed, *_elsewhere(of, explanation))
+    other = [each for each in wrong if not layer.agrees(explanation, each)]
+    more["known"] = (*explanation.observed, *_elsewhere(of.run, "formula", other))
     because = explanation.cause, explanation.cure, explanation.anchor or layer.anchor
     return of.finding(each, title, each.kind, because, wrong, **more)
 
 
-def _elsewhere(of: Tried, explanation: Explanation | None) -> list[str]:
+def _elsewhere(run: Run, known: str, other: Sequence[Comparison]) -> list[str]:
     """Say where values or shapes are wrong that a finding does not speak of."""
-    wrong, layer = of.numeric, of.run.layer
-    if explanation:
-        known, other = "formula", [each for each in wrong if not layer.agrees(explanation, each)]
-    else:
-        known = "shape" if wrong[0].kind == "shape" else "formula"
-        other = [each for each in wrong if each.kind != wrong[0].kind]
+    counts = Counter(each.kind for each in other)
     return [
-        f"at {_others(of.run, count)} the {what} wrong in a way that this {known} does not explain"
+        f"at {_others(run, counts[kind])} the {what} wrong in a way that this {known} does not explain"
         for kind, what in (("values", "values are"), ("shape", "shape is"))
-        if (count := sum(each.kind == kind for each in other))
+        if counts[kind]
     ]
 
 
@@ -319,9 +330,9 @@ def _shape(of: Tried) -> Finding | None:
         return None
     each = of.smallest(of.wrong("shape"))
     got, needed = _shape_of(each, each.shape), _right_shape(each)
-    known = (*where(wrong, of.every), *_elsewhere(of, None))
+    known = (*where(wrong, of.every), *_elsewhere(of.run, "shape", of.wrong("values")))
     if untried := sum(one.result.raised.startswith(OUTSIZED) for one in of.every):
-        known += (f"{of.run.subject.side(each.name)} was not called at {_others(of.run, untried)}, because {OUTSIZED}",)
+        known += (f"{of.side} was not called at {_others(of.run, untried)}, because {OUTSIZED}",)
     because = ("", f"Return an array of shape {needed} in this case.", of.run.layer.anchor or "shapes")
     title = f"has shape {got}, not {needed}"
     return of.finding(each, title, "shape", because, wrong, entries=(), known=known)
@@ -345,15 +356,12 @@ def _remainder(of: Tried) -> Finding | None:
     if rest is None:
         return None
     each = of.smallest(wrong, rest.explains)
-    again = of.run.again(each.probe, each.name).value
-    same = again is not None and np.array_equal(np.asarray(again, np.float64), each.got)
-    held = rest.held if same else "memory that was never written"
     because = (
         f"A loop that takes {rest.step} {rest.label} at a time leaves out the remainder.",
         "Add a second loop for the remainder, or mask the last step of the first loop.",
         "remainder",
     )
-    return of.finding(each, f"is wrong: {rest} are not computed; they hold {held}", "values", because, wrong)
+    return of.finding(each, f"is wrong: {rest} are not computed; they hold {rest.held}", "values", because, wrong)
 
 
 def _repeated(of: Tried) -> Finding | None:
@@ -364,7 +372,7 @@ def _repeated(of: Tried) -> Finding | None:
 def _unexplained(of: Tried) -> Finding:
     """Say what is known."""
     values, wrong = of.wrong("values"), of.numeric
-    known = (*where(wrong, of.every), *facts(of.run, values), *_elsewhere(of, None))
+    known = (*where(wrong, of.every), *facts(of.run, values), *_elsewhere(of.run, "formula", of.wrong("shape")))
     because = ("", "", of.run.layer.anchor)
     return of.finding(of.smallest(values), UNEXPLAINED, "values", because, wrong, known=known)
 
@@ -392,7 +400,7 @@ def _not_written(of: Tried) -> Finding:
     if rest := _remainder(of):
         return rest
     lost = of.wrong("not written")
-    if why := of.run.layer.lost(lost[0].name, of.every):
+    if why := of.run.layer.lost(of.name, of.every):
         title, cause, cure = why
         because, bad = (cause, cure, of.run.layer.anchor), ~np.isfinite(lost[0].got)
         return of.finding(lost[0], title, "not written", because, lost, at=bad)
@@ -408,11 +416,12 @@ def _not_written(of: Tried) -> Finding:
 
 def _dtype(of: Tried) -> Finding:
     wrong, needed = of.wrong("dtype"), of.run.layer.dtype
-    got = np.asarray(wrong[0].result.value).dtype
-    needs = needed if wrong[0].right.value.shape else "a floating-point one"
+    each = wrong[0]
+    got = np.asarray(each.result.value).dtype
+    needs = needed if each.right.value.shape else "a floating-point one"
     otherwise = f", or audit with dtype={str(got)!r}." if str(got) in DTYPES else "."
     because = ("The code converts the arrays to another dtype.", f"Return {needs} for {needed}{otherwise}", "")
-    return of.finding(wrong[0], f"has dtype {got}, not {needs}", "dtype", because, wrong, entries=())
+    return of.finding(each, f"has dtype {got}, not {needs}", "dtype", because, wrong, entries=())
 
 
 def _exceptions(of: Tried) -> Iterator[Finding]:
@@ -420,7 +429,7 @@ def _exceptions(of: Tried) -> Iterator[Finding]:
     roots: dict[str, list[Comparison]] = {}
     # Why calls were not made any more is said with the shape of the result that was too large, if that was seen.
     side = of.run.subject.side
-    known = any(each.kind == "shape" and side(each.name) == side(of.every[0].name) for each in of.run.tried)
+    known = any(each.kind == "shape" and side(each.name) == of.side for each in of.run.tried)
     for each in (one for one in of.wrong("exception") if not (known and one.result.raised.startswith(OUTSIZED))):
         roots.setdefault(_root(each), []).append(each)
     for root, mine in roots.items():
@@ -439,11 +448,10 @@ def _root(each: Comparison) -> str:
 def _exception(of: Tried, wrong: Sequence[Comparison], root: str) -> Finding:
     layer, unit = of.run.layer, of.run.layer.unit
     untried = sum(one.untried for one in wrong)
-    if 0 < untried < len(wrong):
-        of = dataclasses.replace(of, every=[one for one in of.every if not one.untried])
-        wrong = [one for one in wrong if not one.untried]
+    if made := [one for one in wrong if not one.untried]:
+        of, wrong = dataclasses.replace(of, every=[one for one in of.every if not one.untried]), made
     each = of.smallest(wrong, lambda one: _root(one) == root and not one.untried)
-    raised, side = each.result.raised, of.run.subject.side(each.name)
+    raised, side = each.result.raised, of.side
     title = f"raises on {each.probe.what or layer.legal}: {raised}"
     if raised.startswith(NO_EXCEPTION):
         missing = f"is missing: {side} {raised}" if raised.startswith("returned") else f"is missing: {raised}"

@@ -288,8 +288,8 @@ class _Formulas:
         for count in range(3):
             for some in itertools.combinations(letters, count):
                 value = self.call(layer, {letter: numbers[letter] for letter in some})
-                if value is None:
-                    raise Unreadable("the function returns no result if some arrays are 0")
+                if value is None or np.shape(value) != self.values[layer].shape:
+                    raise Unreadable("the function returns no result of the same shape if some arrays are 0")
                 inner = (each for less in range(count) for each in itertools.combinations(some, less))
                 parts[some] = np.asarray(value, np.float64) - sum(parts[each] for each in inner)
                 if np.any(parts[some]):

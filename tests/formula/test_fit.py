@@ -144,6 +144,14 @@ def test_code_that_is_not_linear_has_no_formula():
         formula_of(call, "db", Structure(2, 1), geometry_of, "float64")
 
 
+def test_code_that_gives_another_shape_for_zeros_has_no_formula():
+    def call(layer, arrays):
+        return np.ones(layer.geometry.filters if len(arrays) > 1 else 7)
+
+    with pytest.raises(Unreadable, match="no result of the same shape"):
+        formula_of(call, "dF", Structure(2, 1), geometry_of, "float64")
+
+
 def image_gradient(change):
     """The formula of right ∂l/∂X with one change of its result or its factors."""
     structure = Structure(2, 1)
