@@ -168,20 +168,20 @@ def test_the_ends_of_ranges():
 
 
 def test_what_is_added_is_shown_where_the_products_are_0():
-    found = the_only(lambda X, F: X * F + 1)
+    found = the_only(lambda X, F: X * F + 1, cases=CASES[:3])
     assert found.title == "is not 0 where all numbers are 0, but up to 1"
     assert found.arrays["got"] == [[1.0]]
-    large = the_only(lambda X, F: X * F + 1e6)
+    large = the_only(lambda X, F: X * F + 1e6, cases=CASES[:3])
     assert large.title == "is not 0 where all numbers are 0, but up to 1e+06"
-    uneven = the_only(lambda X, F: X * F + 1e6 + 0.1)
+    uneven = the_only(lambda X, F: X * F + 1e6 + 0.1, cases=CASES[:3])
     assert uneven.title == large.title
-    smallest = the_only(lambda X, F: X * F + 1e6 if X.size == 1 else -np.abs(X * F) - 1)
+    smallest = the_only(lambda X, F: X * F + 1e6 if X.size == 1 else -np.abs(X * F) - 1, cases=CASES[:3])
     assert smallest.title == large.title
     # Where the products are wrong in themselves, that is said.
-    assert the_only(lambda X, F: X * F + 1e6 + 1e-5 * X).title == explain.UNEXPLAINED
-    assert the_only(lambda X, F: 3 * X * F + 1).title == explain.UNEXPLAINED
-    assert the_only(lambda X, F: X * F + (2e6 if X.any() else 1e6)).title == explain.UNEXPLAINED
-    assert the_only(lambda X, F: X * F + 1e6, Plain()).title == explain.UNEXPLAINED
+    assert the_only(lambda X, F: X * F + 1e6 + 1e-5 * X, cases=CASES[:3]).title == explain.UNEXPLAINED
+    assert the_only(lambda X, F: 3 * X * F + 1, cases=CASES[:3]).title == explain.UNEXPLAINED
+    assert the_only(lambda X, F: X * F + (2e6 if X.any() else 1e6), cases=CASES[:3]).title == explain.UNEXPLAINED
+    assert the_only(lambda X, F: X * F + 1e6, Plain(), cases=CASES[:3]).title == explain.UNEXPLAINED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,12 +286,12 @@ def test_an_error_of_a_few_last_digits_is_no_lower_precision():
     assert (found.title, found.kind) == ("is rounded in its last digits", "precision")
     assert found.cause == "The largest error is 4.1e-16 times the largest entry."
     # Eight roundings of the dtype are its own.
-    assert the_only(rounded_to(49), Plain()).title == "is rounded in its last digits"
+    assert the_only(rounded_to(49), Plain(), cases=CASES[:3]).title == "is rounded in its last digits"
     exactly = the_only(
         lambda X, F: np.resize([1024, 512], X.shape) * (1 + 2.0**-50), given(1024.0, 512), cases=CASES[1:5]
     )
     assert exactly.title == "is rounded in its last digits"
-    lower = the_only(rounded_to(48), Plain())
+    lower = the_only(rounded_to(48), Plain(), cases=CASES[:3])
     assert lower.title == "is computed in a lower precision than float64"
     assert np.size(lower.arrays["X"]) == 1
     for bits, likely in (
@@ -301,12 +301,14 @@ def test_an_error_of_a_few_last_digits_is_no_lower_precision():
         (11, "TF32 or float16"),
         (8, "bfloat16"),
     ):
-        assert the_only(rounded_to(bits), Plain()).cause.endswith(f"as it is for sums in {likely}.")
+        assert the_only(rounded_to(bits), Plain(), cases=CASES[:3]).cause.endswith(f"as it is for sums in {likely}.")
     # Nor is it the precision of the audit itself.
-    assert the_only(rounded_to(18), Plain("float32")).cause.endswith("as it is for sums in TF32 or float16.")
+    assert the_only(rounded_to(18), Plain("float32"), cases=CASES[:3]).cause.endswith(
+        "as it is for sums in TF32 or float16."
+    )
     # No lower precision is so far off, changes a sign, or leaves small numbers wrong that it holds.
-    assert the_only(rounded_to(2), Plain()).title == explain.UNEXPLAINED
-    assert the_only(rounded_to(20)).title == explain.UNEXPLAINED
+    assert the_only(rounded_to(2), Plain(), cases=CASES[:3]).title == explain.UNEXPLAINED
+    assert the_only(rounded_to(20), cases=CASES[:3]).title == explain.UNEXPLAINED
     # Of many terms, lower precisions do not hold the sums of small numbers.
     assert the_only(rounded_to(20), cases=[Long(2, 2), Long(3, 3)]).kind == "precision"
 
@@ -718,7 +720,8 @@ def test_what_is_known_of_wrong_values():
     ] + [every]
     # Twice as much is more than integers hold.
     assert known(lambda X, F: X * F + 1, Product("int64")) == [linear.format(*each) for each in ("X−", "F−")] + [every]
-    assert known(lambda X, F: X * np.abs(F))[0] == linear.format(*"F−")
+    for dtype in ("float64", "int64"):
+        assert known(lambda X, F: X * np.abs(F), Product(dtype), CASES[:2])[0] == linear.format(*"F−")
     assert known(lambda X, F: 2 * X * F) == [every]
     assert known(lambda X, F: X * F + 1, Plain()) == [every]
     # A cube is odd, but not linear.
@@ -727,17 +730,24 @@ def test_what_is_known_of_wrong_values():
     turned = known(lambda X, F: (X * F)[:, ::-1], Plain())
     assert turned[0].startswith("the result holds the right numbers in the wrong places: it is a permutation")
     assert known(lambda X, F: X * 0 + 3, Plain())[-1] == "all wrong entries are 3"
+    assert known(lambda X, F: np.where(X * F > 0, 9e6, -9e6), Plain())[-1] == every
+    # Whether it is linear is told at the smallest.
+    smallest = known(lambda X, F: X * F + 1 if X.size == 1 else 2 * X * F, cases=CASES[:2])
+    assert smallest[0] == linear.format(*"X−")
+    # That a bias is added is no reason not to be.
+    assert known(lambda X, F, b: 2 * X * F + b, Biased()) == [every]
 
 
-def test_what_is_not_called_again_tells_nothing_of_linearity():
+@pytest.mark.parametrize("least", [1, 3])
+def test_what_is_not_called_again_tells_nothing_of_linearity(least):
     calls = itertools.count()
 
-    def once(X, F):
-        if next(calls) > 0:
+    def a_few_times(X, F):
+        if next(calls) >= least:
             raise ValueError("no more")
         return X * F + 1
 
-    run = run_of(once, cases=[])
+    run = run_of(a_few_times, cases=[])
     (each,) = run.compared(run.layer.draw(CASES[3], 0))
     assert list(facts._linear(run, each)) == []
 
@@ -940,13 +950,13 @@ def test_a_remainder_is_a_finding_with_what_it_holds():
 
 
 def test_a_gradient_of_wrong_responses_is_no_finding_of_its_own():
-    (found,) = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: F * F * G))
+    (found,) = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: F * F * G, CASES[:4]))
     assert (found.about, found.follows) == ("Y(X)", ("∂l/∂X",))
-    (alone,) = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: F * G))
+    (alone,) = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: F * G, CASES[:4]))
     assert (alone.about, alone.follows) == ("Y(X)", ())
-    first, second = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: 3 * F * G))
+    first, second = explain.explained(both(lambda X, F: X * F * F, lambda X, F, G: 3 * F * G, CASES[:4]))
     assert [(each.about, each.follows) for each in (first, second)] == [("Y(X)", ()), ("∂l/∂X", ())]
-    (backward,) = explain.explained(both(lambda X, F: X * F, lambda X, F, G: 3 * F * G))
+    (backward,) = explain.explained(both(lambda X, F: X * F, lambda X, F, G: 3 * F * G, CASES[:4]))
     assert backward.about == "∂l/∂X"
 
 

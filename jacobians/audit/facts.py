@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacobians.audit.compare import Comparison, Run
+from jacobians.audit.compare import Comparison, Run, times
 from jacobians.audit.layer import widened
 
 __all__ = ["Remainder", "facts", "remainder", "where"]
@@ -29,9 +29,9 @@ def facts(run: Run, wrong: Sequence[Comparison]) -> Iterator[str]:
     if all(np.array_equal(np.sort(got, None), np.sort(right, None)) for got, right in pairs):
         yield "the result holds the right numbers in the wrong places: it is a permutation of the right result"
     yield from _indices(wrong[-1])
-    values = np.concatenate([got[got != right] for got, right in pairs])
-    if len(values) and np.all(values == values[0]):
-        yield f"all wrong entries are {values[0]:g}"
+    values = np.unique(np.concatenate([got[got != right] for got, right in pairs]))
+    if len(values) == 1:
+        yield f"all wrong entries are {values.item():g}"
     what = {each.probe.what for each in wrong}
     if "" not in what:
         yield f"the result is wrong only for {' and '.join(sorted(what))}"
@@ -43,14 +43,15 @@ def _linear(run: Run, each: Comparison) -> Iterator[str]:
     plain = probe.replaced(b=probe.arrays["b"] * 0) if "b" in probe.arrays else probe
     once = run.again(plain, each.name).value if factors else None
     # Twice the largest integers that a dtype sums exactly is more than an integer dtype holds.
-    scales = ((-1, "−"),) if probe.dtype.kind in "iu" else ((-1, "−"), (2, "2·"))
-    for letter, (factor, sign) in itertools.product(factors, scales):
+    scales = (-1,) if probe.dtype.kind in "iu" else (-1, 2)
+    for letter, factor in itertools.product(factors, scales):
         scaled = plain.replaced(**{letter: plain.arrays[letter] * probe.dtype.type(factor)})
         value = run.again(scaled, each.name).value
         if once is None or value is None:
             return
         if not np.array_equal(widened(value), factor * widened(once)):
-            yield f"the result is not linear in {letter}: {sign}{letter} does not give {sign}{run.label(each.name)}"
+            scaled_result = times(factor, run.label(each.name))
+            yield f"the result is not linear in {letter}: {times(factor, letter)} does not give {scaled_result}"
 
 
 def _indices(each: Comparison) -> Iterator[str]:
@@ -67,8 +68,8 @@ def _ends(label: str, first: int, last: int, most: int) -> str:
     """Say which indices of an axis are meant, counted from 0."""
     if first < last:
         return f"{label} {first} to {last}, of 0 to {most}, are"
-    one = label.removesuffix("s")
-    return f"the {'last' if last == most else 'first'} {one} ({first}) is" if last in {0, most} else f"{one} {first} is"
+    one, ends = label.removesuffix("s"), {0: "first", most: "last"}
+    return f"the {ends[first]} {one} ({first}) is" if first in ends else f"{one} {first} is"
 
 
 # at which cases -------------------------------------------------------------------------------------------------------
