@@ -162,6 +162,9 @@ def given(*right):
 def test_the_ends_of_ranges():
     found = the_only(lambda X, F: np.resize([255.0, 0, 44], X.shape), given(255.0, 256, 300), cases=CASES[4:6])
     assert found.title == "wraps around at 8 bits"
+    right, held = (2.0**31, 2.0**32 + 5, 3), (-(2.0**31), 5, 3)
+    found = the_only(lambda X, F: np.resize(held, X.shape), given(*right), cases=CASES[4:6])
+    assert found.title == "wraps around at 32 bits"
     # Of one case it is not told that it is clipped.
     few = [the_only(clipped(-9000, 9000), cases=CASES[6 : 7 + more]) for more in range(2)]
     assert [each.kind for each in few] == ["values", "range"]
@@ -287,10 +290,10 @@ def test_an_error_of_a_few_last_digits_is_no_lower_precision():
     assert found.cause == "The largest error is 4.1e-16 times the largest entry."
     # Eight roundings of the dtype are its own.
     assert the_only(rounded_to(49), Plain(), cases=CASES[:3]).title == "is rounded in its last digits"
-    exactly = the_only(
-        lambda X, F: np.resize([1024, 512], X.shape) * (1 + 2.0**-50), given(1024.0, 512), cases=CASES[1:5]
-    )
-    assert exactly.title == "is rounded in its last digits"
+    for steps, title in ((8, "is rounded in its last digits"), (9, "is computed in a lower precision than float64")):
+        off = (1024, 512 + steps * 2.0**-43)
+        exactly = the_only(lambda X, F, of=off: np.resize(of, X.shape), given(1024.0, 512), cases=CASES[1:5])
+        assert exactly.title == title
     lower = the_only(rounded_to(48), Plain(), cases=CASES[:3])
     assert lower.title == "is computed in a lower precision than float64"
     assert np.size(lower.arrays["X"]) == 1
@@ -845,6 +848,7 @@ def test_cases_that_are_neither_right_nor_wrong_tell_none_either():
 
 
 def test_numbers_of_what_there_may_be_none_of():
+    assert next(iter(facts._conditions([{"zeros": ("p", 1)}, {"zeros": ("p", 2)}])))[0] == "there are zeros"
     bad = [{"padding": ("p", 0)}, {"padding": ("p", 0)}]
     assert next(iter(facts._conditions(bad)))[0] == "there are 0 padding or more"
     assert [words for words, *_ in facts._conditions(bad)][1] == "there are no padding"
@@ -919,6 +923,7 @@ def test_what_else_a_remainder_holds():
 def test_what_is_no_remainder():
     shapes = [(1, 5), (1, 6), (1, 11)]
     assert remainders(4, shapes) is not None
+    assert remainders(4, shapes[:2]) is not None
     # One size alone, or only such as are smaller than a step, is wrong for another reason.
     assert remainders(4, [(1, 5), (2, 5)]) is None
     assert remainders(8, [(1, 5), (1, 6), (1, 7)]) is None
@@ -930,8 +935,6 @@ def test_what_is_no_remainder():
     assert facts.remainder(before, before) is None
     shape = dataclasses.replace(before[0], result=Result(np.ones((1, 4))))
     assert facts.remainder([*before[1:], shape], before) is None
-    unlike = [compared(np.s_[4:], (5,)), *before[1:]]
-    assert facts.remainder(unlike, unlike) is None
 
 
 def test_a_remainder_is_a_finding_with_what_it_holds():
@@ -944,6 +947,9 @@ def test_a_remainder_is_a_finding_with_what_it_holds():
     assert found.title == "is wrong: the last c mod 2 columns are not computed; they hold 0"
     assert found.cause == "A loop that takes 2 columns at a time leaves out the remainder."
     assert (found.kind, found.anchor) == ("values", "remainder")
+    # It is shown where it is wrong, and not where there is no whole step.
+    shown = the_only(lambda X, F: function(X, F) if X.shape[1] > 2 else X * F, cases=[*CASES, Sizes(1, 7), Sizes(2, 3)])
+    assert np.shape(shown.arrays["X"]) == (1, 5)
 
 
 # what follows ---------------------------------------------------------------------------------------------------------

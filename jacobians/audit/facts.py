@@ -159,11 +159,10 @@ class Remainder:
 def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Remainder | None:
     """Tell whether all that is wrong of a result is the remainder of a loop that takes several entries at once."""
     # The wrong entries start where the remainder does, and what is right has none, or is smaller than the step.
-    ndim = failed[0].right.value.ndim
-    if any(each.kind not in {"values", "not written"} or each.right.value.ndim != ndim for each in failed):
+    if any(each.kind not in {"values", "not written"} for each in failed):
         return None
     right = [each for each in tried if each.fine]
-    for step, (label, size, axes) in itertools.product(STEPS, _axes(failed[0], ndim)):
+    for step, (label, size, axes) in itertools.product(STEPS, _axes(failed[0])):
         found = Remainder(label, size, axes, step)
         several = len({count for each in failed if (count := len(found.wrong(each))) > step}) > 1
         if several and all(map(found.explains, failed)) and all(map(found.allows, right)):
@@ -171,23 +170,21 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
     return None
 
 
-def _axes(each: Comparison, ndim: int) -> Iterator[tuple[str, str, tuple[int, int]]]:
+def _axes(each: Comparison) -> Iterator[tuple[str, str, tuple[int, int]]]:
     """Yield single axes, the last one first, all positions, and all entries."""
+    ndim = each.right.value.ndim
     named = each.layer.axes(each.name, ndim)
-    sizes = [size for _, size in named]
     for k, (label, size) in reversed(list(enumerate(named))):
         yield label, size, (k, k + 1)
-    if ndim == 4 and named[0][0] == "images":
-        yield "positions", "·".join(sizes[2:]), (2, 4)
-    if ndim > 1:
-        yield "entries", "·".join(sizes), (0, ndim)
+    for label, first in (("positions", 2), ("entries", 0)):
+        yield label, "·".join(size for _, size in named[first:]), (first, ndim)
 
 
 def _held(failed: Sequence[Comparison]) -> str:
-    wrong = np.concatenate([each.got[each.wrong] for each in failed])
-    if not np.all(np.isfinite(wrong)):
+    values = np.unique(np.concatenate([each.got[each.wrong] for each in failed]))
+    if not np.all(np.isfinite(values)):
         return "memory that was never written"
-    if np.all(wrong == wrong[0]):
-        return f"{wrong[0]:g}"
+    if len(values) == 1:
+        return f"{values.item():g}"
     copies = all(np.isin(each.got[each.wrong], each.right.value).all() for each in failed)
     return "right numbers from other places" if copies else "other numbers"
