@@ -291,7 +291,7 @@ def test_an_error_of_a_few_last_digits_is_no_lower_precision():
     # Eight roundings of the dtype are its own.
     assert the_only(rounded_to(49), Plain(), cases=CASES[:3]).title == "is rounded in its last digits"
     for steps, title in ((8, "is rounded in its last digits"), (9, "is computed in a lower precision than float64")):
-        off = (1024, 512 + steps * 2.0**-43)
+        off = (1024, 512 - steps * 2.0**-43)
         exactly = the_only(lambda X, F, of=off: np.resize(of, X.shape), given(1024.0, 512), cases=CASES[1:5])
         assert exactly.title == title
     lower = the_only(rounded_to(48), Plain(), cases=CASES[:3])
