@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jacobians import CallError, ShapeError
-from jacobians.audit import sums, with_layout
+from jacobians.audit import conventions, sums, with_layout
 from jacobians.audit.binding import bound
 from jacobians.audit.cases import Case, Only
 from jacobians.audit.numbers import integers
@@ -277,6 +277,154 @@ def test_an_object_is_copied_for_every_call_and_has_options_of_its_own():
     assert_right(of, (3, 2, 2, 4))
 
 
+class Function:
+    def __call__(self, X, F):
+        return forward_of(X, F)
+
+
+class Keeping:
+    """An object with filters in an order of its own."""
+
+    def __init__(self, planes_last, groups=1):
+        self.kernel, self.groups = planes_last, groups
+
+    def forward(self, X):
+        self.X = X
+        return strangers.conv2d(X, self.kernel.transpose(3, 2, 0, 1), groups=self.groups)
+
+    def backward(self, G):
+        dX, dF = backward_of(self.X, self.kernel.transpose(3, 2, 0, 1), G)
+        self.kernel_grad = dF.transpose(2, 3, 1, 0)
+        return dX
+
+
+def test_the_sizes_of_an_object_are_those_that_are_left_where_layers_are():
+    # As filters that are planes first, these would have even taps.
+    of = found(Keeping(strangers.drawn(3, 3, 2, 4)), only=Only(odd=True))
+    assert of.options.only == Only(planes=2, filters=4, taps=(3, 3), odd=True)
+    assert_right(of, (4, 2, 3, 3))
+    grouped = found(Keeping(strangers.drawn(3, 5, 2, 4), groups=2), groups=2)
+    assert grouped.options.only == Only(planes=4, filters=4, taps=(3, 5))
+
+
+class Weighing(Function):
+    """An object that is called with filters, and has others."""
+
+    def __init__(self):
+        self.weight = strangers.drawn(3, 2, 2, 4)
+
+    def __call__(self, X, F, stride=1):
+        return forward_of(X, F, stride)
+
+
+def test_an_object_without_a_backward_pass_is_a_function():
+    assert called(found(Weighing())) == ["S = forward(X, F, stride=1)"]
+
+
+class Renamed(strangers.Momentumless):
+    """Its passes have names of their own, and others that are usual, of which the first are meant."""
+
+    def feedforward(self, x):
+        raise NotImplementedError
+
+    def run(self, x):
+        return strangers.Momentumless.forward(self, x)
+
+    def back(self, dy):
+        return strangers.Momentumless.backward(self, dy)
+
+
+def test_methods_are_those_that_are_named_or_have_the_most_usual_names():
+    for functions, names in (((Renamed.run, Renamed.back), ("run", "back")), ((Renamed,), ("forward", "backward"))):
+        of = found(*functions)
+        assert called(of)[2:4] == [f"S = layer.{names[0]}(X)", f"gradients = layer.{names[1]}(G)"]
+        assert_right(of)
+
+
+class Bare:
+    """Its methods take all arrays; the sizes that the second takes are those of the layer."""
+
+    build = "at once"
+
+    def forward(self, X, F):
+        self.X = X
+        return forward_of(X, F)
+
+    def backward(self, dout, W, kernel_size=None):
+        assert kernel_size == W.shape[2:]
+        return backward_of(self.X, W, dout)
+
+
+class Built(strangers.Momentumless):
+    """Its weights are made in a call without arguments."""
+
+    def __init__(self, in_planes, planes, kernel_size, stride=1):
+        self.sizes = in_planes, planes, kernel_size, stride
+
+    def build(self):
+        super().__init__(*self.sizes)
+
+
+class Undecorated:
+    """Its functions have a context and no decorator."""
+
+    def forward(ctx, X, F):  # noqa: N805
+        ctx.save_for_backward(X, F)
+        return forward_of(X, F)
+
+    def backward(ctx, dout):  # noqa: N805
+        return backward_of(*ctx.saved_tensors, dout)
+
+
+class Static:
+    """Its functions have no context."""
+
+    @staticmethod
+    def forward(X, F):
+        return forward_of(X, F)
+
+    @staticmethod
+    def backward(X, F, G):
+        return backward_of(X, F, G)
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        (Bare, ["layer = Bare()", "S = layer.forward(X, F)", "gradients = layer.backward(G, F, kernel_size=(k, l))"]),
+        (Built, [
+            "layer = Built(in_planes=d, planes=n, kernel_size=(k, l), stride=1)", "layer.build()", "layer.W = F",
+            "S = layer.forward(X)", "gradients = layer.backward(G)",
+        ]),
+        (Undecorated, [
+            "ctx = Context()", "S = Undecorated.forward(ctx, X, F)", "gradients = Undecorated.backward(ctx, G)",
+        ]),
+        (Static, ["dX, dF = Static.backward(X, F, G)"]),
+    ],
+)  # fmt: skip
+def test_classes_in_less_usual_conventions(code, lines):
+    of = found(code)
+    assert [line for line in called(of) if not line.startswith("dX, dF = (")] == lines
+    assert_right(of)
+
+
+class Demanding(strangers.Momentumless):
+    def backward(self, dy, thing, other):
+        return dy
+
+
+def test_a_backward_pass_of_an_object_that_takes_too_much_is_refused():
+    with pytest.raises(CallError, match="takes 3 arrays, but an audit gives it 1: G"):
+        found(Demanding)
+
+
+def test_a_factory_takes_sizes_and_options_alone():
+    assert conventions.is_factory(lambda in_channels, out_channels, kernel_size, stride=1: None)
+    assert conventions.is_factory(functools.partial(strangers.make_layer, stride=2))
+    for function in (lambda: None, lambda stride, padding: None, lambda in_channels, thing: None, strangers.Conv):
+        assert not conventions.is_factory(function)
+
+
 # functions ------------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +477,7 @@ def test_functions_of_any_arrays_have_no_bias_unless_that_is_said():
         return biased(*arrays) if len(arrays) == 3 else plain(*arrays)
 
     assert found(anything).options.bias is False
+    assert found(anything).notes == ()
     assert found(anything, bias=True).options.bias is True
     assert_right(found(anything, bias=True))
     # Python knows no parameters of this one.
@@ -340,6 +489,12 @@ def test_gradients_of_other_orders_and_of_a_bias():
     of = found(plain, upstream_first)
     assert called(of) == ["dX, dF = upstream_first(G, X, F)"]
     assert_right(of)
+    any_arrays = found(lambda *arrays: plain(arrays[0], arrays[1]), upstream_first)
+    assert called(any_arrays) == ["dX, dF = upstream_first(G, X, F)"]
+    assert_right(any_arrays)
+    by_name = found(lambda X, scale=None, *, F, stride=1: forward_of(X, F, stride))
+    assert called(by_name) == ["S = forward(X, F=F, stride=1)"]
+    assert_right(by_name)
     # Names tell which array is which; where they do not, it is the order.
     for function, call in (
         (lambda x, dout, w: backward_of(x, w, dout), "(X, G, F)"),
@@ -348,6 +503,11 @@ def test_gradients_of_other_orders_and_of_a_bias():
     ):
         assert called(found(plain, function)) == [f"dX, dF = backward{call}"]
         assert_right(found(plain, function))
+    # Where one name tells nothing, the upstream gradient may still be the first.
+    first = found(plain, lambda dout, thing, w: backward_of(thing, w, dout))
+    assert called(first) == ["dX, dF = backward(G, X, F)"]
+    assert_right(first)
+    assert called(found(plain, lambda w, thing, x: thing)) is None
     turned = found(lambda weight, image: forward_of(image, weight))
     assert called(turned) == ["S = forward(F, X)"]
     assert_right(turned)
@@ -362,6 +522,53 @@ def test_gradients_of_other_orders_and_of_a_bias():
         "                    or a class with forward(X) and backward(G), made for each layer",
         "  it found          biased(X, F, b)",
     ]
+
+
+def test_a_backward_pass_of_two_arrays_takes_what_forward_kept():
+    def keeping(X, F):
+        return forward_of(X, F), (X, F)
+
+    of = found(keeping, lambda dout, cache, verbose=None: backward_of(*cache, dout))
+    assert called(of) == [
+        "S, cache = keeping(X, F)",
+        "gradients = backward(G, cache)",
+        "dX, dF = (gradients[0], gradients[1])",
+    ]
+    assert_right(of)
+
+    for backward, arrays in (
+        (lambda dout, kept: backward_of(*kept, dout), "G, cache"),
+        (lambda kept, dout: backward_of(*kept, dout), "cache, G"),
+    ):
+        unnamed = found(keeping, backward)
+        assert called(unnamed)[1] == f"gradients = backward({arrays})"
+        assert_right(unnamed)
+
+
+def test_gradients_of_functions_with_options_and_a_bias():
+    def forward(X, F, b, stride=1):
+        return forward_of(X, F, stride) + b[:, None, None]
+
+    def all_arrays(X, F, b, G, stride=1):
+        return *backward_of(X, F, G, stride), G.sum(axis=(0, 2, 3))
+
+    def without_b(x, w, dout, stride=1):
+        return all_arrays(x, w, None, dout, stride)
+
+    for backward, arrays in ((all_arrays, "X, F, b, G"), (without_b, "X, F, G")):
+        of = found(forward, backward, stride=2)
+        assert called(of)[-1].endswith(f"{backward.__name__}({arrays}, stride=2)")
+        assert_right(of)
+
+
+def test_functions_are_called_by_their_names_where_these_are_no_letters_of_sizes():
+    def op(X, F, stride=1):
+        return forward_of(X, F, stride)
+
+    def f(X, F, stride=1):
+        return op(X, F, stride)
+
+    assert [called(found(each)) for each in (op, f)] == [["S = op(X, F, stride=1)"], ["S = forward(X, F, stride=1)"]]
 
 
 def test_what_partial_has_fixed_are_options():
@@ -481,9 +688,16 @@ def test_what_cannot_be_called_says_what_was_tried():
     assert lines[-2] == "  it found          NoWeights(in_channels, out_channels, kernel_size)"
     assert lines[-1].startswith("  it tried          layer = NoWeights(in_channels=d, out_channels=n, kernel_size=")
     # Of a bias nothing is said where it is not what is missing, or too much.
-    for function, bias in ((lambda X: X, False), (lambda X: X, True), (lambda X, F, b, c, d: X, False)):
+    for function, bias in (
+        (lambda X: X, False),
+        (lambda X: X, True),
+        (lambda X, F, b, c, d: X, False),
+        (lambda X, F, b, c: X, True),
+    ):
         with pytest.raises(CallError, match=r"takes \d arrays?, but an audit gives it (2: X, F|3: X, F, b)\n"):
             found(function, bias=bias)
+    with pytest.raises(CallError, match="takes 0 arrays, but an audit gives it 2: X, F"):
+        found(lambda: 0)
     with pytest.raises(CallError, match="takes 1 array, but an audit gives it 4: X, F, b, G"):
         found(biased, lambda G: G)
     with pytest.raises(CallError, match="if it takes no bias, leave --bias out"):
@@ -499,6 +713,22 @@ def test_what_cannot_be_called_says_what_was_tried():
 class Refusing:
     def __init__(self, in_channels, out_channels, kernel_size):
         raise RuntimeError("no such layer")
+
+
+class Pair:
+    def __init__(self, X, F):
+        pass
+
+
+class WithBackward(Function):
+    def backward(self, G):
+        return G
+
+
+@pytest.mark.parametrize("code", [Pair, WithBackward()])
+def test_what_makes_or_is_a_layer_is_not_called_as_a_function(code):
+    with pytest.raises(CallError, match="cannot be called"):
+        found(code)
 
 
 def test_what_a_constructor_raises_is_said():
@@ -615,20 +845,15 @@ def test_of_several_arrays_on_which_nothing_depends_none_are_filters():
 
 
 class Shared(strangers.Momentumless):
-    """It keeps its filters under two names."""
+    """It keeps its filters under several names."""
 
     def __init__(self, in_planes, planes, kernel_size, stride=1):
         super().__init__(in_planes, planes, kernel_size, stride)
-        self.A = self.W
+        self.A = self.Z = self.W
 
 
-def test_filters_of_two_names_are_put_under_both():
-    assert called(found(Shared))[1:3] == ["layer.W = F", "layer.A = layer.W"]
-
-
-class Function:
-    def __call__(self, X, F):
-        return forward_of(X, F)
+def test_filters_of_several_names_are_put_under_all():
+    assert called(found(Shared))[1:4] == ["layer.W = F", "layer.A = layer.W", "layer.Z = layer.W"]
 
 
 def test_an_object_that_is_nothing_but_called_is_a_function():
@@ -672,6 +897,11 @@ def test_a_bias_of_a_class_is_one_that_it_has_and_can_be_left_out():
     kept = found(strangers.Conv, bias=False)
     assert called(kept)[2] == "layer.bias = np.zeros_like(layer.bias)"
     assert_right(kept)
+
+
+def test_a_bias_may_have_further_axes_of_one_entry():
+    orders = [conventions._bias_orders(shape, 5) for shape in ((5,), (1, 5), (5, 1, 1), (5, 5), (5, 0), (3,), (1, 1))]
+    assert orders == [[""], ["b.reshape(1, -1)"], ["b.reshape(-1, 1, 1)"], [], [], [], []]
 
 
 # frameworks -----------------------------------------------------------------------------------------------------------

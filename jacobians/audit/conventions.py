@@ -74,8 +74,8 @@ def of_function(function: Any) -> Parameters | None:
 
 
 def _upstream_first(parameters: Parameters) -> bool:
-    names = parameters.needed
-    return len(names) > 2 and role_of(names[0], "arrays") == "G" and role_of(names[-1], "arrays") not in {"", "G"}
+    roles = [role_of(name, "arrays") for name in parameters.needed]
+    return roles[:1] == ["G"] and roles[-1] not in {"", "G"}
 
 
 def _functions(asked: Asked) -> Iterator[Program]:
@@ -83,7 +83,7 @@ def _functions(asked: Asked) -> Iterator[Program]:
     forward, backward = asked.forward, asked.backward
     if any(isinstance(each, type | Method) or not (each is None or callable(each)) for each in (forward, backward)):
         return
-    if forward is not None and _methods(forward)["backward"] and backward is None:
+    if backward is None and _methods(forward)["backward"]:
         return
     names, run, pull = dict[str, Any](), "", ""
     if forward is not None:
@@ -171,8 +171,6 @@ def _instances(asked: Asked) -> Iterator[Program]:
     """Copy an object for every call."""
     if isinstance(asked.forward, type | Method) or not _methods(asked.forward)["backward"]:
         return
-    if inspect.isroutine(asked.forward) or inspect.ismodule(asked.forward):
-        return
     names = {"copy": copy, "made": asked.forward}
     for sizes in filters_of(asked.forward, asked.options.spatial_ndim):
         only = Only(**sizes | {"planes": sizes["planes"] * asked.options.groups}).joined(asked.options.only)
@@ -240,10 +238,10 @@ def _objects(
     function = getattr(layer, methods["forward"], None)
     if function is None:
         raise CallError(f"{type(layer).__name__} has no method forward; an audit calls forward(X)")
-    if (build := getattr(layer, "build", None)) and callable(build):
-        texts = _arguments_of_build(build)
-        make += (f"layer.build({texts})",)
-        exec(compiled(make[-1], "exec"), space)
+    if callable(build := getattr(layer, "build", None)):
+        line = f"layer.build({_arguments_of_build(build)})"
+        make += (line,)
+        exec(compiled(line, "exec"), space)
     pull = ""
     if methods.get("backward"):
         pull = _method_call(asked, layer, methods["backward"])
@@ -252,8 +250,7 @@ def _objects(
         yield Program(asked, names, make, f"{run}({own})", pull)
         return
     parameters = of_function(function)
-    count = 1 if parameters is None else len(parameters.needed)
-    if count > 1:
+    if parameters is not None and len(parameters.needed) > 1:
         arguments = _forward_arguments(asked, function, own=False)
         yield Program(asked, names, make, f"{run}({arguments})", pull)
         return
@@ -339,7 +336,7 @@ def _weighted(
         letter: [
             (path, order)
             for path, each in arrays.items()
-            for order in (fitting(each.shape, shape) if letter == "F" else _bias_orders(each.shape, shape))
+            for order in (fitting(each.shape, shape) if letter == "F" else _bias_orders(each.shape, *shape))
         ]
         for letter, shape in shapes.items()
     }
@@ -352,15 +349,16 @@ def _weighted(
         lines = [f"layer{where} = {given(letter, how)}" for letter, (where, how) in kept.items()]
         same = [each for each, array in arrays.items() if array is arrays[path] and each != path]
         lines += [f"layer{each} = layer{path}" for each in same]
-        if biases and not asked.options.bias:
-            lines[1] = f"layer{biases[0][0]} = np.zeros_like(layer{biases[0][0]})"
+        if "b" in kept and not asked.options.bias:
+            own = kept["b"][0]
+            lines[1] = f"layer{own} = np.zeros_like(layer{own})"
         yield Program(asked, names, (*make, *lines), call, pull, kept)
 
 
-def _bias_orders(shape: tuple[int, ...], right: tuple[int, ...]) -> list[str]:
-    if math.prod(shape) != right[0] or right[0] not in shape:
+def _bias_orders(shape: tuple[int, ...], count: int) -> list[str]:
+    if math.prod(shape) != count or count not in shape:
         return []
-    axes = ", ".join("-1" if size == right[0] else "1" for size in shape)
+    axes = ", ".join("-1" if size == count else "1" for size in shape)
     return [f"b.reshape({axes})" if len(shape) > 1 else ""]
 
 
@@ -369,7 +367,7 @@ def _that_change(
 ) -> list[tuple[str, str]]:
     """Return the attributes on which the responses depend; by their names where they depend on none."""
     paths = dict.fromkeys(path for path, _ in candidates)
-    depend = [path for path in paths if _changes(path, call, space)] if len(paths) > 0 else []
+    depend = [path for path in paths if _changes(path, call, space)]
     if not depend:
         depend = [path for path in paths if role_of(leaf(path), "arrays") == letter]
     if len(paths) == 1 and not depend and letter == "F":
