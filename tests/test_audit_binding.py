@@ -12,8 +12,8 @@ from jacobians.audit.binding import bound
 from jacobians.audit.cases import Case, Only
 from jacobians.audit.numbers import integers
 from jacobians.audit.parameters import Form
-from jacobians.audit.programs import Asked, Wanted
-from jacobians.audit.trials import telling
+from jacobians.audit.programs import Asked, Program, Wanted
+from jacobians.audit.trials import FITTING, RIGHT, telling, tried
 from tests import strangers
 from tests.strangers import backward_of, forward_of
 
@@ -283,7 +283,7 @@ class Function:
 
 
 class Keeping:
-    """An object with filters in an order of its own."""
+    """An object with filters and their gradient in an order of its own."""
 
     def __init__(self, planes_last, groups=1):
         self.kernel, self.groups = planes_last, groups
@@ -294,7 +294,7 @@ class Keeping:
 
     def backward(self, G):
         dX, dF = backward_of(self.X, self.kernel.transpose(3, 2, 0, 1), G)
-        self.kernel_grad = dF.transpose(2, 3, 1, 0)
+        self.grad = dF.transpose(2, 3, 1, 0)
         return dX
 
 
@@ -416,6 +416,52 @@ class Demanding(strangers.Momentumless):
 def test_a_backward_pass_of_an_object_that_takes_too_much_is_refused():
     with pytest.raises(CallError, match="takes 3 arrays, but an audit gives it 1: G"):
         found(Demanding)
+
+
+class OfSquares(strangers.Momentumless):
+    """Its backward pass is for square filters alone, which is for the audit to say."""
+
+    def backward(self, dy):
+        if self.W.shape[2] != self.W.shape[3]:
+            raise ValueError("no square")
+        return super().backward(dy)
+
+
+class AtOnce(strangers.Momentumless):
+    """It has no rate of learning, or one that it does not tell."""
+
+    rate = 1
+
+    def backward(self, dy):
+        dX, dF = backward_of(self.x, self.W, dy, self.stride)
+        self.W = self.W - self.rate * dF
+        return dX
+
+
+class AtTwice(AtOnce):
+    rate = 2
+
+
+class AtRate(AtOnce):
+    """It keeps its rate beside other numbers."""
+
+    rate = property(lambda self: self.lr)
+
+    def __init__(self, in_planes, planes, kernel_size, stride=1):
+        super().__init__(in_planes, planes, kernel_size, stride)
+        self.lr, self.ksize = 0.5, kernel_size[0]
+
+
+def test_gradients_are_looked_for_at_square_filters_too_and_read_off_updates_that_are_theirs():
+    assert called(found(OfSquares))[-1] == "dX, dF = (gradients, layer.dW)"
+    of = found(AtOnce)
+    assert called(of)[-1] == "dX, dF = (gradients, (F - layer.W))"
+    assert_right(of)
+    kept = found(AtRate, stride=2)
+    assert called(kept)[1:4] == ["layer.W = np.array(F)", "layer.lr = 1", "S = layer.forward(X)"]
+    assert_right(kept)
+    with pytest.raises(CallError, match="which needs the learning rate"):
+        found(AtTwice)
 
 
 def test_a_factory_takes_sizes_and_options_alone():
@@ -663,6 +709,24 @@ def test_code_is_called_once_where_shapes_tell_arrays_and_axes_apart(axes, group
     assert telling(Asked(None, None, Wanted(), padded)).several
 
 
+@pytest.mark.parametrize("layout", ["", "CHW,OIHW->OHW"])
+def test_responses_are_right_or_of_the_right_shape_alone(layout):
+    def plainly(X, F):
+        return forward_of(X, F) if not layout else forward_of(X[None], F)[0]
+
+    def level(change):
+        asked = Asked(None, None, Wanted(), found().options, layout)
+        program = Program(asked, {"code": lambda X, F: change(plainly(X, F))}, (), "code(X, F)")
+        of = tried(program)
+        return of.level, of.taken
+
+    assert level(lambda S: S) == (RIGHT, "")
+    assert level(lambda S: (S, "more")) == (RIGHT, "[0]")
+    assert level(lambda S: 2 * S) == (FITTING, "")
+    for change in (lambda S: S[:1], lambda S: np.concatenate([S, S]), lambda S: (S,), lambda S: S.tolist()):
+        assert level(change) == (0, "")
+
+
 def test_options_of_which_no_layer_is_small_are_refused():
     options = found(only=Only(where=lambda g: False)).options
     with pytest.raises(ShapeError, match=r"has no small layer$"):
@@ -836,12 +900,33 @@ def test_filters_of_which_nothing_depends_are_filters_where_there_are_no_others(
 class IdleTwice(Idle):
     def __init__(self, in_planes, planes, kernel_size):
         super().__init__(in_planes, planes, kernel_size)
-        self.other = self.table + 1
+        self.images = self.table + 1
 
 
 def test_of_several_arrays_on_which_nothing_depends_none_are_filters():
     with pytest.raises(CallError, match="cannot be called"):
         found(IdleTwice)
+
+
+class Masked(strangers.Momentumless):
+    """Two other arrays have the shape of its filters: one that it must not have changed, and a factor of 1."""
+
+    def __init__(self, in_planes, planes, kernel_size, stride=1):
+        self.table = np.zeros((planes, in_planes, *kernel_size))
+        super().__init__(in_planes, planes, kernel_size, stride)
+        self.mask = np.ones(self.W.shape)
+
+    def forward(self, x):
+        if self.table.any():
+            raise ValueError("the table has changed")
+        self.x = x
+        return forward_of(x, self.W * self.mask, self.stride)
+
+
+def test_the_first_array_that_may_be_changed_and_on_which_responses_depend_are_filters():
+    of = found(Masked)
+    assert called(of)[1:3] == ["layer.W = F", "S = layer.forward(X)"]
+    assert_right(of)
 
 
 class Shared(strangers.Momentumless):

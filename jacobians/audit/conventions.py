@@ -386,7 +386,7 @@ def _changes(path: str, call: str, space: dict[str, Any]) -> bool:
             values.append(np.array(first(eval(compiled(call, "eval"), tried)), float))
         except Exception:  # whatever the code raises
             return False
-    return values[0].shape == values[1].shape and not np.array_equal(values[0], values[1])
+    return not np.array_equal(*values)
 
 
 def is_class_or_layer(function: Any) -> bool:

@@ -122,13 +122,13 @@ def _pulled(program: Program, asked: Asked) -> tuple[Places, dict[str, tuple[int
     """Call both passes; return where gradients may be, the shapes that they should have, and learning rates."""
     space = _called(program, asked)
     layer = space.get("layer")
-    before = {path: (each, each.copy()) for path, each in walked(layer)} if layer is not None else {}
+    before = {path: each.copy() for path, each in walked(layer)} if layer is not None else {}
     gradients = eval(compiled(program.pull, "eval"), space)
     shapes = {"dX": np.shape(space["X"]), "dF": np.shape(space["F"]), "db": np.shape(space["b"])}
     if asked.b != "b":
         shapes["db"] = eval(compiled(f"np.shape({asked.b})", "eval"), space)
     for letter, (path, _) in program.weights.items():
-        shapes[f"d{letter}"] = before[path][0].shape
+        shapes[f"d{letter}"] = before[path].shape
     numbers = [name for name, each in getattr(layer, "__dict__", {}).items() if isinstance(each, int | float)]
     rates = [f"layer.{name}" for name in numbers if role_of(name, "sizes") == "rate"]
     return _returned(gradients) + _changed(layer, before), shapes, rates
@@ -143,13 +143,13 @@ def _returned(gradients: Any) -> Places:
     return [("gradients", np.shape(gradients))] if gradients is not None else []
 
 
-def _changed(layer: Any, before: Mapping[str, tuple[Array, Array]]) -> Places:
+def _changed(layer: Any, before: Mapping[str, Array]) -> Places:
     """List attributes that backward has made or changed, with shapes."""
     after = {} if layer is None else dict(walked(layer))
     return [
         (f"layer{path}", each.shape)
         for path, each in after.items()
-        if path not in before or not np.array_equal(each, before[path][1])
+        if path not in before or not np.array_equal(each, before[path])
     ]
 
 
