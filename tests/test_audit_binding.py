@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jacobians import CallError, ShapeError
-from jacobians.audit import conventions, sums, with_layout
+from jacobians.audit import conventions, sums, trials, with_layout
 from jacobians.audit.binding import bound
 from jacobians.audit.cases import Case, Only
 from jacobians.audit.numbers import integers
@@ -355,6 +355,17 @@ class Bare:
         return backward_of(self.X, W, dout)
 
 
+class Halved(Bare):
+    """One of two gradients is missing, which is for the audit to say."""
+
+    def backward(self, dout, W, kernel_size=None):
+        return super().backward(dout, W, kernel_size)[0]
+
+
+def test_a_gradient_that_is_not_returned_is_for_the_audit_to_say():
+    assert called(found(Halved))[-1] == "dX, dF = layer.backward(G, F, kernel_size=(k, l))"
+
+
 class Built(strangers.Momentumless):
     """Its weights are made in a call without arguments."""
 
@@ -442,6 +453,21 @@ class AtTwice(AtOnce):
     rate = 2
 
 
+class WithBias(AtOnce):
+    """It has a bias, too."""
+
+    def __init__(self, in_planes, planes, kernel_size, stride=1):
+        super().__init__(in_planes, planes, kernel_size, stride)
+        self.b = strangers.drawn(planes)
+
+    def forward(self, x):
+        return super().forward(x) + self.b[:, None, None]
+
+    def backward(self, dy):
+        self.b = self.b - dy.sum(axis=(0, 2, 3))
+        return super().backward(dy)
+
+
 class AtRate(AtOnce):
     """It keeps its rate beside other numbers."""
 
@@ -457,10 +483,14 @@ def test_gradients_are_looked_for_at_square_filters_too_and_read_off_updates_tha
     of = found(AtOnce)
     assert called(of)[-1] == "dX, dF = (gradients, (F - layer.W))"
     assert_right(of)
+    biased_too = found(WithBias)
+    assert called(biased_too)[1:3] == ["layer.W = np.array(F)", "layer.b = np.array(b)"]
+    assert called(biased_too)[-1] == "dX, dF, db = (gradients, (F - layer.W), (b - layer.b))"
+    assert_right(biased_too)
     kept = found(AtRate, stride=2)
     assert called(kept)[1:4] == ["layer.W = np.array(F)", "layer.lr = 1", "S = layer.forward(X)"]
     assert_right(kept)
-    with pytest.raises(CallError, match="which needs the learning rate"):
+    with pytest.raises(CallError, match="so that ∂l/∂F is read off the change, which needs the learning rate"):
         found(AtTwice)
 
 
@@ -836,7 +866,40 @@ class Forgetting(strangers.Momentumless):
         return backward_of(self.x, self.W, dy, self.stride)[0]
 
 
+class Noting(Forgetting):
+    """It keeps another array, whose name comes behind that of the weights."""
+
+    def backward(self, dy):
+        self.Z = dy[0]
+        return super().backward(dy)
+
+
+class Losing:
+    """Its gradient has a wrong shape, which is for the audit to say; a number stands in front."""
+
+    def __init__(self, in_planes, planes, kernel_size):
+        self.W = strangers.drawn(planes, in_planes, *kernel_size)
+
+    def forward(self, x):
+        self.x = x
+        return forward_of(x, self.W)
+
+    def backward(self, dy):
+        dX, dW = backward_of(self.x, self.W, dy)
+        self.dW, self.dW_mean = dW[:, 0], dW.mean(axis=0)
+        return 0.5, dX
+
+
+def test_a_gradient_of_a_wrong_shape_has_its_name():
+    assert called(found(Losing))[-1] == "dX, dF = (gradients[1], layer.dW)"
+    likely = [trials._likely(f"layer.{name}", ".W") for name in ("vW", "dOther", "grad_of_W", "columns")]
+    assert likely == [1, 1, 2, 0]
+    assert trials._likely("gradients[0]", "") == 1
+
+
 def test_a_gradient_that_is_nowhere_is_missed():
+    with pytest.raises(CallError, match="∂l/∂F was not found after backward"):
+        found(Noting)
     with pytest.raises(CallError, match="∂l/∂F was not found after backward") as raised:
         found(Forgetting)
     assert str(raised.value).endswith("it returned or changed gradients (2, 3, 9, 10)")

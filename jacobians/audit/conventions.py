@@ -386,7 +386,8 @@ def _changes(path: str, call: str, space: dict[str, Any]) -> bool:
             values.append(np.array(first(eval(compiled(call, "eval"), tried)), float))
         except Exception:  # whatever the code raises
             return False
-    return not np.array_equal(*values)
+    before, after = values
+    return not np.array_equal(before, after)
 
 
 def is_class_or_layer(function: Any) -> bool:

@@ -122,7 +122,7 @@ def _pulled(program: Program, asked: Asked) -> tuple[Places, dict[str, tuple[int
     """Call both passes; return where gradients may be, the shapes that they should have, and learning rates."""
     space = _called(program, asked)
     layer = space.get("layer")
-    before = {path: each.copy() for path, each in walked(layer)} if layer is not None else {}
+    before = {path: each.copy() for path, each in walked(layer)}
     gradients = eval(compiled(program.pull, "eval"), space)
     shapes = {"dX": np.shape(space["X"]), "dF": np.shape(space["F"]), "db": np.shape(space["b"])}
     if asked.b != "b":
@@ -145,10 +145,9 @@ def _returned(gradients: Any) -> Places:
 
 def _changed(layer: Any, before: Mapping[str, Array]) -> Places:
     """List attributes that backward has made or changed, with shapes."""
-    after = {} if layer is None else dict(walked(layer))
     return [
         (f"layer{path}", each.shape)
-        for path, each in after.items()
+        for path, each in walked(layer)
         if path not in before or not np.array_equal(each, before[path])
     ]
 
@@ -163,10 +162,9 @@ def _placed(program: Program, places: Places, shapes: Mapping[str, tuple[int, ..
         fit = [text for text in fit if text.startswith("gradients")] or sorted(
             fit, key=lambda text: -_likely(text, own)
         )
-        updates = any(text == f"layer{own}" for text, _ in places) if own else False
         if fit:
             found[name] = fit[0]
-        elif updates:
+        elif own and f"layer{own}" in dict(places):
             program, text = _updated(program, own, rates)
             found[name] = text
         else:
