@@ -363,7 +363,7 @@ class Halved(Bare):
 
 
 def test_a_gradient_that_is_not_returned_is_for_the_audit_to_say():
-    assert called(found(Halved))[-1] == "dX, dF = layer.backward(G, F, kernel_size=(k, l))"
+    assert called(found(Halved, bias=False))[-1] == "dX, dF = layer.backward(G, F, kernel_size=(k, l))"
 
 
 class Built(strangers.Momentumless):
@@ -414,7 +414,7 @@ class Static:
     ],
 )  # fmt: skip
 def test_classes_in_less_usual_conventions(code, lines):
-    of = found(code)
+    of = found(code, bias=False)
     assert [line for line in called(of) if not line.startswith("dX, dF = (")] == lines
     assert_right(of)
 
@@ -426,7 +426,7 @@ class Demanding(strangers.Momentumless):
 
 def test_a_backward_pass_of_an_object_that_takes_too_much_is_refused():
     with pytest.raises(CallError, match="takes 3 arrays, but an audit gives it 1: G"):
-        found(Demanding)
+        found(Demanding, bias=False)
 
 
 class OfSquares(strangers.Momentumless):
@@ -776,7 +776,7 @@ class NoWeights:
 
 def test_what_cannot_be_called_says_what_was_tried():
     with pytest.raises(CallError, match="cannot be called") as raised:
-        found(NoWeights)
+        found(NoWeights, bias=False)
     first, *lines = str(raised.value).splitlines()
     assert first.startswith("the code cannot be called: TypeError: forward() missing 1 required positional argument")
     assert lines[-2] == "  it found          NoWeights(in_channels, out_channels, kernel_size)"
@@ -822,12 +822,12 @@ class WithBackward(Function):
 @pytest.mark.parametrize("code", [Pair, WithBackward()])
 def test_what_makes_or_is_a_layer_is_not_called_as_a_function(code):
     with pytest.raises(CallError, match="cannot be called"):
-        found(code)
+        found(code, bias=False)
 
 
 def test_what_a_constructor_raises_is_said():
     with pytest.raises(CallError, match=r"^the code cannot be called: RuntimeError: no such layer"):
-        found(Refusing)
+        found(Refusing, bias=False)
 
 
 class Backwards:
@@ -891,7 +891,7 @@ class Losing:
 
 
 def test_a_gradient_of_a_wrong_shape_has_its_name():
-    assert called(found(Losing))[-1] == "dX, dF = (gradients[1], layer.dW)"
+    assert called(found(Losing, bias=False))[-1] == "dX, dF = (gradients[1], layer.dW)"
     likely = [trials._likely(f"layer.{name}", ".W") for name in ("vW", "dOther", "grad_of_W", "columns")]
     assert likely == [1, 1, 2, 0]
     assert trials._likely("gradients[0]", "") == 1
@@ -899,7 +899,7 @@ def test_a_gradient_of_a_wrong_shape_has_its_name():
 
 def test_a_gradient_that_is_nowhere_is_missed():
     with pytest.raises(CallError, match="∂l/∂F was not found after backward"):
-        found(Noting)
+        found(Noting, bias=False)
     with pytest.raises(CallError, match="∂l/∂F was not found after backward") as raised:
         found(Forgetting)
     assert str(raised.value).endswith("it returned or changed gradients (2, 3, 9, 10)")
@@ -957,7 +957,7 @@ class Idle:
 
 
 def test_filters_of_which_nothing_depends_are_filters_where_there_are_no_others():
-    assert called(found(Idle))[1:3] == ["layer.table = F", "S = layer.forward(X)"]
+    assert called(found(Idle, bias=False))[1:3] == ["layer.table = F", "S = layer.forward(X)"]
 
 
 class IdleTwice(Idle):
@@ -968,7 +968,7 @@ class IdleTwice(Idle):
 
 def test_of_several_arrays_on_which_nothing_depends_none_are_filters():
     with pytest.raises(CallError, match="cannot be called"):
-        found(IdleTwice)
+        found(IdleTwice, bias=False)
 
 
 class Masked(strangers.Momentumless):
