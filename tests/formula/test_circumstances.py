@@ -272,6 +272,9 @@ def test_what_is_taken_for_true_of_sizes_is_true(axes, groups, same):
     for image, _, _ in SIZES[axes]:
         for name, by in ((image, 1), (f"tail_{image}", -4), (f"tail_{image}", 4), (f"before_{image}", 9)):
             assert not all(holds(each, plain[0] | {name: plain[0][name] + by}) for each in legal)
+        # The zeros may not be moved from behind to before.
+        moved = {f"{side}_{image}": plain[0][f"{side}_{image}"] + by for side, by in (("before", 1), ("after", -1))}
+        assert not all(holds(each, plain[0] | moved) for each in legal)
 
 
 def holds(condition, sizes):

@@ -272,6 +272,16 @@ SAID = [
             ("step-of-other-axis", "padding", "the second axis", "the first axis"),
         ),
     ),
+    (
+        change(S, eq("F.a"), eq("X.y", {"S.l": -3, "H": 1}, 1)),
+        S,
+        (("image-turned", "X", "the first axis"), ("index-constant", "the first row of taps of F", "used")),
+    ),
+    (
+        change(S, eq("F.a"), eq("X.y", {"S.l": -3, "H'": 3}, -5)),
+        S,
+        (("response-turned", "S", "the first axis"), ("index-constant", "the first row of taps of F", "used")),
+    ),
     (change(S, eq("X.k", {}, 2)), S, (("index-constant", "plane 3 of X", "used"),)),
     (change(S, eq("X.k", {"d": 1}, -1)), S, (("index-constant", "the last plane of X", "used"),)),
     (change(DX, eq("dX.k", {}, 0), free=("F.k",)), DX, (("index-constant", "the first plane of ∂l/∂X", "filled"),)),
