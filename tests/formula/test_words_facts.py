@@ -341,6 +341,11 @@ SAID = [
         (("index-shifted", "the planes", "X", "1"),),
     ),
     (
+        change(SG, eq("S.+", {"n/g·F.g": 1, "F.i": 1}, 1), free=("F.g", "F.i")),
+        SG,
+        (("index-shifted", "the response maps", "S", "1"),),
+    ),
+    (
         change(SG, eq("X.+", {"d/g·S.g": 1, "F.k": 1}, -1, "wrap"), free=("X.g", "X.k")),
         SG,
         (("index-shifted", "the planes", "X", "−1, cyclically"),),
@@ -381,6 +386,7 @@ SAID = [
         (("first-lost", "the first 2 rows of G", "are left out"),),
     ),
     (change(DX, conditions=(only({"G.l": 1}, low=size("K")),)), DX, (("some-lost", "l ≥ K"),)),
+    (change(DX, excluded=(only({"G.m": 1}, low=size("K")),)), DX, (("hole", "m ≥ K"),)),
     (
         change(DX, conditions=(only({"G.m": 1}, high=size("W'", -2)),)),
         DX,
