@@ -692,7 +692,7 @@ def _together(term: Term) -> list[Condition]:
             each = [Condition(Linear.of({name: 1}), high=Linear(), of=of) for name in names]
             if joint.endswith("*") and all(one in left for one in each):
                 left = [one for one in left if one not in each]
-                left.append(dataclasses.replace(each[0], form=Linear.of({joint: 1})))
+                left.append(Condition(Linear.of({joint: 1}), high=Linear(), of=of))
     return left
 
 
