@@ -242,6 +242,18 @@ def test_what_is_not_linear_is_not_proved_about():
 
 
 @needs_islpy
+@pytest.mark.parametrize(
+    "words", ["a filter has more than two taps along the first axis", "a filter has more than one tap"]
+)
+def test_a_comparison_is_said_only_where_it_is_proved_both_ways(words):
+    """Of two axes, or of more taps, it holds at more or at fewer sizes than those at which the terms differ."""
+    plain = right_of("dX", options=PLAIN)
+    proof = module._Proof.of(turned(plain), plain, structure())
+    (predicate,) = (each for each in module._predicates(plain, plain, structure()) if each.words == words)
+    assert proof.text(predicate) == "exactly where K ≥ 2"
+
+
+@needs_islpy
 def test_a_proof_needs_terms_of_the_same_factors_and_shape():
     right, other = right_of("dX"), right_of("S")
     of = module._Proof.of
