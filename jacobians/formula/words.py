@@ -334,8 +334,7 @@ class _Differences:
             return turned, other
         last = expanded(Linear.of({term.axes[names["pixel"]].size: 1}, -1), self.known)
         image = plus(last, value, -1)
-        both = len(turned) == 2 or not right.coefficient(names["response"]) or not right.coefficient(names["tap"])
-        if both and _weight(plus(image, right, -1)) <= _weight(plus(other, right, -1)):
+        if _weight(plus(image, right, -1)) <= _weight(plus(other, right, -1)):
             return ["pixel"], image
         return turned, other
 

@@ -121,6 +121,7 @@ def test_comparisons_hold_where_their_words_say(axes, groups, options):
         assert each.words not in seen
         seen.add(each.words)
     assert "K is not a multiple of 3" in seen
+    assert {f"K {sign} N" for sign in "≠<>"} <= seen
     assert ("dilation·" in "".join(seen)) is (options is None)
     assert ("in a group" in " ".join(seen)) is (groups > 1)
 
@@ -177,6 +178,9 @@ def test_signs_and_sums_of_products_are_compared_too():
     ):
         assert all(module._differ(read, wanted, sizes) for sizes in some)
     assert not any(module._differ(summed(plain, plain, minus), plain, sizes) for sizes in some)
+    result, F, G = plain.terms[0].views
+    other_order = change(plain, views=(result, G, F))
+    assert not any(module._differ(other_order, plain, sizes) for sizes in some)
     assert not any(module._differ(summed(plain, minus), dataclasses.replace(plain, terms=()), sizes) for sizes in some)
 
 

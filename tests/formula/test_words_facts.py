@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from jacobians import Geometry
 from jacobians.formula.atoms import ATOMS
 from jacobians.formula.circumstances import layers
 from jacobians.formula.layouts import parse
@@ -23,6 +24,7 @@ from tests.formula.wrong import OPTIONS, alone, change, eq, number, only, right_
 S1, S3, DX3, DF3 = right_of("S", 1), right_of("S", 3), right_of("dX", 3), right_of("dF", 3)
 DFG, DXG, SG, DBG = (right_of(each, groups=2) for each in ("dF", "dX", "S", "db"))
 BG = right_of("S", groups=2, bias=True)
+STEPPED = right_of("S", 3, options=Geometry((2, 40, 41, 42), (2, 2, 2, 3, 2), stride=(3, 2, 5)))
 
 
 def stepped(*steps):
@@ -282,6 +284,42 @@ SAID = [
         S,
         (("response-turned", "S", "the first axis"), ("index-constant", "the first row of taps of F", "used")),
     ),
+    (
+        change(S, eq("X.y", {"S.l": -3, "H": 1}, 1)),
+        S,
+        (("image-turned", "X", "the first axis"), ("step-missing", "tap", "the first axis")),
+    ),
+    (change(S1, eq("X.y", {"S.l": 3, "F.a": 2}, 5)), S1, (("offset", "the axis", "7", "large"),)),
+    (change(S3, eq("X.w", {"S.o": 1, "F.c": 2}, 1)), S3, (("offset", "the third axis", "1", "large"),)),
+    (
+        change(S3, eq("X.y", {"S.l": 3, "F.a": 1}, -1), eq("X.w", {"S.o": 1, "F.c": 2}, -2)),
+        S3,
+        (
+            ("padding-after", "the first axis"),
+            ("step-of-other-axis", "padding", "the first axis", "the third axis"),
+        ),
+    ),
+    (
+        change(STEPPED, eq("X.y", {"S.l": 2, "F.a": 1}), eq("X.x", {"S.m": 5, "F.b": 1})),
+        STEPPED,
+        (
+            ("step-of-other-axis", "stride", "the second axis", "the first axis"),
+            ("step-of-other-axis", "stride", "the third axis", "the second axis"),
+        ),
+    ),
+    (
+        change(DX, eq("F.b"), free=("dX.n",)),
+        DX,
+        (
+            ("index-summed", "image", "G", "image of ∂l/∂X"),
+            ("index-constant", "the first column of taps of F", "used"),
+        ),
+    ),
+    (
+        change(DX, eq("G.n", {"dX.n": -1, "N": 1}, -2), free=("dX.n",)),
+        DX,
+        (("otherwise", "n of G = N − 2 − n of ∂l/∂X instead of n of G = n of ∂l/∂X"),),
+    ),
     (change(S, eq("X.k", {}, 2)), S, (("index-constant", "plane 3 of X", "used"),)),
     (change(S, eq("X.k", {"d": 1}, -1)), S, (("index-constant", "the last plane of X", "used"),)),
     (change(DX, eq("dX.k", {}, 0), free=("F.k",)), DX, (("index-constant", "the first plane of ∂l/∂X", "filled"),)),
@@ -297,6 +335,12 @@ SAID = [
         S,
         (("otherwise", "k of X = d − 2 − k of F instead of k of X = k of F"),),
     ),
+    (
+        change(S, eq("X.k", {"F.k": -2, "d": 1}, -1)),
+        S,
+        (("otherwise", "k of X = d − 1 − 2k of F instead of k of X = k of F"),),
+    ),
+    (change(S, eq("X.k", {"F.b": 1})), S, (("index-borrowed", "the columns of taps of F", "the planes", "X"),)),
     (change(S, eq("X.k", {"F.k": 1}, -1)), S, (("index-shifted", "the planes", "X", "−1"),)),
     (
         change(S, eq("X.k", {"F.k": 1, "N": 1}, 0, "wrap")),
