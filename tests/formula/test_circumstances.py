@@ -126,13 +126,16 @@ def test_comparisons_hold_where_their_words_say(axes, groups, options):
     assert ("in a group" in " ".join(seen)) is (groups > 1)
 
 
-def test_what_can_be_wrong_in_padding_alone_is_what_a_layer_says():
-    right = right_of("S")
+@pytest.mark.parametrize(
+    ("options", "steps"), [(None, (2, 5)), (dataclasses.replace(PLAIN, padding=1), (1, 1))], ids=["uneven", "1"]
+)
+def test_what_can_be_wrong_in_padding_alone_is_what_a_layer_says(options, steps):
+    right = right_of("S", options=options)
     for sizes in layers(right, right, structure()):
         within = [
             step * (sizes[k] - 1) + 1 > max(sizes[f"before({h})"], sizes[f"after({h})"])
             and sizes[h] > step * (sizes[k] - 1)
-            for (h, k, _), step in zip(SIZES[2], (2, 5), strict=True)
+            for (h, k, _), step in zip(SIZES[2], steps, strict=True)
         ]
         assert module._ordinary(right, structure()).at(sizes) == all(within)
 
@@ -178,6 +181,8 @@ def test_signs_and_sums_of_products_are_compared_too():
     ):
         assert all(module._differ(read, wanted, sizes) for sizes in some)
     assert not any(module._differ(summed(plain, plain, minus), plain, sizes) for sizes in some)
+    narrower = dataclasses.replace(plain, shape=(*plain.shape[:3], size("W", -1)))
+    assert module._differ(narrower, plain, next(each for each in layers(plain, plain, structure()) if each["W"] == 1))
     result, F, G = plain.terms[0].views
     other_order = change(plain, views=(result, G, F))
     assert not any(module._differ(other_order, plain, sizes) for sizes in some)
