@@ -321,6 +321,11 @@ SAID = [
         (("otherwise", "n of G = N − 2 − n of ∂l/∂X instead of n of G = n of ∂l/∂X"),),
     ),
     (change(S, eq("X.x", {"S.m": 5, "F.b": 2}, -3)), S, (("steps-exchanged", "the second axis"),)),
+    (
+        change(DXG, views=(*DXG.terms[0].views[:2], dataclasses.replace(DXG.terms[0].views[2], order=(0, 3, 1, 2, 4)))),
+        DXG,
+        (("order", "G", "read", "n, l, g, i, m"),),
+    ),
     (change(S, eq("X.k", {}, 2)), S, (("index-constant", "plane 3 of X", "used"),)),
     (change(S, eq("X.k", {"d": 1}, -1)), S, (("index-constant", "the last plane of X", "used"),)),
     (change(DX, eq("dX.k", {}, 0), free=("F.k",)), DX, (("index-constant", "the first plane of ∂l/∂X", "filled"),)),
