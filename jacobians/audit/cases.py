@@ -176,8 +176,7 @@ class Options:
         """Return the layer with these responses and, where the stride allows, this tail; None if there is no image."""
         for only in self._tried():
             fits = only.fitted(planes, filters, taps, self.groups)
-            sizes = only.sized(self._sizes(fits[2], out, tail))
-            found = self.layer(images, *fits, sizes) if min(sizes) > 0 else None
+            found = self.layer(images, *fits, only.sized(self._sizes(fits[2], out, tail)))
             if found is not None:
                 return found
         return None

@@ -112,8 +112,8 @@ class Scheme:
 @functools.lru_cache(maxsize=4096)
 def scheme_of(case: Case, dtype: str) -> Scheme | None:
     """Choose the magnitudes and supports with which one draw misses a wrong form least; None where no sum is exact."""
-    limit, shortest = exact.exact_limit(dtype), max(case.terms, 1)
-    balanced = max(math.isqrt(limit // shortest), 1)
+    limit = exact.exact_limit(dtype)
+    balanced = max(math.isqrt(limit // case.terms), 1)
     # Of few values, one more for one array may be worth fewer for another; of many, it is not.
     tried = range(1, 2 * balanced + 2) if balanced <= MOST_UNBALANCED else (balanced,)
     found = [scheme for x, g in itertools.product(tried, repeat=2) if (scheme := _scheme(case, limit, x, g))]
@@ -178,12 +178,11 @@ def reals(case: Case, options: Options, generator: np.random.Generator) -> Convo
 
 def drawn(case: Case, options: Options, scheme: Scheme, generator: np.random.Generator) -> ConvolutionProbe:
     """Draw integers for one layer as a scheme says."""
-    wide = np.int64 if options.dtype.startswith("int") else np.float64
     # A bias is one of the terms of a sum: as large as a product, so that it cannot drown in the products.
     bias = scheme.X.magnitude * scheme.F.magnitude
     sizes = {"X": scheme.X.magnitude, "F": scheme.F.magnitude, "b": bias, "G": scheme.G.magnitude}
     arrays = {
-        letter: exact.draw_integers(generator, shape, sizes[letter], wide).astype(dtype_of(options.dtype))
+        letter: exact.draw_integers(generator, shape, sizes[letter], dtype_of(options.dtype))
         for letter, shape in case.shapes.items()
     }
     _keep_support(arrays["F"], scheme.F.share, generator)
