@@ -322,6 +322,23 @@ SAID = [
     ),
     (change(S, eq("X.x", {"S.m": 5, "F.b": 2}, -3)), S, (("steps-exchanged", "the second axis"),)),
     (
+        change(DFG, eq("X.k", {"n/g·dF.g": 1, "dF.k": 1}, 0, "wrap behind")),
+        DFG,
+        (("index-mapped", "the planes", "X", "(n/g)·g of ∂l/∂F + k of ∂l/∂F (wrap behind)", "k of ∂l/∂F"),),
+    ),
+    (
+        change(S, eq("X.k", {"F.k": -1}, -1, "wrap behind")),
+        S,
+        (("otherwise", "k of X = −k of F − 1 (wrap behind at the border) instead of k of X = k of F"),),
+    ),
+    (
+        change(SG, eq("F.i", {"n/g·S.g": 1, "S.i": 1}, 0, "wrap")),
+        SG,
+        (("index-mapped", "the filters", "F", "(n/g)·g of S + i of S, modulo n/g,", "i of S"),),
+    ),
+    (change(SG, eq("F.i", {"S.i": -1}, 1)), SG, (("otherwise", "i of F = 1 − i of S instead of i of F = i of S"),)),
+    (change(SG, eq("F.i", {}, 1)), SG, (("index-constant", "filter 2 of F", "used"),)),
+    (
         change(DXG, views=(*DXG.terms[0].views[:2], dataclasses.replace(DXG.terms[0].views[2], order=(0, 3, 1, 2, 4)))),
         DXG,
         (("order", "G", "read", "n, l, g, i, m"),),
@@ -677,6 +694,18 @@ SAID = [
     (summed(S, alone("S", "", (eq("S.i"),))), S, (("otherwise-added", "1   over  i = 0"),)),
     (summed(S, alone("S", "b", (eq("b.i", {"S.i": 1}),))), S, (("array-added", "", "b"),)),
     (summed(DX, DX), DX, (("counted-again", ""),)),
+    # Of several terms, the one that is most like the right one is told by what the others add.
+    (summed(change(DX, conditions=(only({"G.l": 1}, low=number(1)),)), DX), DX, (("counted-again", " for l ≥ 1"),)),
+    (
+        summed(change(DX, free=("dX.n",)), DX),
+        DX,
+        (
+            (
+                "otherwise-added",
+                "Σ G[n', i, l, m] · F[i, k, a, b]   over  y = 3l + 2a − 2,  x = 2m + 5b − 3",
+            ),
+        ),
+    ),
     (summed(DX, change(DX, conditions=(only({"G.l": 1}, low=number(1)),))), DX, (("counted-again", " for l ≥ 1"),)),
     (
         summed(DX, change(DX, excluded=(only({"G.l": 1}, low=number(1)),))),
