@@ -122,6 +122,8 @@ def test_comparisons_hold_where_their_words_say(axes, groups, options):
         seen.add(each.words)
     assert "K is not a multiple of 3" in seen
     assert {f"K {sign} N" for sign in "≠<>"} <= seen
+    plain = {each.words for each in module._predicates(wrong, right, structure(axes, groups)) if each.plain}
+    assert {"K is not a multiple of 3", "the stride leaves a tail", "windows overlap"} <= plain < seen
     assert ("dilation·" in "".join(seen)) is (options is None)
     assert ("in a group" in " ".join(seen)) is (groups > 1)
 
@@ -181,6 +183,11 @@ def test_signs_and_sums_of_products_are_compared_too():
     ):
         assert all(module._differ(read, wanted, sizes) for sizes in some)
     assert not any(module._differ(summed(plain, plain, minus), plain, sizes) for sizes in some)
+    # Every product has a number of its own.
+    largest = max(some, key=lambda sizes: sizes["H"] * sizes["W"] * sizes["K"] * sizes["L"])
+    shape = tuple(each.at(largest) for each in plain.shape)
+    ((_, counted),) = module._products(plain, largest, shape).values()
+    assert set(counted) == {1}
     narrower = dataclasses.replace(plain, shape=(*plain.shape[:3], size("W", -1)))
     assert module._differ(narrower, plain, next(each for each in layers(plain, plain, structure()) if each["W"] == 1))
     result, F, G = plain.terms[0].views
