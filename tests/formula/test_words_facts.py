@@ -337,6 +337,11 @@ SAID = [
         (("index-mapped", "the filters", "F", "(n/g)·g of S + i of S, modulo n/g,", "i of S"),),
     ),
     (change(SG, eq("F.i", {"S.i": -1}, 1)), SG, (("otherwise", "i of F = 1 − i of S instead of i of F = i of S"),)),
+    (
+        change(S, eq("X.k", {"F.k": 1}, 0, "clamp")),
+        S,
+        (("otherwise", "k of X = k of F (clamp at the border) instead of k of X = k of F"),),
+    ),
     (change(SG, eq("F.i", {}, 1)), SG, (("index-constant", "filter 2 of F", "used"),)),
     (
         change(DXG, views=(*DXG.terms[0].views[:2], dataclasses.replace(DXG.terms[0].views[2], order=(0, 3, 1, 2, 4)))),
