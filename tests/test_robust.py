@@ -5,7 +5,6 @@ import functools
 import io
 import json
 import os
-import pty
 import random
 import re
 import signal
@@ -26,6 +25,7 @@ from jacobians.verify import Interrupted
 from tests.limits import files_up_to
 from tests.test_cli import run as run_here
 
+pty = pytest.importorskip("pty", reason="there are no such terminals on Windows")
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "jacobians")
 # What a loaded machine may need for what takes a second or two.
@@ -98,7 +98,7 @@ def all_ended(pids):
 # hanging code ---------------------------------------------------------------------------------------------------------
 
 
-def test_code_that_hangs_at_some_cases_is_a_finding_and_the_audit_goes_on(tmp_path, here):
+def test_code_that_hangs_at_some_cases_is_a_finding_and_the_audit_goes_on(tmp_path):
     file = write(
         tmp_path,
         """
@@ -108,7 +108,7 @@ def relu(S, G):
     return G * (S > 0)
 """,
     )
-    status, out, err = here("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.3")
+    status, out, err = run("audit", f"{file}:relu", "--layer", "relu", "--timeout", "0.3")
     assert (status, err) == (1, "")
     assert re.findall(r"^✗ (.*) is missing: the call did not finish within (.*) s$", out, re.MULTILINE) == [
         ("backward", "0.3")
@@ -544,10 +544,10 @@ RAISED = {
 }
 
 
-def test_whatever_code_raises_is_a_finding_with_its_line(tmp_path, here):
+def test_whatever_code_raises_is_a_finding_with_its_line(tmp_path):
     file = write(tmp_path, RAISING)
     lines = file.read_text().splitlines()
-    status, out, err = here("audit", f"{file}:raising", "--layer", "relu")
+    status, out, err = run("audit", f"{file}:raising", "--layer", "relu")
     assert (status, err) == (1, "")
     names = {"__name__": "somebodys"}
     exec(compile(file.read_text(), str(file), "exec"), names)
@@ -680,7 +680,8 @@ LARGE = ("--image", "1048576x1048576")
     "command", [("show",), ("explore", "-o"), *(("plot", name, "-o") for name in ("jacobian", "patch"))], ids=" ".join
 )
 def test_every_command_refuses_what_is_too_large_at_once(tmp_path, here, command):
-    status, out, err = here(*command, *(() if command == ("show",) else (str(tmp_path / "out.svg"),)), *LARGE)
+    shows = command == ("show",)
+    status, out, err = run(*command, *LARGE) if shows else here(*command, str(tmp_path / "out.svg"), *LARGE)
     assert (status, out) == (2, "")
     assert re.fullmatch(r"jacobians: .*1048576.* at most \d+; .+\n", err)
     assert list(tmp_path.iterdir()) == []
