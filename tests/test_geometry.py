@@ -40,7 +40,8 @@ def axis_windows(geometry, axis):
 def test_a_signal_is_an_image_of_one_row():
     signal = Geometry((4, 11), (6, 2, 3), stride=2, padding=[(1, 2)], dilation=3, groups=2)
     plane = as_plane(signal)
-    assert (plane.image, plane.filters, plane.responses) == ((4, 1, 11), (6, 2, 1, 3), (6, 1, signal.responses[1]))
+    steps, zeros = {"stride": (1, 2), "dilation": (1, 3)}, [(0, 0), (1, 2)]
+    assert plane == Geometry((4, 1, 11), (6, 2, 1, 3), **steps, padding=zeros, groups=2)
     assert all(np.array_equal(plane.pixel_table(group=group), signal.pixel_table(group=group)) for group in range(2))
     assert as_plane(AWKWARD) == AWKWARD
 
@@ -216,7 +217,9 @@ def test_tables_that_do_not_fit_are_refused_by_their_shapes():
         (lambda: long.axis_table(1), (2**21 + 1, 2**21)),
         (lambda: longest.axis_reach(1), (2**39 + 1, 1)),
     ):
-        with pytest.raises(TooLargeError, match=re.escape(f", of shape {shape},")):
+        # Its entries, of 8 bytes each, and what they are made of: as many twice.
+        needed = f", of shape {shape}, needs {3 * 8 * math.prod(shape) / 2**30:.3g} GiB"
+        with pytest.raises(TooLargeError, match=re.escape(needed)):
             build()
     assert long.axis_table(0).shape == (2, 2)
 

@@ -190,6 +190,7 @@ def test_a_geometry_of_a_module_reads_its_options():
     [
         (like_a_module(padding_mode="circular"), (4, 9, 8), ShapeError, "circular"),
         (like_a_module(padding_mode="zigzag"), (4, 9, 8), ShapeError, "zigzag"),
+        (like_a_module(padding=(1, 1), padding_mode="circular"), (4, 9, 8), ShapeError, "circular"),
         (like_a_module(transposed=True), (4, 9, 8), ShapeError, "transposed"),
         (like_a_module(in_channels=0), (4, 9, 8), ShapeError, "no weights yet"),
         (like_a_module(), (3, 9, 8), ShapeError, "image has 3 planes"),
