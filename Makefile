@@ -6,8 +6,8 @@ export HYPOTHESIS_PROFILE
 
 BIN := .venv/bin
 # Three processes for two cores, since many tests wait for a browser or another process.
-# Hundreds of processes are started by the tests: none compiles the package anew, even where the environment says so.
-BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(CURDIR)/.venv/bytecode'
+# Hundreds of processes are started by the tests: none compiles a package anew, even where the environment says so.
+BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=
 # What a user needs, and what a developer needs: two sets of packages in one environment.
 RUNTIME := .venv/.installed-prove
 READY := .venv/.installed-$(EXTRAS)
