@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -265,6 +266,17 @@ def test_a_signal_is_no_exception_of_the_code():
         with surroundings.interrupts() as came:
             pass
         assert came == []
+        with surroundings.interrupts() as all_that_came:
+            for _ in range(2):
+                with surroundings.interrupts() as came, pytest.raises(KeyboardInterrupt, match=r"^$"):
+                    signal.raise_signal(signal.SIGINT)
+                assert came == [signal.SIGINT]
+            with surroundings.interrupts() as came:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            assert came == []
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        assert all_that_came == [signal.SIGINT] * 2
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with surroundings.interrupts():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -375,6 +387,13 @@ def replaces(X, F):
     return X
 
 
+def leaves_and_comes_back(X, F):
+    number = np.pi
+    del np.pi
+    np.pi = number
+    return X
+
+
 @pytest.mark.parametrize(
     ("forward", "around"),
     [
@@ -383,6 +402,10 @@ def replaces(X, F):
         (directory, ("the working directory",)),
         (errors, ("np.seterr",)),
         (replaces, ("the functions of NumPy",)),
+        (lambda X, F: setattr(np, "pi", np.ones(3)), ("the functions of NumPy",)),
+        (lambda X, F: setattr(np, "pi", mock.ANY), ("the functions of NumPy",)),
+        (lambda X, F: delattr(np, "pi"), ("the functions of NumPy",)),
+        (leaves_and_comes_back, ()),
         (lambda X, F: X + random.random(), ("the random numbers of Python",)),
         (lambda X, F: X + np.random.rand(), ("the random numbers of NumPy",)),  # noqa: NPY002
     ],
@@ -390,13 +413,13 @@ def replaces(X, F):
 @pytest.mark.parametrize("audited", [False, True])
 def test_what_a_call_changes_around_itself_is_said_and_put_back(forward, around, audited, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    place, handling, own = os.getcwd(), np.geterr(), np.sum  # noqa: PTH109
+    place, handling, own = os.getcwd(), np.geterr(), (np.sum, np.pi)  # noqa: PTH109
     if audited:
         with surroundings.functions_kept():
             assert result_of(forward).around == around
     else:
         assert result_of(forward).around == around
-    assert (os.getcwd(), np.geterr(), np.sum) == (place, handling, own)  # noqa: PTH109
+    assert (os.getcwd(), np.geterr(), (np.sum, np.pi)) == (place, handling, own)  # noqa: PTH109
     assert "JACOBIANS_TEST" not in os.environ
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -137,11 +138,16 @@ class Remainder:
         """Return which entries are meant."""
         return f"the last {self.size} mod {self.step} {self.label}"
 
+    def count(self, each: Comparison) -> int:
+        """Return how many entries there are along these axes."""
+        first, last = self.axes
+        return math.prod(each.right.value.shape[first:last])
+
     def wrong(self, each: Comparison) -> Array:
         """Return which of the entries along these axes are wrong."""
         first, last = self.axes
         shape = each.right.value.shape
-        return np.asarray(each.wrong.reshape(int(np.prod(shape[:first])), -1, int(np.prod(shape[last:]))).any((0, 2)))
+        return np.asarray(each.wrong.reshape(math.prod(shape[:first]), -1, math.prod(shape[last:])).any((0, 2)))
 
     def explains(self, each: Comparison) -> bool:
         """Whether just the remainder is wrong, from its first entry on."""
@@ -152,7 +158,7 @@ class Remainder:
 
     def allows(self, each: Comparison) -> bool:
         """Whether a right result has no remainder, or is smaller than one step."""
-        count = len(self.wrong(each))
+        count = self.count(each)
         return count % self.step == 0 or count < self.step
 
 
@@ -164,7 +170,7 @@ def remainder(failed: Sequence[Comparison], tried: Sequence[Comparison]) -> Rema
     right = [each for each in tried if each.fine]
     for step, (label, size, axes) in itertools.product(STEPS, _axes(failed[0])):
         found = Remainder(label, size, axes, step)
-        several = len({count for each in failed if (count := len(found.wrong(each))) > step}) > 1
+        several = len({count for each in failed if (count := found.count(each)) > step}) > 1
         if several and all(map(found.explains, failed)) and all(map(found.allows, right)):
             return dataclasses.replace(found, held=_held(failed))
     return None

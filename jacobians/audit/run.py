@@ -30,7 +30,7 @@ from jacobians.audit.layers.convolution import Convolution
 from jacobians.audit.numbers import MOST_DRAWS, TARGET, scheme_of
 from jacobians.audit.report import AuditReport, Finding, several
 from jacobians.audit.subject import Subject, about_arguments
-from jacobians.audit.surroundings import functions_kept, random_numbers_kept
+from jacobians.audit.surroundings import functions_kept, interrupts, random_numbers_kept
 from jacobians.errors import CallError, Interrupted, ShapeError
 from jacobians.geometry import Geometry, check_geometries
 from jacobians.sizes import check_bytes
@@ -65,7 +65,7 @@ def audited(
     progress: Progress | None = None,
 ) -> AuditReport:
     """Run one audit of functions by their names; of a convolution, at given layers; first draws in an executor."""
-    with random_numbers_kept(), functions_kept():
+    with interrupts(), random_numbers_kept(), functions_kept():
         report = _audited(layer, functions, seed, geometries, executor, progress)
     return dataclasses.replace(report, notes=(*report.notes, *notes))
 

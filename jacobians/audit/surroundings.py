@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import os
 import random
 import signal
@@ -48,7 +49,7 @@ NAMESPACES = tuple(map(vars, (np, np.random, np.linalg, np.lib.stride_tricks)))
 
 
 def _functions() -> list[dict[str, Any]]:
-    return [{name: each for name, each in space.items() if not name.startswith("__")} for space in NAMESPACES]
+    return [dict(space) for space in NAMESPACES]
 
 
 def _set_functions(before: list[dict[str, Any]]) -> None:
@@ -58,8 +59,14 @@ def _set_functions(before: list[dict[str, Any]]) -> None:
 
 def _are_replaced(before: list[dict[str, Any]]) -> bool:
     """Whether functions are others now; modules that are loaded in between only add names."""
-    pairs = zip(NAMESPACES, before, strict=True)
-    return not all(functions.items() <= space.items() for space, functions in pairs)
+    return not all(map(_holds, NAMESPACES, before))
+
+
+def _holds(space: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether a namespace holds the same objects: what code puts there may say that it equals anything, or raise."""
+    # Names are added behind the others, where a look at the values alone is faster.
+    in_order = len(space) >= len(before) and all(map(operator.is_, before.values(), space.values()))
+    return in_order or all(map(operator.is_, map(space.get, before), before.values()))
 
 
 class Part(NamedTuple):
@@ -171,23 +178,35 @@ def random_numbers_kept() -> Iterator[None]:
             part.put(before[name])
 
 
+class _Noting:
+    """A handler of Ctrl-C that notes each, and passes it on to another one."""
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self.handler, self.came = handler, list[int]()
+
+    def __call__(self, number: int, frame: Any) -> Any:
+        self.came.append(number)
+        return self.handler(number, frame)
+
+
 @contextlib.contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Tell a Ctrl-C from a KeyboardInterrupt that code raises itself: the list holds the signals that came."""
+    """Tell a Ctrl-C from a KeyboardInterrupt of the code: afterwards, the list holds the signals that came."""
     came: list[int] = []
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield came  # no signal raises anything here
         return
-
-    def noted(number: int, frame: Any) -> Any:
-        came.append(number)
-        return handler(number, frame)
-
-    signal.signal(signal.SIGINT, noted)
+    # Exchanging a handler takes as long as a small call: an audit does it once, for all its calls.
+    noting = handler if isinstance(handler, _Noting) else _Noting(handler)
+    if noting is not handler:
+        signal.signal(signal.SIGINT, noting)
+    before = len(noting.came)
     try:
         yield came
     finally:
+        came += noting.came[before:]
         # A first Ctrl-C may have set what a second one does.
-        if signal.getsignal(signal.SIGINT) is noted or not came:
+        now = signal.getsignal(signal.SIGINT)
+        if now is not handler and (now is noting or not came):
             signal.signal(signal.SIGINT, handler)

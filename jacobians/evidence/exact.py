@@ -111,7 +111,10 @@ def draw_integers(
         drawn independently.
     """
     values, entries = 2 * magnitude + 1, math.prod(shape)
-    drawn = generator.choice(values, entries, replace=not _distinct(values, entries)) - magnitude
+    if _distinct(values, entries):
+        drawn = generator.choice(values, entries, replace=False) - magnitude
+    else:
+        drawn = generator.integers(-magnitude, magnitude + 1, entries)
     return drawn.reshape(shape).astype(dtype)
 
 
