@@ -167,17 +167,15 @@ def integer(name: str, value: object, *, least: int | None = None, most: int | N
     ShapeError
         If it is no integer, or a smaller or larger one; True and False are none.
     """
-    needs = "an integer" if least is None else f"an integer of at least {least}"
-    needs = needs if most is None else f"an integer from {least} to {most}"
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)  # type: ignore[arg-type]  # whether it is an index is the question
     except TypeError:
         number = None
-    if number is None:
-        raise ShapeError(f"{name} is {shown(value)}; it needs {needs}")
-    if (least is not None and number < least) or (most is not None and number > most):
-        raise ShapeError(f"{name} is {number}; it needs {needs}")
-    return number
+    if number is not None and (least is None or number >= least) and (most is None or number <= most):
+        return number
+    needs = "an integer" if least is None else f"an integer of at least {least}"
+    needs = needs if most is None else f"an integer from {least} to {most}"
+    raise ShapeError(f"{name} is {shown(value) if number is None else number}; it needs {needs}")
 
 
 def bytes_of(name: str, value: object) -> int:

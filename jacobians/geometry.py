@@ -688,6 +688,8 @@ def _range(positions: object) -> range:
 
 def is_list(value: object) -> TypeGuard[Iterable[object]]:
     """Whether `value` has entries in an order; a 0-dimensional array is a number."""
+    if isinstance(value, tuple | list):  # at once, since each geometry asks this of all its arguments
+        return True
     unordered = isinstance(value, str | bytes | Set | Mapping)
     return isinstance(value, Iterable) and not unordered and getattr(value, "ndim", 1) > 0
 
