@@ -564,10 +564,14 @@ CIRCUMSTANCES = {
 @pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("words", CIRCUMSTANCES)
 def test_what_the_layers_have_in_common_is_said(words) -> None:
-    holds = CIRCUMSTANCES[words]
-    raised = audit(refuses(holds)).findings[0]
+    raised = audit(refuses(CIRCUMSTANCES[words])).findings[0]
     assert f"the code raises where {words}, and is right elsewhere" in raised.known
-    wrong = audit(loses_its_last_entry(holds)).findings[0]
+
+
+@pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize("words", ["k ≠ l", "there are several planes", "the number of responses (h'·w') is 1"])
+def test_what_layers_with_wrong_results_have_in_common_is_said(words) -> None:
+    wrong = audit(loses_its_last_entry(CIRCUMSTANCES[words])).findings[0]
     assert f"the result is wrong where {words}, and is right elsewhere" in wrong.known
 
 

@@ -270,6 +270,7 @@ def rounded_to_float32(A):
     ],
     ids=["decimals", "fixed point", "threshold", "float32"],
 )
+@pytest.mark.usefixtures("fewer")
 @pytest.mark.parametrize("letter", ["X", "F", "G"])
 def test_real_numbers_that_are_changed(letter, change):
     def forward(X, F):

@@ -143,7 +143,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("title", WRONG)
-def test_the_code_of_a_finding_shows_it(title):
+def test_the_code_of_a_finding_shows_it(title, request):
+    if "NaN" not in title:  # which reaches too far at large layers alone
+        request.getfixturevalue("fewer")
     forward, backward = WRONG[title]
     fresh = copy.deepcopy(WRONG[title])  # without what the audit leaves in it
     finding = next(each for each in audit(forward, backward).findings if each.title.startswith(title))
