@@ -25,8 +25,8 @@ __all__ = ["Circumstances", "circumstances", "layers"]
 Array = npt.NDArray[Any]
 Sizes = dict[str, int]
 
-# Sizes of taps and responses, and how many layers of how many products at most.
-TAPS, RESPONSES, MANY = (1, 1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3)
+# Sizes of taps, responses and tails, and how many layers of how many products at most.
+TAPS, RESPONSES, TAILS, MANY = (1, 1, 2, 3, 4), (1, 2, 3, 4), (0, 1, 2, 3), (1, 2, 3)
 LAYERS, MOST_PRODUCTS = 160, 3000
 # One long axis each, for the remainders of loops.
 LONG = (5, 6, 7, 8, 9, 12)
@@ -90,7 +90,8 @@ def circumstances(read: Formula, right: Formula, structure: Structure) -> Circum
     forms = [form for each in (*predicates, ordinary) for clause in each.clauses for form in clause]
     names = dict.fromkeys([*tried[0], *(name for form in forms for name, _ in form.terms)])
     columns = {name: np.array([size_of(name, sizes) for sizes in tried]) for name in names}
-    differ = np.array([_differ(read, right, sizes) for sizes in tried])
+    mine, wanted = _apart(read, right)
+    differ = np.array([_differ(mine, wanted, sizes) for sizes in tried])
     proof = _Proof.of(read, right, structure) if prove.available() else None
     inside = ordinary.at(columns)
     within = proof and proof.within(ordinary.condition())
@@ -139,9 +140,12 @@ def layers(read: Formula, right: Formula, structure: Structure) -> Iterator[Size
     generator, options, count = np.random.default_rng(1), dict(right.options), structure.spatial_ndim
     seen: set[tuple[int, ...]] = set()
     blocks = dict(_blocks(read))
+    choices = (*[TAPS] * count, *[RESPONSES] * count, *[TAILS] * count, *[MANY] * 3)
     for number in range(20 * LAYERS):
-        k, out, rest = ([int(generator.choice(some)) for _ in range(count)] for some in (TAPS, RESPONSES, (0, 1, 2, 3)))
-        many = [int(each) for each in generator.choice(MANY, 3)]
+        which = generator.integers([len(some) for some in choices])
+        drawn = [some[at] for some, at in zip(choices, which, strict=True)]
+        k, out, rest = (drawn[at : at + count] for at in range(0, 3 * count, count))
+        many = drawn[3 * count :]
         if number % 4 == 0:
             out[int(generator.integers(count))] = LONG[(number // 4) % len(LONG)]
         elif number % 4 == 1:
@@ -191,6 +195,18 @@ def _sizes(
         found |= {image: size, taps: k[at], responses: out[at], f"tail({image})": tail}
         found |= {f"before({image})": before, f"after({image})": after}
     return found
+
+
+def _apart(read: Formula, right: Formula) -> tuple[Formula, Formula]:
+    """Leave out the terms that two formulas have in common."""
+    mine, wanted = list[Term](), list(right.terms)
+    for term in read.terms:
+        same = next((each for each in wanted if solved(each) == solved(term)), None)
+        if same is None:
+            mine.append(term)
+        else:
+            wanted.remove(same)
+    return dataclasses.replace(read, terms=tuple(mine)), dataclasses.replace(right, terms=tuple(wanted))
 
 
 def _differ(read: Formula, right: Formula, sizes: Sizes) -> bool:
@@ -302,9 +318,7 @@ class _Proof:
     @classmethod
     def of(cls, read: Formula, right: Formula, structure: Structure) -> _Proof | None:
         """Return what can be proved about; None if the difference is no matter of linear equations and ranges."""
-        mine, wanted = ([solved(term) for term in each.terms] for each in (read, right))
-        same = [term for term in mine if term in wanted]
-        mine, wanted = ([term for term in each if term not in same] for each in (mine, wanted))
+        mine, wanted = ([solved(term) for term in each.terms] for each in _apart(read, right))
         letters = {tuple(view.tensor.letter for view in term.views) for term in (*mine, *wanted)}
         if read.shape != right.shape or len(letters) != 1 or not wanted or not all(map(_is_linear, (*mine, *wanted))):
             return None
