@@ -84,6 +84,7 @@ class _Steadiness:
             if name not in own and not is_function(name, free, rows):
                 free.append(name)
         self.pairs = [neighbours(rows, each, free, (1,))[0] for each in free]
+        self.shares: dict[bytes, list[float]] = {}
 
     def of(self, view: View) -> float:
         """Return the share of neighbours between which an index grows as it usually does, in the mean."""
@@ -96,11 +97,17 @@ class _Steadiness:
         shares = []
         for name in view.names:
             column = np.concatenate([each[name] for each in parts])
-            for one, two, step in self.pairs:
-                if len(step):
-                    slope = (column[two] - column[one]) / step
-                    shares.append(np.unique(slope, return_counts=True)[1].max() / len(step))
+            # Most views leave most indices as they are.
+            key = column.tobytes()
+            if key not in self.shares:
+                self.shares[key] = self._shares(column)
+            shares += self.shares[key]
         return float(np.mean(shares)) if shares else 1.0
+
+    def _shares(self, column: Array) -> list[float]:
+        """Return, for each other index, the share of neighbours between which an index grows as it usually does."""
+        slopes = [(column[two] - column[one]) / step for one, two, step in self.pairs if len(step)]
+        return [np.unique(each, return_counts=True)[1].max() / len(each) for each in slopes]
 
 
 def _compared(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> list[int]:
