@@ -205,15 +205,15 @@ class Equations:
             pairs.append((at, np.stack([codes // FREE, codes % FREE])))
         # Layers that tell most first.
         pairs.sort(key=lambda each: -each[1].shape[1])
-        for kind in FOLDS:
-            allowed: dict[int, set[int]] = {}
-            for at, each in pairs:
-                allowed[at] = _constants(each[0], each[1], self.limit(name, at), kind, by)
-                if not allowed[at]:
-                    break
-            else:
-                if found := self.combinations.among([allowed[at] for at in range(self.layers)], own, by):
-                    return found, kind
+        allowed: dict[str, dict[int, set[int]]] = {kind: {} for kind in FOLDS}
+        for at, each in pairs:
+            here = _constants(each[0], each[1], self.limit(name, at), tuple(allowed), by)
+            allowed = {kind: some | {at: here[kind]} for kind, some in allowed.items() if here[kind]}
+            if not allowed:
+                return None
+        for kind, some in allowed.items():
+            if found := self.combinations.among([some[at] for at in range(self.layers)], own, by):
+                return found, kind
         return None
 
     def _satisfied(self, each: Equation) -> Array:
@@ -301,14 +301,17 @@ def _choices(slopes: dict[str, list[Slope]]) -> Iterator[dict[str, Fraction]]:
         yield dict((usual | changes).values())
 
 
-def _constants(steps: Array, column: Array, size: int, kind: str, by: int) -> set[int]:
-    """Return the constants with which indices, times `by`, that are folded at the border are these."""
-    tried = np.arange((-2 * size - 2) * by, (2 * size + 2) * by + 1)
+def _constants(steps: Array, column: Array, size: int, kinds: Sequence[str], by: int) -> dict[str, set[int]]:
+    """Return, for each kind, the constants with which indices, times `by`, that are folded are these."""
+    least, most = (-2 * size - 2) * by, (2 * size + 2) * by
+    start = int(steps.min(initial=0)) + least
+    scaled = np.arange(start, int(steps.max(initial=0)) + most + 1)
+    folded = np.stack([np.where(scaled % by, -1, fold(scaled // by, size, kind)) for kind in kinds])
+    which, tried = np.indices((len(kinds), most - least + 1)).reshape(2, -1)
     for some in (slice(0, 4), slice(None)):
-        scaled = steps[some] + tried[:, None]
-        fits = np.all((scaled % by == 0) & (fold(scaled // by, size, kind) == column[some]), axis=1)
-        tried = tried[fits]
-    return set(tried.tolist())
+        fits = np.all(folded[which[:, None], tried[:, None] + (steps[some] + least - start)] == column[some], axis=1)
+        which, tried = which[fits], tried[fits]
+    return {kind: set((tried[which == at] + least).tolist()) for at, kind in enumerate(kinds)}
 
 
 def _sum(one: Linear, two: Linear) -> Linear:

@@ -84,7 +84,7 @@ def test_less_usual_slopes_are_tried_one_and_two_at_a_time():
 
 def test_constants_of_a_fold_reach_two_sizes_and_two_beyond_the_border():
     def constants(step, column, by=1, kind="wrap", size=3):
-        return sorted(_constants(np.array([step]), np.array([column]), size, kind, by))
+        return sorted(_constants(np.array([step]), np.array([column]), size, [kind], by)[kind])
 
     assert constants(0, 2) == [-7, -4, -1, 2, 5, 8]
     assert constants(0, 1) == [-8, -5, -2, 1, 4, 7]
@@ -95,8 +95,9 @@ def test_constants_of_a_fold_reach_two_sizes_and_two_beyond_the_border():
     assert constants(0, 2, kind="clamp") == [2, 3, 4, 5, 6, 7, 8]
     # What the fifth product rules out.
     steps = np.arange(5)
-    assert _constants(steps, np.minimum(steps + 1, 5), 6, "clamp", 1) == {1}
-    assert _constants(steps, np.array([1, 2, 3, 4, 4]), 6, "clamp", 1) == set()
+    kinds = ("wrap", "clamp")
+    assert _constants(steps, np.minimum(steps + 1, 5), 6, kinds, 1) == {"wrap": {-11, -5, 1, 7, 13}, "clamp": {1}}
+    assert _constants(steps, np.array([1, 2, 3, 4, 4]), 6, kinds, 1) == {"wrap": set(), "clamp": set()}
 
 
 PIXELS = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
