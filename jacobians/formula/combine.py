@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from jacobians.formula.relation import Linear, Sizes, size_of
 __all__ = ["FREE", "Combinations"]
 
 Array = npt.NDArray[Any]
-Names = tuple[tuple[str, int], ...]
-Models = tuple[list[Names], Array, Array, Array]
+# A size with its coefficient.
+Part = tuple[str, int]
 
 # Stands for no limit.
 FREE = 10**6
@@ -28,6 +28,24 @@ STEPS = (2, 3, 4, 5, 6, 8)
 MOST_FOLDED = 2
 # Coefficients, of the smallest, that are tried for three sizes at once.
 MOST_COEFFICIENTS = 6
+
+
+class Models(NamedTuple):
+    """Combinations of sizes: parts, and for each combination, which of these it has, its values, cost, and axis."""
+
+    parts: list[Part]
+    which: Array
+    values: Array
+    costs: Array
+    owned: Array
+
+    def names(self, at: int) -> list[Part]:
+        """Return the parts of one of them."""
+        return [self.parts[part] for part in self.which[:, at]]
+
+    def linear(self, at: int, constant: int, by: int) -> Linear:
+        """Return one of them, divided, with a constant."""
+        return Linear.of({name: Fraction(each, by) for name, each in self.names(at)}, Fraction(constant, by))
 
 
 class Combinations:
@@ -57,6 +75,9 @@ class Combinations:
         self.plain = [name for name in plain if name not in alike]
         self.joined = [each for each in joined if all(name in layers[0] for name in each.split("·"))]
         self.known: dict[tuple[tuple[str, ...], int, int], Models] = {}
+        self.sizes: dict[str, list[int]] = {}
+        # Other views and orders ask for the same again.
+        self.found: dict[tuple[object, ...], Linear | None] = {}
 
     def exact(self, wanted: Sequence[int], own: Sequence[str], by: int = 1) -> Linear | None:
         """Return the plainest combination that has these values, `by` times."""
@@ -85,82 +106,93 @@ class Combinations:
         Linear or None
             None where there is no such combination.
         """
-        low, high = (np.array([[each[at]] for each in limits]) for at in range(2))
-        for names, values, costs, owned in itertools.islice(self._models(tuple(own), by), most + 1):
-            least, largest = (low - values).max(axis=0), (high - values).min(axis=0)
-            fits = np.flatnonzero((least <= largest) & (owned | (not alone)))
-            if len(fits):
-                constants = np.where(least[fits] > 0, least[fits], np.where(largest[fits] < 0, largest[fits], 0))
-                best = int(np.argmin(costs[fits] + np.abs(constants)))
-                return self._linear(names[fits[best]], int(constants[best]), by)
-        return None
+        key = (tuple(limits), tuple(own), by, most, alone)
+        if key not in self.found:
+            self.found[key] = self._within(limits, tuple(own), by, most, alone=alone)
+        return self.found[key]
 
     def among(self, allowed: Sequence[set[int]], own: Sequence[str], by: int = 1) -> Linear | None:
         """Return the plainest of at most two sizes that is, `by` times, one of the allowed values at every layer."""
+        key = (tuple(map(frozenset, allowed)), tuple(own), by)
+        if key not in self.found:
+            self.found[key] = self._among(allowed, tuple(own), by)
+        return self.found[key]
+
+    def _within(
+        self, limits: Sequence[tuple[int, int]], own: tuple[str, ...], by: int, most: int, *, alone: bool
+    ) -> Linear | None:
+        low, high = (np.array([[each[at]] for each in limits]) for at in range(2))
+        for models in itertools.islice(self._models(own, by), most + 1):
+            least, largest = (low - models.values).max(axis=0), (high - models.values).min(axis=0)
+            fits = np.flatnonzero((least <= largest) & (models.owned | (not alone)))
+            if len(fits):
+                constants = np.where(least[fits] > 0, least[fits], np.where(largest[fits] < 0, largest[fits], 0))
+                best = int(np.argmin(models.costs[fits] + np.abs(constants)))
+                return models.linear(fits[best], int(constants[best]), by)
+        return None
+
+    def _among(self, allowed: Sequence[set[int]], own: tuple[str, ...], by: int) -> Linear | None:
         # Layers at which few values are allowed leave few combinations for the others.
         first, *others = sorted(range(len(allowed)), key=lambda at: len(allowed[at]))
         wanted = [np.array(sorted(some), np.int64) for some in allowed]
-        for names, values, costs, _ in itertools.islice(self._models(tuple(own), by), MOST_FOLDED + 1):
-            apart = wanted[first] - values[first][:, None]
+        for models in itertools.islice(self._models(own, by), MOST_FOLDED + 1):
+            apart = wanted[first] - models.values[first][:, None]
             rows, which = np.nonzero((apart >= SMALL[0]) & (apart <= SMALL[-1]))
             constants = apart[rows, which]
             for at in others:
-                fits = np.isin(values[at, rows] + constants, wanted[at])
+                fits = np.isin(models.values[at, rows] + constants, wanted[at])
                 rows, constants = rows[fits], constants[fits]
             if len(rows):
-                best = np.lexsort((constants, rows, costs[rows] + np.abs(constants)))[0]
-                return self._linear(names[rows[best]], int(constants[best]), by)
+                best = np.lexsort((constants, rows, models.costs[rows] + np.abs(constants)))[0]
+                return models.linear(rows[best], int(constants[best]), by)
         return None
 
-    def _linear(self, names: tuple[tuple[str, int], ...], constant: int, by: int) -> Linear:
-        return Linear.of({name: Fraction(each, by) for name, each in names}, Fraction(constant, by))
-
     def _models(self, own: tuple[str, ...], by: int) -> Iterator[Models]:
-        """Yield combinations of 0, 1, 2 and 3 sizes: names and coefficients, values, and costs."""
+        """Yield combinations of 0, 1, 2 and 3 sizes: their parts, which each is made of, values, and costs."""
         for count in range(4):
             key = (own, by, count)
             if key not in self.known:
-                self.known[key] = self._valued(list(self._combined(own, by, count)), own)
-            if self.known[key][0]:
+                self.known[key] = self._valued(*self._combined(own, by, count), own)
+            if len(self.known[key].costs):
                 yield self.known[key]
 
-    def _combined(self, own: tuple[str, ...], by: int, count: int) -> Iterator[Names]:
+    def _combined(self, own: tuple[str, ...], by: int, count: int) -> tuple[list[Part], Array]:
+        """Return sizes with coefficients, and which of them are the parts of each combination of so many."""
         coefficients = sorted({each * more for each in self.coefficients for more in {1, by}}, key=abs)
-        single = [((name, each),) for name in self.plain for each in coefficients]
-        floors = [((f"{name}÷{step}", step * by),) for name in (*self.plain, *self.joined) for step in STEPS]
-        floors += [((f"{name}÷2", each * by),) for name in self.plain for each in (1, -1)]
-        if count == 0:
-            yield ()
-        elif count == 1:
-            yield from (*single, *floors, *(((name, by),) for name in self.joined))
-            yield from (((f"min({one},{two})", by),) for one, two in itertools.combinations(self.plain, 2))
-            for name, cap, sign in itertools.product(self.plain, self.caps, (1, -1)):
-                yield ((f"min({name},{cap})", sign * by),)
-        elif count == 2:
-            yield from (a + b for a, b in itertools.combinations(single, 2) if a[0][0] != b[0][0])
-            yield from (a + b for a in floors for b in single)
-        else:
-            for names in itertools.combinations(self.plain, 3):
-                if sum(name in own for name in names) > 1:
-                    for each in itertools.product(coefficients[:MOST_COEFFICIENTS], repeat=3):
-                        yield tuple(zip(names, each, strict=True))
+        single = [(name, each) for name in self.plain for each in coefficients]
+        floors = [(f"{name}÷{step}", step * by) for name in (*self.plain, *self.joined) for step in STEPS]
+        floors += [(f"{name}÷2", each * by) for name in self.plain for each in (1, -1)]
+        if count == 1:
+            floors += [(name, by) for name in self.joined]
+            floors += [(f"min({one},{two})", by) for one, two in itertools.combinations(self.plain, 2)]
+            capped = itertools.product(self.plain, self.caps, (1, -1))
+            floors += [(f"min({name},{cap})", sign * by) for name, cap, sign in capped]
+        parts = single + floors
+        # Where the coefficients of each size begin.
+        starts = range(0, len(single), len(coefficients))
+        if count < 2:
+            return parts, np.arange(len(parts))[None] if count else np.zeros((0, 1), np.intp)
+        if count == 2:
+            pairs = np.stack(np.triu_indices(len(single), 1))
+            apart = pairs[:, pairs[0] // len(coefficients) != pairs[1] // len(coefficients)]
+            mixed = np.indices((len(parts), len(single))).reshape(2, -1)[:, len(single) ** 2 :]
+            return parts, np.concatenate([apart, mixed], axis=1)
+        named = itertools.combinations(zip(self.plain, starts, strict=True), 3)
+        first = [[at for _, at in some] for some in named if sum(name in own for name, _ in some) > 1]
+        smallest = np.indices([min(len(coefficients), MOST_COEFFICIENTS)] * 3).reshape(3, 1, -1)
+        return parts, (np.array(first, np.intp).reshape(-1, 3).T[:, :, None] + smallest).reshape(3, -1)
 
-    def _valued(self, models: list[Names], own: tuple[str, ...]) -> Models:
-        names = sorted({name for model in models for name, _ in model})
-        at = {name: place for place, name in enumerate(names)}
-        weights = np.zeros((len(models), len(names)), np.int64)
-        for row, model in enumerate(models):
-            for name, each in model:
-                weights[row, at[name]] += each
-        rows = [[size_of(name, each) for each in self.layers] for name in names]
-        # Layer by layer, so that the extremes over all layers are those of long rows.
-        values = np.array(rows, np.int64).reshape(len(names), len(self.layers)).T @ weights.T
+    def _valued(self, parts: list[Part], which: Array, own: tuple[str, ...]) -> Models:
         costs = {name: 0 if name in own else 3 for name in self.plain}
-        cost = np.array(
-            [sum(costs.get(name, 4) + min(abs(each), 3) for name, each in model) for model in models], float
-        )
-        owned = np.array([all(base in own for name, _ in model for base in _bases(name)) for model in models])
-        return models, values, cost, owned
+        cost = np.array([costs.get(name, 4) + min(abs(each), 3) for name, each in parts], np.int64)
+        owned = np.array([all(base in own for base in _bases(name)) for name, _ in parts], bool)
+        for name in dict(parts).keys() - self.sizes.keys():
+            self.sizes[name] = [size_of(name, each) for each in self.layers]
+        rows = np.array([self.sizes[name] for name, _ in parts], np.int64).reshape(len(parts), len(self.layers))
+        # Layer by layer, so that the extremes over all layers are those of long rows.
+        values = rows.T * np.array([each for _, each in parts], np.int64)
+        values = values.take(which, axis=1).sum(axis=1)
+        return Models(parts, which, values, cost[which].sum(axis=0), np.asarray(owned[which].all(axis=0)))
 
 
 def _bases(name: str) -> list[str]:

@@ -70,6 +70,7 @@ class Equations:
         joined = {name: some for view in views for name, some in view.joined.items()}
         self.joined = {name: some for name, some in joined.items() if flat or name.endswith("+")}
         self.pairs: dict[tuple[tuple[str, ...], str], list[tuple[Array, Array, Array]]] = {}
+        self.known: dict[tuple[str, tuple[str, ...]], Equation | None] = {}
         self.layers = len(readings.sizes)
         self.there = rows.counts(self.layers) > 0
 
@@ -144,6 +145,12 @@ class Equations:
 
     def of(self, name: str, free: Sequence[str]) -> Equation | None:
         """Return the equation of an index that holds for all products."""
+        key = name, tuple(free)
+        if key not in self.known:
+            self.known[key] = self._of(name, free)
+        return self.known[key]
+
+    def _of(self, name: str, free: Sequence[str]) -> Equation | None:
         if not all(is_function(each, free, self.rows) for each in self.joined.get(name, (name,))):
             return None
         own = own_sizes(name, self.readings.structure)

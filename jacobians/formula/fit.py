@@ -97,6 +97,7 @@ class _Terms:
     ) -> None:
         self.readings, self.combinations, self.likely = readings, combinations, likely
         self.views, self.pieces, self.flat = views, pieces, flat
+        self.equations: dict[Rows, Equations] = {}
         self.tried = self.looked = 0
 
     def found(self, rows: Rows, most: int, given: tuple[Condition, ...] = ()) -> tuple[Term, ...] | None:
@@ -189,7 +190,10 @@ class _Terms:
             yield dataclasses.replace(narrow, coefficient=single), joined_rows(rest, inside.where(odd))
 
     def _equations(self, rows: Rows) -> Equations:
-        return Equations(self.readings, self.combinations, rows, self.views, self.likely, flat=self.flat)
+        if rows not in self.equations:
+            given = (self.readings, self.combinations, rows, self.views, self.likely)
+            self.equations[rows] = Equations(*given, flat=self.flat)
+        return self.equations[rows]
 
     def _ranged(self, equations: Sequence[Equation], given: tuple[Condition, ...], rows: Rows) -> Term | None:
         return ranged(Term(self.views, tuple(equations), given), rows, self.readings, self.combinations)

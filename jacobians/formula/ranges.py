@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from jacobians.formula.combine import FREE, Combinations
 from jacobians.formula.relation import Columns, Condition, Linear, Term, distance, same_axis
-from jacobians.formula.rows import Readings, Rows, coded, is_spatial, own_sizes
+from jacobians.formula.rows import Readings, Rows, Separated, coded, is_spatial, own_sizes
 
 __all__ = ["ranged"]
 
@@ -83,7 +84,11 @@ def _by_parts(term: Term, candidates: Sequence[Tuples], readings: Readings, comb
 def _separated(term: Term, candidates: Sequence[Tuples], readings: Readings, combinations: Combinations) -> Term | None:
     if all(actual.all() for _, actual in candidates):
         return term
-    if (found := _Separation(term, candidates, readings, combinations).found()) is None:
+    separation = _Separation(term, candidates, readings, combinations)
+    # Other orders and views leave the same tuples of some indices.
+    if (key := separation.key()) not in readings.separated:
+        readings.separated[key] = separation.found()
+    if (found := readings.separated[key]) is None:
         return None
     conditions, excluded = found
     if excluded and term.excluded:
@@ -168,7 +173,12 @@ class _Separation:
         self.names = list(candidates[0][0])
         self.result = [self.layer, *(self.columns[name] for name in term.views[0].names if name in self.columns)]
 
-    def found(self) -> tuple[tuple[Condition, ...], tuple[Condition, ...]] | None:
+    def key(self) -> tuple[object, ...]:
+        """Return what tells the tuples, and those of them that are products, from others at these layers."""
+        every = np.stack([*self.columns.values(), self.layer, self.actual])
+        return (*self.columns, len(self.names), tuple(self._unfolded()), hashlib.sha256(every.tobytes()).digest())
+
+    def found(self) -> Separated | None:
         """Return conditions that hold for all products, and conditions that all hold for a hole among the others."""
         # Limits are made of the sizes of their own axis alone where they can be: of others, some fit by chance.
         for self.alone in (True, False):

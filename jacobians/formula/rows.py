@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from jacobians.formula.combine import FREE
 from jacobians.formula.products import Reading
-from jacobians.formula.relation import AXES, Axis, Columns, View, size_of, split
+from jacobians.formula.relation import AXES, Axis, Columns, Condition, View, size_of, split
 from jacobians.formula.structure import SIZES, Structure
 
-__all__ = ["Readings", "Rows", "coded", "is_spatial", "joined_rows", "joined_sizes", "own_sizes"]
+__all__ = ["Readings", "Rows", "Separated", "coded", "is_spatial", "joined_rows", "joined_sizes", "own_sizes"]
 
 Array = npt.NDArray[Any]
+# Conditions that hold for all products, and conditions that all hold for a hole among the others.
+Separated = tuple[tuple[Condition, ...], tuple[Condition, ...]]
 # Numbers of tuples stay below this.
 LARGEST = 2**62
 
@@ -77,6 +79,7 @@ class Readings:
         # Shapes of the result that are not the right ones.
         self.out = [split(each.shape, self.tensors[0], sizes) for each, sizes in pairs]
         self.result_names = View(self.tensors[0]).names
+        self.separated: dict[tuple[object, ...], Separated | None] = {}
 
     @property
     def are_split(self) -> bool:

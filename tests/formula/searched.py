@@ -60,7 +60,7 @@ def effort():
         counted(fit, "ranged", "terms"),
         counted(equations.Equations, "_satisfied", "indices"),
         each(equations.Equations, "_rests", "sums", lambda one: 1),
-        each(Combinations, "_models", "combinations", lambda one: len(one[0])),
+        each(Combinations, "_models", "combinations", lambda one: len(one.costs)),
         counted(ranges._Separation, "_condition", "ranges"),
         each(ranges._Separation, "_forms", "forms", len),
     ):

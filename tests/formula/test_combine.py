@@ -83,8 +83,8 @@ def test_all_combinations_of_some_sizes_are_tried_and_no_others():
     two = 15 * coefficients**2 + floors * single
     # Of three sizes two at least are of the axis.
     three = (1 + 3 * 3) * coefficients**3
-    assert [len(names) for names, *_ in found._models(OWN, 1)] == [1, one, two, three]
-    assert [len(names) for names, *_ in found._models((), 1)] == [1, one, two]
+    assert [len(models.costs) for models in found._models(OWN, 1)] == [1, one, two, three]
+    assert [len(models.costs) for models in found._models((), 1)] == [1, one, two]
     grouped = Combinations([each | {"g": 2, "d/g": 2 * each["d"], "n/g": each["n"]} for each in LAYERS], [1])
     assert grouped.plain == ["N", "d", "n", "W", "K", "W'", "d/g", "n/g"]
     assert grouped.coefficients == [1, -1, 2, -2]
@@ -93,15 +93,16 @@ def test_all_combinations_of_some_sizes_are_tried_and_no_others():
 def test_values_and_costs_are_those_of_the_names():
     found = Combinations(LAYERS, [1, 3], ["W·K"], [4])
     plain = {"N": 3, "d": 3, "n": 3, "W": 0, "K": 0, "W'": 0}
-    for names, values, costs, owned in found._models(OWN, 2):
-        for at in range(0, len(names), 7):
-            form = Linear.of(dict(names[at]))
-            assert values[:, at].tolist() == [int(form.scaled({}, layer)) for layer in LAYERS]
-            assert costs[at] == sum(plain.get(name, 4) + min(abs(each), 3) for name, each in names[at])
-            sizes = {size for name, _ in names[at] for size in re.findall(r"[A-Za-z]+'?", name.replace("min", ""))}
-            assert owned[at] == (sizes <= set(OWN))
+    for models in found._models(OWN, 2):
+        for at in range(0, len(models.costs), 7):
+            names = models.names(at)
+            form = Linear.of(dict(names))
+            assert models.values[:, at].tolist() == [int(form.scaled({}, layer)) for layer in LAYERS]
+            assert models.costs[at] == sum(plain.get(name, 4) + min(abs(each), 3) for name, each in names)
+            sizes = {size for name, _ in names for size in re.findall(r"[A-Za-z]+'?", name.replace("min", ""))}
+            assert models.owned[at] == (sizes <= set(OWN))
     by_two: dict[str, set[int]] = {}
-    for ((name, each),) in next(itertools.islice(found._models(OWN, 2), 1, None))[0]:
+    for name, each in next(itertools.islice(found._models(OWN, 2), 1, None)).parts:
         by_two.setdefault(name, set()).add(each)
     assert by_two["K"] == {1, -1, 2, -2, 3, -3, 4, -4, 6, -6}
     assert (by_two["K÷2"], by_two["K÷3"], by_two["W·K÷8"]) == ({4, 2, -2}, {6}, {16})

@@ -321,7 +321,7 @@ class Sized(Readings):
     def __init__(self, *layers):
         self.structure, self.out = STRUCTURE, [None] * len(layers)
         self.sizes = [dict(zip(("N", "n", "W'"), each, strict=True)) | {"n/g": each[1], "g": 1} for each in layers]
-        self.result_names = ()
+        self.result_names, self.separated = (), {}
 
 
 @pytest.mark.parametrize("count", [1, 0])
