@@ -85,6 +85,8 @@ def test_all_combinations_of_some_sizes_are_tried_and_no_others():
     three = (1 + 3 * 3) * coefficients**3
     assert [len(models.costs) for models in found._models(OWN, 1)] == [1, one, two, three]
     assert [len(models.costs) for models in found._models((), 1)] == [1, one, two]
+    # Of three sizes, with the six smallest of ten coefficients.
+    assert [len(models.costs) for models in found._models(OWN, 2)][3] == (1 + 3 * 3) * 6**3
     grouped = Combinations([each | {"g": 2, "d/g": 2 * each["d"], "n/g": each["n"]} for each in LAYERS], [1])
     assert grouped.plain == ["N", "d", "n", "W", "K", "W'", "d/g", "n/g"]
     assert grouped.coefficients == [1, -1, 2, -2]
