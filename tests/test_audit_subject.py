@@ -388,9 +388,8 @@ def replaces(X, F):
 
 
 def leaves_and_comes_back(X, F):
-    number = np.pi
-    del np.pi
-    np.pi = number
+    name = next(iter(vars(np)))
+    vars(np)[name] = vars(np).pop(name)
     return X
 
 
@@ -423,6 +422,15 @@ def test_what_a_call_changes_around_itself_is_said_and_put_back(forward, around,
     assert "JACOBIANS_TEST" not in os.environ
 
 
+def test_a_working_directory_that_is_gone_is_no_fault_of_the_code(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    found = result_of(both)
+    assert (found.raised, found.around) == ("", ())
+
+
 def test_random_numbers_are_looked_at_in_the_first_calls_alone():
     def drawn(number):
         given = {"X": ARRAYS["X"]}
@@ -449,6 +457,8 @@ def test_functions_that_code_has_replaced_before_are_found_by_its_calls_alone(mo
     own = np.sum
     monkeypatch.setattr(np, "sum", lambda A: "replaced")
     replaced = np.sum
+    result_of(lambda X, F: X)
+    assert np.sum is replaced
     with surroundings.functions_kept():
         assert np.sum is own
         seen = []

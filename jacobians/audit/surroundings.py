@@ -112,7 +112,7 @@ AUDITS: list[Found] = []
 
 
 @contextlib.contextmanager
-def kept(*, draws: bool = True) -> Iterator[list[str]]:
+def kept(*, draws: bool) -> Iterator[list[str]]:
     """Put back what changes, except for random numbers; afterwards, the list says what has changed."""
     # Looking at random numbers takes longer than a small call.
     found = AUDITS[-1] if AUDITS else Found(_states(STEADY), replaced=False)
