@@ -284,6 +284,24 @@ def test_a_signal_is_no_exception_of_the_code():
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("step", ["__enter__", "__exit__"])
+def test_a_signal_just_before_or_after_the_code_is_no_exception_of_it(step, monkeypatch):
+    class Pressed(np.errstate):
+        pass
+
+    def pressed(self, *given):
+        signal.raise_signal(signal.SIGINT)
+
+    setattr(Pressed, step, pressed)
+    monkeypatch.setattr(np, "errstate", Pressed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            result_of(both)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_what_a_signal_has_set_stays_and_what_code_sets_does_not():
     before = signal.getsignal(signal.SIGINT)
 

@@ -176,20 +176,17 @@ class Subject:
 @functools.singledispatch
 def call(function: Callable[..., Any], asked: Call) -> dict[str, Result]:
     """Call a function in poisoned memory, and record for each of its results what it gives, raises and changes."""
-    process, around, pressed = os.getpid(), list[str](), list[int]()
-    try:
-        with (
-            np.errstate(all="ignore"),
-            interrupts() as pressed,
-            kept(draws=asked.number <= NOTED) as around,
-            filled(asked.fill),
-        ):
-            found = _called(function, asked)
-    except BaseException as error:  # whatever the code under audit raises is the finding
-        found = _raised(error, asked)
-    finally:
-        if os.getpid() != process:  # the code has forked, and the child goes on as if it were the audit
-            os._exit(1)
+    process, around = os.getpid(), list[str]()
+    # Outermost, since a Ctrl-C may come at any step, and here alone it is no finding.
+    with interrupts() as pressed:
+        try:
+            with np.errstate(all="ignore"), kept(draws=asked.number <= NOTED) as around, filled(asked.fill):
+                found = _called(function, asked)
+        except BaseException as error:  # whatever the code under audit raises is the finding
+            found = _raised(error, asked)
+        finally:
+            if os.getpid() != process:  # the code has forked, and the child goes on as if it were the audit
+                os._exit(1)
     if pressed:  # whatever the code, or NumPy, has made of what was not meant for it
         raise KeyboardInterrupt
     if not around:
