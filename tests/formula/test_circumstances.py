@@ -196,6 +196,16 @@ def test_signs_and_sums_of_products_are_compared_too():
     assert not any(module._differ(summed(plain, minus), dataclasses.replace(plain, terms=()), sizes) for sizes in some)
 
 
+def test_terms_in_common_are_left_out_one_for_one():
+    plain = right_of("dX", options=PLAIN)
+    minus = change(plain, coefficient=Coefficient(-1))
+    mine, wanted = module._apart(summed(plain, plain, turned(plain)), summed(plain, minus))
+    assert (mine.terms, wanted.terms) == (summed(plain, turned(plain)).terms, minus.terms)
+    assert (mine.shape, wanted.shape) == (plain.shape, plain.shape)
+    mine, wanted = module._apart(plain, plain)
+    assert mine.terms == wanted.terms == ()
+
+
 def test_what_is_known_is_said():
     assert str(Circumstances("nowhere", True, 0, 9)) == "nowhere (proved for every size)"
     assert str(Circumstances("nowhere", False, 0, 9)) == "nowhere (evaluated at 9 small layers, not proved)"
